@@ -1,0 +1,187 @@
+//! The two shapes that the crate has many of, each from one table: open enums, and the kernel's attribute numbers.
+
+/// Declares an open newtype over an integer: named constants for the values known today, any other value kept as it is.
+///
+/// One row gives the constant, its documentation and alias, the text it prints and parses, and its place in `NAMED`.
+macro_rules! open_enum {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident($repr:ty) as $what:literal {
+            $( $(#[$constant_meta:meta])* $constant:ident = $value:literal => $text:literal, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(clippy::exhaustive_structs)] // A number, and every number is a value.
+        pub struct $name(pub $repr);
+
+        impl $name {
+            $( $(#[$constant_meta])* pub const $constant: Self = Self($value); )*
+
+            /// Every value that has a name, with its name, in the kernel's order.
+            pub const NAMED: &'static [(Self, &'static str)] = &[ $( (Self($value), $text), )* ];
+
+            /// The name of the value, or `None` where this crate knows none.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $( $value => Some($text), )*
+                    _ => None,
+                }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            /// Prints the name, or the number where there is none.
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self.name() {
+                    Some(name) => f.pad(name),
+                    None => core::fmt::Display::fmt(&self.0, f),
+                }
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = crate::error::ParseNameError;
+
+            /// Reads a name in any case, or a decimal number.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::NAMED
+                    .iter()
+                    .find(|(_, name)| name.eq_ignore_ascii_case(text))
+                    .map(|(value, _)| *value)
+                    .or_else(|| text.parse().ok().map(Self))
+                    .ok_or_else(|| crate::error::ParseNameError::new($what, text))
+            }
+        }
+
+        impl From<$repr> for $name {
+            fn from(value: $repr) -> Self {
+                Self(value)
+            }
+        }
+
+        impl From<$name> for $repr {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+    };
+}
+
+/// Declares the attribute numbers of every nest under their C names, and the `Nest` that each belongs to.
+macro_rules! attributes {
+    ( $( $(#[$nest_meta:meta])* $nest:ident { $( $name:ident = $number:literal, )* } )* ) => {
+        /// A set of attribute numbers: which table the number in an attribute's header is to be looked up in.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Nest {
+            $( $(#[$nest_meta])* $nest, )*
+        }
+
+        impl Nest {
+            /// Every nest, so that one can be named by its place.
+            pub(crate) const ALL: &'static [Self] = &[ $( Self::$nest, )* ];
+
+            /// The C name of an attribute of this nest, or `None` where the number is not known.
+            #[must_use]
+            pub const fn attribute_name(self, number: u16) -> Option<&'static str> {
+                match self {
+                    $( Self::$nest => match number {
+                        $( $number => Some(stringify!($name)), )*
+                        _ => None,
+                    }, )*
+                }
+            }
+        }
+
+        $( $(
+            #[doc = concat!("`", stringify!($name), "`, an attribute of [`Nest::", stringify!($nest), "`].")]
+            pub const $name: u16 = $number;
+        )* )*
+
+        /// Every attribute name with its number, for the test that holds them against the kernel's headers.
+        pub const ATTRIBUTES: &[(&str, u16)] = &[ $( $( (stringify!($name), $number), )* )* ];
+    };
+}
+
+/// Walks a nest once and binds each named attribute as an `Option`: the last of a number counts, others are passed over.
+///
+/// ```text
+/// read_attributes!(nest; CTA_COUNTERS_PACKETS => packets = Attribute::u64, CTA_COUNTERS_BYTES => bytes = Attribute::u64);
+/// ```
+macro_rules! read_attributes {
+    ($attributes:expr; $( $number:path => $name:ident = $read:expr ),* $(,)?) => {
+        $( let mut $name = None; )*
+        let mut walk = $attributes;
+        while let Some(attribute) = walk.advance() {
+            match attribute.number() {
+                $( $number => $name = Some(($read)(&attribute)?), )*
+                _ => {}
+            }
+        }
+        walk.end()?;
+    };
+}
+
+/// Gives a bitflags type the text form of the kernel's names: `SEEN_REPLY,ASSURED`, `UNSET` for none, unknown bits in hex.
+macro_rules! flag_text {
+    ($name:ident as $what:literal) => {
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                let mut separator = "";
+                for (name, _) in self.iter_names() {
+                    write!(f, "{separator}{name}")?;
+                    separator = ",";
+                }
+                let unknown = self.difference(Self::named_bits());
+                match (separator, unknown.is_empty()) {
+                    ("", true) => f.write_str("UNSET"),
+                    (_, true) => Ok(()),
+                    (separator, false) => write!(f, "{separator}{:#x}", unknown.bits()),
+                }
+            }
+        }
+
+        impl $name {
+            /// Every bit that has a name.
+            fn named_bits() -> Self {
+                use bitflags::Flags as _;
+                Self::FLAGS.iter().filter(|flag| flag.is_named()).fold(Self::empty(), |all, flag| all | *flag.value())
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = crate::error::ParseNameError;
+
+            /// Reads names in any case joined by commas, numbers in hex (`0x…`), or `UNSET`.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if text.eq_ignore_ascii_case("UNSET") {
+                    return Ok(Self::empty());
+                }
+                text.split(',').try_fold(Self::empty(), |all, word| {
+                    use bitflags::Flags as _;
+                    let named =
+                        Self::FLAGS.iter().find(|flag| flag.is_named() && flag.name().eq_ignore_ascii_case(word));
+                    let bits = match (named, word.strip_prefix("0x")) {
+                        (Some(flag), _) => Some(*flag.value()),
+                        (None, Some(digits)) => {
+                            bitflags::parser::ParseHex::parse_hex(digits).ok().map(Self::from_bits_retain)
+                        }
+                        (None, None) => None,
+                    };
+                    bits.map(|bits| all | bits).ok_or_else(|| crate::error::ParseNameError::new($what, word))
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use {attributes, flag_text, open_enum, read_attributes};

@@ -1,0 +1,77 @@
+//! Packets and bytes.
+
+use core::ops::Add;
+
+use crate::{
+    error::DecodeError,
+    macros::read_attributes,
+    wire::{
+        Attribute, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES, CTA_COUNTERS32_PACKETS,
+        Encoder, Expected, Layout,
+    },
+};
+
+/// Packets and bytes of one direction of a flow (`CTA_COUNTERS_ORIG`, `CTA_COUNTERS_REPLY`).
+///
+/// Present in dumps and at the end of a flow, if `net.netfilter.nf_conntrack_acct` was on when the flow began; never
+/// in events that tell of a new or changed flow. Bytes are counted from the layer 3 header on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // The kernel counts nothing else.
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, layer 3 header and up.
+    pub bytes: u64,
+}
+
+/// As the kernel writes them.
+const USUAL: Layout<24, 2> =
+    Layout::new([Expected::value(0, 12, CTA_COUNTERS_PACKETS), Expected::value(12, 12, CTA_COUNTERS_BYTES)]);
+
+impl Counters {
+    /// Both figures.
+    #[must_use]
+    pub const fn new(packets: u64, bytes: u64) -> Self {
+        Self { packets, bytes }
+    }
+
+    #[inline]
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        match USUAL.recognise(attributes.as_bytes()) {
+            Some(nest) => Ok(Self { packets: nest.u64(4), bytes: nest.u64(16) }),
+            None => Self::walk(attributes),
+        }
+    }
+
+    #[inline(never)]
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_COUNTERS_PACKETS => packets = Attribute::u64,
+            CTA_COUNTERS_BYTES => bytes = Attribute::u64,
+            CTA_COUNTERS32_PACKETS => packets32 = Attribute::u32,
+            CTA_COUNTERS32_BYTES => bytes32 = Attribute::u32,
+        );
+        let packets = packets.or(packets32.map(u64::from));
+        let bytes = bytes.or(bytes32.map(u64::from));
+        match (packets, bytes) {
+            (Some(packets), Some(bytes)) => Ok(Self { packets, bytes }),
+            (None, _) => Err(attributes.missing(CTA_COUNTERS_PACKETS)),
+            (_, None) => Err(attributes.missing(CTA_COUNTERS_BYTES)),
+        }
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.u64(CTA_COUNTERS_PACKETS, self.packets);
+        encoder.u64(CTA_COUNTERS_BYTES, self.bytes);
+    }
+}
+
+impl Add for Counters {
+    type Output = Self;
+
+    /// The sum of both, at most `u64::MAX`.
+    fn add(self, other: Self) -> Self {
+        Self { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}

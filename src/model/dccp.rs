@@ -1,0 +1,103 @@
+//! What the DCCP tracker knows (it was removed in Linux 6.17).
+
+use crate::{
+    error::DecodeError,
+    macros::{open_enum, read_attributes},
+    wire::{
+        Attribute, Attributes, CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, CTA_PROTOINFO_DCCP_ROLE, CTA_PROTOINFO_DCCP_STATE,
+        Encoder,
+    },
+};
+
+open_enum! {
+    /// The state of a DCCP connection (`enum ct_dccp_states`).
+    pub struct DccpState(u8) as "DCCP state" {
+        /// Nothing seen yet.
+        #[doc(alias = "CT_DCCP_NONE")]
+        NONE = 0 => "NONE",
+        /// A request was seen.
+        #[doc(alias = "CT_DCCP_REQUEST")]
+        REQUEST = 1 => "REQUEST",
+        /// A response was seen.
+        #[doc(alias = "CT_DCCP_RESPOND")]
+        RESPOND = 2 => "RESPOND",
+        /// The client has acknowledged the response.
+        #[doc(alias = "CT_DCCP_PARTOPEN")]
+        PARTOPEN = 3 => "PARTOPEN",
+        /// Established.
+        #[doc(alias = "CT_DCCP_OPEN")]
+        OPEN = 4 => "OPEN",
+        /// The server asks to close.
+        #[doc(alias = "CT_DCCP_CLOSEREQ")]
+        CLOSEREQ = 5 => "CLOSEREQ",
+        /// A close was seen.
+        #[doc(alias = "CT_DCCP_CLOSING")]
+        CLOSING = 6 => "CLOSING",
+        /// Closed, waiting for late packets.
+        #[doc(alias = "CT_DCCP_TIMEWAIT")]
+        TIMEWAIT = 7 => "TIMEWAIT",
+        /// A packet that changes nothing.
+        #[doc(alias = "CT_DCCP_IGNORE")]
+        IGNORE = 8 => "IGNORE",
+        /// A packet that cannot be.
+        #[doc(alias = "CT_DCCP_INVALID")]
+        INVALID = 9 => "INVALID",
+    }
+}
+
+open_enum! {
+    /// Which role the initiator of a DCCP connection has (`enum ct_dccp_roles`).
+    pub struct DccpRole(u8) as "DCCP role" {
+        /// The original direction is the client's.
+        #[doc(alias = "CT_DCCP_ROLE_CLIENT")]
+        CLIENT = 0 => "client",
+        /// The original direction is the server's.
+        #[doc(alias = "CT_DCCP_ROLE_SERVER")]
+        SERVER = 1 => "server",
+    }
+}
+
+/// What the DCCP tracker knows of a flow (`CTA_PROTOINFO_DCCP`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct DccpInfo {
+    /// The state.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub state: Option<DccpState>,
+    /// The role of the original direction.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub role: Option<DccpRole>,
+    /// The sequence number of the handshake (48 bits).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub handshake_sequence: Option<u64>,
+}
+
+impl DccpInfo {
+    /// All that a create or update takes.
+    #[must_use]
+    pub const fn new(state: DccpState, role: DccpRole, handshake_sequence: u64) -> Self {
+        Self { state: Some(state), role: Some(role), handshake_sequence: Some(handshake_sequence) }
+    }
+
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_PROTOINFO_DCCP_STATE => state = Attribute::u8,
+            CTA_PROTOINFO_DCCP_ROLE => role = Attribute::u8,
+            CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ => handshake_sequence = Attribute::u64,
+        );
+        Ok(Self { state: state.map(DccpState), role: role.map(DccpRole), handshake_sequence })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        if let Some(state) = self.state {
+            encoder.u8(CTA_PROTOINFO_DCCP_STATE, state.0);
+        }
+        if let Some(role) = self.role {
+            encoder.u8(CTA_PROTOINFO_DCCP_ROLE, role.0);
+        }
+        if let Some(sequence) = self.handshake_sequence {
+            encoder.u64(CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, sequence);
+        }
+    }
+}

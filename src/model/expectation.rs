@@ -1,0 +1,311 @@
+//! Expectations: flows that a helper foresees.
+
+use super::{Direction, Tuple, TupleRef};
+use crate::{
+    error::DecodeError,
+    macros::{flag_text, read_attributes},
+    wire::{
+        Attribute, Attributes, CTA_EXPECT_CLASS, CTA_EXPECT_FLAGS, CTA_EXPECT_FN, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID,
+        CTA_EXPECT_MASK, CTA_EXPECT_MASTER, CTA_EXPECT_NAT, CTA_EXPECT_NAT_DIR, CTA_EXPECT_NAT_TUPLE,
+        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encoder, Family, Message, MessageType, Nest,
+    },
+};
+
+bitflags::bitflags! {
+    /// The flags of an expectation (`NF_CT_EXPECT_*`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ExpectationFlags: u32 {
+        /// The expectation stays after the first flow that fits it.
+        #[doc(alias = "NF_CT_EXPECT_PERMANENT")]
+        const PERMANENT = 1;
+        /// The expectation does not take effect yet.
+        #[doc(alias = "NF_CT_EXPECT_INACTIVE")]
+        const INACTIVE = 2;
+        /// A helper in userspace made the expectation.
+        #[doc(alias = "NF_CT_EXPECT_USERSPACE")]
+        const USERSPACE = 4;
+        const _ = !0;
+    }
+}
+
+flag_text!(ExpectationFlags as "expectation flag");
+
+/// The translation that an expected flow will get (`CTA_EXPECT_NAT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // The kernel asks for both and has no other.
+pub struct ExpectationNat {
+    /// The direction of the master that the expected flow goes against.
+    pub direction: Direction,
+    /// The saved source address and port.
+    pub tuple: Tuple,
+}
+
+impl ExpectationNat {
+    fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_EXPECT_NAT_DIR => direction = Attribute::u32,
+            CTA_EXPECT_NAT_TUPLE => tuple = |tuple: &Attribute<'_>| tuple.decode_nest(Nest::Tuple, Tuple::decode),
+        );
+        let direction = match direction.ok_or_else(|| attributes.missing(CTA_EXPECT_NAT_DIR))? {
+            0 => Direction::Original,
+            _ => Direction::Reply,
+        };
+        let tuple = tuple.ok_or_else(|| attributes.missing(CTA_EXPECT_NAT_TUPLE))?;
+        Ok(Self { direction, tuple })
+    }
+
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.u32(CTA_EXPECT_NAT_DIR, self.direction as u32);
+        encoder.nest(CTA_EXPECT_NAT_TUPLE, |tuple| self.tuple.encode(tuple));
+    }
+}
+
+/// A flow that a helper foresees, the data connection of an FTP session for instance.
+///
+/// A new flow that fits `tuple` under `mask` becomes related to the master. Source: `struct nf_conntrack_expect`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Expectation {
+    /// The original tuple of the flow whose helper foresees it.
+    pub master: Tuple,
+    /// What is expected.
+    pub tuple: Tuple,
+    /// The bits of the tuple's source address and port that have to fit (those of the destination all have to).
+    pub mask: Tuple,
+    /// Seconds until the expectation ends. The kernel ignores it on create and takes the helper's.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub timeout: Option<u32>,
+    /// An opaque identifier.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub id: Option<u32>,
+    /// The name of the helper. Kernels of 2026 and later ignore it on create.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub helper: Option<Box<str>>,
+    /// The zone. Accepted in requests, never sent by the kernel.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub zone: Option<u16>,
+    /// Flags. The kernel strips `USERSPACE` on create.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub flags: Option<ExpectationFlags>,
+    /// The helper's class of expectation, 0 and up (for SIP: signalling, audio, video, image).
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub class: Option<u32>,
+    /// The translation that the expected flow will get.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub nat: Option<ExpectationNat>,
+    /// The registered function that is called when the flow comes: `nat-follow-master`, `sip`.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub function: Option<Box<str>>,
+}
+
+impl Expectation {
+    /// An expectation of the flow `master`: what fits `tuple` under `mask`.
+    #[must_use]
+    pub const fn new(master: Tuple, tuple: Tuple, mask: Tuple) -> Self {
+        Self {
+            master,
+            tuple,
+            mask,
+            timeout: None,
+            id: None,
+            helper: None,
+            zone: None,
+            flags: None,
+            class: None,
+            nat: None,
+            function: None,
+        }
+    }
+
+    /// The layer 3 family, that of the expected tuple.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.tuple.family()
+    }
+
+    /// Decodes a message of subsystem 2.
+    ///
+    /// # Errors
+    ///
+    /// As [`ExpectationRef::parse`].
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        ExpectationRef::parse(message).map(|expectation| expectation.to_expectation())
+    }
+
+    /// Writes every attribute that is set, in the order in which the kernel sends them.
+    pub fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));
+        encoder.nest(CTA_EXPECT_MASK, |mask| self.mask.encode(mask));
+        encoder.nest(CTA_EXPECT_MASTER, |master| self.master.encode(master));
+        if let Some(nat) = &self.nat {
+            encoder.nest(CTA_EXPECT_NAT, |nest| nat.encode(nest));
+        }
+        if let Some(timeout) = self.timeout {
+            encoder.u32(CTA_EXPECT_TIMEOUT, timeout);
+        }
+        if let Some(id) = self.id {
+            encoder.u32(CTA_EXPECT_ID, id);
+        }
+        if let Some(flags) = self.flags {
+            encoder.u32(CTA_EXPECT_FLAGS, flags.bits());
+        }
+        if let Some(class) = self.class {
+            encoder.u32(CTA_EXPECT_CLASS, class);
+        }
+        if let Some(helper) = &self.helper {
+            encoder.text(CTA_EXPECT_HELP_NAME, helper);
+        }
+        if let Some(function) = &self.function {
+            encoder.text(CTA_EXPECT_FN, function);
+        }
+        if let Some(zone) = self.zone {
+            encoder.u16(CTA_EXPECT_ZONE, zone);
+        }
+    }
+}
+
+/// An expectation in the datagram it was received in.
+///
+/// Its structure was checked when it was parsed, so that reading it cannot fail.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpectationRef<'a> {
+    attributes: Attributes<'a>,
+    master: TupleRef<'a>,
+    tuple: TupleRef<'a>,
+    mask: TupleRef<'a>,
+}
+
+impl<'a> ExpectationRef<'a> {
+    /// Checks a message of subsystem 2: an entry of a dump, an event, or a create request.
+    ///
+    /// # Errors
+    ///
+    /// Where the message is of another type, or an attribute is malformed or missing.
+    pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
+        if !matches!(message.header().message_type, MessageType::EXPECTATION_NEW | MessageType::EXPECTATION_DELETE) {
+            return Err(message.unexpected_type());
+        }
+        let attributes = message.netfilter()?.attributes(Nest::Expectation);
+        Self::check(attributes).map_err(|error| error.moved(message.attributes_offset()))
+    }
+
+    fn check(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
+        let tuple = |attribute: &Attribute<'a>| attribute.decode_nest(Nest::Tuple, TupleRef::parse);
+        read_attributes!(attributes;
+            CTA_EXPECT_MASTER => master = tuple,
+            CTA_EXPECT_TUPLE => expected = tuple,
+            CTA_EXPECT_MASK => mask = tuple,
+            CTA_EXPECT_TIMEOUT => _timeout = Attribute::u32,
+            CTA_EXPECT_ID => _id = Attribute::u32,
+            CTA_EXPECT_HELP_NAME => _helper = Attribute::<'a>::text,
+            CTA_EXPECT_ZONE => _zone = Attribute::u16,
+            CTA_EXPECT_FLAGS => _flags = Attribute::u32,
+            CTA_EXPECT_CLASS => _class = Attribute::u32,
+            CTA_EXPECT_NAT => _nat = |nat: &Attribute<'_>| nat.decode_nest(Nest::ExpectationNat, ExpectationNat::decode),
+            CTA_EXPECT_FN => _function = Attribute::<'a>::text,
+        );
+        let require = |tuple: Option<_>, number| tuple.ok_or_else(|| attributes.missing(number));
+        Ok(Self {
+            attributes,
+            master: require(master, CTA_EXPECT_MASTER)?,
+            tuple: require(expected, CTA_EXPECT_TUPLE)?,
+            mask: require(mask, CTA_EXPECT_MASK)?,
+        })
+    }
+
+    /// The original tuple of the flow whose helper foresees it.
+    #[must_use]
+    pub const fn master(&self) -> TupleRef<'a> {
+        self.master
+    }
+
+    /// What is expected.
+    #[must_use]
+    pub const fn tuple(&self) -> TupleRef<'a> {
+        self.tuple
+    }
+
+    /// The bits of the tuple that have to fit.
+    #[must_use]
+    pub const fn mask(&self) -> TupleRef<'a> {
+        self.mask
+    }
+
+    /// Seconds until the expectation ends.
+    #[must_use]
+    pub fn timeout(&self) -> Option<u32> {
+        self.u32(CTA_EXPECT_TIMEOUT)
+    }
+
+    /// An opaque identifier.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.u32(CTA_EXPECT_ID)
+    }
+
+    /// The name of the helper.
+    #[must_use]
+    pub fn helper(&self) -> Option<&'a str> {
+        self.attributes.find(CTA_EXPECT_HELP_NAME)?.text().ok()
+    }
+
+    /// The zone, in requests.
+    #[must_use]
+    pub fn zone(&self) -> Option<u16> {
+        self.attributes.find(CTA_EXPECT_ZONE)?.u16().ok()
+    }
+
+    /// Flags.
+    #[must_use]
+    pub fn flags(&self) -> Option<ExpectationFlags> {
+        self.u32(CTA_EXPECT_FLAGS).map(ExpectationFlags::from_bits_retain)
+    }
+
+    /// The helper's class of expectation.
+    #[must_use]
+    pub fn class(&self) -> Option<u32> {
+        self.u32(CTA_EXPECT_CLASS)
+    }
+
+    /// The translation that the expected flow will get.
+    #[must_use]
+    pub fn nat(&self) -> Option<ExpectationNat> {
+        ExpectationNat::decode(self.attributes.find(CTA_EXPECT_NAT)?.nested(Nest::ExpectationNat)).ok()
+    }
+
+    /// The registered function that is called when the flow comes.
+    #[must_use]
+    pub fn function(&self) -> Option<&'a str> {
+        self.attributes.find(CTA_EXPECT_FN)?.text().ok()
+    }
+
+    /// The attributes, known and unknown.
+    #[must_use]
+    pub const fn attributes(&self) -> Attributes<'a> {
+        self.attributes
+    }
+
+    /// The expectation as a value.
+    #[must_use]
+    pub fn to_expectation(&self) -> Expectation {
+        Expectation {
+            master: self.master.to_tuple(),
+            tuple: self.tuple.to_tuple(),
+            mask: self.mask.to_tuple(),
+            timeout: self.timeout(),
+            id: self.id(),
+            helper: self.helper().map(Into::into),
+            zone: self.zone(),
+            flags: self.flags(),
+            class: self.class(),
+            nat: self.nat(),
+            function: self.function().map(Into::into),
+        }
+    }
+
+    fn u32(&self, number: u16) -> Option<u32> {
+        self.attributes.find(number)?.u32().ok()
+    }
+}

@@ -1,0 +1,43 @@
+//! The helper of a flow.
+
+use crate::{
+    error::DecodeError,
+    macros::read_attributes,
+    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encoder},
+};
+
+/// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Helper {
+    /// The name under which the helper is registered: at most 15 bytes in kernels of today.
+    pub name: Box<str>,
+    /// What the helper keeps of the flow: opaque, and private to it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub info: Option<Box<[u8]>>,
+}
+
+impl Helper {
+    /// A helper by its name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), info: None }
+    }
+
+    /// Name and private bytes, borrowed.
+    pub(crate) fn decode<'a>(attributes: Attributes<'a>) -> Result<(&'a str, Option<&'a [u8]>), DecodeError> {
+        read_attributes!(attributes;
+            CTA_HELP_NAME => name = Attribute::<'a>::text,
+            CTA_HELP_INFO => info = |info: &Attribute<'a>| Ok::<_, DecodeError>(info.payload()),
+        );
+        name.map(|name| (name, info)).ok_or_else(|| attributes.missing(CTA_HELP_NAME))
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.text(CTA_HELP_NAME, &self.name);
+        if let Some(info) = &self.info {
+            encoder.attribute(CTA_HELP_INFO, info);
+        }
+    }
+}

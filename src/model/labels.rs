@@ -1,0 +1,147 @@
+//! The 128 label bits of a flow.
+
+use core::fmt;
+
+use crate::wire::{Attribute, Encoder};
+
+/// The labels of a flow: a bitmap of 128 bits, numbered from 0 (`CTA_LABELS`).
+///
+/// A flow has room for labels only while some rule in its namespace uses them. Names for the numbers are a matter of
+/// `/etc/xtables/connlabel.conf`. Source: `net/netfilter/nf_conntrack_labels.c`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::Labels;
+///
+/// let labels: Labels = [3, 5].into_iter().collect();
+/// assert!(labels.contains(5) && !labels.contains(4));
+/// assert_eq!(labels.to_string(), "3,5");
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs)] // The kernel's bitmap is that wide.
+pub struct Labels(
+    /// Bit `n` is label `n`.
+    pub u128,
+);
+
+impl Labels {
+    /// Bytes on the wire (`NF_CT_LABELS_MAX_SIZE`).
+    const LENGTH: usize = 16;
+    /// Bytes of a word of the kernel's bitmap, `unsigned long`, which it sends in the order of the host.
+    const WORD: usize = size_of::<usize>();
+
+    /// Every label.
+    pub const ALL: Self = Self(u128::MAX);
+
+    /// Whether the flow carries no label.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the flow carries label `bit`. There are none past 127.
+    #[must_use]
+    pub fn contains(self, bit: u8) -> bool {
+        self.0.checked_shr(bit.into()).is_some_and(|rest| rest & 1 == 1)
+    }
+
+    /// The same labels and `bit`; bits past 127 are none.
+    #[must_use]
+    pub fn with(self, bit: u8) -> Self {
+        Self(self.0 | 1_u128.checked_shl(bit.into()).unwrap_or(0))
+    }
+
+    /// The numbers of the labels, in order.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..128).filter(move |bit| self.contains(*bit))
+    }
+
+    /// Reads a bitmap of any length: what is not there is not set.
+    #[inline]
+    pub(crate) fn read(attribute: &Attribute<'_>) -> Self {
+        let mut bits = 0;
+        for (place, word) in attribute.payload().chunks(Self::WORD).take(Self::LENGTH / Self::WORD).enumerate() {
+            let mut bytes = [0; Self::WORD];
+            for (target, byte) in bytes.iter_mut().zip(word) {
+                *target = *byte;
+            }
+            bits |= (usize::from_ne_bytes(bytes) as u128) << (place * Self::WORD * 8);
+        }
+        Self(bits)
+    }
+
+    pub(crate) fn encode(self, encoder: &mut Encoder<'_>, number: u16) {
+        let mut bytes = [0; Self::LENGTH];
+        for (place, word) in bytes.chunks_mut(Self::WORD).enumerate() {
+            word.copy_from_slice(&((self.0 >> (place * Self::WORD * 8)) as usize).to_ne_bytes());
+        }
+        encoder.attribute(number, &bytes);
+    }
+}
+
+impl FromIterator<u8> for Labels {
+    fn from_iter<I: IntoIterator<Item = u8>>(bits: I) -> Self {
+        bits.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+impl fmt::Display for Labels {
+    /// Prints the numbers, joined by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, bit) in self.iter().enumerate() {
+            let separator = if place == 0 { "" } else { "," };
+            write!(f, "{separator}{bit}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Labels({self})")
+    }
+}
+
+/// Labels and the mask of those that an update changes: `new = (old & !mask) | (labels & mask)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // Value and mask.
+pub struct MaskedLabels {
+    /// The labels.
+    pub labels: Labels,
+    /// Those that the update sets to what `labels` has.
+    pub mask: Labels,
+}
+
+impl MaskedLabels {
+    /// Exactly these labels, all others gone.
+    #[must_use]
+    pub const fn exactly(labels: Labels) -> Self {
+        Self { labels, mask: Labels::ALL }
+    }
+
+    /// These labels added, the others as they are.
+    #[must_use]
+    pub const fn add(labels: Labels) -> Self {
+        Self { labels, mask: labels }
+    }
+
+    /// These labels taken away, the others as they are.
+    #[must_use]
+    pub const fn remove(labels: Labels) -> Self {
+        Self { labels: Labels(0), mask: labels }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_past_the_end_are_none() {
+        assert!(!Labels::ALL.contains(128));
+        assert!(Labels::ALL.contains(127));
+        assert_eq!(Labels::default().with(200), Labels::default());
+    }
+}

@@ -1,0 +1,204 @@
+//! Translated addresses.
+
+use core::net::IpAddr;
+
+use super::{Layer4, Tuple};
+use crate::{
+    error::{DecodeError, DecodeErrorKind, EncodeError},
+    macros::read_attributes,
+    wire::{
+        Attribute, Attributes, CTA_NAT_PROTO, CTA_NAT_V4_MAXIP, CTA_NAT_V4_MINIP, CTA_NAT_V6_MAXIP, CTA_NAT_V6_MINIP,
+        CTA_PROTONAT_PORT_MAX, CTA_PROTONAT_PORT_MIN, Encoder, Nest,
+    },
+};
+
+/// One end of a flow: an address, and a port where the protocol has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // Address and port.
+pub struct Endpoint {
+    /// The address.
+    pub address: IpAddr,
+    /// The port (for GRE the key), if the protocol has one.
+    pub port: Option<u16>,
+}
+
+impl Endpoint {
+    fn source(tuple: &Tuple) -> Self {
+        Self { address: tuple.source, port: ends(tuple.layer4).map(|(source, _)| source) }
+    }
+
+    fn destination(tuple: &Tuple) -> Self {
+        Self { address: tuple.destination, port: ends(tuple.layer4).map(|(_, destination)| destination) }
+    }
+}
+
+impl core::fmt::Display for Endpoint {
+    /// Prints `192.0.2.1:80`, `[2001:db8::1]:80`, or the address alone.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.port {
+            Some(port) => core::net::SocketAddr::new(self.address, port).fmt(f),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// Where the source of a flow appears to be after translation: the end that answers are sent to.
+pub(crate) fn source_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
+    let seen = Endpoint::destination(reply);
+    (seen != Endpoint::source(original) || query_id(original) != query_id(reply)).then_some(seen)
+}
+
+/// Where the packets of a flow go after translation: the end that answers.
+pub(crate) fn destination_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
+    let seen = Endpoint::source(reply);
+    (seen != Endpoint::destination(original)).then_some(seen)
+}
+
+const fn ends(layer4: Layer4) -> Option<(u16, u16)> {
+    match layer4 {
+        Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => Some((source, destination)),
+        Layer4::Icmp { .. } | Layer4::None => None,
+    }
+}
+
+/// The identifier of an ICMP query stands in both tuples; source NAT may change it. Type and code differ by nature.
+const fn query_id(tuple: &Tuple) -> Option<u16> {
+    if let Layer4::Icmp { id, .. } = tuple.layer4 { Some(id) } else { None }
+}
+
+/// A range of addresses and ports to translate to, for the creation of a flow (`CTA_NAT_SRC`, `CTA_NAT_DST`).
+///
+/// The kernel picks from the range, rewrites the reply tuple, and never tells the range back: what was picked is seen
+/// by comparing the tuples ([`Flow::source_translation`](crate::Flow::source_translation)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct NatRange {
+    /// The first address; `None` keeps the address.
+    pub first_address: Option<IpAddr>,
+    /// The last address, of the same family; `None` is the first.
+    pub last_address: Option<IpAddr>,
+    /// The first port; `None` keeps the port where possible.
+    pub first_port: Option<u16>,
+    /// The last port; `None` is the first.
+    pub last_port: Option<u16>,
+}
+
+impl NatRange {
+    /// Exactly this address.
+    #[must_use]
+    pub const fn address(address: IpAddr) -> Self {
+        Self { first_address: Some(address), last_address: None, first_port: None, last_port: None }
+    }
+
+    /// Any address from the first to the last.
+    #[must_use]
+    pub const fn addresses(first: IpAddr, last: IpAddr) -> Self {
+        Self { last_address: Some(last), ..Self::address(first) }
+    }
+
+    /// The address as it is, for a range of ports alone.
+    #[must_use]
+    pub const fn any_address() -> Self {
+        Self { first_address: None, last_address: None, first_port: None, last_port: None }
+    }
+
+    /// With exactly this port.
+    #[must_use]
+    pub const fn port(self, port: u16) -> Self {
+        Self { first_port: Some(port), last_port: None, ..self }
+    }
+
+    /// With any port from the first to the last.
+    #[must_use]
+    pub const fn ports(self, first: u16, last: u16) -> Self {
+        Self { first_port: Some(first), last_port: Some(last), ..self }
+    }
+
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_NAT_V4_MINIP => first4 = Attribute::array::<4>,
+            CTA_NAT_V4_MAXIP => last4 = Attribute::array::<4>,
+            CTA_NAT_V6_MINIP => first6 = Attribute::array::<16>,
+            CTA_NAT_V6_MAXIP => last6 = Attribute::array::<16>,
+            CTA_NAT_PROTO => ports = |nest: &Attribute<'_>| nest.decode_nest(Nest::NatProtocol, decode_ports),
+        );
+        let (first_port, last_port) = ports.unwrap_or_default();
+        let first = (first4.map(|bytes| IpAddr::from(*bytes)), first6.map(|bytes| IpAddr::from(*bytes)));
+        let last = (last4.map(|bytes| IpAddr::from(*bytes)), last6.map(|bytes| IpAddr::from(*bytes)));
+        let (first_address, last_address) = match (first, last) {
+            ((first, None), (last, None)) => (first, last),
+            ((None, first), (None, last)) => (first, last),
+            _ => return Err(DecodeError::new(DecodeErrorKind::Value("addresses of two families"), 0)),
+        };
+        Ok(Self { first_address, last_address, first_port, last_port })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        match (self.first_address, self.last_address) {
+            (Some(IpAddr::V4(first)), None) => encoder.u32(CTA_NAT_V4_MINIP, first.to_bits()),
+            (Some(IpAddr::V6(first)), None) => encoder.attribute(CTA_NAT_V6_MINIP, &first.octets()),
+            (Some(IpAddr::V4(first)), Some(IpAddr::V4(last))) => {
+                encoder.u32(CTA_NAT_V4_MINIP, first.to_bits());
+                encoder.u32(CTA_NAT_V4_MAXIP, last.to_bits());
+            }
+            (Some(IpAddr::V6(first)), Some(IpAddr::V6(last))) => {
+                encoder.attribute(CTA_NAT_V6_MINIP, &first.octets());
+                encoder.attribute(CTA_NAT_V6_MAXIP, &last.octets());
+            }
+            (None, None) => {}
+            (None, Some(_)) => encoder.fail(EncodeError::Value("a NAT range with a last address and no first")),
+            _ => encoder.fail(EncodeError::Value("a NAT range over two families")),
+        }
+        if let Some(first) = self.first_port {
+            encoder.nest(CTA_NAT_PROTO, |ports| {
+                ports.u16(CTA_PROTONAT_PORT_MIN, first);
+                if let Some(last) = self.last_port {
+                    ports.u16(CTA_PROTONAT_PORT_MAX, last);
+                }
+            });
+        } else if self.last_port.is_some() {
+            encoder.fail(EncodeError::Value("a NAT range with a last port and no first"));
+        }
+    }
+}
+
+fn decode_ports(attributes: Attributes<'_>) -> Result<(Option<u16>, Option<u16>), DecodeError> {
+    read_attributes!(attributes;
+        CTA_PROTONAT_PORT_MIN => first = Attribute::u16,
+        CTA_PROTONAT_PORT_MAX => last = Attribute::u16,
+    );
+    Ok((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Protocol;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn an_icmp_flow_is_not_translated_because_its_types_differ() {
+        let original = Tuple::icmp(address(1), address(2), 8, 0, 77);
+        let reply = original.inverted().unwrap();
+        assert_eq!(source_translation(&original, &reply), None);
+        assert_eq!(destination_translation(&original, &reply), None);
+        let renumbered = Tuple { layer4: Layer4::Icmp { icmp_type: 0, code: 0, id: 78 }, ..reply };
+        assert!(source_translation(&original, &renumbered).is_some());
+    }
+
+    #[test]
+    fn each_end_is_told_apart() {
+        let original = Tuple::tcp("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+        let reply = Tuple::tcp("10.0.0.3:8080".parse().unwrap(), "10.0.0.1:1000".parse().unwrap());
+        assert_eq!(source_translation(&original, &reply), None);
+        assert_eq!(destination_translation(&original, &reply).unwrap().to_string(), "10.0.0.3:8080");
+        let reply = Tuple::new(Protocol(50), address(2), address(9));
+        let original = Tuple::new(Protocol(50), address(1), address(2));
+        assert_eq!(source_translation(&original, &reply).unwrap().to_string(), "10.0.0.9");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the tracker of a flow's protocol knows.
+
+use core::fmt;
+
+use super::{DccpInfo, SctpInfo, TcpInfo};
+use crate::{
+    error::DecodeError,
+    macros::read_attributes,
+    wire::{Attribute, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encoder, Nest},
+};
+
+/// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
+///
+/// Absent from dumps of offloaded flows, and from events in which nothing of it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum ProtocolInfo {
+    /// A TCP connection.
+    Tcp(TcpInfo),
+    /// An SCTP association.
+    Sctp(SctpInfo),
+    /// A DCCP connection.
+    Dccp(DccpInfo),
+}
+
+impl ProtocolInfo {
+    /// The TCP part, if this is TCP.
+    #[must_use]
+    pub const fn tcp(&self) -> Option<&TcpInfo> {
+        if let Self::Tcp(info) = self { Some(info) } else { None }
+    }
+
+    /// The SCTP part, if this is SCTP.
+    #[must_use]
+    pub const fn sctp(&self) -> Option<&SctpInfo> {
+        if let Self::Sctp(info) = self { Some(info) } else { None }
+    }
+
+    /// The DCCP part, if this is DCCP.
+    #[must_use]
+    pub const fn dccp(&self) -> Option<&DccpInfo> {
+        if let Self::Dccp(info) = self { Some(info) } else { None }
+    }
+
+    /// The state, for printing: each protocol has its own.
+    #[must_use]
+    pub fn state(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::Tcp(info) => info.state.as_ref().map(|state| state as _),
+            Self::Sctp(info) => info.state.as_ref().map(|state| state as _),
+            Self::Dccp(info) => info.state.as_ref().map(|state| state as _),
+        }
+    }
+
+    /// Decodes the nest; `None` where it holds no protocol that is known.
+    #[inline]
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
+        read_attributes!(attributes;
+            CTA_PROTOINFO_TCP => tcp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Tcp, TcpInfo::decode),
+            CTA_PROTOINFO_SCTP => sctp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Sctp, SctpInfo::decode),
+            CTA_PROTOINFO_DCCP => dccp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Dccp, DccpInfo::decode),
+        );
+        Ok(tcp.map(Self::Tcp).or(sctp.map(Self::Sctp)).or(dccp.map(Self::Dccp)))
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        match self {
+            Self::Tcp(info) => encoder.nest(CTA_PROTOINFO_TCP, |nest| info.encode(nest)),
+            Self::Sctp(info) => encoder.nest(CTA_PROTOINFO_SCTP, |nest| info.encode(nest)),
+            Self::Dccp(info) => encoder.nest(CTA_PROTOINFO_DCCP, |nest| info.encode(nest)),
+        }
+    }
+}
+
+impl From<TcpInfo> for ProtocolInfo {
+    fn from(info: TcpInfo) -> Self {
+        Self::Tcp(info)
+    }
+}
+
+impl From<SctpInfo> for ProtocolInfo {
+    fn from(info: SctpInfo) -> Self {
+        Self::Sctp(info)
+    }
+}
+
+impl From<DccpInfo> for ProtocolInfo {
+    fn from(info: DccpInfo) -> Self {
+        Self::Dccp(info)
+    }
+}

@@ -1,0 +1,101 @@
+//! What the SCTP tracker knows.
+
+use crate::{
+    error::DecodeError,
+    macros::{open_enum, read_attributes},
+    wire::{
+        Attribute, Attributes, CTA_PROTOINFO_SCTP_STATE, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL,
+        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encoder,
+    },
+};
+
+open_enum! {
+    /// The state of an SCTP association (`enum sctp_conntrack`).
+    pub struct SctpState(u8) as "SCTP state" {
+        /// Nothing seen yet.
+        #[doc(alias = "SCTP_CONNTRACK_NONE")]
+        NONE = 0 => "NONE",
+        /// Not, or no longer, established.
+        #[doc(alias = "SCTP_CONNTRACK_CLOSED")]
+        CLOSED = 1 => "CLOSED",
+        /// An INIT was seen.
+        #[doc(alias = "SCTP_CONNTRACK_COOKIE_WAIT")]
+        COOKIE_WAIT = 2 => "COOKIE_WAIT",
+        /// A COOKIE ECHO was seen.
+        #[doc(alias = "SCTP_CONNTRACK_COOKIE_ECHOED")]
+        COOKIE_ECHOED = 3 => "COOKIE_ECHOED",
+        /// A COOKIE ACK was seen.
+        #[doc(alias = "SCTP_CONNTRACK_ESTABLISHED")]
+        ESTABLISHED = 4 => "ESTABLISHED",
+        /// The initiator has sent a SHUTDOWN.
+        #[doc(alias = "SCTP_CONNTRACK_SHUTDOWN_SENT")]
+        SHUTDOWN_SENT = 5 => "SHUTDOWN_SENT",
+        /// The responder has sent a SHUTDOWN.
+        #[doc(alias = "SCTP_CONNTRACK_SHUTDOWN_RECD")]
+        SHUTDOWN_RECD = 6 => "SHUTDOWN_RECD",
+        /// A SHUTDOWN ACK was seen.
+        #[doc(alias = "SCTP_CONNTRACK_SHUTDOWN_ACK_SENT")]
+        SHUTDOWN_ACK_SENT = 7 => "SHUTDOWN_ACK_SENT",
+        /// A HEARTBEAT opened the flow: a secondary path.
+        #[doc(alias = "SCTP_CONNTRACK_HEARTBEAT_SENT")]
+        HEARTBEAT_SENT = 8 => "HEARTBEAT_SENT",
+        /// The HEARTBEAT was answered (before Linux 6.3).
+        #[doc(alias = "SCTP_CONNTRACK_HEARTBEAT_ACKED")]
+        HEARTBEAT_ACKED = 9 => "HEARTBEAT_ACKED",
+        /// Data opened the flow (Linux 6.1 and 6.2 alone).
+        #[doc(alias = "SCTP_CONNTRACK_DATA_SENT")]
+        DATA_SENT = 10 => "DATA_SENT",
+    }
+}
+
+/// What the SCTP tracker knows of a flow (`CTA_PROTOINFO_SCTP`).
+///
+/// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11). On create and update
+/// the kernel asks for all three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct SctpInfo {
+    /// The state.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub state: Option<SctpState>,
+    /// The verification tag of packets from the initiator (RFC 9260, 8.5).
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub verification_tag_original: Option<u32>,
+    /// The verification tag of packets from the responder.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub verification_tag_reply: Option<u32>,
+}
+
+impl SctpInfo {
+    /// All that a create or update takes.
+    #[must_use]
+    pub const fn new(state: SctpState, verification_tag_original: u32, verification_tag_reply: u32) -> Self {
+        Self {
+            state: Some(state),
+            verification_tag_original: Some(verification_tag_original),
+            verification_tag_reply: Some(verification_tag_reply),
+        }
+    }
+
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_PROTOINFO_SCTP_STATE => state = Attribute::u8,
+            CTA_PROTOINFO_SCTP_VTAG_ORIGINAL => verification_tag_original = Attribute::u32,
+            CTA_PROTOINFO_SCTP_VTAG_REPLY => verification_tag_reply = Attribute::u32,
+        );
+        Ok(Self { state: state.map(SctpState), verification_tag_original, verification_tag_reply })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        if let Some(state) = self.state {
+            encoder.u8(CTA_PROTOINFO_SCTP_STATE, state.0);
+        }
+        if let Some(tag) = self.verification_tag_original {
+            encoder.u32(CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, tag);
+        }
+        if let Some(tag) = self.verification_tag_reply {
+            encoder.u32(CTA_PROTOINFO_SCTP_VTAG_REPLY, tag);
+        }
+    }
+}

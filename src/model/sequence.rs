@@ -1,0 +1,47 @@
+//! Adjusted sequence numbers.
+
+use crate::{
+    error::DecodeError,
+    macros::read_attributes,
+    wire::{
+        Attribute, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE, Encoder,
+    },
+};
+
+/// How the TCP sequence numbers of one direction are shifted, after a helper changed the length of a payload
+/// (`CTA_SEQ_ADJ_ORIG`, `CTA_SEQ_ADJ_REPLY`; `struct nf_ct_seqadj`).
+///
+/// Present in dumps of flows with [`Status::SEQ_ADJUST`](super::Status::SEQ_ADJUST).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // The kernel asks for all three and has no other.
+pub struct SequenceAdjustment {
+    /// The sequence number at which the last change was made.
+    pub correction_position: u32,
+    /// What is added to sequence numbers before that position.
+    pub offset_before: i32,
+    /// What is added to sequence numbers after it.
+    pub offset_after: i32,
+}
+
+impl SequenceAdjustment {
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_SEQADJ_CORRECTION_POS => position = Attribute::u32,
+            CTA_SEQADJ_OFFSET_BEFORE => before = Attribute::u32,
+            CTA_SEQADJ_OFFSET_AFTER => after = Attribute::u32,
+        );
+        let require = |value: Option<u32>, number| value.ok_or_else(|| attributes.missing(number));
+        Ok(Self {
+            correction_position: require(position, CTA_SEQADJ_CORRECTION_POS)?,
+            offset_before: require(before, CTA_SEQADJ_OFFSET_BEFORE)? as i32,
+            offset_after: require(after, CTA_SEQADJ_OFFSET_AFTER)? as i32,
+        })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.u32(CTA_SEQADJ_CORRECTION_POS, self.correction_position);
+        encoder.u32(CTA_SEQADJ_OFFSET_BEFORE, self.offset_before as u32);
+        encoder.u32(CTA_SEQADJ_OFFSET_AFTER, self.offset_after as u32);
+    }
+}

@@ -1,0 +1,82 @@
+//! The status bits of a flow.
+
+use crate::macros::flag_text;
+
+bitflags::bitflags! {
+    /// The status bits of a flow (`enum ip_conntrack_status`).
+    ///
+    /// A user may set [`SEEN_REPLY`](Self::SEEN_REPLY), [`ASSURED`](Self::ASSURED),
+    /// [`FIXED_TIMEOUT`](Self::FIXED_TIMEOUT) and [`HELPER`](Self::HELPER), and may clear none; the kernel refuses an
+    /// attempt on `EXPECTED`, `CONFIRMED` or `DYING` with EBUSY, and passes over one on the others.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Status: u32 {
+        /// The flow was expected by another, its master.
+        #[doc(alias = "IPS_EXPECTED")]
+        const EXPECTED = 1 << 0;
+        /// Packets were seen in both directions.
+        #[doc(alias = "IPS_SEEN_REPLY")]
+        const SEEN_REPLY = 1 << 1;
+        /// The flow will not be dropped early when the table is full.
+        #[doc(alias = "IPS_ASSURED")]
+        const ASSURED = 1 << 2;
+        /// The flow is in the table.
+        #[doc(alias = "IPS_CONFIRMED")]
+        const CONFIRMED = 1 << 3;
+        /// The source is translated.
+        #[doc(alias = "IPS_SRC_NAT")]
+        const SRC_NAT = 1 << 4;
+        /// The destination is translated.
+        #[doc(alias = "IPS_DST_NAT")]
+        const DST_NAT = 1 << 5;
+        /// Sequence numbers are adjusted, by a helper that changes the length of payloads.
+        #[doc(alias = "IPS_SEQ_ADJUST")]
+        const SEQ_ADJUST = 1 << 6;
+        /// The source was looked at for NAT, whether or not it is translated.
+        #[doc(alias = "IPS_SRC_NAT_DONE")]
+        const SRC_NAT_DONE = 1 << 7;
+        /// The destination was looked at for NAT, whether or not it is translated.
+        #[doc(alias = "IPS_DST_NAT_DONE")]
+        const DST_NAT_DONE = 1 << 8;
+        /// The flow is being removed.
+        #[doc(alias = "IPS_DYING")]
+        const DYING = 1 << 9;
+        /// Packets do not renew the timeout.
+        #[doc(alias = "IPS_FIXED_TIMEOUT")]
+        const FIXED_TIMEOUT = 1 << 10;
+        /// A template of a rule, not a flow.
+        #[doc(alias = "IPS_TEMPLATE")]
+        const TEMPLATE = 1 << 11;
+        /// The flow lost its tuple to another and is kept for the packet that made it (`UNTRACKED` before Linux 4.12).
+        #[doc(alias = "IPS_NAT_CLASH")]
+        #[doc(alias = "IPS_UNTRACKED")]
+        const NAT_CLASH = 1 << 12;
+        /// A helper was assigned by a rule or a user.
+        #[doc(alias = "IPS_HELPER")]
+        const HELPER = 1 << 13;
+        /// A flow table carries the flow past the tracker: no timeout, no state, counters stand still.
+        #[doc(alias = "IPS_OFFLOAD")]
+        const OFFLOAD = 1 << 14;
+        /// Hardware carries the flow.
+        #[doc(alias = "IPS_HW_OFFLOAD")]
+        const HW_OFFLOAD = 1 << 15;
+        const _ = !0;
+    }
+}
+
+flag_text!(Status as "status bit");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_print_and_parse() {
+        let status = Status::SEEN_REPLY | Status::ASSURED | Status::from_bits_retain(1 << 20);
+        assert_eq!(status.to_string(), "SEEN_REPLY,ASSURED,0x100000");
+        assert_eq!("seen_reply,ASSURED,0x100000".parse(), Ok(status));
+        assert_eq!(Status::empty().to_string(), "UNSET");
+        assert_eq!("UNSET".parse(), Ok(Status::empty()));
+        assert!("ASURED".parse::<Status>().is_err());
+        assert!("".parse::<Status>().is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! What the TCP tracker knows.
+
+use crate::{
+    error::DecodeError,
+    macros::{flag_text, open_enum, read_attributes},
+    wire::{
+        Attribute, Attributes, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
+        CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encoder, Expected,
+        Layout,
+    },
+};
+
+open_enum! {
+    /// The state of a TCP connection as the tracker sees it from the middle (`enum tcp_conntrack`).
+    pub struct TcpState(u8) as "TCP state" {
+        /// Nothing seen yet; what a flow created without a state has.
+        #[doc(alias = "TCP_CONNTRACK_NONE")]
+        NONE = 0 => "NONE",
+        /// A SYN was seen.
+        #[doc(alias = "TCP_CONNTRACK_SYN_SENT")]
+        SYN_SENT = 1 => "SYN_SENT",
+        /// A SYN and ACK was seen.
+        #[doc(alias = "TCP_CONNTRACK_SYN_RECV")]
+        SYN_RECV = 2 => "SYN_RECV",
+        /// The handshake is done.
+        #[doc(alias = "TCP_CONNTRACK_ESTABLISHED")]
+        ESTABLISHED = 3 => "ESTABLISHED",
+        /// One side has sent a FIN.
+        #[doc(alias = "TCP_CONNTRACK_FIN_WAIT")]
+        FIN_WAIT = 4 => "FIN_WAIT",
+        /// The FIN was acknowledged.
+        #[doc(alias = "TCP_CONNTRACK_CLOSE_WAIT")]
+        CLOSE_WAIT = 5 => "CLOSE_WAIT",
+        /// Both sides have sent a FIN.
+        #[doc(alias = "TCP_CONNTRACK_LAST_ACK")]
+        LAST_ACK = 6 => "LAST_ACK",
+        /// Both FINs were acknowledged.
+        #[doc(alias = "TCP_CONNTRACK_TIME_WAIT")]
+        TIME_WAIT = 7 => "TIME_WAIT",
+        /// Closed, by a reset for instance.
+        #[doc(alias = "TCP_CONNTRACK_CLOSE")]
+        CLOSE = 8 => "CLOSE",
+        /// Both sides have sent a SYN: a simultaneous open (`LISTEN` in old headers).
+        #[doc(alias = "TCP_CONNTRACK_SYN_SENT2")]
+        #[doc(alias = "TCP_CONNTRACK_LISTEN")]
+        SYN_SENT2 = 9 => "SYN_SENT2",
+    }
+}
+
+bitflags::bitflags! {
+    /// What the tracker remembers of one side of a TCP connection (`IP_CT_TCP_FLAG_*`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TcpFlags: u8 {
+        /// The side offers window scaling.
+        #[doc(alias = "IP_CT_TCP_FLAG_WINDOW_SCALE")]
+        const WINDOW_SCALE = 0x01;
+        /// The side permits selective acknowledgements.
+        #[doc(alias = "IP_CT_TCP_FLAG_SACK_PERM")]
+        const SACK_PERM = 0x02;
+        /// The side sent the first FIN.
+        #[doc(alias = "IP_CT_TCP_FLAG_CLOSE_INIT")]
+        const CLOSE_INIT = 0x04;
+        /// Packets outside the window are let pass.
+        #[doc(alias = "IP_CT_TCP_FLAG_BE_LIBERAL")]
+        const BE_LIBERAL = 0x08;
+        /// Data is not acknowledged yet.
+        #[doc(alias = "IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED")]
+        const DATA_UNACKNOWLEDGED = 0x10;
+        /// The highest acknowledgement is known.
+        #[doc(alias = "IP_CT_TCP_FLAG_MAXACK_SET")]
+        const MAXACK_SET = 0x20;
+        /// A challenge acknowledgement is expected.
+        #[doc(alias = "IP_CT_EXP_CHALLENGE_ACK")]
+        const EXP_CHALLENGE_ACK = 0x40;
+        /// Both sides sent a SYN.
+        #[doc(alias = "IP_CT_TCP_SIMULTANEOUS_OPEN")]
+        const SIMULTANEOUS_OPEN = 0x80;
+        const _ = !0;
+    }
+}
+
+flag_text!(TcpFlags as "TCP flag");
+
+/// TCP flags and the mask of those that an update changes: `new = (old & !mask) | (flags & mask)`.
+///
+/// What the kernel sends has an empty mask. Source: `struct nf_ct_tcp_flags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs)] // Two bytes on the wire, and no more.
+pub struct MaskedTcpFlags {
+    /// The flags.
+    pub flags: TcpFlags,
+    /// Those that an update or create sets to what `flags` has.
+    pub mask: TcpFlags,
+}
+
+impl MaskedTcpFlags {
+    /// Sets exactly these flags, and clears all others.
+    #[must_use]
+    pub const fn exactly(flags: TcpFlags) -> Self {
+        Self { flags, mask: TcpFlags::all() }
+    }
+
+    /// Sets these flags, and leaves the others.
+    #[must_use]
+    pub const fn set(flags: TcpFlags) -> Self {
+        Self { flags, mask: flags }
+    }
+
+    /// Clears these flags, and leaves the others.
+    #[must_use]
+    pub const fn clear(flags: TcpFlags) -> Self {
+        Self { flags: TcpFlags::empty(), mask: flags }
+    }
+
+    fn read(attribute: &Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.array().map(|bytes| Self::from_bytes(*bytes))
+    }
+
+    const fn from_bytes([flags, mask]: [u8; 2]) -> Self {
+        Self { flags: TcpFlags::from_bits_retain(flags), mask: TcpFlags::from_bits_retain(mask) }
+    }
+
+    fn to_bytes(self) -> [u8; 2] {
+        [self.flags.bits(), self.mask.bits()]
+    }
+}
+
+/// What the TCP tracker knows of a flow (`CTA_PROTOINFO_TCP`).
+///
+/// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct TcpInfo {
+    /// The state.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub state: Option<TcpState>,
+    /// The window scale of the initiator, 0 to 14: windows are shifted left by it.
+    ///
+    /// On create and update the kernel takes both scales or none, and only if both sides have
+    /// [`TcpFlags::WINDOW_SCALE`].
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub window_scale_original: Option<u8>,
+    /// The window scale of the responder.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub window_scale_reply: Option<u8>,
+    /// The flags of the initiator.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub flags_original: Option<MaskedTcpFlags>,
+    /// The flags of the responder.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub flags_reply: Option<MaskedTcpFlags>,
+}
+
+/// As the kernel writes it in a dump or an event.
+const USUAL: Layout<40, 5> = Layout::new([
+    Expected::value(0, 5, CTA_PROTOINFO_TCP_STATE),
+    Expected::value(8, 5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL),
+    Expected::value(16, 5, CTA_PROTOINFO_TCP_WSCALE_REPLY),
+    Expected::value(24, 6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL),
+    Expected::value(32, 6, CTA_PROTOINFO_TCP_FLAGS_REPLY),
+]);
+
+impl TcpInfo {
+    /// A state and nothing else.
+    #[must_use]
+    pub const fn new(state: TcpState) -> Self {
+        Self {
+            state: Some(state),
+            window_scale_original: None,
+            window_scale_reply: None,
+            flags_original: None,
+            flags_reply: None,
+        }
+    }
+
+    /// With the same flags on both sides.
+    #[must_use]
+    pub const fn with_flags(self, flags: MaskedTcpFlags) -> Self {
+        Self { flags_original: Some(flags), flags_reply: Some(flags), ..self }
+    }
+
+    #[inline]
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        match USUAL.recognise(attributes.as_bytes()) {
+            Some(nest) => Ok(Self {
+                state: Some(TcpState(nest.u8(4))),
+                window_scale_original: Some(nest.u8(12)),
+                window_scale_reply: Some(nest.u8(20)),
+                flags_original: Some(MaskedTcpFlags::from_bytes(nest.array(28))),
+                flags_reply: Some(MaskedTcpFlags::from_bytes(nest.array(36))),
+            }),
+            None => Self::walk(attributes),
+        }
+    }
+
+    #[inline(never)]
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_PROTOINFO_TCP_STATE => state = Attribute::u8,
+            CTA_PROTOINFO_TCP_WSCALE_ORIGINAL => window_scale_original = Attribute::u8,
+            CTA_PROTOINFO_TCP_WSCALE_REPLY => window_scale_reply = Attribute::u8,
+            CTA_PROTOINFO_TCP_FLAGS_ORIGINAL => flags_original = MaskedTcpFlags::read,
+            CTA_PROTOINFO_TCP_FLAGS_REPLY => flags_reply = MaskedTcpFlags::read,
+        );
+        let state = state.map(TcpState);
+        Ok(Self { state, window_scale_original, window_scale_reply, flags_original, flags_reply })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        if let Some(state) = self.state {
+            encoder.u8(CTA_PROTOINFO_TCP_STATE, state.0);
+        }
+        if let Some(scale) = self.window_scale_original {
+            encoder.u8(CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, scale);
+        }
+        if let Some(scale) = self.window_scale_reply {
+            encoder.u8(CTA_PROTOINFO_TCP_WSCALE_REPLY, scale);
+        }
+        if let Some(flags) = self.flags_original {
+            encoder.attribute(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, &flags.to_bytes());
+        }
+        if let Some(flags) = self.flags_reply {
+            encoder.attribute(CTA_PROTOINFO_TCP_FLAGS_REPLY, &flags.to_bytes());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Points in time.
+
+use core::{fmt, time::Duration};
+use std::time::SystemTime;
+
+use crate::{
+    error::DecodeError,
+    macros::read_attributes,
+    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encoder, Expected, Layout},
+};
+
+/// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+#[allow(clippy::exhaustive_structs)] // A number.
+pub struct Timestamp(
+    /// Nanoseconds.
+    pub u64,
+);
+
+impl Timestamp {
+    /// The present, by the clock of this process.
+    #[must_use]
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
+    /// Whole seconds since 1970.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// Nanoseconds since the last whole second.
+    #[must_use]
+    pub const fn subsecond_nanoseconds(self) -> u32 {
+        (self.0 % 1_000_000_000) as u32
+    }
+
+    /// The time since `earlier`, zero where that is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(since.as_nanos().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        Self::UNIX_EPOCH + Duration::from_nanos(timestamp.0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// Prints seconds and microseconds since 1970, as `conntrack -o timestamp` does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.seconds(), self.subsecond_nanoseconds() / 1000)
+    }
+}
+
+/// When a flow began and, in the event of its end, when it ended (`CTA_TIMESTAMP`).
+///
+/// Present if `net.netfilter.nf_conntrack_timestamp` was on when the flow began: the start in dumps, start and stop at
+/// the end of the flow, neither in events that tell of a new or changed one. The stop of a flow that expired is the
+/// moment it expired, however late the kernel noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[non_exhaustive]
+pub struct Lifetime {
+    /// When the flow began.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub start: Option<Timestamp>,
+    /// When it ended.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub stop: Option<Timestamp>,
+}
+
+/// As the kernel writes it in a dump.
+const USUAL: Layout<12, 1> = Layout::new([Expected::value(0, 12, CTA_TIMESTAMP_START)]);
+
+impl Lifetime {
+    /// A flow that began then and, if it has, ended then.
+    #[must_use]
+    pub const fn new(start: Timestamp, stop: Option<Timestamp>) -> Self {
+        Self { start: Some(start), stop }
+    }
+
+    #[inline]
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        match USUAL.recognise(attributes.as_bytes()) {
+            Some(nest) => Ok(Self { start: Some(Timestamp(nest.u64(4))), stop: None }),
+            None => Self::walk(attributes),
+        }
+    }
+
+    #[inline(never)]
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_TIMESTAMP_START => start = Attribute::u64,
+            CTA_TIMESTAMP_STOP => stop = Attribute::u64,
+        );
+        Ok(Self { start: start.map(Timestamp), stop: stop.map(Timestamp) })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        if let Some(start) = self.start {
+            encoder.u64(CTA_TIMESTAMP_START, start.0);
+        }
+        if let Some(stop) = self.stop {
+            encoder.u64(CTA_TIMESTAMP_STOP, stop.0);
+        }
+    }
+}

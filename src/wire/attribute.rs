@@ -1,0 +1,276 @@
+//! Nest → attributes.
+//!
+//! ```text
+//!  0       2       4
+//!  +-------+-------+----------------------+---------+
+//!  | len   | type  | payload, to len      | padding |   struct nlattr, host order, aligned to 4
+//!  +-------+-------+----------------------+---------+
+//!            bit 15: nested   bit 14: network order   the rest: the number
+//! ```
+
+use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
+
+use super::{Nest, encoder::ALIGNMENT};
+use crate::error::{DecodeError, DecodeErrorKind};
+
+/// Bytes of `struct nlattr`.
+pub(crate) const ATTRIBUTE_HEADER_LENGTH: usize = 4;
+/// `NLA_F_NESTED`: the payload is made of attributes.
+pub(crate) const NESTED: u16 = 1 << 15;
+/// `NLA_TYPE_MASK`: the bits of the type that are the number.
+const NUMBER_MASK: u16 = 0x3fff;
+
+/// One attribute: its number, and its payload borrowed from the datagram.
+///
+/// The readers take the first bytes of the payload and leave what a newer kernel may have added behind them.
+#[derive(Clone, Copy, Debug)]
+pub struct Attribute<'a> {
+    payload: &'a [u8],
+    position: u32,
+    kind: u16,
+    nest: Nest,
+}
+
+impl<'a> Attribute<'a> {
+    /// The number, to be looked up in the table of the [`nest`](Self::nest).
+    #[must_use]
+    #[inline]
+    pub const fn number(&self) -> u16 {
+        self.kind & NUMBER_MASK
+    }
+
+    /// The nest that the attribute stands in.
+    #[must_use]
+    pub const fn nest(&self) -> Nest {
+        self.nest
+    }
+
+    /// The C name, where the number is known.
+    #[must_use]
+    pub const fn name(&self) -> Option<&'static str> {
+        self.nest.attribute_name(self.number())
+    }
+
+    /// Whether the sender marked the payload as a nest (`NLA_F_NESTED`); kernels before 5.2 did not.
+    #[must_use]
+    pub const fn is_nested(&self) -> bool {
+        self.kind & NESTED != 0
+    }
+
+    /// The payload, without padding.
+    #[must_use]
+    #[inline]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// Where the attribute's header starts within its nest.
+    #[must_use]
+    #[inline]
+    pub const fn position(&self) -> usize {
+        self.position as usize
+    }
+
+    /// The first `N` bytes of the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Length`](DecodeErrorKind::Length) where the payload is shorter.
+    #[inline(always)]
+    pub fn array<const N: usize>(&self) -> Result<&'a [u8; N], DecodeError> {
+        match self.payload.first_chunk() {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.too_short(N)),
+        }
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Length`](DecodeErrorKind::Length) where the payload is shorter; likewise for the other readers.
+    #[inline(always)]
+    pub fn u8(&self) -> Result<u8, DecodeError> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    /// 16 bits in network order.
+    ///
+    /// # Errors
+    ///
+    /// As [`u8`](Self::u8).
+    #[inline(always)]
+    pub fn u16(&self) -> Result<u16, DecodeError> {
+        self.array::<2>().map(|bytes| NetworkEndian::read_u16(bytes))
+    }
+
+    /// 32 bits in network order.
+    ///
+    /// # Errors
+    ///
+    /// As [`u8`](Self::u8).
+    #[inline(always)]
+    pub fn u32(&self) -> Result<u32, DecodeError> {
+        self.array::<4>().map(|bytes| NetworkEndian::read_u32(bytes))
+    }
+
+    /// 64 bits in network order.
+    ///
+    /// # Errors
+    ///
+    /// As [`u8`](Self::u8).
+    #[inline(always)]
+    pub fn u64(&self) -> Result<u64, DecodeError> {
+        self.array::<8>().map(|bytes| NetworkEndian::read_u64(bytes))
+    }
+
+    /// 32 bits in the order of the host: the flags of `CTA_FILTER`, and netlink's own attributes.
+    ///
+    /// # Errors
+    ///
+    /// As [`u8`](Self::u8).
+    #[inline]
+    pub fn u32_host(&self) -> Result<u32, DecodeError> {
+        self.array::<4>().map(|bytes| NativeEndian::read_u32(bytes))
+    }
+
+    /// Text up to the first NUL or the end of the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Value`](DecodeErrorKind::Value) where it is not UTF-8.
+    pub fn text(&self) -> Result<&'a str, DecodeError> {
+        let length = self.payload.iter().position(|byte| *byte == 0).unwrap_or(self.payload.len());
+        let bytes = self.payload.get(..length).unwrap_or_default();
+        core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::Value("text that is not UTF-8")))
+    }
+
+    /// The payload as a nest of attributes.
+    #[must_use]
+    #[inline]
+    pub const fn nested(&self, nest: Nest) -> Attributes<'a> {
+        Attributes::new(self.payload, nest)
+    }
+
+    /// Decodes the payload as a nest, and names this attribute in the error if that fails.
+    #[inline(always)]
+    pub(crate) fn decode_nest<T>(
+        &self,
+        nest: Nest,
+        decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        match decode(self.nested(nest)) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.within(self.nest, self.number(), self.position() + ATTRIBUTE_HEADER_LENGTH)),
+        }
+    }
+
+    /// An error in this attribute.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError::in_attribute(kind, self.nest, self.number(), self.position())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn too_short(&self, expected: usize) -> DecodeError {
+        self.error(DecodeErrorKind::Length { actual: self.payload.len() as u16, expected: expected as u16 })
+    }
+}
+
+/// The attributes of a nest.
+///
+/// Gives each attribute in turn; one whose length cannot be is an error, and the end. The same attribute may come
+/// twice: the last one counts, as in the kernel's own parser.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a> {
+    bytes: &'a [u8],
+    position: u32,
+    nest: Nest,
+}
+
+impl<'a> Attributes<'a> {
+    /// The attributes in `bytes`, whose numbers are those of `nest`.
+    #[must_use]
+    #[inline]
+    pub const fn new(bytes: &'a [u8], nest: Nest) -> Self {
+        Self { bytes, position: 0, nest }
+    }
+
+    /// What was not walked yet.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The last attribute of that number, or `None`. Attributes behind a malformed one are not seen.
+    #[must_use]
+    pub fn find(&self, number: u16) -> Option<Attribute<'a>> {
+        self.map_while(Result::ok).filter(|attribute| attribute.number() == number).last()
+    }
+
+    /// The error for an attribute that has to be in this nest and is not.
+    #[cold]
+    pub(crate) fn missing(&self, number: u16) -> DecodeError {
+        DecodeError::in_attribute(DecodeErrorKind::Missing, self.nest, number, 0)
+    }
+
+    /// The next attribute; `None` at the end, and at a header that cannot be: which of them, [`end`](Self::end) tells.
+    ///
+    /// The walk behind every decoder. It is apart from [`next`](Self::next) because an attribute alone stays in
+    /// registers, where a `Result` of one goes through memory.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self) -> Option<Attribute<'a>> {
+        let [l0, l1, k0, k1] = *self.bytes.first_chunk::<ATTRIBUTE_HEADER_LENGTH>()?;
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        let kind = u16::from_ne_bytes([k0, k1]);
+        let payload = self.bytes.get(ATTRIBUTE_HEADER_LENGTH..length)?;
+        let attribute = Attribute { payload, position: self.position, kind, nest: self.nest };
+        let aligned = length.next_multiple_of(ALIGNMENT);
+        // The last attribute need not be padded.
+        self.bytes = self.bytes.get(aligned..).unwrap_or_default();
+        self.position += aligned as u32;
+        Some(attribute)
+    }
+
+    /// Whether the walk came to the end of the nest.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> Result<(), DecodeError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.malformed()) }
+    }
+
+    /// The error for the header that stands here, which is cut off or gives a length that cannot be.
+    #[cold]
+    #[inline(never)]
+    fn malformed(&self) -> DecodeError {
+        let (number, needed) = match self.bytes.first_chunk::<ATTRIBUTE_HEADER_LENGTH>() {
+            Some([l0, l1, k0, k1]) => (u16::from_ne_bytes([*k0, *k1]), u16::from_ne_bytes([*l0, *l1]).into()),
+            None => (0, 0),
+        };
+        let kind = DecodeErrorKind::Truncated {
+            needed: ATTRIBUTE_HEADER_LENGTH.max(needed) as u32,
+            available: self.bytes.len() as u32,
+        };
+        DecodeError::in_attribute(kind, self.nest, number & NUMBER_MASK, self.position as usize)
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<Attribute<'a>, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.advance() {
+            Some(attribute) => Some(Ok(attribute)),
+            None if self.bytes.is_empty() => None,
+            None => {
+                let error = self.malformed();
+                self.bytes = &[];
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl core::iter::FusedIterator for Attributes<'_> {}

@@ -1,0 +1,293 @@
+//! Writing messages into a caller's buffer.
+
+use super::{Flags, MessageType, NETLINK_HEADER_LENGTH, attribute::ATTRIBUTE_HEADER_LENGTH, attribute::NESTED};
+use crate::{error::EncodeError, wire::Family};
+
+/// `NLMSG_ALIGNTO` and `NLA_ALIGNTO`: headers start at multiples of this.
+pub(crate) const ALIGNMENT: usize = 4;
+
+/// Writes messages and attributes into a borrowed buffer.
+///
+/// Nothing is allocated; padding is always zeroed. A buffer that is too small does not stop the writer: it goes on
+/// counting, and [`finish`](Self::finish) tells how many bytes are needed. An encoder over an empty buffer thus
+/// measures.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::wire::{self, Encoder, Flags, MessageType};
+///
+/// let mut buffer = [0; 64];
+/// let mut encoder = Encoder::new(&mut buffer);
+/// encoder.message(MessageType::FLOW_GET, Flags::REQUEST | Flags::DUMP, 1, 0, |message| {
+///     message.u32(wire::CTA_MARK, 5);
+///     message.u32(wire::CTA_MARK_MASK, 0xff);
+/// });
+/// assert_eq!(encoder.finish()?, 16 + 4 + 8 + 8);
+/// # Ok::<(), ctnetlink::EncodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Encoder<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    error: Option<EncodeError>,
+}
+
+impl<'b> Encoder<'b> {
+    /// Writes from the start of `buffer`.
+    #[must_use]
+    pub const fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, length: 0, error: None }
+    }
+
+    /// Bytes written so far, or that would have been where the buffer is too small.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The number of bytes written.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that did not fit: a value, an attribute of over 65,535 bytes, or the buffer.
+    pub fn finish(self) -> Result<usize, EncodeError> {
+        match self.error {
+            Some(error) => Err(error),
+            None if self.length > self.buffer.len() => Err(EncodeError::BufferTooSmall { needed: self.length }),
+            None => Ok(self.length),
+        }
+    }
+
+    /// Writes a netfilter message: both headers, and what `body` writes as its attributes.
+    #[inline]
+    pub fn message(
+        &mut self,
+        message_type: MessageType,
+        flags: Flags,
+        sequence: u32,
+        family: impl Into<Family>,
+        body: impl FnOnce(&mut Self),
+    ) {
+        self.message_with(message_type, flags, sequence, NetfilterHeader::new(family.into()), body);
+    }
+
+    /// As [`message`](Self::message), with the whole of `struct nfgenmsg`.
+    #[inline]
+    pub(crate) fn message_with(
+        &mut self,
+        message_type: MessageType,
+        flags: Flags,
+        sequence: u32,
+        netfilter: NetfilterHeader,
+        body: impl FnOnce(&mut Self),
+    ) {
+        let start = self.length;
+        let mut header = [0; NETLINK_HEADER_LENGTH];
+        let [_, _, _, _, t0, t1, f0, f1, s0, s1, s2, s3, ..] = &mut header;
+        [*t0, *t1] = message_type.0.to_ne_bytes();
+        [*f0, *f1] = flags.bits().to_ne_bytes();
+        [*s0, *s1, *s2, *s3] = sequence.to_ne_bytes();
+        self.bytes(&header);
+        self.bytes(&netfilter.to_bytes());
+        body(self);
+        let length = self.length - start;
+        self.patch(start, &(length as u32).to_ne_bytes());
+    }
+
+    /// Writes an attribute of any bytes.
+    #[inline]
+    pub fn attribute(&mut self, number: u16, payload: &[u8]) {
+        let length = ATTRIBUTE_HEADER_LENGTH + payload.len();
+        let Ok(header) = u16::try_from(length) else {
+            return self.fail(EncodeError::AttributeTooLong { attribute: number, length });
+        };
+        self.attribute_header(header, number);
+        self.bytes(payload);
+        self.pad();
+    }
+
+    /// Writes an attribute of one byte.
+    #[inline]
+    pub fn u8(&mut self, number: u16, value: u8) {
+        self.fixed(number, [value, 0, 0, 0], 1);
+    }
+
+    /// Writes 16 bits in network order.
+    #[inline]
+    pub fn u16(&mut self, number: u16, value: u16) {
+        let [high, low] = value.to_be_bytes();
+        self.fixed(number, [high, low, 0, 0], 2);
+    }
+
+    /// Writes 32 bits in network order.
+    #[inline]
+    pub fn u32(&mut self, number: u16, value: u32) {
+        self.fixed(number, value.to_be_bytes(), 4);
+    }
+
+    /// Writes 64 bits in network order.
+    #[inline]
+    pub fn u64(&mut self, number: u16, value: u64) {
+        self.attribute(number, &value.to_be_bytes());
+    }
+
+    /// Writes 32 bits in the order of the host.
+    #[inline]
+    pub fn u32_host(&mut self, number: u16, value: u32) {
+        self.fixed(number, value.to_ne_bytes(), 4);
+    }
+
+    /// Writes text with the NUL behind it that the kernel asks for.
+    ///
+    /// A NUL inside the text would cut it short at the other end, so it is refused.
+    pub fn text(&mut self, number: u16, text: &str) {
+        if text.bytes().any(|byte| byte == 0) {
+            return self.fail(EncodeError::Value("a name holds a NUL"));
+        }
+        let length = ATTRIBUTE_HEADER_LENGTH + text.len() + 1;
+        let Ok(header) = u16::try_from(length) else {
+            return self.fail(EncodeError::AttributeTooLong { attribute: number, length });
+        };
+        self.attribute_header(header, number);
+        self.bytes(text.as_bytes());
+        self.bytes(&[0]);
+        self.pad();
+    }
+
+    /// Writes an attribute made of those that `body` writes.
+    #[inline]
+    pub fn nest(&mut self, number: u16, body: impl FnOnce(&mut Self)) {
+        let start = self.length;
+        self.attribute_header(0, number | NESTED);
+        body(self);
+        let length = self.length - start;
+        match u16::try_from(length) {
+            Ok(length) => self.patch(start, &length.to_ne_bytes()),
+            Err(_) => self.fail(EncodeError::AttributeTooLong { attribute: number, length }),
+        }
+    }
+
+    /// Records that what is being written cannot be sent; the first such thing is what `finish` tells.
+    #[cold]
+    pub(crate) fn fail(&mut self, error: EncodeError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// A whole attribute of at most four bytes of payload, header and padding in one write.
+    #[inline]
+    fn fixed(&mut self, number: u16, [a, b, c, d]: [u8; 4], length: u16) {
+        let [l0, l1] = (ATTRIBUTE_HEADER_LENGTH as u16 + length).to_ne_bytes();
+        let [n0, n1] = number.to_ne_bytes();
+        self.bytes(&[l0, l1, n0, n1, a, b, c, d]);
+    }
+
+    #[inline]
+    fn attribute_header(&mut self, length: u16, kind: u16) {
+        let [l0, l1] = length.to_ne_bytes();
+        let [k0, k1] = kind.to_ne_bytes();
+        self.bytes(&[l0, l1, k0, k1]);
+    }
+
+    #[inline]
+    fn pad(&mut self) {
+        let padding = self.length.next_multiple_of(ALIGNMENT) - self.length;
+        self.bytes([0; ALIGNMENT].get(..padding).unwrap_or_default());
+    }
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if let Some(target) = self.buffer.get_mut(self.length..end) {
+            target.copy_from_slice(bytes);
+        }
+        self.length = end;
+    }
+
+    #[inline]
+    fn patch(&mut self, start: usize, bytes: &[u8]) {
+        if let Some(target) = self.buffer.get_mut(start..start + bytes.len()) {
+            target.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// `struct nfgenmsg` of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NetfilterHeader {
+    family: Family,
+    version: u8,
+    resource: u16,
+}
+
+impl NetfilterHeader {
+    /// For most messages: version 0, resource 0.
+    pub(crate) const fn new(family: Family) -> Self {
+        Self { family, version: 0, resource: 0 }
+    }
+
+    /// A delete asks with version 1 that its family be honoured.
+    pub(crate) const fn with_version(self, version: u8) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Per-CPU statistics carry the processor.
+    pub(crate) const fn with_resource(self, resource: u16) -> Self {
+        Self { resource, ..self }
+    }
+
+    const fn to_bytes(self) -> [u8; super::NETFILTER_HEADER_LENGTH] {
+        let [high, low] = self.resource.to_be_bytes();
+        [self.family.0, self.version, high, low]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{CTA_HELP, CTA_HELP_NAME, CTA_MARK, CTA_PROTO_NUM};
+
+    #[test]
+    fn every_byte_is_written_padding_too() {
+        let mut buffer = [0xa5; 64];
+        let mut encoder = Encoder::new(&mut buffer);
+        encoder.nest(CTA_HELP, |help| {
+            help.text(CTA_HELP_NAME, "ftp");
+            help.text(CTA_HELP_NAME, "sip+");
+            help.u8(CTA_PROTO_NUM, 6);
+        });
+        let length = encoder.finish().unwrap();
+        assert_eq!(length, 4 + 8 + 12 + 8);
+        assert!(!buffer[..length].contains(&0xa5));
+        assert!(buffer[length..].iter().all(|byte| *byte == 0xa5));
+    }
+
+    #[test]
+    fn a_small_buffer_is_an_error_that_tells_the_size() {
+        let write = |buffer: &mut [u8]| {
+            let mut encoder = Encoder::new(buffer);
+            encoder.message(MessageType::FLOW_NEW, Flags::REQUEST, 1, 2, |message| message.u32(CTA_MARK, 1));
+            encoder.finish()
+        };
+        for size in 0..28 {
+            assert_eq!(write(&mut vec![0; size]), Err(EncodeError::BufferTooSmall { needed: 28 }));
+        }
+        assert_eq!(write(&mut [0; 28]), Ok(28));
+    }
+
+    #[test]
+    fn a_nest_of_65536_bytes_is_an_error_not_a_wrap() {
+        let mut buffer = vec![0; 70_000];
+        let mut encoder = Encoder::new(&mut buffer);
+        encoder.nest(CTA_HELP, |help| help.attribute(2, &[7; 65_528]));
+        assert_eq!(encoder.finish(), Err(EncodeError::AttributeTooLong { attribute: CTA_HELP, length: 65_536 }));
+    }
+
+    #[test]
+    fn a_name_with_a_nul_is_refused() {
+        let mut buffer = [0; 64];
+        let mut encoder = Encoder::new(&mut buffer);
+        encoder.text(CTA_HELP_NAME, "f\0tp");
+        assert!(matches!(encoder.finish(), Err(EncodeError::Value(_))));
+    }
+}

@@ -1,0 +1,33 @@
+//! The layer 3 family in the header of every netfilter message.
+
+use core::net::IpAddr;
+
+use crate::macros::open_enum;
+
+open_enum! {
+    /// A layer 3 family (`nfgen_family`): the number of an address family.
+    #[derive(Default)]
+    pub struct Family(u8) as "family" {
+        /// Any: in a dump, all families.
+        #[doc(alias = "AF_UNSPEC")]
+        UNSPEC = 0 => "unspec",
+        /// IPv4.
+        #[doc(alias = "AF_INET")]
+        IPV4 = 2 => "ipv4",
+        /// IPv6.
+        #[doc(alias = "AF_INET6")]
+        IPV6 = 10 => "ipv6",
+    }
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    #[inline]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::IPV4,
+            IpAddr::V6(_) => Self::IPV6,
+        }
+    }
+}

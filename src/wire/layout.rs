@@ -1,0 +1,88 @@
+//! Nests as the kernel writes them, recognised whole.
+//!
+//! The kernel writes most nests in one way only: the same attributes, in the same order, of the same lengths. Comparing
+//! all the headers of such a nest at once, and then reading its values where they have to be, takes a fraction of the
+//! time of a walk. A nest that differs in anything is walked: the result is the same, and a property test holds that.
+
+use byteorder::{ByteOrder, NetworkEndian};
+
+use super::attribute::NESTED;
+
+/// The headers of a nest of exactly `N` bytes, `H` of them.
+#[derive(Debug)]
+pub(crate) struct Layout<const N: usize, const H: usize> {
+    headers: [Expected; H],
+}
+
+/// An attribute's header: where it stands, and its four bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    at: usize,
+    length: u16,
+    kind: u16,
+}
+
+impl Expected {
+    /// At byte `at`, an attribute of `length` bytes with its header.
+    pub(crate) const fn value(at: usize, length: u16, number: u16) -> Self {
+        Self { at, length, kind: number }
+    }
+
+    /// At byte `at`, a nest of `length` bytes with its header.
+    pub(crate) const fn nest(at: usize, length: u16, number: u16) -> Self {
+        Self { at, length, kind: number | NESTED }
+    }
+}
+
+impl<const N: usize, const H: usize> Layout<N, H> {
+    pub(crate) const fn new(headers: [Expected; H]) -> Self {
+        Self { headers }
+    }
+
+    /// The bytes, if every header is the one expected and nothing follows.
+    #[inline(always)]
+    pub(crate) fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<Fixed<'a, N>> {
+        let bytes: &[u8; N] = bytes.try_into().ok()?;
+        let fixed = Fixed(bytes);
+        let mut difference = 0;
+        for header in &self.headers {
+            let [l0, l1, k0, k1] = fixed.array(header.at);
+            difference |= u16::from_ne_bytes([l0, l1]) ^ header.length;
+            difference |= u16::from_ne_bytes([k0, k1]) ^ header.kind;
+        }
+        (difference == 0).then_some(fixed)
+    }
+}
+
+/// A nest whose layout is known: values are read by their place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed<'a, const N: usize>(&'a [u8; N]);
+
+impl<const N: usize> Fixed<'_, N> {
+    /// `M` bytes at a place within the nest; zeros for a place outside it, of which no layout has one.
+    #[inline(always)]
+    pub(crate) fn array<const M: usize>(&self, at: usize) -> [u8; M] {
+        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; M])
+    }
+
+    #[inline(always)]
+    pub(crate) fn u8(&self, at: usize) -> u8 {
+        let [byte] = self.array(at);
+        byte
+    }
+
+    #[inline(always)]
+    pub(crate) fn u16(&self, at: usize) -> u16 {
+        NetworkEndian::read_u16(&self.array::<2>(at))
+    }
+
+    #[inline(always)]
+    pub(crate) fn u32(&self, at: usize) -> u32 {
+        NetworkEndian::read_u32(&self.array::<4>(at))
+    }
+
+    #[inline(always)]
+    pub(crate) fn u64(&self, at: usize) -> u64 {
+        NetworkEndian::read_u64(&self.array::<8>(at))
+    }
+}

@@ -1,0 +1,314 @@
+//! Datagram → messages.
+//!
+//! ```text
+//!  0       4       6       8       12      16
+//!  +-------+-------+-------+-------+-------+------------------+
+//!  | len   | type  | flags | seq   | port  | payload, to len  |   struct nlmsghdr, host order
+//!  +-------+-------+-------+-------+-------+------------------+
+//!                                          | family | version | res_id (network order) | attributes   struct nfgenmsg
+//! ```
+//!
+//! Source: `include/uapi/linux/netlink.h`, `include/uapi/linux/netfilter/nfnetlink.h`.
+
+use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
+
+use super::{Attributes, Nest};
+use crate::{
+    error::{DecodeError, DecodeErrorKind},
+    macros::open_enum,
+    wire::Family,
+};
+
+/// Bytes of `struct nlmsghdr`.
+pub const NETLINK_HEADER_LENGTH: usize = 16;
+/// Bytes of `struct nfgenmsg`, which follows it in every netfilter message.
+pub const NETFILTER_HEADER_LENGTH: usize = 4;
+
+open_enum! {
+    /// The type in a netlink header: netlink's own control messages, or subsystem and message of netfilter.
+    pub struct MessageType(u16) as "message type" {
+        /// Nothing: to be skipped.
+        #[doc(alias = "NLMSG_NOOP")]
+        NOOP = 1 => "noop",
+        /// An error, or an acknowledgement where its code is 0.
+        #[doc(alias = "NLMSG_ERROR")]
+        ERROR = 2 => "error",
+        /// The end of a dump.
+        #[doc(alias = "NLMSG_DONE")]
+        DONE = 3 => "done",
+        /// Data was lost (never sent by Linux; kept because the protocol has it).
+        #[doc(alias = "NLMSG_OVERRUN")]
+        OVERRUN = 4 => "overrun",
+        /// A flow: as request create or update, as reply an entry, as event a new or changed one.
+        #[doc(alias = "IPCTNL_MSG_CT_NEW")]
+        FLOW_NEW = 0x100 => "flow new",
+        /// Get one flow or dump the table.
+        #[doc(alias = "IPCTNL_MSG_CT_GET")]
+        FLOW_GET = 0x101 => "flow get",
+        /// Delete one flow, or flush; as event the end of a flow.
+        #[doc(alias = "IPCTNL_MSG_CT_DELETE")]
+        FLOW_DELETE = 0x102 => "flow delete",
+        /// As `FLOW_GET`, and zero the counters. Replies to [`EXPECTATION_STATISTICS`](Self::EXPECTATION_STATISTICS)
+        /// carry this number too.
+        #[doc(alias = "IPCTNL_MSG_CT_GET_CTRZERO")]
+        FLOW_GET_ZERO_COUNTERS = 0x103 => "flow get and zero counters",
+        /// Statistics of each processor.
+        #[doc(alias = "IPCTNL_MSG_CT_GET_STATS_CPU")]
+        CPU_STATISTICS = 0x104 => "cpu statistics",
+        /// Statistics of the table.
+        #[doc(alias = "IPCTNL_MSG_CT_GET_STATS")]
+        GLOBAL_STATISTICS = 0x105 => "global statistics",
+        /// Dump the flows whose end could not be delivered yet.
+        #[doc(alias = "IPCTNL_MSG_CT_GET_DYING")]
+        FLOW_GET_DYING = 0x106 => "flow get dying",
+        /// Dump the flows not yet in the table (always none since Linux 5.19).
+        #[doc(alias = "IPCTNL_MSG_CT_GET_UNCONFIRMED")]
+        FLOW_GET_UNCONFIRMED = 0x107 => "flow get unconfirmed",
+        /// An expectation: create or update, an entry, an event.
+        #[doc(alias = "IPCTNL_MSG_EXP_NEW")]
+        EXPECTATION_NEW = 0x200 => "expectation new",
+        /// Get one expectation or dump the table.
+        #[doc(alias = "IPCTNL_MSG_EXP_GET")]
+        EXPECTATION_GET = 0x201 => "expectation get",
+        /// Delete one expectation, those of a helper, or all; as event the end of one.
+        #[doc(alias = "IPCTNL_MSG_EXP_DELETE")]
+        EXPECTATION_DELETE = 0x202 => "expectation delete",
+        /// Expectation statistics of each processor.
+        #[doc(alias = "IPCTNL_MSG_EXP_GET_STATS_CPU")]
+        EXPECTATION_STATISTICS = 0x203 => "expectation statistics",
+    }
+}
+
+bitflags::bitflags! {
+    /// The flags of a netlink header. Some bits mean one thing in one kind of message and another in the next.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Flags: u16 {
+        /// Every request carries it.
+        #[doc(alias = "NLM_F_REQUEST")]
+        const REQUEST = 0x1;
+        /// One of many, the last of which is a `DONE` message (but see [`Header`]).
+        #[doc(alias = "NLM_F_MULTI")]
+        const MULTI = 0x2;
+        /// Acknowledge, also when it goes well.
+        #[doc(alias = "NLM_F_ACK")]
+        const ACK = 0x4;
+        /// Send the requester a copy of the event that the request causes.
+        #[doc(alias = "NLM_F_ECHO")]
+        const ECHO = 0x8;
+        /// The table changed under a dump. ctnetlink never sets it.
+        #[doc(alias = "NLM_F_DUMP_INTR")]
+        const DUMP_INTERRUPTED = 0x10;
+        /// The kernel filtered the dump as asked.
+        #[doc(alias = "NLM_F_DUMP_FILTERED")]
+        const DUMP_FILTERED = 0x20;
+        /// In a get: the whole table.
+        #[doc(alias = "NLM_F_DUMP")]
+        const DUMP = 0x300;
+        /// In a new: replace what is there.
+        #[doc(alias = "NLM_F_REPLACE")]
+        const REPLACE = 0x100;
+        /// In a new: fail where it exists.
+        #[doc(alias = "NLM_F_EXCL")]
+        const EXCLUSIVE = 0x200;
+        /// In a new: create where it does not exist.
+        #[doc(alias = "NLM_F_CREATE")]
+        const CREATE = 0x400;
+        /// In an acknowledgement: only the header of the request is echoed.
+        #[doc(alias = "NLM_F_CAPPED")]
+        const CAPPED = 0x100;
+        /// In an acknowledgement: attributes follow.
+        #[doc(alias = "NLM_F_ACK_TLVS")]
+        const ACKNOWLEDGEMENT_ATTRIBUTES = 0x200;
+        const _ = !0;
+    }
+}
+
+/// A netlink header.
+///
+/// Mind two habits of ctnetlink: a reply to a get of one flow carries `MULTI` although no `DONE` follows, and an event
+/// has sequence number 0 always, with the port of whoever caused it (0: a packet or a timer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header {
+    /// Bytes of the message with this header, without the padding behind it.
+    pub length: u32,
+    /// What the message is.
+    pub message_type: MessageType,
+    /// Flags, read by the kind of message.
+    pub flags: Flags,
+    /// The number that ties a reply to its request.
+    pub sequence: u32,
+    /// The netlink port of the sender, or of the process that caused an event.
+    pub port: u32,
+}
+
+impl Header {
+    fn read(bytes: &[u8; NETLINK_HEADER_LENGTH]) -> Self {
+        let (length, rest) = bytes.split_at(4);
+        let (message_type, rest) = rest.split_at(2);
+        let (flags, rest) = rest.split_at(2);
+        let (sequence, port) = rest.split_at(4);
+        Self {
+            length: NativeEndian::read_u32(length),
+            message_type: MessageType(NativeEndian::read_u16(message_type)),
+            flags: Flags::from_bits_retain(NativeEndian::read_u16(flags)),
+            sequence: NativeEndian::read_u32(sequence),
+            port: NativeEndian::read_u32(port),
+        }
+    }
+}
+
+/// One message of a datagram: header and payload, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    header: Header,
+    payload: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Message<'a> {
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> Header {
+        self.header
+    }
+
+    /// What follows the netlink header.
+    #[must_use]
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// Where the message starts in its datagram.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// A message whose header was read by somebody else; byte offsets in errors count as if the header stood before it.
+    #[must_use]
+    pub const fn from_parts(header: Header, payload: &'a [u8]) -> Self {
+        Self { header, payload, offset: 0 }
+    }
+
+    /// The payload as a netfilter message.
+    ///
+    /// # Errors
+    ///
+    /// [`Truncated`](DecodeErrorKind::Truncated) where there are fewer than four bytes.
+    #[inline]
+    pub fn netfilter(&self) -> Result<Netfilter<'a>, DecodeError> {
+        match self.payload.split_first_chunk::<NETFILTER_HEADER_LENGTH>() {
+            Some(([family, version, resource @ ..], attributes)) => Ok(Netfilter {
+                family: Family(*family),
+                version: *version,
+                resource: NetworkEndian::read_u16(resource),
+                attributes,
+            }),
+            None => Err(DecodeError::new(
+                DecodeErrorKind::Truncated {
+                    needed: NETFILTER_HEADER_LENGTH as u32,
+                    available: self.payload.len() as u32,
+                },
+                self.offset.saturating_add(NETLINK_HEADER_LENGTH),
+            )),
+        }
+    }
+
+    /// Where the attributes of a netfilter message start in the datagram: what to add to an error's offset.
+    pub(crate) const fn attributes_offset(&self) -> usize {
+        self.offset.saturating_add(NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH)
+    }
+
+    /// The error for a message that is of another type than the caller decodes.
+    #[cold]
+    pub(crate) const fn unexpected_type(&self) -> DecodeError {
+        DecodeError::new(DecodeErrorKind::MessageType(self.header.message_type.0), self.offset)
+    }
+}
+
+/// A netfilter message: `struct nfgenmsg` and the attributes behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Netfilter<'a> {
+    family: Family,
+    version: u8,
+    resource: u16,
+    attributes: &'a [u8],
+}
+
+impl<'a> Netfilter<'a> {
+    /// The layer 3 family (`nfgen_family`).
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The version: 0 from the kernel; in a delete request, any other value asks that the family be honoured.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// The resource id: the processor in per-CPU statistics, else 0.
+    #[must_use]
+    pub const fn resource(&self) -> u16 {
+        self.resource
+    }
+
+    /// The attributes, to be looked up in the table that the message's type asks for.
+    #[must_use]
+    pub const fn attributes(&self, nest: Nest) -> Attributes<'a> {
+        Attributes::new(self.attributes, nest)
+    }
+}
+
+/// The messages of a datagram.
+///
+/// Gives each message in turn; a message whose length cannot be is an error, and the end.
+#[derive(Clone, Debug)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Messages<'a> {
+    /// The messages of one datagram as it was received.
+    #[must_use]
+    pub const fn new(datagram: &'a [u8]) -> Self {
+        Self { rest: datagram, offset: 0 }
+    }
+
+    #[cold]
+    fn truncated(&mut self, needed: usize) -> DecodeError {
+        let available = self.rest.len() as u32;
+        self.rest = &[];
+        DecodeError::new(DecodeErrorKind::Truncated { needed: needed as u32, available }, self.offset)
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let Some(header) = self.rest.first_chunk() else {
+            return Some(Err(self.truncated(NETLINK_HEADER_LENGTH)));
+        };
+        let header = Header::read(header);
+        let length = header.length as usize;
+        let Some(payload) = self.rest.get(NETLINK_HEADER_LENGTH..length) else {
+            return Some(Err(self.truncated(length.max(NETLINK_HEADER_LENGTH))));
+        };
+        let message = Message { header, payload, offset: self.offset };
+        // The last message need not be padded.
+        let advance = length.next_multiple_of(super::encoder::ALIGNMENT).min(self.rest.len());
+        self.rest = self.rest.get(advance..).unwrap_or_default();
+        self.offset = self.offset.saturating_add(advance);
+        Some(Ok(message))
+    }
+}
+
+impl core::iter::FusedIterator for Messages<'_> {}

@@ -1,0 +1,68 @@
+//! Bytes, and nothing else: netlink messages, their attributes, and the kernel's numbers.
+//!
+//! Nothing here allocates, does I/O, or knows what a flow is.
+//!
+//! # The contract
+//!
+//! | call | what it has checked when it succeeds |
+//! |---|---|
+//! | [`Messages::next`] | the message's header is there and its length lies within the datagram |
+//! | [`Message::netfilter`] | the four bytes of `struct nfgenmsg` are there |
+//! | [`Attributes::next`] | the attribute's header is there and its length lies within the nest |
+//! | [`Attribute::u32`] and the other readers | the payload is at least as long as the type; what is longer is ignored |
+//!
+//! No call in this module panics, whatever the bytes. Both iterators end after the first error they give. Attributes
+//! inside a payload are checked when that payload is walked, not before: the views of the model
+//! ([`FlowRef`](crate::FlowRef) …) walk everything once when they are made.
+//!
+//! # Byte order
+//!
+//! Netlink's own headers are in the order of the host. Payloads of ctnetlink attributes are in network order, except
+//! for labels and the flags of `CTA_FILTER`: each reader is named for what it reads.
+//!
+//! # Example
+//!
+//! ```
+//! use ctnetlink::wire::{self, Messages, Nest};
+//!
+//! # let datagram = ctnetlink::wire::example_datagram();
+//! for message in Messages::new(&datagram) {
+//!     let message = message?;
+//!     for attribute in message.netfilter()?.attributes(Nest::Flow) {
+//!         let attribute = attribute?;
+//!         if attribute.number() == wire::CTA_MARK {
+//!             assert_eq!(attribute.u32()?, 42);
+//!         }
+//!     }
+//! }
+//! # Ok::<(), ctnetlink::DecodeError>(())
+//! ```
+
+mod attribute;
+mod encoder;
+mod family;
+mod layout;
+mod message;
+mod reply;
+
+pub use crate::numbers::*;
+pub use attribute::{Attribute, Attributes};
+pub use encoder::Encoder;
+pub use family::Family;
+pub(crate) use layout::{Expected, Fixed, Layout};
+pub use message::{
+    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, Netfilter,
+};
+pub use reply::{Acknowledgement, Done};
+
+/// A datagram of one message with a mark of 42, for the examples in the documentation.
+#[doc(hidden)]
+#[must_use]
+pub fn example_datagram() -> Vec<u8> {
+    let mut buffer = vec![0; 64];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(MessageType::FLOW_NEW, Flags::empty(), 0, 2, |message| message.u32(CTA_MARK, 42));
+    let length = encoder.finish().unwrap_or_default();
+    buffer.truncate(length);
+    buffer
+}

@@ -123,7 +123,7 @@ macro_rules! read_attributes {
         let mut walk = $attributes;
         while let Some(attribute) = walk.advance() {
             match attribute.number() {
-                $( $number => $name = Some(($read)(&attribute)?), )*
+                $( $number => $name = Some(($read)(attribute)?), )*
                 _ => {}
             }
         }

@@ -36,7 +36,7 @@ impl Counters {
         Self { packets, bytes }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attributes.as_bytes()) {
             Some(nest) => Ok(Self { packets: nest.u64(4), bytes: nest.u64(16) }),

@@ -45,7 +45,7 @@ impl ExpectationNat {
     fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_EXPECT_NAT_DIR => direction = Attribute::u32,
-            CTA_EXPECT_NAT_TUPLE => tuple = |tuple: &Attribute<'_>| tuple.decode_nest(Nest::Tuple, Tuple::decode),
+            CTA_EXPECT_NAT_TUPLE => tuple = |tuple: Attribute<'_>| tuple.within(Tuple::decode(tuple.nested(Nest::Tuple))),
         );
         let direction = match direction.ok_or_else(|| attributes.missing(CTA_EXPECT_NAT_DIR))? {
             0 => Direction::Original,
@@ -192,7 +192,7 @@ impl<'a> ExpectationRef<'a> {
     }
 
     fn check(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
-        let tuple = |attribute: &Attribute<'a>| attribute.decode_nest(Nest::Tuple, TupleRef::parse);
+        let tuple = |attribute: Attribute<'a>| attribute.within(TupleRef::parse(attribute.nested(Nest::Tuple)));
         read_attributes!(attributes;
             CTA_EXPECT_MASTER => master = tuple,
             CTA_EXPECT_TUPLE => expected = tuple,
@@ -203,7 +203,7 @@ impl<'a> ExpectationRef<'a> {
             CTA_EXPECT_ZONE => _zone = Attribute::u16,
             CTA_EXPECT_FLAGS => _flags = Attribute::u32,
             CTA_EXPECT_CLASS => _class = Attribute::u32,
-            CTA_EXPECT_NAT => _nat = |nat: &Attribute<'_>| nat.decode_nest(Nest::ExpectationNat, ExpectationNat::decode),
+            CTA_EXPECT_NAT => _nat = |nat: Attribute<'_>| nat.within(ExpectationNat::decode(nat.nested(Nest::ExpectationNat))),
             CTA_EXPECT_FN => _function = Attribute::<'a>::text,
         );
         let require = |tuple: Option<_>, number| tuple.ok_or_else(|| attributes.missing(number));

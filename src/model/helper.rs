@@ -25,19 +25,36 @@ impl Helper {
         Self { name: name.into(), info: None }
     }
 
-    /// Name and private bytes, borrowed.
-    pub(crate) fn decode<'a>(attributes: Attributes<'a>) -> Result<(&'a str, Option<&'a [u8]>), DecodeError> {
-        read_attributes!(attributes;
-            CTA_HELP_NAME => name = Attribute::<'a>::text,
-            CTA_HELP_INFO => info = |info: &Attribute<'a>| Ok::<_, DecodeError>(info.payload()),
-        );
-        name.map(|name| (name, info)).ok_or_else(|| attributes.missing(CTA_HELP_NAME))
-    }
-
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.text(CTA_HELP_NAME, &self.name);
         if let Some(info) = &self.info {
             encoder.attribute(CTA_HELP_INFO, info);
         }
+    }
+}
+
+/// A helper in the datagram it was received in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct HelperRef<'a> {
+    /// The name under which the helper is registered.
+    pub name: &'a str,
+    /// What the helper keeps of the flow: opaque, and private to it.
+    pub info: Option<&'a [u8]>,
+}
+
+impl<'a> HelperRef<'a> {
+    pub(crate) fn decode(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_HELP_NAME => name = Attribute::<'a>::text,
+            CTA_HELP_INFO => info = |info: Attribute<'a>| Ok::<_, DecodeError>(info.payload()),
+        );
+        name.map(|name| Self { name, info }).ok_or_else(|| attributes.missing(CTA_HELP_NAME))
+    }
+}
+
+impl From<HelperRef<'_>> for Helper {
+    fn from(helper: HelperRef<'_>) -> Self {
+        Self { name: helper.name.into(), info: helper.info.map(Into::into) }
     }
 }

@@ -59,7 +59,7 @@ impl Labels {
 
     /// Reads a bitmap of any length: what is not there is not set.
     #[inline]
-    pub(crate) fn read(attribute: &Attribute<'_>) -> Self {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Self {
         let mut bits = 0;
         for (place, word) in attribute.payload().chunks(Self::WORD).take(Self::LENGTH / Self::WORD).enumerate() {
             let mut bytes = [0; Self::WORD];

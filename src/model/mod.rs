@@ -30,7 +30,7 @@ pub use dccp::{DccpInfo, DccpRole, DccpState};
 pub use direction::Direction;
 pub use expectation::{Expectation, ExpectationFlags, ExpectationNat, ExpectationRef};
 pub use flow::{Flow, FlowRef};
-pub use helper::Helper;
+pub use helper::{Helper, HelperRef};
 pub use key::FlowKey;
 pub use labels::{Labels, MaskedLabels};
 pub use nat::{Endpoint, NatRange};

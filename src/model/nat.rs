@@ -122,7 +122,7 @@ impl NatRange {
             CTA_NAT_V4_MAXIP => last4 = Attribute::array::<4>,
             CTA_NAT_V6_MINIP => first6 = Attribute::array::<16>,
             CTA_NAT_V6_MAXIP => last6 = Attribute::array::<16>,
-            CTA_NAT_PROTO => ports = |nest: &Attribute<'_>| nest.decode_nest(Nest::NatProtocol, decode_ports),
+            CTA_NAT_PROTO => ports = |nest: Attribute<'_>| nest.within(decode_ports(nest.nested(Nest::NatProtocol))),
         );
         let (first_port, last_port) = ports.unwrap_or_default();
         let first = (first4.map(|bytes| IpAddr::from(*bytes)), first6.map(|bytes| IpAddr::from(*bytes)));

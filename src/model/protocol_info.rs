@@ -22,6 +22,8 @@ pub enum ProtocolInfo {
     Sctp(SctpInfo),
     /// A DCCP connection.
     Dccp(DccpInfo),
+    /// A protocol that this crate does not know.
+    Unknown,
 }
 
 impl ProtocolInfo {
@@ -50,18 +52,27 @@ impl ProtocolInfo {
             Self::Tcp(info) => info.state.as_ref().map(|state| state as _),
             Self::Sctp(info) => info.state.as_ref().map(|state| state as _),
             Self::Dccp(info) => info.state.as_ref().map(|state| state as _),
+            Self::Unknown => None,
         }
     }
 
-    /// Decodes the nest; `None` where it holds no protocol that is known.
-    #[inline]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
+    #[inline(always)]
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        match TcpInfo::recognise(attributes.as_bytes()) {
+            Some(info) => Ok(Self::Tcp(info)),
+            None => Self::walk(attributes),
+        }
+    }
+
+    #[inline(never)]
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_PROTOINFO_TCP => tcp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Tcp, TcpInfo::decode),
-            CTA_PROTOINFO_SCTP => sctp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Sctp, SctpInfo::decode),
-            CTA_PROTOINFO_DCCP => dccp = |nest: &Attribute<'_>| nest.decode_nest(Nest::Dccp, DccpInfo::decode),
+            CTA_PROTOINFO_TCP => tcp = |nest: Attribute<'_>| nest.within(TcpInfo::decode(nest.nested(Nest::Tcp))),
+            CTA_PROTOINFO_SCTP => sctp = |nest: Attribute<'_>| nest.within(SctpInfo::decode(nest.nested(Nest::Sctp))),
+            CTA_PROTOINFO_DCCP => dccp = |nest: Attribute<'_>| nest.within(DccpInfo::decode(nest.nested(Nest::Dccp))),
         );
-        Ok(tcp.map(Self::Tcp).or(sctp.map(Self::Sctp)).or(dccp.map(Self::Dccp)))
+        let known = tcp.map(Self::Tcp).or(sctp.map(Self::Sctp)).or(dccp.map(Self::Dccp));
+        Ok(known.unwrap_or(Self::Unknown))
     }
 
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
@@ -69,6 +80,7 @@ impl ProtocolInfo {
             Self::Tcp(info) => encoder.nest(CTA_PROTOINFO_TCP, |nest| info.encode(nest)),
             Self::Sctp(info) => encoder.nest(CTA_PROTOINFO_SCTP, |nest| info.encode(nest)),
             Self::Dccp(info) => encoder.nest(CTA_PROTOINFO_DCCP, |nest| info.encode(nest)),
+            Self::Unknown => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     error::DecodeError,
     macros::{flag_text, open_enum, read_attributes},
     wire::{
-        Attribute, Attributes, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
+        Attribute, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
         CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encoder, Expected,
         Layout,
     },
@@ -113,7 +113,7 @@ impl MaskedTcpFlags {
         Self { flags: TcpFlags::empty(), mask: flags }
     }
 
-    fn read(attribute: &Attribute<'_>) -> Result<Self, DecodeError> {
+    fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         attribute.array().map(|bytes| Self::from_bytes(*bytes))
     }
 
@@ -153,13 +153,14 @@ pub struct TcpInfo {
     pub flags_reply: Option<MaskedTcpFlags>,
 }
 
-/// As the kernel writes it in a dump or an event.
-const USUAL: Layout<40, 5> = Layout::new([
-    Expected::value(0, 5, CTA_PROTOINFO_TCP_STATE),
-    Expected::value(8, 5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL),
-    Expected::value(16, 5, CTA_PROTOINFO_TCP_WSCALE_REPLY),
-    Expected::value(24, 6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL),
-    Expected::value(32, 6, CTA_PROTOINFO_TCP_FLAGS_REPLY),
+/// `CTA_PROTOINFO` of TCP as the kernel writes it in a dump or an event.
+const USUAL: Layout<44, 6> = Layout::new([
+    Expected::nest(0, 44, CTA_PROTOINFO_TCP),
+    Expected::value(4, 5, CTA_PROTOINFO_TCP_STATE),
+    Expected::value(12, 5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL),
+    Expected::value(20, 5, CTA_PROTOINFO_TCP_WSCALE_REPLY),
+    Expected::value(28, 6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL),
+    Expected::value(36, 6, CTA_PROTOINFO_TCP_FLAGS_REPLY),
 ]);
 
 impl TcpInfo {
@@ -181,22 +182,20 @@ impl TcpInfo {
         Self { flags_original: Some(flags), flags_reply: Some(flags), ..self }
     }
 
-    #[inline]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match USUAL.recognise(attributes.as_bytes()) {
-            Some(nest) => Ok(Self {
-                state: Some(TcpState(nest.u8(4))),
-                window_scale_original: Some(nest.u8(12)),
-                window_scale_reply: Some(nest.u8(20)),
-                flags_original: Some(MaskedTcpFlags::from_bytes(nest.array(28))),
-                flags_reply: Some(MaskedTcpFlags::from_bytes(nest.array(36))),
-            }),
-            None => Self::walk(attributes),
-        }
+    /// Reads the payload of `CTA_PROTOINFO` if it is laid out as the kernel does in a dump or an event.
+    #[inline(always)]
+    pub(crate) fn recognise(bytes: &[u8]) -> Option<Self> {
+        let nest = USUAL.recognise(bytes)?;
+        Some(Self {
+            state: Some(TcpState(nest.u8(8))),
+            window_scale_original: Some(nest.u8(16)),
+            window_scale_reply: Some(nest.u8(24)),
+            flags_original: Some(MaskedTcpFlags::from_bytes(nest.array(32))),
+            flags_reply: Some(MaskedTcpFlags::from_bytes(nest.array(40))),
+        })
     }
 
-    #[inline(never)]
-    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_PROTOINFO_TCP_STATE => state = Attribute::u8,
             CTA_PROTOINFO_TCP_WSCALE_ORIGINAL => window_scale_original = Attribute::u8,

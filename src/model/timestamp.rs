@@ -91,7 +91,7 @@ impl Lifetime {
         Self { start: Some(start), stop }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attributes.as_bytes()) {
             Some(nest) => Ok(Self { start: Some(Timestamp(nest.u64(4))), stop: None }),

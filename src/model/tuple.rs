@@ -81,6 +81,10 @@ pub enum Layer4 {
 }
 
 impl Tuple {
+    /// What no packet has: to be overwritten.
+    pub(crate) const UNSPECIFIED: Self =
+        Self::new(Protocol(0), IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
     /// A tuple of addresses alone, for a protocol without ports.
     #[must_use]
     pub const fn new(protocol: Protocol, source: IpAddr, destination: IpAddr) -> Self {
@@ -170,7 +174,7 @@ impl Tuple {
         Some(Self { source: self.destination, destination: self.source, protocol: self.protocol, layer4, zone: None })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         match usual::recognise(attributes.as_bytes()) {
             Some(tuple) => Ok(tuple),
@@ -181,8 +185,8 @@ impl Tuple {
     #[inline(never)]
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_TUPLE_IP => addresses = |ip: &Attribute<'_>| ip.decode_nest(Nest::TupleIp, decode_addresses),
-            CTA_TUPLE_PROTO => layer4 = |protocol: &Attribute<'_>| protocol.decode_nest(Nest::TupleProtocol, decode_layer4),
+            CTA_TUPLE_IP => addresses = |ip: Attribute<'_>| ip.within(decode_addresses(ip.nested(Nest::TupleIp))),
+            CTA_TUPLE_PROTO => layer4 = |protocol: Attribute<'_>| protocol.within(decode_layer4(protocol.nested(Nest::TupleProtocol))),
             CTA_TUPLE_ZONE => zone = Attribute::u16,
         );
         match (addresses, layer4) {
@@ -338,6 +342,12 @@ fn decode_layer4(attributes: Attributes<'_>) -> Result<(Protocol, Layer4), Decod
     Ok((protocol, layer4))
 }
 
+impl From<TupleRef<'_>> for Tuple {
+    fn from(tuple: TupleRef<'_>) -> Self {
+        tuple.to_tuple()
+    }
+}
+
 /// Tuples as the kernel writes them for TCP, UDP, UDP-Lite, SCTP and GRE.
 mod usual {
     use super::{
@@ -415,9 +425,11 @@ impl<'a> TupleRef<'a> {
     #[must_use]
     #[inline]
     pub fn to_tuple(&self) -> Tuple {
-        // `parse` ran this very function over these very bytes: the error arm is not reached.
-        let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Tuple::decode(self.attributes).unwrap_or(Tuple::new(Protocol(0), unspecified, unspecified))
+        match Tuple::decode(self.attributes) {
+            Ok(tuple) => tuple,
+            // `parse` ran this very function over these very bytes: it is not reached.
+            Err(_) => Tuple::UNSPECIFIED,
+        }
     }
 
     /// Source address.

@@ -20,6 +20,19 @@ pub(crate) const NESTED: u16 = 1 << 15;
 /// `NLA_TYPE_MASK`: the bits of the type that are the number.
 const NUMBER_MASK: u16 = 0x3fff;
 
+/// The next multiple of four: where the next header stands.
+#[inline(always)]
+const fn align(length: usize) -> usize {
+    (length + ALIGNMENT - 1) & !(ALIGNMENT - 1)
+}
+
+/// Length and type, in one load.
+#[inline(always)]
+pub(super) const fn read_header(bytes: &[u8; ATTRIBUTE_HEADER_LENGTH]) -> (u16, u16) {
+    let word = u32::from_ne_bytes(*bytes);
+    if cfg!(target_endian = "little") { (word as u16, (word >> 16) as u16) } else { ((word >> 16) as u16, word as u16) }
+}
+
 /// One attribute: its number, and its payload borrowed from the datagram.
 ///
 /// The readers take the first bytes of the payload and leave what a newer kernel may have added behind them.
@@ -35,39 +48,39 @@ impl<'a> Attribute<'a> {
     /// The number, to be looked up in the table of the [`nest`](Self::nest).
     #[must_use]
     #[inline]
-    pub const fn number(&self) -> u16 {
+    pub const fn number(self) -> u16 {
         self.kind & NUMBER_MASK
     }
 
     /// The nest that the attribute stands in.
     #[must_use]
-    pub const fn nest(&self) -> Nest {
+    pub const fn nest(self) -> Nest {
         self.nest
     }
 
     /// The C name, where the number is known.
     #[must_use]
-    pub const fn name(&self) -> Option<&'static str> {
+    pub const fn name(self) -> Option<&'static str> {
         self.nest.attribute_name(self.number())
     }
 
     /// Whether the sender marked the payload as a nest (`NLA_F_NESTED`); kernels before 5.2 did not.
     #[must_use]
-    pub const fn is_nested(&self) -> bool {
+    pub const fn is_nested(self) -> bool {
         self.kind & NESTED != 0
     }
 
     /// The payload, without padding.
     #[must_use]
     #[inline]
-    pub const fn payload(&self) -> &'a [u8] {
+    pub const fn payload(self) -> &'a [u8] {
         self.payload
     }
 
     /// Where the attribute's header starts within its nest.
     #[must_use]
     #[inline]
-    pub const fn position(&self) -> usize {
+    pub const fn position(self) -> usize {
         self.position as usize
     }
 
@@ -77,7 +90,7 @@ impl<'a> Attribute<'a> {
     ///
     /// [`Length`](DecodeErrorKind::Length) where the payload is shorter.
     #[inline(always)]
-    pub fn array<const N: usize>(&self) -> Result<&'a [u8; N], DecodeError> {
+    pub fn array<const N: usize>(self) -> Result<&'a [u8; N], DecodeError> {
         match self.payload.first_chunk() {
             Some(bytes) => Ok(bytes),
             None => Err(self.too_short(N)),
@@ -90,7 +103,7 @@ impl<'a> Attribute<'a> {
     ///
     /// [`Length`](DecodeErrorKind::Length) where the payload is shorter; likewise for the other readers.
     #[inline(always)]
-    pub fn u8(&self) -> Result<u8, DecodeError> {
+    pub fn u8(self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[byte]| *byte)
     }
 
@@ -100,7 +113,7 @@ impl<'a> Attribute<'a> {
     ///
     /// As [`u8`](Self::u8).
     #[inline(always)]
-    pub fn u16(&self) -> Result<u16, DecodeError> {
+    pub fn u16(self) -> Result<u16, DecodeError> {
         self.array::<2>().map(|bytes| NetworkEndian::read_u16(bytes))
     }
 
@@ -110,7 +123,7 @@ impl<'a> Attribute<'a> {
     ///
     /// As [`u8`](Self::u8).
     #[inline(always)]
-    pub fn u32(&self) -> Result<u32, DecodeError> {
+    pub fn u32(self) -> Result<u32, DecodeError> {
         self.array::<4>().map(|bytes| NetworkEndian::read_u32(bytes))
     }
 
@@ -120,7 +133,7 @@ impl<'a> Attribute<'a> {
     ///
     /// As [`u8`](Self::u8).
     #[inline(always)]
-    pub fn u64(&self) -> Result<u64, DecodeError> {
+    pub fn u64(self) -> Result<u64, DecodeError> {
         self.array::<8>().map(|bytes| NetworkEndian::read_u64(bytes))
     }
 
@@ -130,7 +143,7 @@ impl<'a> Attribute<'a> {
     ///
     /// As [`u8`](Self::u8).
     #[inline]
-    pub fn u32_host(&self) -> Result<u32, DecodeError> {
+    pub fn u32_host(self) -> Result<u32, DecodeError> {
         self.array::<4>().map(|bytes| NativeEndian::read_u32(bytes))
     }
 
@@ -139,7 +152,7 @@ impl<'a> Attribute<'a> {
     /// # Errors
     ///
     /// [`Value`](DecodeErrorKind::Value) where it is not UTF-8.
-    pub fn text(&self) -> Result<&'a str, DecodeError> {
+    pub fn text(self) -> Result<&'a str, DecodeError> {
         let length = self.payload.iter().position(|byte| *byte == 0).unwrap_or(self.payload.len());
         let bytes = self.payload.get(..length).unwrap_or_default();
         core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::Value("text that is not UTF-8")))
@@ -148,18 +161,14 @@ impl<'a> Attribute<'a> {
     /// The payload as a nest of attributes.
     #[must_use]
     #[inline]
-    pub const fn nested(&self, nest: Nest) -> Attributes<'a> {
+    pub const fn nested(self, nest: Nest) -> Attributes<'a> {
         Attributes::new(self.payload, nest)
     }
 
-    /// Decodes the payload as a nest, and names this attribute in the error if that fails.
+    /// What came of decoding the payload as a nest; in an error this attribute is named.
     #[inline(always)]
-    pub(crate) fn decode_nest<T>(
-        &self,
-        nest: Nest,
-        decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
-        match decode(self.nested(nest)) {
+    pub(crate) fn within<T>(self, decoded: Result<T, DecodeError>) -> Result<T, DecodeError> {
+        match decoded {
             Ok(value) => Ok(value),
             Err(error) => Err(error.within(self.nest, self.number(), self.position() + ATTRIBUTE_HEADER_LENGTH)),
         }
@@ -168,13 +177,13 @@ impl<'a> Attribute<'a> {
     /// An error in this attribute.
     #[cold]
     #[inline(never)]
-    pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+    pub(crate) fn error(self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::in_attribute(kind, self.nest, self.number(), self.position())
     }
 
     #[cold]
     #[inline(never)]
-    fn too_short(&self, expected: usize) -> DecodeError {
+    fn too_short(self, expected: usize) -> DecodeError {
         self.error(DecodeErrorKind::Length { actual: self.payload.len() as u16, expected: expected as u16 })
     }
 }
@@ -200,19 +209,19 @@ impl<'a> Attributes<'a> {
 
     /// What was not walked yet.
     #[must_use]
-    pub const fn as_bytes(&self) -> &'a [u8] {
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
     /// The last attribute of that number, or `None`. Attributes behind a malformed one are not seen.
     #[must_use]
-    pub fn find(&self, number: u16) -> Option<Attribute<'a>> {
+    pub fn find(self, number: u16) -> Option<Attribute<'a>> {
         self.map_while(Result::ok).filter(|attribute| attribute.number() == number).last()
     }
 
     /// The error for an attribute that has to be in this nest and is not.
     #[cold]
-    pub(crate) fn missing(&self, number: u16) -> DecodeError {
+    pub(crate) fn missing(self, number: u16) -> DecodeError {
         DecodeError::in_attribute(DecodeErrorKind::Missing, self.nest, number, 0)
     }
 
@@ -222,12 +231,11 @@ impl<'a> Attributes<'a> {
     /// registers, where a `Result` of one goes through memory.
     #[inline(always)]
     pub(crate) fn advance(&mut self) -> Option<Attribute<'a>> {
-        let [l0, l1, k0, k1] = *self.bytes.first_chunk::<ATTRIBUTE_HEADER_LENGTH>()?;
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let kind = u16::from_ne_bytes([k0, k1]);
+        let (length, kind) = read_header(self.bytes.first_chunk()?);
+        let length = usize::from(length);
         let payload = self.bytes.get(ATTRIBUTE_HEADER_LENGTH..length)?;
         let attribute = Attribute { payload, position: self.position, kind, nest: self.nest };
-        let aligned = length.next_multiple_of(ALIGNMENT);
+        let aligned = align(length);
         // The last attribute need not be padded.
         self.bytes = self.bytes.get(aligned..).unwrap_or_default();
         self.position += aligned as u32;
@@ -236,23 +244,20 @@ impl<'a> Attributes<'a> {
 
     /// Whether the walk came to the end of the nest.
     #[inline(always)]
-    pub(crate) fn end(&self) -> Result<(), DecodeError> {
+    pub(crate) fn end(self) -> Result<(), DecodeError> {
         if self.bytes.is_empty() { Ok(()) } else { Err(self.malformed()) }
     }
 
     /// The error for the header that stands here, which is cut off or gives a length that cannot be.
     #[cold]
     #[inline(never)]
-    fn malformed(&self) -> DecodeError {
-        let (number, needed) = match self.bytes.first_chunk::<ATTRIBUTE_HEADER_LENGTH>() {
-            Some([l0, l1, k0, k1]) => (u16::from_ne_bytes([*k0, *k1]), u16::from_ne_bytes([*l0, *l1]).into()),
-            None => (0, 0),
-        };
-        let kind = DecodeErrorKind::Truncated {
-            needed: ATTRIBUTE_HEADER_LENGTH.max(needed) as u32,
+    fn malformed(self) -> DecodeError {
+        let (needed, kind) = self.bytes.first_chunk().map_or((0, 0), read_header);
+        let truncated = DecodeErrorKind::Truncated {
+            needed: ATTRIBUTE_HEADER_LENGTH.max(needed.into()) as u32,
             available: self.bytes.len() as u32,
         };
-        DecodeError::in_attribute(kind, self.nest, number & NUMBER_MASK, self.position as usize)
+        DecodeError::in_attribute(truncated, self.nest, kind & NUMBER_MASK, self.position as usize)
     }
 }
 

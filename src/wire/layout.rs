@@ -18,20 +18,25 @@ pub(crate) struct Layout<const N: usize, const H: usize> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
     at: usize,
-    length: u16,
-    kind: u16,
+    header: u32,
 }
 
 impl Expected {
     /// At byte `at`, an attribute of `length` bytes with its header.
     pub(crate) const fn value(at: usize, length: u16, number: u16) -> Self {
-        Self { at, length, kind: number }
+        Self { at, header: header(length, number) }
     }
 
     /// At byte `at`, a nest of `length` bytes with its header.
     pub(crate) const fn nest(at: usize, length: u16, number: u16) -> Self {
-        Self { at, length, kind: number | NESTED }
+        Self { at, header: header(length, number | NESTED) }
     }
+}
+
+/// Length and type as they stand in memory.
+const fn header(length: u16, kind: u16) -> u32 {
+    let ([l0, l1], [k0, k1]) = (length.to_ne_bytes(), kind.to_ne_bytes());
+    u32::from_ne_bytes([l0, l1, k0, k1])
 }
 
 impl<const N: usize, const H: usize> Layout<N, H> {
@@ -45,10 +50,8 @@ impl<const N: usize, const H: usize> Layout<N, H> {
         let bytes: &[u8; N] = bytes.try_into().ok()?;
         let fixed = Fixed(bytes);
         let mut difference = 0;
-        for header in &self.headers {
-            let [l0, l1, k0, k1] = fixed.array(header.at);
-            difference |= u16::from_ne_bytes([l0, l1]) ^ header.length;
-            difference |= u16::from_ne_bytes([k0, k1]) ^ header.kind;
+        for expected in &self.headers {
+            difference |= u32::from_ne_bytes(fixed.array(expected.at)) ^ expected.header;
         }
         (difference == 0).then_some(fixed)
     }

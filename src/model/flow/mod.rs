@@ -9,7 +9,6 @@ pub use view::FlowRef;
 use super::{
     Counters, Family, Helper, Labels, Lifetime, ProtocolInfo, SequenceAdjustment, Status, Synproxy, Timestamp, Tuple,
 };
-use crate::{error::DecodeError, wire::Message};
 
 /// One entry of the connection tracking table, or what an event tells of one.
 ///
@@ -130,15 +129,5 @@ impl Flow {
     #[must_use]
     pub const fn family(&self) -> Family {
         self.original.family()
-    }
-
-    /// Decodes a message that holds a flow: an entry of a dump, the answer to a get, or an event.
-    ///
-    /// # Errors
-    ///
-    /// As [`FlowRef::parse`].
-    #[inline]
-    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
-        FlowRef::parse(message).map(|flow| flow.to_flow())
     }
 }

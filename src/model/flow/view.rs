@@ -4,10 +4,10 @@ use core::fmt;
 
 use super::Flow;
 use crate::{
-    error::{DecodeError, DecodeErrorKind},
+    error::DecodeError,
     macros::read_attributes,
     model::{
-        Counters, Family, Helper, Labels, Lifetime, ProtocolInfo, SequenceAdjustment, Status, Synproxy, Timestamp,
+        Counters, Family, HelperRef, Labels, Lifetime, ProtocolInfo, SequenceAdjustment, Status, Synproxy, Timestamp,
         Tuple, TupleRef,
     },
     wire::{
@@ -20,9 +20,9 @@ use crate::{
 
 /// A flow in the datagram it was received in: small, `Copy`, and read where it lies.
 ///
-/// [`parse`](Self::parse) walks every attribute that is known once, down to the innermost, and notes where each stands.
-/// After it reading cannot fail, and finds an attribute without searching. Attributes that are not known are passed
-/// over, and reachable through [`attributes`](Self::attributes).
+/// [`parse`](Self::parse) walks every attribute that is known once, down to the innermost, and notes which there are.
+/// After it reading cannot fail. Attributes that are not known are passed over, and reachable through
+/// [`attributes`](Self::attributes).
 ///
 /// # Example
 ///
@@ -48,8 +48,94 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct FlowRef<'a> {
     bytes: &'a [u8],
-    places: Places,
+    present: Present,
     family: Family,
+}
+
+/// One row an attribute: its number, its accessor, and the function that reads it. The same function checks the
+/// attribute when the view is made, reads it for the accessor, and fills the field of that name in a [`Flow`].
+macro_rules! flow_attributes {
+    ($lifetime:lifetime; $( $(#[$meta:meta])* $number:ident => $name:ident: $type:ty = $read:expr; )*) => {
+        impl<$lifetime> FlowRef<$lifetime> {
+            $(
+                $(#[$meta])*
+                #[must_use]
+                #[inline]
+                pub fn $name(&self) -> Option<$type> {
+                    ($read)(self.attribute($number)?).ok()
+                }
+            )*
+        }
+
+        #[inline(always)]
+        fn check<$lifetime>(present: &mut Present, attribute: Attribute<$lifetime>) -> Result<(), DecodeError> {
+            match attribute.number() {
+                CTA_TUPLE_ORIG | CTA_TUPLE_REPLY => drop(read_tuple(attribute)?),
+                $( $number => { ($read)(attribute)?; } )*
+                _ => return Ok(()),
+            }
+            present.note(attribute.number());
+            Ok(())
+        }
+
+        #[inline(always)]
+        fn store<$lifetime>(flow: &mut Flow, present: &mut Present, attribute: Attribute<$lifetime>) -> Result<(), DecodeError> {
+            match attribute.number() {
+                CTA_TUPLE_ORIG => flow.original = read_tuple(attribute)?,
+                CTA_TUPLE_REPLY => flow.reply = read_tuple(attribute)?,
+                $( $number => flow.$name = Some(($read)(attribute)?.into()), )*
+                _ => return Ok(()),
+            }
+            present.note(attribute.number());
+            Ok(())
+        }
+    };
+}
+
+flow_attributes! {
+    'a;
+    /// The zone of both directions.
+    CTA_ZONE => zone: u16 = Attribute::u16;
+    /// Status bits.
+    CTA_STATUS => status: Status = |bits: Attribute<'a>| bits.u32().map(Status::from_bits_retain);
+    /// Seconds until the flow ends unless a packet comes.
+    CTA_TIMEOUT => timeout: u32 = Attribute::u32;
+    /// The mark.
+    CTA_MARK => mark: u32 = Attribute::u32;
+    /// State and parameters of TCP, SCTP or DCCP.
+    CTA_PROTOINFO => protocol_info: ProtocolInfo =
+        |nest: Attribute<'a>| nest.within(ProtocolInfo::decode(nest.nested(Nest::ProtocolInfo)));
+    /// Packets and bytes from the initiator.
+    CTA_COUNTERS_ORIG => counters_original: Counters =
+        |nest: Attribute<'a>| nest.within(Counters::decode(nest.nested(Nest::Counters)));
+    /// Packets and bytes from the responder.
+    CTA_COUNTERS_REPLY => counters_reply: Counters =
+        |nest: Attribute<'a>| nest.within(Counters::decode(nest.nested(Nest::Counters)));
+    /// When the flow began and ended.
+    CTA_TIMESTAMP => lifetime: Lifetime = |nest: Attribute<'a>| nest.within(Lifetime::decode(nest.nested(Nest::Timestamp)));
+    /// When the event happened.
+    CTA_TIMESTAMP_EVENT => event_time: Timestamp = |time: Attribute<'a>| time.u64().map(Timestamp);
+    /// The helper that looks into the flow.
+    CTA_HELP => helper: HelperRef<'a> = |nest: Attribute<'a>| nest.within(HelperRef::decode(nest.nested(Nest::Help)));
+    /// Label bits.
+    CTA_LABELS => labels: Labels = |bits: Attribute<'a>| Ok::<_, DecodeError>(Labels::read(bits));
+    /// The security context, as the security module prints it.
+    CTA_SECCTX => security_context: &'a str =
+        |nest: Attribute<'a>| nest.within(decode_security_context(nest.nested(Nest::SecurityContext)));
+    /// The original tuple of the flow that expected this one.
+    CTA_TUPLE_MASTER => master: TupleRef<'a> = |nest: Attribute<'a>| nest.within(TupleRef::parse(nest.nested(Nest::Tuple)));
+    /// How sequence numbers from the initiator are shifted.
+    CTA_SEQ_ADJ_ORIG => sequence_adjustment_original: SequenceAdjustment =
+        |nest: Attribute<'a>| nest.within(SequenceAdjustment::decode(nest.nested(Nest::SequenceAdjustment)));
+    /// How sequence numbers from the responder are shifted.
+    CTA_SEQ_ADJ_REPLY => sequence_adjustment_reply: SequenceAdjustment =
+        |nest: Attribute<'a>| nest.within(SequenceAdjustment::decode(nest.nested(Nest::SequenceAdjustment)));
+    /// The SYN proxy's numbers.
+    CTA_SYNPROXY => synproxy: Synproxy = |nest: Attribute<'a>| nest.within(Synproxy::decode(nest.nested(Nest::Synproxy)));
+    /// An opaque identifier: the same as long as the flow lives.
+    CTA_ID => id: u32 = Attribute::u32;
+    /// How many references the kernel holds.
+    CTA_USE => use_count: u32 = Attribute::u32;
 }
 
 impl<'a> FlowRef<'a> {
@@ -60,11 +146,8 @@ impl<'a> FlowRef<'a> {
     /// Where the message is of another type, an attribute is malformed, or a tuple is missing.
     #[inline]
     pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
-        if !matches!(message.header().message_type, MessageType::FLOW_NEW | MessageType::FLOW_DELETE) {
-            return Err(message.unexpected_type());
-        }
-        let netfilter = message.netfilter()?;
-        match Self::from_attributes(netfilter.family(), netfilter.attributes(Nest::Flow).as_bytes()) {
+        let (family, attributes) = flow_attributes(message)?;
+        match Self::checked(family, attributes) {
             Ok(flow) => Ok(flow),
             Err(error) => Err(error.moved(message.attributes_offset())),
         }
@@ -77,21 +160,20 @@ impl<'a> FlowRef<'a> {
     ///
     /// As [`parse`](Self::parse); offsets count from the first attribute.
     pub fn from_attributes(family: Family, bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let attributes = Attributes::new(bytes, Nest::Flow);
-        let mut places = Places::default();
+        Self::checked(family, Attributes::new(bytes, Nest::Flow))
+    }
+
+    fn checked(family: Family, attributes: Attributes<'a>) -> Result<Self, DecodeError> {
+        let mut present = Present::default();
         let mut walk = attributes;
         while let Some(attribute) = walk.advance() {
-            if check(&attribute)? {
-                places.note(&attribute)?;
+            if !is_misnumbered_pad(attribute) {
+                check(&mut present, attribute)?;
             }
         }
         walk.end()?;
-        for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {
-            if places.of(number).is_none() {
-                return Err(attributes.missing(number));
-            }
-        }
-        Ok(Self { bytes, places, family })
+        present.require_tuples(attributes)?;
+        Ok(Self { bytes: attributes.as_bytes(), present, family })
     }
 
     /// The family in the header of the message.
@@ -114,191 +196,80 @@ impl<'a> FlowRef<'a> {
         self.tuple(CTA_TUPLE_REPLY)
     }
 
-    /// The zone of both directions.
-    #[must_use]
-    #[inline]
-    pub fn zone(&self) -> Option<u16> {
-        self.attribute(CTA_ZONE)?.u16().ok()
-    }
-
-    /// Status bits.
-    #[must_use]
-    #[inline]
-    pub fn status(&self) -> Option<Status> {
-        self.u32(CTA_STATUS).map(Status::from_bits_retain)
-    }
-
-    /// Seconds until the flow ends unless a packet comes.
-    #[must_use]
-    #[inline]
-    pub fn timeout(&self) -> Option<u32> {
-        self.u32(CTA_TIMEOUT)
-    }
-
-    /// The mark.
-    #[must_use]
-    #[inline]
-    pub fn mark(&self) -> Option<u32> {
-        self.u32(CTA_MARK)
-    }
-
-    /// State and parameters of TCP, SCTP or DCCP.
-    #[must_use]
-    #[inline]
-    pub fn protocol_info(&self) -> Option<ProtocolInfo> {
-        ProtocolInfo::decode(self.attribute(CTA_PROTOINFO)?.nested(Nest::ProtocolInfo)).ok()?
-    }
-
-    /// Packets and bytes from the initiator.
-    #[must_use]
-    #[inline]
-    pub fn counters_original(&self) -> Option<Counters> {
-        Counters::decode(self.attribute(CTA_COUNTERS_ORIG)?.nested(Nest::Counters)).ok()
-    }
-
-    /// Packets and bytes from the responder.
-    #[must_use]
-    #[inline]
-    pub fn counters_reply(&self) -> Option<Counters> {
-        Counters::decode(self.attribute(CTA_COUNTERS_REPLY)?.nested(Nest::Counters)).ok()
-    }
-
-    /// When the flow began and ended.
-    #[must_use]
-    #[inline]
-    pub fn lifetime(&self) -> Option<Lifetime> {
-        Lifetime::decode(self.attribute(CTA_TIMESTAMP)?.nested(Nest::Timestamp)).ok()
-    }
-
-    /// When the event happened.
-    #[must_use]
-    #[inline]
-    pub fn event_time(&self) -> Option<Timestamp> {
-        self.attribute(CTA_TIMESTAMP_EVENT)?.u64().ok().map(Timestamp)
-    }
-
-    /// The name of the helper that looks into the flow.
-    #[must_use]
-    pub fn helper_name(&self) -> Option<&'a str> {
-        self.helper().map(|(name, _)| name)
-    }
-
-    /// What the helper keeps of the flow: opaque, and private to it.
-    #[must_use]
-    pub fn helper_info(&self) -> Option<&'a [u8]> {
-        self.helper()?.1
-    }
-
-    /// Label bits.
-    #[must_use]
-    #[inline]
-    pub fn labels(&self) -> Option<Labels> {
-        self.attribute(CTA_LABELS).map(|labels| Labels::read(&labels))
-    }
-
-    /// The security context, as the security module prints it.
-    #[must_use]
-    #[inline]
-    pub fn security_context(&self) -> Option<&'a str> {
-        self.attribute(CTA_SECCTX)?.nested(Nest::SecurityContext).find(CTA_SECCTX_NAME)?.text().ok()
-    }
-
-    /// The original tuple of the flow that expected this one.
-    #[must_use]
-    #[inline]
-    pub fn master(&self) -> Option<TupleRef<'a>> {
-        TupleRef::parse(self.attribute(CTA_TUPLE_MASTER)?.nested(Nest::Tuple)).ok()
-    }
-
-    /// How sequence numbers from the initiator are shifted.
-    #[must_use]
-    #[inline]
-    pub fn sequence_adjustment_original(&self) -> Option<SequenceAdjustment> {
-        SequenceAdjustment::decode(self.attribute(CTA_SEQ_ADJ_ORIG)?.nested(Nest::SequenceAdjustment)).ok()
-    }
-
-    /// How sequence numbers from the responder are shifted.
-    #[must_use]
-    #[inline]
-    pub fn sequence_adjustment_reply(&self) -> Option<SequenceAdjustment> {
-        SequenceAdjustment::decode(self.attribute(CTA_SEQ_ADJ_REPLY)?.nested(Nest::SequenceAdjustment)).ok()
-    }
-
-    /// The SYN proxy's numbers.
-    #[must_use]
-    #[inline]
-    pub fn synproxy(&self) -> Option<Synproxy> {
-        Synproxy::decode(self.attribute(CTA_SYNPROXY)?.nested(Nest::Synproxy)).ok()
-    }
-
-    /// An opaque identifier: the same as long as the flow lives.
-    #[must_use]
-    #[inline]
-    pub fn id(&self) -> Option<u32> {
-        self.u32(CTA_ID)
-    }
-
-    /// How many references the kernel holds.
-    #[must_use]
-    #[inline]
-    pub fn use_count(&self) -> Option<u32> {
-        self.u32(CTA_USE)
-    }
-
     /// All attributes in the order in which they came, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.bytes, Nest::Flow)
     }
 
-    /// The flow as a value, in one pass. Allocates only for a helper's name and a security context.
+    /// The flow as a value, in one pass. Allocates only for a helper and a security context.
     #[must_use]
-    #[inline]
     pub fn to_flow(&self) -> Flow {
-        Flow {
-            original: self.original().to_tuple(),
-            reply: self.reply().to_tuple(),
-            zone: self.zone(),
-            status: self.status(),
-            timeout: self.timeout(),
-            mark: self.mark(),
-            protocol_info: self.protocol_info(),
-            counters_original: self.counters_original(),
-            counters_reply: self.counters_reply(),
-            lifetime: self.lifetime(),
-            event_time: self.event_time(),
-            helper: self.helper().map(|(name, info)| Helper { name: name.into(), info: info.map(Into::into) }),
-            labels: self.labels(),
-            security_context: self.security_context().map(Into::into),
-            master: self.master().map(|master| master.to_tuple()),
-            sequence_adjustment_original: self.sequence_adjustment_original(),
-            sequence_adjustment_reply: self.sequence_adjustment_reply(),
-            synproxy: self.synproxy(),
-            id: self.id(),
-            use_count: self.use_count(),
+        let mut flow = Flow::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
+        let mut present = Present::default();
+        let mut walk = self.attributes();
+        while let Some(attribute) = walk.advance() {
+            if !is_misnumbered_pad(attribute) {
+                // `checked` has read this very attribute: it cannot fail now.
+                let _ = store(&mut flow, &mut present, attribute);
+            }
         }
+        flow
     }
 
+    /// The last attribute of that number.
     #[inline]
     fn attribute(&self, number: u16) -> Option<Attribute<'a>> {
-        let place = self.places.of(number)?;
-        Attributes::new(self.bytes.get(place..)?, Nest::Flow).next()?.ok()
-    }
-
-    #[inline]
-    fn u32(&self, number: u16) -> Option<u32> {
-        self.attribute(number)?.u32().ok()
-    }
-
-    #[inline]
-    fn helper(&self) -> Option<(&'a str, Option<&'a [u8]>)> {
-        Helper::decode(self.attribute(CTA_HELP)?.nested(Nest::Help)).ok()
+        if !self.present.has(number) {
+            return None;
+        }
+        let mut found = None;
+        let mut walk = self.attributes();
+        while let Some(attribute) = walk.advance() {
+            if attribute.number() == number && !is_misnumbered_pad(attribute) {
+                if self.present.each_once() {
+                    return Some(attribute);
+                }
+                found = Some(attribute);
+            }
+        }
+        found
     }
 
     #[inline]
     fn tuple(&self, number: u16) -> TupleRef<'a> {
-        let attributes = self.attribute(number).map(|attribute| attribute.nested(Nest::Tuple));
-        TupleRef::checked(attributes.unwrap_or(Attributes::new(&[], Nest::Tuple)))
+        let payload = self.attribute(number).map_or(&[] as &[u8], |attribute| attribute.payload());
+        TupleRef::checked(Attributes::new(payload, Nest::Tuple))
+    }
+}
+
+impl Flow {
+    /// Decodes a message that holds a flow: an entry of a dump, the answer to a get, or an event.
+    ///
+    /// # Errors
+    ///
+    /// As [`FlowRef::parse`].
+    #[inline]
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let (_, attributes) = flow_attributes(message)?;
+        match Self::from_attributes(attributes) {
+            Ok(flow) => Ok(flow),
+            Err(error) => Err(error.moved(message.attributes_offset())),
+        }
+    }
+
+    fn from_attributes(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        let mut flow = Self::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
+        let mut present = Present::default();
+        let mut walk = attributes;
+        while let Some(attribute) = walk.advance() {
+            if !is_misnumbered_pad(attribute) {
+                store(&mut flow, &mut present, attribute)?;
+            }
+        }
+        walk.end()?;
+        present.require_tuples(attributes)?;
+        Ok(flow)
     }
 }
 
@@ -314,78 +285,73 @@ impl From<FlowRef<'_>> for Flow {
     }
 }
 
-/// Runs over an attribute the very function that will read it, and tells whether it is one to remember.
 #[inline]
-fn check(attribute: &Attribute<'_>) -> Result<bool, DecodeError> {
-    match attribute.number() {
-        // On machines without unaligned access the kernel pads CTA_TIMESTAMP_EVENT with an empty attribute, to which it
-        // gives by mistake the number of the status.
-        CTA_STATUS if attribute.payload().is_empty() => return Ok(false),
-        CTA_TUPLE_ORIG | CTA_TUPLE_REPLY | CTA_TUPLE_MASTER => {
-            attribute.decode_nest(Nest::Tuple, Tuple::decode)?;
+fn flow_attributes<'a>(message: &Message<'a>) -> Result<(Family, Attributes<'a>), DecodeError> {
+    match message.header().message_type {
+        MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
+            let netfilter = message.netfilter()?;
+            Ok((netfilter.family(), netfilter.attributes(Nest::Flow)))
         }
-        CTA_STATUS | CTA_TIMEOUT | CTA_MARK | CTA_USE | CTA_ID => {
-            attribute.u32()?;
-        }
-        CTA_PROTOINFO => {
-            attribute.decode_nest(Nest::ProtocolInfo, ProtocolInfo::decode)?;
-        }
-        CTA_COUNTERS_ORIG | CTA_COUNTERS_REPLY => {
-            attribute.decode_nest(Nest::Counters, Counters::decode)?;
-        }
-        CTA_TIMESTAMP => {
-            attribute.decode_nest(Nest::Timestamp, Lifetime::decode)?;
-        }
-        CTA_TIMESTAMP_EVENT => {
-            attribute.u64()?;
-        }
-        CTA_ZONE => {
-            attribute.u16()?;
-        }
-        CTA_HELP => {
-            attribute.decode_nest(Nest::Help, |nest| Helper::decode(nest).map(drop))?;
-        }
-        CTA_SECCTX => attribute.decode_nest(Nest::SecurityContext, check_security_context)?,
-        CTA_SEQ_ADJ_ORIG | CTA_SEQ_ADJ_REPLY => {
-            attribute.decode_nest(Nest::SequenceAdjustment, SequenceAdjustment::decode)?;
-        }
-        CTA_SYNPROXY => {
-            attribute.decode_nest(Nest::Synproxy, Synproxy::decode)?;
-        }
-        CTA_LABELS => {}
-        _ => return Ok(false),
+        _ => Err(message.unexpected_type()),
     }
-    Ok(true)
 }
 
-fn check_security_context(attributes: Attributes<'_>) -> Result<(), DecodeError> {
-    read_attributes!(attributes; CTA_SECCTX_NAME => name = Attribute::text);
-    name.map(drop).ok_or_else(|| attributes.missing(CTA_SECCTX_NAME))
+#[inline(always)]
+fn read_tuple(attribute: Attribute<'_>) -> Result<Tuple, DecodeError> {
+    attribute.within(Tuple::decode(attribute.nested(Nest::Tuple)))
 }
 
-/// Where each top-level attribute stands, in units of four bytes and from 1 on: attributes are aligned to four, and 0
-/// is nowhere.
+fn decode_security_context<'a>(attributes: Attributes<'a>) -> Result<&'a str, DecodeError> {
+    read_attributes!(attributes; CTA_SECCTX_NAME => name = Attribute::<'a>::text);
+    name.ok_or_else(|| attributes.missing(CTA_SECCTX_NAME))
+}
+
+/// On machines without unaligned access the kernel pads `CTA_TIMESTAMP_EVENT` with an empty attribute, to which it gives
+/// by mistake the number of the status.
+#[inline(always)]
+fn is_misnumbered_pad(attribute: Attribute<'_>) -> bool {
+    attribute.number() == CTA_STATUS && attribute.payload().is_empty()
+}
+
+/// Which attributes a message holds, and whether it holds one twice: numbers from 0 to 31, a bit each.
 #[derive(Clone, Copy, Default)]
-struct Places([u16; Self::LENGTH]);
+struct Present {
+    once: u32,
+    twice: u32,
+}
 
-impl Places {
-    /// One past `CTA_TIMESTAMP_EVENT`, the highest number that is remembered.
-    const LENGTH: usize = 28;
+impl Present {
+    #[inline(always)]
+    fn note(&mut self, number: u16) {
+        let bit = Self::bit(number);
+        self.twice |= self.once & bit;
+        self.once |= bit;
+    }
 
-    #[inline]
-    fn note(&mut self, attribute: &Attribute<'_>) -> Result<(), DecodeError> {
-        let place = attribute.position() / 4 + 1;
-        match (self.0.get_mut(usize::from(attribute.number())), u16::try_from(place)) {
-            (Some(slot), Ok(place)) => *slot = place,
-            (_, Err(_)) => return Err(attribute.error(DecodeErrorKind::TooLong)),
-            (None, _) => {}
+    #[inline(always)]
+    fn has(self, number: u16) -> bool {
+        self.once & Self::bit(number) != 0
+    }
+
+    #[inline(always)]
+    fn each_once(self) -> bool {
+        self.twice == 0
+    }
+
+    #[inline(always)]
+    fn require_tuples(self, attributes: Attributes<'_>) -> Result<(), DecodeError> {
+        if !self.has(CTA_TUPLE_ORIG) {
+            return Err(attributes.missing(CTA_TUPLE_ORIG));
+        }
+        if !self.has(CTA_TUPLE_REPLY) {
+            return Err(attributes.missing(CTA_TUPLE_REPLY));
         }
         Ok(())
     }
 
-    #[inline]
-    fn of(&self, number: u16) -> Option<usize> {
-        let place = *self.0.get(usize::from(number))?;
-        Some(usize::from(place.checked_sub(1)?) * 4)
+    /// The numbers that are noted and looked for are below 32.
+    #[inline(always)]
+    const fn bit(number: u16) -> u32 {
+        1_u32.wrapping_shl(number as u32)
     }
 }

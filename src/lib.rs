@@ -3,11 +3,20 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod client;
 mod error;
+#[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, unused_imports))]
+pub mod exchange;
 mod macros;
 pub mod model;
 mod numbers;
+pub mod request;
 pub mod wire;
 
-pub use error::{AttributePath, DecodeError, DecodeErrorKind, EncodeError, ParseNameError};
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub use client::*;
+pub use error::{
+    AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
+};
 pub use model::*;

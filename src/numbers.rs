@@ -199,3 +199,32 @@ attributes! {
         NLMSGERR_ATTR_MISS_NEST = 6,
     }
 }
+
+impl Nest {
+    /// The nest that an attribute of this one holds, or `None` where it holds a value.
+    #[must_use]
+    pub const fn child(self, number: u16) -> Option<Self> {
+        Some(match (self, number) {
+            (Self::Flow, CTA_TUPLE_ORIG | CTA_TUPLE_REPLY | CTA_TUPLE_MASTER)
+            | (Self::Expectation, CTA_EXPECT_MASTER | CTA_EXPECT_TUPLE | CTA_EXPECT_MASK)
+            | (Self::ExpectationNat, CTA_EXPECT_NAT_TUPLE) => Self::Tuple,
+            (Self::Flow, CTA_PROTOINFO) => Self::ProtocolInfo,
+            (Self::Flow, CTA_HELP) => Self::Help,
+            (Self::Flow, CTA_NAT_SRC | CTA_NAT_DST) => Self::Nat,
+            (Self::Flow, CTA_COUNTERS_ORIG | CTA_COUNTERS_REPLY) => Self::Counters,
+            (Self::Flow, CTA_SEQ_ADJ_ORIG | CTA_SEQ_ADJ_REPLY) => Self::SequenceAdjustment,
+            (Self::Flow, CTA_SECCTX) => Self::SecurityContext,
+            (Self::Flow, CTA_TIMESTAMP) => Self::Timestamp,
+            (Self::Flow, CTA_SYNPROXY) => Self::Synproxy,
+            (Self::Flow, CTA_FILTER) => Self::Filter,
+            (Self::Tuple, CTA_TUPLE_IP) => Self::TupleIp,
+            (Self::Tuple, CTA_TUPLE_PROTO) => Self::TupleProtocol,
+            (Self::ProtocolInfo, CTA_PROTOINFO_TCP) => Self::Tcp,
+            (Self::ProtocolInfo, CTA_PROTOINFO_DCCP) => Self::Dccp,
+            (Self::ProtocolInfo, CTA_PROTOINFO_SCTP) => Self::Sctp,
+            (Self::Nat, CTA_NAT_PROTO) => Self::NatProtocol,
+            (Self::Expectation, CTA_EXPECT_NAT) => Self::ExpectationNat,
+            _ => return None,
+        })
+    }
+}

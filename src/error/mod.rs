@@ -1,9 +1,15 @@
 //! What can go wrong, told so that a person knows what to do next.
 
+mod client;
 mod decode;
 mod encode;
+mod errno;
+mod kernel;
 mod name;
 
+pub use client::Error;
 pub use decode::{AttributePath, DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;
+pub use errno::Errno;
+pub use kernel::{KernelError, Operation};
 pub use name::ParseNameError;

@@ -278,6 +278,16 @@ impl<'a> Messages<'a> {
         Self { rest: datagram, offset: 0 }
     }
 
+    /// The messages of a datagram from byte `offset` on.
+    pub(crate) fn at(datagram: &'a [u8], offset: usize) -> Self {
+        Self { rest: datagram.get(offset..).unwrap_or_default(), offset }
+    }
+
+    /// Where the next message starts.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     #[cold]
     fn truncated(&mut self, needed: usize) -> DecodeError {
         let available = self.rest.len() as u32;

@@ -48,6 +48,7 @@ mod reply;
 pub use crate::numbers::*;
 pub use attribute::{Attribute, Attributes};
 pub use encoder::Encoder;
+pub(crate) use encoder::NetfilterHeader;
 pub use family::Family;
 pub(crate) use layout::{Expected, Fixed, Layout};
 pub use message::{

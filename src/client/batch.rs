@@ -1,0 +1,50 @@
+//! Many operations at once.
+
+use super::{Client, Socket};
+use crate::{
+    error::Error,
+    exchange::{BatchReport, Connection, PendingBatch},
+    request::Request,
+};
+
+/// Creates, updates and deletes that are sent many at a time, and answered one by one.
+///
+/// Operations are sent as soon as enough have gathered: as many as fit a datagram, and no more than the receive buffer
+/// can hold answers for. What was sent before an error of the socket stays done; a batch that is dropped without
+/// [`finish`](Self::finish) leaves the rest unsent.
+///
+/// See [`BatchReport`] for an example.
+#[derive(Debug)]
+#[must_use = "operations that were not sent yet wait for `finish`"]
+pub struct Batch<'c> {
+    pending: PendingBatch,
+    connection: &'c mut Connection<Socket>,
+}
+
+impl Client {
+    /// Begins a batch.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch { pending: PendingBatch::default(), connection: &mut self.connection }
+    }
+}
+
+impl Batch<'_> {
+    /// Adds an operation that is answered by an acknowledgement: a create, update, delete or flush.
+    ///
+    /// # Errors
+    ///
+    /// Where the operation cannot be encoded, or the socket fails in sending what has gathered. That the kernel refuses
+    /// an operation is no error here: it is in the report.
+    pub fn push(&mut self, request: &impl Request) -> Result<(), Error> {
+        self.pending.push(self.connection, request)
+    }
+
+    /// Sends what has gathered, and reports on every operation since the batch began.
+    ///
+    /// # Errors
+    ///
+    /// Where the socket fails.
+    pub fn finish(self) -> Result<BatchReport, Error> {
+        self.pending.finish(self.connection)
+    }
+}

@@ -1,0 +1,99 @@
+//! Network namespaces.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::Path,
+    thread,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// A network namespace to open a socket in.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Client, NetworkNamespace};
+///
+/// let client = Client::builder().namespace(NetworkNamespace::from_path("/run/netns/blue")?).open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct NetworkNamespace {
+    file: File,
+}
+
+impl NetworkNamespace {
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Where `/proc` is not mounted.
+    pub fn of_this_thread() -> io::Result<Self> {
+        Self::from_path("/proc/thread-self/ns/net")
+    }
+
+    /// The namespace of a process.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such process, or it is not this user's.
+    pub fn of_process(pid: u32) -> io::Result<Self> {
+        Self::from_path(format!("/proc/{pid}/ns/net"))
+    }
+
+    /// The namespace that a file stands for: `/run/netns/NAME` of ip-netns(8) for instance.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened.
+    pub fn from_path(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)? })
+    }
+
+    /// The namespace that a descriptor stands for.
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { file: fd.into() }
+    }
+
+    /// Runs `work` in the namespace, on a thread of its own: the calling thread stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` without CAP_SYS_ADMIN in the user namespaces of this process and of the network namespace, `EINVAL` for
+    /// a file that is no network namespace.
+    pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> io::Result<R> {
+        let enter_and_work = || {
+            move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(work())
+        };
+        thread::scope(|scope| match scope.spawn(enter_and_work).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
+    pub(super) fn is_that_of_this_thread(&self) -> bool {
+        let here = std::fs::metadata("/proc/thread-self/ns/net");
+        match (self.file.metadata(), here) {
+            (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
+            _ => false,
+        }
+    }
+}
+
+impl AsFd for NetworkNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,125 @@
+//! The netlink socket: the only place that owns a file descriptor.
+
+use std::{
+    io::{self, IoSliceMut},
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, netlink::SocketAddrNetlink, recvmsg, sendto, sockopt,
+};
+
+use super::{NetworkNamespace, Options};
+use crate::exchange::{Datagram, Transport, Wait};
+
+/// A netlink socket to netfilter, with the options that it was opened with.
+pub(crate) struct Socket {
+    socket: netlink_sys::Socket,
+    options: Options,
+    /// Where it was opened, so that it can be opened there again.
+    namespace: Option<NetworkNamespace>,
+    receive_capacity: usize,
+    send_capacity: usize,
+}
+
+impl Socket {
+    /// Opens a socket in the namespace of the calling thread, or in the one that the options name.
+    pub(crate) fn open(options: &Options) -> io::Result<Self> {
+        let socket = match &options.namespace {
+            Some(namespace) => namespace.run(|| bound_socket(options))??,
+            None => bound_socket(options)?,
+        };
+        let namespace = match &options.namespace {
+            Some(namespace) => Some(namespace.try_clone()?),
+            None => NetworkNamespace::of_this_thread().ok(),
+        };
+        let receive_capacity = sockopt::socket_recv_buffer_size(&socket)?;
+        let send_capacity = sockopt::socket_send_buffer_size(&socket)?;
+        Ok(Self { socket, options: options.try_clone()?, namespace, receive_capacity, send_capacity })
+    }
+}
+
+fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
+    let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
+    if let Some(bytes) = options.receive_buffer {
+        set_receive_buffer(&socket, bytes)?;
+    }
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, options.timeout)?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    Ok(socket)
+}
+
+/// Beyond `net.core.rmem_max` only the initial user namespace may go: elsewhere the kernel grants what it allows.
+pub(super) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    // The kernel takes an int, and doubles it.
+    let bytes = bytes.min(i32::MAX as usize / 2);
+    match sockopt::set_socket_recv_buffer_size_force(socket, bytes) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::PERM) => Ok(sockopt::set_socket_recv_buffer_size(socket, bytes)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Receives one datagram. The length told is that of the datagram, however much of it fitted.
+pub(super) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+    let mut flags = RecvFlags::TRUNC;
+    flags.set(RecvFlags::DONTWAIT, wait == Wait::No);
+    let room = buffer.len();
+    let message = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut RecvAncillaryBuffer::default(), flags)?;
+    let truncated = message.flags.contains(ReturnFlags::TRUNC);
+    let length = if truncated { message.bytes.max(room + 1) } else { message.bytes };
+    // Whoever cannot be told is not the kernel.
+    let sender = message.address.and_then(|address| SocketAddrNetlink::try_from(address).ok());
+    Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()) })
+}
+
+impl Transport for Socket {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        sendto(&self.socket, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+        receive(&self.socket, buffer, wait)
+    }
+
+    fn renew(&mut self) -> io::Result<bool> {
+        let Some(namespace) = &self.namespace else { return Ok(false) };
+        let socket = if namespace.is_that_of_this_thread() {
+            bound_socket(&self.options)?
+        } else {
+            match namespace.run(|| bound_socket(&self.options)) {
+                Ok(socket) => socket?,
+                Err(_) => return Ok(false),
+            }
+        };
+        self.socket = socket;
+        Ok(true)
+    }
+
+    fn receive_capacity(&self) -> usize {
+        self.receive_capacity
+    }
+
+    fn send_capacity(&self) -> usize {
+        self.send_capacity
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl core::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Socket").field("fd", &self.socket.as_fd()).finish_non_exhaustive()
+    }
+}
+
+/// The default for [`Options::timeout`].
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

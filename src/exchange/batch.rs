@@ -1,0 +1,209 @@
+//! Many operations in one datagram.
+
+use super::{Connection, Refusal, Transport, Wait};
+use crate::{
+    error::{Errno, Error, KernelError, Operation},
+    request::Request,
+    wire::{Flags, Message, MessageType, Messages},
+};
+
+/// What became of a batch: how many operations there were, and those that the kernel refused.
+///
+/// What succeeded takes no memory.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Client, FlowKey, request::DeleteFlow};
+///
+/// # fn example(keys: Vec<FlowKey>) -> Result<(), ctnetlink::Error> {
+/// let mut client = Client::open()?;
+/// let mut batch = client.batch();
+/// for key in keys {
+///     batch.push(&DeleteFlow::new(key))?;
+/// }
+/// let report = batch.finish()?;
+/// println!("{} deleted", report.succeeded());
+/// for (index, error) in report.failures() {
+///     println!("operation {index}: {error}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchReport {
+    operations: usize,
+    failures: Vec<(usize, KernelError)>,
+}
+
+impl BatchReport {
+    /// How many operations there were.
+    #[must_use]
+    pub const fn operations(&self) -> usize {
+        self.operations
+    }
+
+    /// How many succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> usize {
+        self.operations - self.failures.len()
+    }
+
+    /// The operations that failed, by their place in the batch, in order.
+    #[must_use]
+    pub fn failures(&self) -> &[(usize, KernelError)] {
+        &self.failures
+    }
+
+    /// The result of each operation, in order.
+    pub fn results(&self) -> impl Iterator<Item = Result<(), &KernelError>> {
+        let mut failures = self.failures.iter().peekable();
+        (0..self.operations).map(move |index| match failures.next_if(|(failed, _)| *failed == index) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        })
+    }
+}
+
+/// Operations that wait to be sent, and the report on those that were.
+#[derive(Debug, Default)]
+pub(crate) struct PendingBatch {
+    /// The messages, each with a sequence number one higher than the one before.
+    bytes: Vec<u8>,
+    /// Where each message starts, and what it asks.
+    messages: Vec<(usize, Operation)>,
+    first_sequence: u32,
+    report: BatchReport,
+}
+
+/// Kernel memory that one acknowledgement takes of the receive buffer, with something to spare (768 measured).
+const ACKNOWLEDGEMENT_COST: usize = 1024;
+/// Bytes of a datagram after which a batch is sent: more brings nothing, and less costs system calls.
+const DATAGRAM_LENGTH: usize = 32 * 1024;
+
+impl PendingBatch {
+    /// Adds an operation, and sends what has gathered when it is enough.
+    pub(crate) fn push<T: Transport>(
+        &mut self,
+        connection: &mut Connection<T>,
+        request: &impl Request,
+    ) -> Result<(), Error> {
+        let sequence = connection.next_sequence();
+        if self.messages.is_empty() {
+            self.first_sequence = sequence;
+        }
+        let start = self.bytes.len();
+        Connection::<T>::append(&mut self.bytes, request, sequence)?;
+        set_acknowledged(&mut self.bytes, start, false);
+        self.messages.push((start, request.operation()));
+        if self.is_full(connection) { self.send(connection) } else { Ok(()) }
+    }
+
+    pub(crate) fn finish<T: Transport>(mut self, connection: &mut Connection<T>) -> Result<BatchReport, Error> {
+        self.send(connection)?;
+        Ok(self.report)
+    }
+
+    /// Whether every operation may fail without an answer being lost, if no more is added.
+    fn is_full<T: Transport>(&self, connection: &Connection<T>) -> bool {
+        let transport = connection.transport();
+        self.bytes.len() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
+            || self.messages.len() >= (transport.receive_capacity() / ACKNOWLEDGEMENT_COST).max(1)
+    }
+
+    /// Sends what has gathered and waits until every operation of it has its result.
+    fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+        let Some(&(last, _)) = self.messages.last() else { return Ok(()) };
+        set_acknowledged(&mut self.bytes, last, true);
+        connection.settle()?;
+        connection.send(&self.bytes)?;
+        connection.expect_stale();
+        let known = self.report.failures.len();
+        let mut wait = Wait::Yes;
+        loop {
+            let length = match connection.fill(wait) {
+                Ok(datagram) => datagram.length,
+                Err(Error::TimedOut) if wait == Wait::No => break self.fail_all(Errno::EPERM),
+                Err(error) => return Err(error),
+            };
+            match self.receive(connection.received(length))? {
+                Answers::Complete => break,
+                Answers::Partial => {}
+                Answers::PerhapsDenied => wait = Wait::No,
+            }
+        }
+        connection.forget_stale();
+        self.report.operations += self.messages.len();
+        self.report.failures.get_mut(known..).unwrap_or_default().sort_by_key(|(index, _)| *index);
+        self.bytes.clear();
+        self.messages.clear();
+        Ok(())
+    }
+
+    /// Takes one datagram of answers.
+    fn receive(&mut self, datagram: &[u8]) -> Result<Answers, Error> {
+        let mut answers = Answers::Partial;
+        for message in Messages::new(datagram) {
+            let message = message?;
+            let index = message.header().sequence.wrapping_sub(self.first_sequence) as usize;
+            if message.header().message_type == MessageType::ERROR && index < self.messages.len() {
+                answers = answers.max(self.note(&message, index));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Notes the answer to one operation.
+    fn note(&mut self, message: &Message<'_>, index: usize) -> Answers {
+        let refusal = Refusal::read(message);
+        let denied = index == 0 && refusal.as_ref().is_some_and(|refusal| refusal.errno == Errno::EPERM);
+        if let Some(refusal) = refusal {
+            self.fail(index, refusal);
+        }
+        match index + 1 == self.messages.len() {
+            true => Answers::Complete,
+            false if denied => Answers::PerhapsDenied,
+            false => Answers::Partial,
+        }
+    }
+
+    /// Every operation that was not refused by itself was refused like this.
+    fn fail_all(&mut self, errno: Errno) {
+        for index in 0..self.messages.len() {
+            self.fail(index, Refusal { errno, text: None, offset: None });
+        }
+    }
+
+    fn fail(&mut self, index: usize, refusal: Refusal) {
+        let place = self.report.operations + index;
+        let Some(&(start, operation)) = self.messages.get(index) else { return };
+        // An answer that comes twice counts once.
+        let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
+        if !known {
+            let request = self.bytes.get(start..).unwrap_or_default();
+            self.report.failures.push((place, super::connection::describe(refusal, operation, request)));
+        }
+    }
+}
+
+/// How far the answers to a batch have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Answers {
+    /// More will come.
+    Partial,
+    /// The first operation was refused for want of permission. Without permission the kernel looks at no message and
+    /// answers the first alone; but an update is refused so by itself too, if the flow's timeout is fixed. All answers
+    /// are there when the kernel has taken the batch, so that one look tells which it is.
+    PerhapsDenied,
+    /// The last operation was answered.
+    Complete,
+}
+
+/// Sets or clears `NLM_F_ACK` in the header of the message at `start`.
+fn set_acknowledged(bytes: &mut [u8], start: usize, acknowledged: bool) {
+    if let Some([low, high]) = bytes.get_mut(start + 6..start + 8) {
+        let mut flags = Flags::from_bits_retain(u16::from_ne_bytes([*low, *high]));
+        flags.set(Flags::ACK, acknowledged);
+        [*low, *high] = flags.bits().to_ne_bytes();
+    }
+}

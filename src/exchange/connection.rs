@@ -1,0 +1,248 @@
+//! Requests over a transport, one exchange at a time.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, locate};
+use crate::{
+    error::{DecodeError, EncodeError, Errno, Error, KernelError, Operation},
+    request::Request,
+    wire::{Encoder, Message, Messages},
+};
+
+/// The receive buffer: the kernel fills at most 32,448 bytes of it, and a larger one brings nothing.
+const RECEIVE_BUFFER: usize = 32 * 1024;
+/// Room for a request at first; one that is larger gets more.
+const REQUEST_LENGTH: usize = 512;
+
+/// A transport, its buffers, and the sequence numbers.
+#[derive(Debug)]
+pub(crate) struct Connection<T> {
+    transport: T,
+    timeout: Option<Duration>,
+    sequence: u32,
+    request: Vec<u8>,
+    buffer: Vec<u8>,
+    stale: Stale,
+}
+
+/// Whether answers to an earlier request may still come.
+#[derive(Clone, Copy, Debug)]
+enum Stale {
+    No,
+    /// Until this exchange ends.
+    Until(Exchange),
+    /// There is no telling until when.
+    Unknown,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(crate) fn new(transport: T, timeout: Option<Duration>) -> Self {
+        Self { transport, timeout, sequence: 0, request: Vec::new(), buffer: vec![0; RECEIVE_BUFFER], stale: Stale::No }
+    }
+
+    pub(crate) const fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// A number that no request under way has. 0 is that of events.
+    pub(crate) fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.checked_add(1).unwrap_or(1);
+        self.sequence
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    pub(crate) fn execute(&mut self, request: &impl Request) -> Result<(), Error> {
+        self.fetch(request, |_| Ok(())).map(drop)
+    }
+
+    /// Sends a request and waits for the end of its answer; gives what `decode` makes of the last message.
+    pub(crate) fn fetch<R>(
+        &mut self,
+        request: &impl Request,
+        decode: impl Fn(&Message<'_>) -> Result<R, DecodeError>,
+    ) -> Result<Option<R>, Error> {
+        let mut replies = self.start(request)?;
+        let mut fetched = None;
+        while let Some(message) = replies.next(self)? {
+            fetched = Some(decode(&message)?);
+        }
+        Ok(fetched)
+    }
+
+    /// Sends a request, whose answer is to be taken from what is returned.
+    pub(crate) fn start(&mut self, request: &impl Request) -> Result<Replies, Error> {
+        self.settle()?;
+        let sequence = self.next_sequence();
+        let mut bytes = core::mem::take(&mut self.request);
+        bytes.clear();
+        let sent = Self::append(&mut bytes, request, sequence).and_then(|()| self.send(&bytes));
+        self.request = bytes;
+        sent?;
+        let exchange = Exchange::new(request.operation(), sequence);
+        self.stale = Stale::Until(exchange);
+        Ok(Replies { exchange, position: 0, length: 0 })
+    }
+
+    /// Writes a request behind what `bytes` holds.
+    pub(super) fn append(bytes: &mut Vec<u8>, request: &impl Request, sequence: u32) -> Result<(), Error> {
+        let start = bytes.len();
+        let mut room = REQUEST_LENGTH;
+        loop {
+            bytes.resize(start + room, 0);
+            let mut encoder = Encoder::new(bytes.get_mut(start..).unwrap_or_default());
+            request.encode(sequence, &mut encoder);
+            match encoder.finish() {
+                Ok(length) => {
+                    bytes.truncate(start + length);
+                    return Ok(());
+                }
+                Err(EncodeError::BufferTooSmall { needed }) => room = needed,
+                Err(error) => {
+                    bytes.truncate(start);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        loop {
+            match self.transport.send(bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("send to the kernel", error)),
+            }
+        }
+    }
+
+    /// Waits for the next datagram of the kernel; those of others are dropped.
+    pub(super) fn fill(&mut self, wait: Wait) -> Result<Datagram, Error> {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match self.transport.receive(&mut self.buffer, wait) {
+                Ok(datagram) if datagram.sender == 0 => {
+                    return if datagram.length > self.buffer.len() {
+                        Err(Error::Truncated { length: datagram.length })
+                    } else {
+                        Ok(datagram)
+                    };
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(receive_error(error)),
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::TimedOut);
+            }
+        }
+    }
+
+    pub(super) fn received(&self, length: usize) -> &[u8] {
+        self.buffer.get(..length).unwrap_or_default()
+    }
+
+    /// Makes sure that no answer to an earlier request can be taken for one to the next, and that none occupies the
+    /// socket: an abandoned dump would make the next one fail with EBUSY.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        match self.stale {
+            Stale::No => return Ok(()),
+            stale => {
+                if !self.transport.renew().map_err(|error| Error::io("open the socket anew", error))? {
+                    self.drain(stale)?;
+                }
+            }
+        }
+        self.stale = Stale::No;
+        Ok(())
+    }
+
+    fn drain(&mut self, stale: Stale) -> Result<(), Error> {
+        let Stale::Until(mut exchange) = stale else { return Ok(()) };
+        while !exchange.is_finished() {
+            let length = self.fill(Wait::Yes)?.length;
+            for message in Messages::new(self.received(length)).map_while(Result::ok) {
+                exchange.receive(&message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Until [`forget_stale`](Self::forget_stale), answers may be under way.
+    pub(super) const fn expect_stale(&mut self) {
+        self.stale = Stale::Unknown;
+    }
+
+    pub(super) const fn forget_stale(&mut self) {
+        self.stale = Stale::No;
+    }
+}
+
+/// The answer to one request, as far as it has come: a place in the connection's buffer.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    exchange: Exchange,
+    position: usize,
+    length: usize,
+}
+
+impl Replies {
+    /// The next message of the answer, `None` after the last.
+    ///
+    /// An error of the kernel ends the answer. Bytes that are no message do not: the rest of their datagram is skipped.
+    pub(crate) fn next<'c, T: Transport>(
+        &mut self,
+        connection: &'c mut Connection<T>,
+    ) -> Result<Option<Message<'c>>, Error> {
+        let Some(position) = self.advance(connection)? else { return Ok(None) };
+        // Found once already: reading it again frees the loop above from holding it while the buffer is filled.
+        Ok(Messages::at(connection.received(self.length), position).next().transpose()?)
+    }
+
+    /// Where the next message of the answer starts.
+    fn advance<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<Option<usize>, Error> {
+        while !self.exchange.is_finished() {
+            let position = self.position;
+            let mut messages = Messages::at(connection.received(self.length), position);
+            match messages.next() {
+                None => {
+                    self.length = connection.fill(Wait::Yes)?.length;
+                    self.position = 0;
+                }
+                Some(Err(error)) => {
+                    self.position = self.length;
+                    return Err(error.into());
+                }
+                Some(Ok(message)) => {
+                    self.position = messages.offset();
+                    match self.exchange.receive(&message) {
+                        Received::Item => return Ok(Some(position)),
+                        Received::Foreign => {}
+                        Received::End => connection.stale = Stale::No,
+                        Received::Refused(refusal) => {
+                            connection.stale = Stale::No;
+                            return Err(describe(refusal, self.exchange.operation(), &connection.request).into());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A refusal as an error that names the attribute of the request which the kernel points at.
+pub(super) fn describe(refusal: Refusal, operation: Operation, request: &[u8]) -> KernelError {
+    let attribute = refusal.offset.and_then(|offset| locate::attribute_at(request, offset as usize));
+    KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
+}
+
+fn receive_error(error: io::Error) -> Error {
+    match error.raw_os_error().map(Errno) {
+        Some(Errno::ENOBUFS) => Error::Overrun,
+        _ if error.kind() == io::ErrorKind::WouldBlock => Error::TimedOut,
+        _ => Error::io("receive from the kernel", error),
+    }
+}

@@ -1,0 +1,39 @@
+//! What a connection needs of a socket.
+
+use std::io;
+
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Datagram {
+    /// Bytes that it had, which may be more than the buffer took.
+    pub(crate) length: usize,
+    /// The netlink port of the sender: 0 is the kernel.
+    pub(crate) sender: u32,
+}
+
+/// Whether to wait for a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until one comes or the time is up.
+    Yes,
+    /// No: `WouldBlock` where there is none.
+    No,
+}
+
+/// Datagrams to and from the kernel.
+pub(crate) trait Transport {
+    /// Sends one datagram to the kernel.
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
+
+    /// Receives one datagram: waiting no longer than the transport's own time-out, or not at all.
+    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram>;
+
+    /// Starts anew, so that nothing of what was asked before comes any more. `false` where that cannot be done.
+    fn renew(&mut self) -> io::Result<bool>;
+
+    /// Bytes that may wait to be received.
+    fn receive_capacity(&self) -> usize;
+
+    /// Bytes that may be sent at once.
+    fn send_capacity(&self) -> usize;
+}

@@ -1,0 +1,193 @@
+//! Create a flow.
+
+use super::Request;
+use crate::{
+    error::{EncodeError, Operation},
+    model::{
+        Flow, Helper, Labels, NatRange, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpFlags, TcpInfo,
+        TcpState, Tuple,
+    },
+    wire::{
+        CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY,
+        CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder,
+        Flags, MessageType,
+    },
+};
+
+/// A flow to be created: both tuples and a timeout, which the kernel demands, and whatever else it is to have.
+///
+/// The status always has [`CONFIRMED`](Status::CONFIRMED), which the kernel demands too; of other bits those that a
+/// user may set are sent.
+///
+/// Two things the kernel does without a word: where no rule in the namespace uses labels, the labels are lost; and a
+/// timeout of 0 creates a flow that has already ended. A TCP flow without [`protocol_info`](Self::protocol_info) has
+/// state `NONE`, and its window is checked as soon as packets come: see [`liberal_tcp`](Self::liberal_tcp).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{NatRange, Tuple, TcpState, request::NewFlow};
+///
+/// let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:80".parse()?);
+/// let mut flow = NewFlow::untranslated(original, 300).expect("TCP has an answering tuple");
+/// flow.nat_source = Some(NatRange::address("192.0.2.1".parse()?).ports(2000, 3000));
+/// let flow = flow.liberal_tcp(TcpState::ESTABLISHED);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewFlow {
+    /// The tuple of packets from the initiator.
+    pub original: Tuple,
+    /// The tuple of the answers. With a NAT range the kernel rewrites it.
+    pub reply: Tuple,
+    /// Seconds until the flow ends unless a packet comes (capped by the kernel at some weeks).
+    pub timeout: u32,
+    /// The zone of both directions.
+    pub zone: Option<u16>,
+    /// Status bits: `SEEN_REPLY`, `ASSURED`, `FIXED_TIMEOUT`, `HELPER`. Others are left to the kernel.
+    pub status: Status,
+    /// The mark.
+    pub mark: Option<u32>,
+    /// State and parameters of TCP, SCTP or DCCP.
+    pub protocol_info: Option<ProtocolInfo>,
+    /// The helper, which must be registered for the protocol.
+    pub helper: Option<Helper>,
+    /// Labels.
+    pub labels: Option<Labels>,
+    /// The original tuple of the flow that this one is related to, which must be in the table.
+    pub master: Option<Tuple>,
+    /// What the source is translated to.
+    pub nat_source: Option<NatRange>,
+    /// What the destination is translated to.
+    pub nat_destination: Option<NatRange>,
+    /// How sequence numbers from the initiator are shifted.
+    pub sequence_adjustment_original: Option<SequenceAdjustment>,
+    /// How sequence numbers from the responder are shifted.
+    pub sequence_adjustment_reply: Option<SequenceAdjustment>,
+    /// The SYN proxy's numbers.
+    pub synproxy: Option<Synproxy>,
+    /// Update the flow where it exists, instead of failing with "exists".
+    pub or_update: bool,
+}
+
+impl NewFlow {
+    /// Status bits that a user may set.
+    const SETTABLE: Status =
+        Status::SEEN_REPLY.union(Status::ASSURED).union(Status::FIXED_TIMEOUT).union(Status::HELPER);
+
+    /// A flow of these tuples, which ends in `timeout` seconds unless a packet comes.
+    #[must_use]
+    pub const fn new(original: Tuple, reply: Tuple, timeout: u32) -> Self {
+        Self {
+            original,
+            reply,
+            timeout,
+            zone: None,
+            status: Status::CONFIRMED,
+            mark: None,
+            protocol_info: None,
+            helper: None,
+            labels: None,
+            master: None,
+            nat_source: None,
+            nat_destination: None,
+            sequence_adjustment_original: None,
+            sequence_adjustment_reply: None,
+            synproxy: None,
+            or_update: false,
+        }
+    }
+
+    /// A flow whose answers come back as its packets went. `None` for an ICMP type that has no answer.
+    #[must_use]
+    pub fn untranslated(original: Tuple, timeout: u32) -> Option<Self> {
+        Some(Self::new(original, original.inverted()?, timeout))
+    }
+
+    /// A TCP flow in that state, whose packets pass whatever their sequence numbers: the tracker has not seen the
+    /// handshake of a flow that is made by hand, so that it does not know the window.
+    #[must_use]
+    pub fn liberal_tcp(mut self, state: TcpState) -> Self {
+        use crate::model::MaskedTcpFlags;
+        let flags = MaskedTcpFlags::set(TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM);
+        self.protocol_info = Some(TcpInfo::new(state).with_flags(flags).into());
+        self
+    }
+
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
+        if self.original.protocol != self.reply.protocol {
+            encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
+        }
+        encoder.nest(CTA_TUPLE_ORIG, |nest| self.original.encode(nest));
+        encoder.nest(CTA_TUPLE_REPLY, |nest| self.reply.encode(nest));
+        encoder.u32(CTA_TIMEOUT, self.timeout);
+        encoder.u32(CTA_STATUS, (self.status & Self::SETTABLE | Status::CONFIRMED).bits());
+        if let Some(zone) = self.zone {
+            encoder.u16(CTA_ZONE, zone);
+        }
+        if let Some(mark) = self.mark {
+            encoder.u32(CTA_MARK, mark);
+        }
+        if let Some(info) = &self.protocol_info {
+            encoder.nest(CTA_PROTOINFO, |nest| info.encode(nest));
+        }
+        if let Some(helper) = &self.helper {
+            encoder.nest(CTA_HELP, |nest| helper.encode(nest));
+        }
+        if let Some(labels) = self.labels {
+            labels.encode(encoder, CTA_LABELS);
+        }
+        if let Some(master) = &self.master {
+            encoder.nest(CTA_TUPLE_MASTER, |nest| master.encode(nest));
+        }
+        if let Some(range) = &self.nat_source {
+            encoder.nest(CTA_NAT_SRC, |nest| range.encode(nest));
+        }
+        if let Some(range) = &self.nat_destination {
+            encoder.nest(CTA_NAT_DST, |nest| range.encode(nest));
+        }
+        if let Some(adjustment) = &self.sequence_adjustment_original {
+            encoder.nest(CTA_SEQ_ADJ_ORIG, |nest| adjustment.encode(nest));
+        }
+        if let Some(adjustment) = &self.sequence_adjustment_reply {
+            encoder.nest(CTA_SEQ_ADJ_REPLY, |nest| adjustment.encode(nest));
+        }
+        if let Some(synproxy) = &self.synproxy {
+            encoder.nest(CTA_SYNPROXY, |nest| synproxy.encode(nest));
+        }
+    }
+}
+
+impl From<&Flow> for NewFlow {
+    /// What it takes to create the flow anew, as a backup does: its tuples as they are, so that a translated flow
+    /// shows its translation in the tuples, but carries it no more (give a NAT range for that). A flow without a timeout
+    /// (an offloaded one) gets five minutes.
+    fn from(flow: &Flow) -> Self {
+        Self {
+            zone: flow.zone,
+            status: flow.status.unwrap_or_default(),
+            mark: flow.mark,
+            protocol_info: flow.protocol_info,
+            helper: flow.helper.clone(),
+            labels: flow.labels,
+            sequence_adjustment_original: flow.sequence_adjustment_original,
+            sequence_adjustment_reply: flow.sequence_adjustment_reply,
+            ..Self::new(flow.original, flow.reply, flow.timeout.unwrap_or(300))
+        }
+    }
+}
+
+impl Request for NewFlow {
+    fn operation(&self) -> Operation {
+        Operation::CreateFlow
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
+        flags.set(Flags::EXCLUSIVE, !self.or_update);
+        encoder.message(MessageType::FLOW_NEW, flags, sequence, self.original.family(), |message| {
+            self.encode_attributes(message);
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! Delete one flow; delete them all.
+
+use super::Request;
+use crate::{
+    error::Operation,
+    model::{Family, FlowKey},
+    wire::{Encoder, Flags, MessageType, NetfilterHeader},
+};
+
+/// The request to delete one flow: tuple, zone, and the identifier where the key has it, so that a flow that reuses the
+/// tuple is not the victim.
+///
+/// It always carries a tuple: to the kernel a delete without one is a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteFlow {
+    key: FlowKey,
+}
+
+impl DeleteFlow {
+    /// Deletes the flow of that key.
+    #[must_use]
+    pub const fn new(key: FlowKey) -> Self {
+        Self { key }
+    }
+}
+
+impl Request for DeleteFlow {
+    fn operation(&self) -> Operation {
+        Operation::DeleteFlow
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::FLOW_DELETE, flags, sequence, self.key.family(), |message| {
+            self.key.encode_with_id(message);
+        });
+    }
+}
+
+/// The request to delete every flow, or every flow of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushFlows {
+    family: Family,
+}
+
+impl FlushFlows {
+    /// Deletes every flow of the namespace.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { family: Family::UNSPEC }
+    }
+
+    /// Deletes every flow of that family (Linux 5.2 and later; before it, all).
+    #[must_use]
+    pub const fn of_family(family: Family) -> Self {
+        Self { family }
+    }
+}
+
+impl Request for FlushFlows {
+    fn operation(&self) -> Operation {
+        Operation::FlushFlows
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        // In version 0 the kernel does not look at the family and deletes them all.
+        let header = NetfilterHeader::new(self.family).with_version(1);
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message_with(MessageType::FLOW_DELETE, flags, sequence, header, |_| {});
+    }
+}

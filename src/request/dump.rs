@@ -1,0 +1,76 @@
+//! Dump the flows.
+
+use super::Request;
+use crate::{
+    error::Operation,
+    model::Family,
+    wire::{Encoder, Flags, MessageType},
+};
+
+/// The kernel's lists of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Table {
+    /// The flows that packets are matched with.
+    #[default]
+    Conntrack,
+    /// The flows that have ended, but whose end could not be delivered to a reliable listener yet.
+    Dying,
+    /// The flows whose first packet is still on its way through the rules. Always empty since Linux 5.19.
+    Unconfirmed,
+}
+
+/// The request for all flows of a table, or those of a family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DumpFlows {
+    table: Table,
+    family: Family,
+    zero_counters: bool,
+}
+
+impl DumpFlows {
+    /// All flows that packets are matched with.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those of another list.
+    #[must_use]
+    pub const fn of_table(self, table: Table) -> Self {
+        Self { table, ..self }
+    }
+
+    /// Those of one family.
+    #[must_use]
+    pub const fn of_family(self, family: Family) -> Self {
+        Self { family, ..self }
+    }
+
+    /// Sets the counters of every flow to zero as it is read. Meaningful for [`Table::Conntrack`] alone.
+    ///
+    /// The kernel loses counts in this: where a flow does not fit the datagram any more, its counters are zeroed all
+    /// the same, and it is sent with zeros in the next one. That is one flow a datagram, or one of some hundred. To
+    /// lose nothing, dump without it and take differences, or zero each flow by a
+    /// [`GetFlow`](super::GetFlow::and_zero_counters).
+    #[must_use]
+    pub const fn and_zero_counters(self) -> Self {
+        Self { zero_counters: true, ..self }
+    }
+}
+
+impl Request for DumpFlows {
+    fn operation(&self) -> Operation {
+        Operation::DumpFlows
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let message_type = match self.table {
+            Table::Conntrack if self.zero_counters => MessageType::FLOW_GET_ZERO_COUNTERS,
+            Table::Conntrack => MessageType::FLOW_GET,
+            Table::Dying => MessageType::FLOW_GET_DYING,
+            Table::Unconfirmed => MessageType::FLOW_GET_UNCONFIRMED,
+        };
+        encoder.message(message_type, Flags::REQUEST | Flags::DUMP, sequence, self.family, |_| {});
+    }
+}

@@ -1,0 +1,220 @@
+//! Everything that can be asked of the table of expectations.
+
+use super::Request;
+use crate::{
+    error::Operation,
+    model::{Expectation, Family, Tuple},
+    wire::{
+        CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID, CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encoder, Flags,
+        MessageType,
+    },
+};
+
+/// What names one expectation: its tuple, the zone, and the identifier where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ExpectationKey {
+    /// The expected tuple.
+    pub tuple: Tuple,
+    /// The zone of the master. The kernel never sends it: who works with zones has to know it.
+    pub zone: Option<u16>,
+    /// The identifier: with it, another expectation of the same tuple is "not found".
+    pub id: Option<u32>,
+}
+
+impl ExpectationKey {
+    /// The expectation of that tuple.
+    #[must_use]
+    pub const fn new(tuple: Tuple) -> Self {
+        Self { tuple, zone: None, id: None }
+    }
+
+    /// In that zone.
+    #[must_use]
+    pub const fn in_zone(self, zone: u16) -> Self {
+        Self { zone: Some(zone), ..self }
+    }
+
+    /// With that identifier.
+    #[must_use]
+    pub const fn with_id(self, id: u32) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));
+        if let Some(zone) = self.zone {
+            encoder.u16(CTA_EXPECT_ZONE, zone);
+        }
+        if let Some(id) = self.id {
+            encoder.u32(CTA_EXPECT_ID, id);
+        }
+    }
+}
+
+impl From<&Expectation> for ExpectationKey {
+    fn from(expectation: &Expectation) -> Self {
+        Self { tuple: expectation.tuple, zone: expectation.zone, id: expectation.id }
+    }
+}
+
+/// The request for one expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A key and nothing else.
+pub struct GetExpectation(
+    /// Which one.
+    pub ExpectationKey,
+);
+
+impl Request for GetExpectation {
+    fn operation(&self) -> Operation {
+        Operation::GetExpectation
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::EXPECTATION_GET, flags, sequence, self.0.tuple.family(), |message| {
+            self.0.encode(message);
+        });
+    }
+}
+
+/// The request for all expectations, or those of a family or a master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DumpExpectations {
+    family: Family,
+    master: Option<Tuple>,
+}
+
+impl DumpExpectations {
+    /// All of both families.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self { family: Family::UNSPEC, master: None }
+    }
+
+    /// Those of one family.
+    #[must_use]
+    pub const fn of_family(family: Family) -> Self {
+        Self { family, master: None }
+    }
+
+    /// Those of the flow with that original tuple. It fails with "not found" where there is no such flow.
+    #[must_use]
+    pub const fn of_master(master: Tuple) -> Self {
+        Self { family: master.family(), master: Some(master) }
+    }
+}
+
+impl Request for DumpExpectations {
+    fn operation(&self) -> Operation {
+        Operation::DumpExpectations
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        // Of a master without a helper no DONE comes: the acknowledgement is the only sign that there is none.
+        let flags = Flags::REQUEST | Flags::ACK | Flags::DUMP;
+        encoder.message(MessageType::EXPECTATION_GET, flags, sequence, self.family, |message| {
+            if let Some(master) = &self.master {
+                message.nest(CTA_EXPECT_MASTER, |nest| master.encode(nest));
+            }
+        });
+    }
+}
+
+/// The request to create an expectation. The master must be in the table and have a helper.
+///
+/// The kernel takes the timeout of the helper, not the one given, and strips `USERSPACE` from the flags. Where the
+/// helper's limit is reached the oldest expectation of the class is removed without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreateExpectation<'a> {
+    expectation: &'a Expectation,
+    or_update: bool,
+}
+
+impl<'a> CreateExpectation<'a> {
+    /// Creates the expectation, and fails where it exists.
+    #[must_use]
+    pub const fn new(expectation: &'a Expectation) -> Self {
+        Self { expectation, or_update: false }
+    }
+
+    /// Renews the timeout where it exists.
+    #[must_use]
+    pub const fn or_update(self) -> Self {
+        Self { or_update: true, ..self }
+    }
+}
+
+impl Request for CreateExpectation<'_> {
+    fn operation(&self) -> Operation {
+        Operation::CreateExpectation
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
+        flags.set(Flags::EXCLUSIVE, !self.or_update);
+        let family = self.expectation.family();
+        encoder.message(MessageType::EXPECTATION_NEW, flags, sequence, family, |message| {
+            self.expectation.encode(message);
+        });
+    }
+}
+
+/// The request to delete one expectation. It always carries a tuple: to the kernel a delete without one is a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A key and nothing else.
+pub struct DeleteExpectation(
+    /// Which one.
+    pub ExpectationKey,
+);
+
+impl Request for DeleteExpectation {
+    fn operation(&self) -> Operation {
+        Operation::DeleteExpectation
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, self.0.tuple.family(), |message| {
+            self.0.encode(message);
+        });
+    }
+}
+
+/// The request to delete every expectation of a helper. Where there is none it succeeds too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // A name and nothing else.
+pub struct DeleteExpectationsOf<'a>(
+    /// The name of the helper.
+    pub &'a str,
+);
+
+impl Request for DeleteExpectationsOf<'_> {
+    fn operation(&self) -> Operation {
+        Operation::DeleteExpectation
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, Family::UNSPEC, |message| {
+            message.text(CTA_EXPECT_HELP_NAME, self.0);
+        });
+    }
+}
+
+/// The request to delete every expectation of the namespace, of both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // There is nothing to say in it.
+pub struct FlushExpectations;
+
+impl Request for FlushExpectations {
+    fn operation(&self) -> Operation {
+        Operation::FlushExpectations
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, Family::UNSPEC, |_| {});
+    }
+}

@@ -1,0 +1,42 @@
+//! Get one flow.
+
+use super::Request;
+use crate::{
+    error::Operation,
+    model::FlowKey,
+    wire::{Encoder, Flags, MessageType},
+};
+
+/// The request for one flow, by either tuple and the zone. The kernel does not look at the identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetFlow {
+    key: FlowKey,
+    zero_counters: bool,
+}
+
+impl GetFlow {
+    /// Gets the flow of that key.
+    #[must_use]
+    pub const fn new(key: FlowKey) -> Self {
+        Self { key, zero_counters: false }
+    }
+
+    /// Sets its counters to zero in the same moment. For one flow nothing is lost.
+    #[must_use]
+    pub const fn and_zero_counters(self) -> Self {
+        Self { zero_counters: true, ..self }
+    }
+}
+
+impl Request for GetFlow {
+    fn operation(&self) -> Operation {
+        Operation::GetFlow
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let message_type = if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET };
+        // The answer carries MULTI, but no DONE follows: the acknowledgement is the end.
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(message_type, flags, sequence, self.key.family(), |message| self.key.encode(message));
+    }
+}

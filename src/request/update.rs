@@ -1,0 +1,193 @@
+//! Change a flow.
+
+use super::Request;
+use crate::{
+    error::Operation,
+    model::{FlowKey, Helper, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
+    wire::{
+        CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO, CTA_SEQ_ADJ_ORIG,
+        CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType,
+    },
+};
+
+/// What is to change of a flow. Only what is named goes on the wire, and zero is a value.
+///
+/// The kernel applies the parts in the order helper, timeout, status, protocol information, mark, sequence adjustment,
+/// SYN proxy, labels; where one fails, those before it stay applied.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Labels, MaskedLabels, request::FlowUpdate};
+///
+/// let update = FlowUpdate::new().mark(0).timeout(60).labels(MaskedLabels::add(Labels::default().with(3)));
+/// assert!(!update.is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct FlowUpdate {
+    mark: Option<(u32, u32)>,
+    timeout: Option<u32>,
+    status: Option<Status>,
+    labels: Option<MaskedLabels>,
+    protocol_info: Option<ProtocolInfo>,
+    helper: Option<Helper>,
+    sequence_adjustment_original: Option<SequenceAdjustment>,
+    sequence_adjustment_reply: Option<SequenceAdjustment>,
+    synproxy: Option<Synproxy>,
+}
+
+impl FlowUpdate {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the mark.
+    pub fn mark(self, mark: u32) -> Self {
+        self.mark_bits(mark, u32::MAX)
+    }
+
+    /// Sets the bits of the mark that are in `mask`, and leaves the others: `new = (old & !mask) | (mark & mask)`.
+    pub fn mark_bits(mut self, mark: u32, mask: u32) -> Self {
+        self.mark = Some((mark & mask, mask));
+        self
+    }
+
+    /// Sets the seconds until the flow ends unless a packet comes. 0 ends it.
+    ///
+    /// Refused with EPERM for a flow with [`Status::FIXED_TIMEOUT`] (Linux 6.0 and later).
+    pub fn timeout(mut self, seconds: u32) -> Self {
+        self.timeout = Some(seconds);
+        self
+    }
+
+    /// Sets status bits in addition to those that the flow has; none can be cleared.
+    ///
+    /// The kernel takes only a status that has the bits of today too: an [`UpdateFlow`] that knows them adds them, and
+    /// [`Client::update`](crate::Client::update) asks for them where it does not.
+    pub fn status(mut self, bits: Status) -> Self {
+        self.status = Some(bits);
+        self
+    }
+
+    /// Sets and clears labels. The flow must have room for them: a rule that uses labels was there when it began.
+    pub fn labels(mut self, labels: MaskedLabels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Sets state, flags or window scales; only what is `Some` in it changes. It must be of the flow's protocol, else
+    /// the kernel passes over it.
+    pub fn protocol_info(mut self, info: impl Into<ProtocolInfo>) -> Self {
+        self.protocol_info = Some(info.into());
+        self
+    }
+
+    /// Hands the helper of the flow new private bytes. A flow keeps the helper that it has: another name is refused with
+    /// EBUSY.
+    pub fn helper(mut self, helper: Helper) -> Self {
+        self.helper = Some(helper);
+        self
+    }
+
+    /// Shifts the sequence numbers from the initiator.
+    pub fn sequence_adjustment_original(mut self, adjustment: SequenceAdjustment) -> Self {
+        self.sequence_adjustment_original = Some(adjustment);
+        self
+    }
+
+    /// Shifts the sequence numbers from the responder.
+    pub fn sequence_adjustment_reply(mut self, adjustment: SequenceAdjustment) -> Self {
+        self.sequence_adjustment_reply = Some(adjustment);
+        self
+    }
+
+    /// Sets the SYN proxy's numbers.
+    pub fn synproxy(mut self, synproxy: Synproxy) -> Self {
+        self.synproxy = Some(synproxy);
+        self
+    }
+
+    /// Whether nothing is to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the update sets status bits, for which the bits of today have to be known.
+    #[must_use]
+    pub const fn needs_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn encode(&self, current_status: Status, encoder: &mut Encoder<'_>) {
+        if let Some(timeout) = self.timeout {
+            encoder.u32(CTA_TIMEOUT, timeout);
+        }
+        if let Some(bits) = self.status {
+            encoder.u32(CTA_STATUS, (bits | current_status | Status::CONFIRMED).bits());
+        }
+        if let Some((mark, mask)) = self.mark {
+            encoder.u32(CTA_MARK, mark);
+            if mask != u32::MAX {
+                encoder.u32(CTA_MARK_MASK, mask);
+            }
+        }
+        if let Some(info) = &self.protocol_info {
+            encoder.nest(CTA_PROTOINFO, |nest| info.encode(nest));
+        }
+        if let Some(helper) = &self.helper {
+            encoder.nest(CTA_HELP, |nest| helper.encode(nest));
+        }
+        if let Some(MaskedLabels { labels, mask }) = self.labels {
+            labels.encode(encoder, CTA_LABELS);
+            mask.encode(encoder, CTA_LABELS_MASK);
+        }
+        if let Some(adjustment) = &self.sequence_adjustment_original {
+            encoder.nest(CTA_SEQ_ADJ_ORIG, |nest| adjustment.encode(nest));
+        }
+        if let Some(adjustment) = &self.sequence_adjustment_reply {
+            encoder.nest(CTA_SEQ_ADJ_REPLY, |nest| adjustment.encode(nest));
+        }
+        if let Some(synproxy) = &self.synproxy {
+            encoder.nest(CTA_SYNPROXY, |nest| synproxy.encode(nest));
+        }
+    }
+}
+
+/// The request to change one flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateFlow<'a> {
+    key: FlowKey,
+    current_status: Status,
+    update: &'a FlowUpdate,
+}
+
+impl<'a> UpdateFlow<'a> {
+    /// Changes the flow of that key.
+    #[must_use]
+    pub fn new(key: FlowKey, update: &'a FlowUpdate) -> Self {
+        Self { key, current_status: Status::empty(), update }
+    }
+
+    /// With the status that the flow has today, without which the kernel refuses to set status bits.
+    #[must_use]
+    pub const fn with_current_status(self, status: Status) -> Self {
+        Self { current_status: status, ..self }
+    }
+}
+
+impl Request for UpdateFlow<'_> {
+    fn operation(&self) -> Operation {
+        Operation::UpdateFlow
+    }
+
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        let flags = Flags::REQUEST | Flags::ACK;
+        encoder.message(MessageType::FLOW_NEW, flags, sequence, self.key.family(), |message| {
+            self.key.encode(message);
+            self.update.encode(self.current_status, message);
+        });
+    }
+}

@@ -8,6 +8,7 @@ mod client;
 mod error;
 #[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, unused_imports))]
 pub mod exchange;
+pub mod format;
 mod macros;
 pub mod model;
 mod numbers;

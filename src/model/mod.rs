@@ -7,6 +7,7 @@
 mod counters;
 mod dccp;
 mod direction;
+mod event_kind;
 mod expectation;
 mod flow;
 mod helper;
@@ -28,6 +29,7 @@ pub use crate::wire::Family;
 pub use counters::Counters;
 pub use dccp::{DccpInfo, DccpRole, DccpState};
 pub use direction::Direction;
+pub use event_kind::EventKind;
 pub use expectation::{Expectation, ExpectationFlags, ExpectationNat, ExpectationRef};
 pub use flow::{Flow, FlowRef};
 pub use helper::{Helper, HelperRef};

@@ -1,0 +1,160 @@
+//! The names of labels.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use crate::Labels;
+
+/// Names for label bits, as `connlabel.conf` gives them.
+///
+/// The file has a line for each label: its number, blanks, its name. A number is decimal, hexadecimal (`0x…`) or octal
+/// (`0…`), a name is of letters, digits, blanks and hyphens. Lines that begin with `#`, and lines that are anything else, are passed
+/// over; of several names for a number, or numbers for a name, the first counts.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Labels, format::LabelMap};
+///
+/// let map = LabelMap::parse("# services\n0 web\n0x10 mail out\n");
+/// assert_eq!(map.name(16), Some("mail out"));
+/// assert_eq!(map.bit("web"), Some(0));
+/// assert_eq!(map.names(Labels(0b11)).collect::<Vec<_>>(), ["web"]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelMap {
+    names: BTreeMap<u8, Box<str>>,
+}
+
+impl LabelMap {
+    /// Where conntrack(8) and iptables(8) look for the file.
+    pub const DEFAULT_PATH: &'static str = "/etc/xtables/connlabel.conf";
+
+    /// Labels are numbered below this.
+    const BITS: u32 = 128;
+    /// No more of a file is read.
+    const FILE_LIMIT: u64 = 1 << 20;
+
+    /// Reads the text of a `connlabel.conf`. What is not a label is passed over.
+    #[must_use]
+    pub fn parse(text: impl AsRef<[u8]>) -> Self {
+        let mut map = Self::default();
+        for (bit, name) in text.as_ref().split(|byte| *byte == b'\n').filter_map(label) {
+            if map.bit(name).is_none() {
+                map.names.entry(bit).or_insert_with(|| name.into());
+            }
+        }
+        map
+    }
+
+    /// Reads a `connlabel.conf`, of which it takes the first mebibyte.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened or read.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let mut text = Vec::new();
+        File::open(path)?.take(Self::FILE_LIMIT).read_to_end(&mut text)?;
+        Ok(Self::parse(text))
+    }
+
+    /// Whether no label has a name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The name of a label.
+    #[must_use]
+    pub fn name(&self, bit: u8) -> Option<&str> {
+        self.names.get(&bit).map(|name| &**name)
+    }
+
+    /// The label of that name.
+    #[must_use]
+    pub fn bit(&self, name: &str) -> Option<u8> {
+        self.iter().find(|(_, known)| *known == name).map(|(bit, _)| bit)
+    }
+
+    /// Every label that has a name, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &str)> {
+        self.names.iter().map(|(bit, name)| (*bit, &**name))
+    }
+
+    /// The names of those labels that have one, in the order of their numbers.
+    pub fn names(&self, labels: Labels) -> impl Iterator<Item = &str> {
+        self.iter().filter(move |(bit, _)| labels.contains(*bit)).map(|(_, name)| name)
+    }
+}
+
+/// The label that a line gives a name to.
+fn label(line: &[u8]) -> Option<(u8, &str)> {
+    let line = core::str::from_utf8(line).ok().filter(|line| !line.starts_with('#'))?;
+    let (number, name) = line.trim_start().split_once([' ', '\t'])?;
+    let name = name.trim();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-');
+    (!name.is_empty() && name.bytes().all(is_name)).then_some((bit(number)?, name))
+}
+
+/// A number as strtoul(3) reads it.
+fn bit(text: &str) -> Option<u8> {
+    let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (text, 10),
+    };
+    u32::from_str_radix(digits, radix).ok().filter(|bit| *bit < LabelMap::BITS)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(text: &str) -> Vec<(u8, String)> {
+        LabelMap::parse(text).iter().map(|(bit, name)| (bit, name.to_owned())).collect()
+    }
+
+    #[test]
+    fn numbers_are_decimal_hexadecimal_or_octal() {
+        let expected = [(0, "zero".into()), (8, "eight".into()), (10, "ten".into()), (16, "sixteen".into())];
+        assert_eq!(labels("10 ten\n0x10 sixteen\n010\teight\n0 zero"), expected);
+    }
+
+    #[test]
+    fn the_first_definition_of_a_number_or_a_name_counts() {
+        assert_eq!(labels("1 a\n1 b\n2 a\n"), [(1, "a".into())]);
+    }
+
+    #[test]
+    fn names_are_trimmed_and_may_hold_blanks() {
+        assert_eq!(labels("  3 \t a b-C \r\n"), [(3, "a b-C".into())]);
+    }
+
+    #[test]
+    fn lines_that_are_no_labels_are_passed_over() {
+        assert!(LabelMap::parse("#1 a\n2\n3 \n128 a\n4 a_b\n5 é\nfive x\n-1 x\n99999999999 x\n\n0x x\n").is_empty());
+        assert_eq!(LabelMap::parse(b"1 \xff\n2 a").name(2), Some("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_is_found_both_ways(text in "([0-9x# ]{0,4}[a-c -]{0,3}\n?){0,40}") {
+            let map = LabelMap::parse(&text);
+            for (bit, name) in map.iter() {
+                prop_assert_eq!(map.name(bit), Some(name));
+                prop_assert_eq!(map.bit(name), Some(bit));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = LabelMap::parse(bytes);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Digits, eight decimal or four hexadecimal ones at a time.
+//!
+//! A number's digits are computed side by side in the bytes of one integer, the first digit in the lowest byte, so
+//! that they can be stored by one copy, and so that the zero bits below the first digit that counts tell how many
+//! digits to leave out.
+
+/// Where `eight_digits` ends.
+pub(super) const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The digits of a number, as text: only the first `length` bytes count.
+#[derive(Clone, Copy)]
+pub(super) struct Digits<const N: usize> {
+    pub(super) bytes: [u8; N],
+    pub(super) length: usize,
+}
+
+/// A number below 10⁸ in decimal, with no leading zeros.
+#[inline]
+pub(super) const fn decimal(value: u32) -> Digits<8> {
+    let digits = eight_digits(value);
+    // A number has at least one digit, be it 0.
+    let leading = min(digits.trailing_zeros() / 8, 7);
+    let text = (digits | 0x3030_3030_3030_3030) >> (leading * 8);
+    Digits { bytes: text.to_le_bytes(), length: 8 - leading as usize }
+}
+
+/// A number below 10⁸ in decimal, with leading zeros to eight digits.
+#[inline]
+pub(super) const fn padded_decimal(value: u32) -> [u8; 8] {
+    (eight_digits(value) | 0x3030_3030_3030_3030).to_le_bytes()
+}
+
+/// A number in hexadecimal, in lower case and with no leading zeros.
+#[inline]
+pub(super) const fn hexadecimal(value: u16) -> Digits<4> {
+    let value = value as u32;
+    let digits = value >> 12 | (value >> 8 & 0xf) << 8 | (value >> 4 & 0xf) << 16 | (value & 0xf) << 24;
+    let leading = min(digits.trailing_zeros() / 8, 3);
+    // One in the bytes of the digits past 9, which are printed as letters.
+    let letters = (digits + 0x0606_0606) >> 4 & 0x0101_0101;
+    let text = digits + 0x3030_3030 + letters * (b'a' - b'0' - 10) as u32;
+    Digits { bytes: (text >> (leading * 8)).to_le_bytes(), length: 4 - leading as usize }
+}
+
+/// The eight digits of a number below 10⁸, a byte each: split in halves, quarters and eighths, all of a size at once.
+#[inline]
+const fn eight_digits(value: u32) -> u64 {
+    // Multiplying by 10486/2²⁰ divides a number below 10⁴ by 100, by 103/2¹⁰ one below 100 by 10.
+    let halves = (value / 10_000) as u64 | ((value % 10_000) as u64) << 32;
+    let hundreds = (halves * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let quarters = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (quarters * 103) >> 10 & 0x000f_000f_000f_000f;
+    tens | (quarters - tens * 10) << 8
+}
+
+const fn min(a: u32, b: u32) -> u32 {
+    if a < b { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<const N: usize>(digits: Digits<N>) -> String {
+        String::from_utf8(digits.bytes[..digits.length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn every_number_of_four_digits_has_its_digits_in_either_half() {
+        for value in 0..10_000 {
+            assert_eq!(text(decimal(value)), value.to_string());
+            let both = value * 10_000 + (9_999 - value);
+            assert_eq!(padded_decimal(both), *format!("{both:08}").as_bytes());
+            assert_eq!(text(decimal(both)), both.to_string());
+        }
+    }
+
+    #[test]
+    fn every_number_of_16_bits_has_its_hexadecimal_digits() {
+        for value in 0..=u16::MAX {
+            assert_eq!(text(hexadecimal(value)), format!("{value:x}"));
+        }
+    }
+}

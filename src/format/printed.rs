@@ -1,0 +1,92 @@
+//! What a printer makes of a flow: text on its way to where it is wanted.
+
+use core::fmt;
+
+use super::{
+    Text,
+    line::{Line, Sink, TextSink},
+};
+use crate::{Expectation, Flow};
+
+/// A flow or an expectation in one of the formats, not printed yet.
+///
+/// It prints into a byte buffer ([`append_to`](Self::append_to)), into any [`fmt::Write`]
+/// ([`write_to`](Self::write_to)), or by its `Display` wherever `format!` and its kin print: always straight to its
+/// destination, with no string in between. There is no newline at the end.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, format::Text};
+///
+/// let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let flow = Flow::new(original, Tuple::tcp("10.0.0.2:22".parse()?, "10.0.0.1:40000".parse()?));
+///
+/// let mut lines = Vec::new(); // To be cleared and used again.
+/// Text::new().flow(&flow).append_to(&mut lines);
+/// lines.push(b'\n');
+/// assert_eq!(lines.last_chunk(), Some(b"sport=22 dport=40000\n"));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is printed yet"]
+pub struct Printed<'a> {
+    job: Job<'a>,
+}
+
+/// A printer and what it is to print.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Job<'a> {
+    FlowText(Text<'a>, &'a Flow),
+    ExpectationText(Text<'a>, &'a Expectation),
+}
+
+impl<'a> Printed<'a> {
+    pub(super) const fn new(job: Job<'a>) -> Self {
+        Self { job }
+    }
+
+    /// Prints at the end of a buffer. It allocates only where the buffer has to grow.
+    pub fn append_to(&self, buffer: &mut Vec<u8>) {
+        // A vector takes everything.
+        let _ = self.print(buffer);
+    }
+
+    /// Prints into a writer of text.
+    ///
+    /// # Errors
+    ///
+    /// The writer's.
+    pub fn write_to(&self, writer: impl fmt::Write) -> fmt::Result {
+        self.print(&mut TextSink(writer))
+    }
+
+    fn print(&self, sink: &mut dyn Sink) -> fmt::Result {
+        let mut line = Line::new(sink);
+        match &self.job {
+            Job::FlowText(text, flow) => text.print_flow(flow, &mut line),
+            Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut line),
+        }
+        line.finish()
+    }
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
+    }
+}
+
+impl fmt::Display for Flow {
+    /// Prints the line of `conntrack -L`, as [`Text::new`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Text::new().flow(self).write_to(f)
+    }
+}
+
+impl fmt::Display for Expectation {
+    /// Prints the line of `conntrack -L expect`, as [`Text::new`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Text::new().expectation(self).write_to(f)
+    }
+}

@@ -1,0 +1,374 @@
+//! The lines of `conntrack -L` and `conntrack -E`.
+
+mod expectation;
+
+use super::{
+    LabelMap, Printed, Sender,
+    calendar::Date,
+    line::Line,
+    printed::Job,
+    vocabulary::{Numbers, state_name},
+};
+use crate::{Counters, EventKind, Expectation, Family, Flow, Labels, Lifetime, Protocol, Status, Timestamp, Tuple};
+
+/// Prints flows and expectations as conntrack(8) does without `-o`, or with any `-o` but `xml` and `save`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Status, Tuple, format::Text};
+///
+/// const TEXT: Text<'_> = Text::new().extended(true).id(true);
+///
+/// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// let mut flow = Flow::new(original, original.inverted().ok_or("an ICMP type without an answer")?);
+/// flow.timeout = Some(30);
+/// flow.status = Some(Status::CONFIRMED);
+/// flow.id = Some(7);
+/// assert_eq!(
+///     TEXT.flow(&flow).to_string(),
+///     "ipv4     2 udp      17 30 src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=53 [UNREPLIED] \
+///      src=10.0.0.2 dst=10.0.0.1 sport=53 dport=40000 id=7",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Text<'a> {
+    extended: bool,
+    id: bool,
+    kernel_timestamps: bool,
+    utc_offset_seconds: i32,
+    event: Option<EventKind>,
+    timestamp: Option<Timestamp>,
+    now: Option<Timestamp>,
+    labels: Option<&'a LabelMap>,
+    sender: Option<Sender<'a>>,
+}
+
+impl<'a> Text<'a> {
+    /// The plain form, that of `conntrack -L`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            extended: false,
+            id: false,
+            kernel_timestamps: false,
+            utc_offset_seconds: 0,
+            event: None,
+            timestamp: None,
+            now: None,
+            labels: None,
+            sender: None,
+        }
+    }
+
+    /// Whether flows begin with the layer 3 family (`-o extended`).
+    #[must_use]
+    pub const fn extended(self, extended: bool) -> Self {
+        Self { extended, ..self }
+    }
+
+    /// Whether flows show their identifier (`-o id`).
+    #[must_use]
+    pub const fn id(self, id: bool) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Whether flows show when they began and ended (`-o ktimestamp`), in the time zone of
+    /// [`utc_offset_seconds`](Self::utc_offset_seconds).
+    #[must_use]
+    pub const fn kernel_timestamps(self, kernel_timestamps: bool) -> Self {
+        Self { kernel_timestamps, ..self }
+    }
+
+    /// The time zone of dates, in seconds east of UTC; 0 unless set. conntrack(8) prints local time.
+    #[must_use]
+    pub const fn utc_offset_seconds(self, utc_offset_seconds: i32) -> Self {
+        Self { utc_offset_seconds, ..self }
+    }
+
+    /// What the event that is printed tells (`-E`): lines begin with `    [NEW] `, ` [UPDATE] ` or `[DESTROY] `.
+    #[must_use]
+    pub const fn event(self, event: EventKind) -> Self {
+        Self { event: Some(event), ..self }
+    }
+
+    /// When the event that is printed came in (`-E -o timestamp`): lines begin with seconds and microseconds since
+    /// 1970.
+    #[must_use]
+    pub const fn timestamp(self, timestamp: Timestamp) -> Self {
+        Self { timestamp: Some(timestamp), ..self }
+    }
+
+    /// The present, up to which the age of a flow counts (`delta-time=`). Unless set, each flow reads the clock.
+    #[must_use]
+    pub const fn now(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// The names of labels (`-o labels`): flows show those of their labels that have a name.
+    #[must_use]
+    pub const fn labels(self, labels: &'a LabelMap) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
+
+    /// Who caused the event that is printed (`-E -o userspace`): shown at the end of the line.
+    #[must_use]
+    pub const fn sender(self, sender: Sender<'a>) -> Self {
+        Self { sender: Some(sender), ..self }
+    }
+
+    /// A flow as a line, without the newline.
+    #[must_use]
+    pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
+        Printed::new(Job::FlowText(*self, flow))
+    }
+
+    /// An expectation as a line, without the newline.
+    #[must_use]
+    pub const fn expectation(&self, expectation: &'a Expectation) -> Printed<'a> {
+        Printed::new(Job::ExpectationText(*self, expectation))
+    }
+
+    // Every item ends with a space, and the last one is taken back.
+
+    pub(super) fn print_flow(&self, flow: &Flow, line: &mut Line<'_>) {
+        self.event_prefix(line);
+        if self.extended {
+            line.text(extended_prefix(flow.family()));
+        }
+        protocol(flow.original.protocol, line);
+        if let Some(timeout) = flow.timeout {
+            line.decimal(timeout);
+            line.text(" ");
+        }
+        if let Some(state) = flow.protocol_info.as_ref().and_then(state_name) {
+            line.text(state);
+            line.text(" ");
+        }
+        self.original(flow, line);
+        self.reply(flow, line);
+        self.meta(flow, line);
+        line.drop_last();
+        self.suffix(line);
+    }
+
+    #[inline(always)]
+    fn original(&self, flow: &Flow, line: &mut Line<'_>) {
+        tuple(&flow.original, line);
+        if let Some(zone) = flow.original.zone {
+            item("zone-orig=", zone, line);
+        }
+        counters(flow.counters_original, line);
+        if flow.has_seen_reply() == Some(false) {
+            line.text("[UNREPLIED] ");
+        }
+    }
+
+    #[inline(always)]
+    fn reply(&self, flow: &Flow, line: &mut Line<'_>) {
+        tuple(&flow.reply, line);
+        if let Some(zone) = flow.reply.zone {
+            item("zone-reply=", zone, line);
+        }
+        counters(flow.counters_reply, line);
+    }
+
+    #[inline(always)]
+    fn meta(&self, flow: &Flow, line: &mut Line<'_>) {
+        line.text(status(flow.status.unwrap_or_default()));
+        if let Some(mark) = flow.mark {
+            item("mark=", mark, line);
+        }
+        if let Some(context) = &flow.security_context {
+            text_item("secctx=", context, line);
+        }
+        if let Some(zone) = flow.zone {
+            item("zone=", zone, line);
+        }
+        if let Some(lifetime) = flow.lifetime {
+            self.lifetime(lifetime, line);
+        }
+        if let Some(helper) = &flow.helper {
+            text_item("helper=", &helper.name, line);
+        }
+        if let Some(count) = flow.use_count {
+            item("use=", count, line);
+        }
+        if let Some(id) = flow.id.filter(|_| self.id) {
+            item("id=", id, line);
+        }
+        if let (Some(map), Some(labels)) = (self.labels, flow.labels) {
+            label_names(map, labels, line);
+        }
+    }
+
+    fn lifetime(&self, lifetime: Lifetime, line: &mut Line<'_>) {
+        if let Some(start) = lifetime.start {
+            let stop = lifetime.stop.or(self.now).unwrap_or_else(Timestamp::now);
+            // A difference of whole seconds, not the whole seconds of a difference.
+            item("delta-time=", stop.seconds().saturating_sub(start.seconds()), line);
+        }
+        if self.kernel_timestamps {
+            self.date("[start=", lifetime.start, line);
+            self.date("[stop=", lifetime.stop, line);
+        }
+    }
+
+    fn date(&self, name: &str, time: Option<Timestamp>, line: &mut Line<'_>) {
+        if let Some(time) = time {
+            line.text(name);
+            date(Date::at(time, self.utc_offset_seconds), line);
+            line.text("] ");
+        }
+    }
+
+    #[inline]
+    fn event_prefix(&self, line: &mut Line<'_>) {
+        if let Some(timestamp) = self.timestamp {
+            line.text("[");
+            line.decimal(timestamp.seconds());
+            line.text(".");
+            line.padded_decimal(timestamp.subsecond_nanoseconds() / 1000, 6);
+            line.text("]\t");
+        }
+        line.text(match self.event {
+            Some(EventKind::New) => "    [NEW] ",
+            Some(EventKind::Update) => " [UPDATE] ",
+            Some(EventKind::Destroy) => "[DESTROY] ",
+            None => "",
+        });
+    }
+
+    #[inline]
+    fn suffix(&self, line: &mut Line<'_>) {
+        if let Some(sender) = self.sender {
+            line.text(" [USERSPACE] portid=");
+            line.decimal(sender.port_id);
+            if let Some(program) = sender.program {
+                line.text(" progname=");
+                line.text(program);
+            }
+        }
+    }
+}
+
+fn extended_prefix(family: Family) -> &'static str {
+    match family {
+        Family::IPV4 => "ipv4     2 ",
+        _ => "ipv6     10 ",
+    }
+}
+
+/// Name and number, the name in a column of eight.
+#[inline]
+fn protocol(protocol: Protocol, line: &mut Line<'_>) {
+    line.text(match protocol {
+        Protocol::TCP => "tcp      6 ",
+        Protocol::UDP => "udp      17 ",
+        Protocol::ICMP => "icmp     1 ",
+        Protocol::ICMPV6 => "icmpv6   58 ",
+        Protocol::SCTP => "sctp     132 ",
+        Protocol::DCCP => "dccp     33 ",
+        Protocol::GRE => "gre      47 ",
+        Protocol::UDPLITE => "udplite  136 ",
+        Protocol(number) => return item("unknown  ", number, line),
+    });
+}
+
+#[inline]
+fn status(status: Status) -> &'static str {
+    if status.contains(Status::HW_OFFLOAD) {
+        "[HW_OFFLOAD] "
+    } else if status.contains(Status::OFFLOAD) {
+        "[OFFLOAD] "
+    } else if status.contains(Status::ASSURED) {
+        "[ASSURED] "
+    } else {
+        ""
+    }
+}
+
+#[inline(always)]
+fn tuple(tuple: &Tuple, line: &mut Line<'_>) {
+    addresses(["src=", " dst="], tuple, line);
+    numbers(tuple, line);
+}
+
+#[inline(always)]
+fn addresses([source, destination]: [&str; 2], tuple: &Tuple, line: &mut Line<'_>) {
+    line.text(source);
+    line.address(tuple.source);
+    line.text(destination);
+    line.address(tuple.destination);
+    line.text(" ");
+}
+
+#[inline]
+fn numbers(tuple: &Tuple, line: &mut Line<'_>) {
+    match Numbers::of(tuple) {
+        Numbers::Ports { source, destination } => {
+            item("sport=", source, line);
+            item("dport=", destination, line);
+        }
+        Numbers::Keys { source, destination } => {
+            line.text("srckey=0x");
+            line.hexadecimal(source);
+            line.text(" dstkey=0x");
+            line.hexadecimal(destination);
+            line.text(" ");
+        }
+        Numbers::Query { icmp_type, code, id } => {
+            item("type=", icmp_type, line);
+            item("code=", code, line);
+            item("id=", id, line);
+        }
+        Numbers::None => {}
+    }
+}
+
+#[inline]
+fn counters(counters: Option<Counters>, line: &mut Line<'_>) {
+    if let Some(counters) = counters {
+        item("packets=", counters.packets, line);
+        item("bytes=", counters.bytes, line);
+    }
+}
+
+#[inline(always)]
+fn item(name: &str, value: impl Into<u64>, line: &mut Line<'_>) {
+    line.text(name);
+    line.decimal(value);
+    line.text(" ");
+}
+
+fn text_item(name: &str, value: &str, line: &mut Line<'_>) {
+    line.text(name);
+    line.text(value);
+    line.text(" ");
+}
+
+/// Labels are the last item and end with commas, so that the byte taken back is one; of labels that all lack a name
+/// it is the equals sign, as in conntrack(8).
+fn label_names(map: &LabelMap, labels: Labels, line: &mut Line<'_>) {
+    line.text("labels=");
+    for name in map.names(labels) {
+        line.text(name);
+        line.text(",");
+    }
+}
+
+/// As ctime(3): `Mon Nov 23 02:23:41 2026`.
+fn date(date: Date, line: &mut Line<'_>) {
+    line.text(date.weekday_name());
+    line.text(" ");
+    line.text(date.month_name());
+    line.text(if date.day < 10 { "  " } else { " " });
+    line.decimal(date.day);
+    for (separator, number) in [(" ", date.hour), (":", date.minute), (":", date.second)] {
+        line.text(separator);
+        line.padded_decimal(number, 2);
+    }
+    line.text(" ");
+    line.decimal(date.year);
+}

@@ -1,0 +1,75 @@
+//! The recorded messages, decoded, and the recorded lines.
+
+use ctnetlink::{
+    EventKind, Expectation, Flow, Timestamp,
+    wire::{Message, Messages},
+};
+
+macro_rules! data {
+    ($name:literal) => {
+        include_str!(concat!("../data/", $name))
+    };
+}
+pub(crate) use data;
+
+/// A recorded event of a flow.
+pub struct Event {
+    pub kind: EventKind,
+    pub flow: Flow,
+    pub port_id: u32,
+}
+
+/// The flows of the dump, in its order.
+pub fn dumped_flows() -> Vec<Flow> {
+    recorded(data!("vectors-dump.jsonl"), |message| Flow::decode(message).ok())
+}
+
+/// The expectations of the dump.
+pub fn dumped_expectations() -> Vec<Expectation> {
+    recorded(data!("vectors-dump.jsonl"), |message| Expectation::decode(message).ok())
+}
+
+/// The events of flows, in the order in which they came in.
+pub fn flow_events() -> Vec<Event> {
+    recorded(data!("vectors-events.jsonl"), |message| {
+        let flow = Flow::decode(message).ok()?;
+        let header = message.header();
+        Some(Event { kind: kind(message), flow, port_id: header.port })
+    })
+}
+
+/// The expectations that events told of.
+pub fn expectation_events() -> Vec<(EventKind, Expectation)> {
+    recorded(data!("vectors-events.jsonl"), |message| Some((kind(message), Expectation::decode(message).ok()?)))
+}
+
+/// About when the table was listed: the recorded flows of that age were that old.
+pub fn time_of_listing() -> Timestamp {
+    Timestamp(1_795_400_629_000_000_000)
+}
+
+/// New and changed flows come in messages of one type, which a flag tells apart.
+fn kind(message: &Message<'_>) -> EventKind {
+    const CREATE: u16 = 0x400;
+    let header = message.header();
+    match header.message_type.0 & 0xff {
+        2 => EventKind::Destroy,
+        _ if header.flags.bits() & CREATE != 0 => EventKind::New,
+        _ => EventKind::Update,
+    }
+}
+
+fn recorded<T>(lines: &str, read: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
+    lines
+        .lines()
+        .filter_map(|line| {
+            let bytes = hex(line.split("\"hex\": \"").nth(1)?.trim_end_matches("\"}"));
+            let message = Messages::new(&bytes).next()?.unwrap();
+            read(&message)
+        })
+        .collect()
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+}

@@ -12,8 +12,10 @@ mod printed;
 mod sender;
 mod text;
 mod vocabulary;
+mod xml;
 
 pub use label_map::LabelMap;
 pub use printed::Printed;
 pub use sender::Sender;
 pub use text::Text;
+pub use xml::Xml;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    Text,
+    Text, Xml,
     line::{Line, Sink, TextSink},
 };
 use crate::{Expectation, Flow};
@@ -39,6 +39,8 @@ pub struct Printed<'a> {
 pub(super) enum Job<'a> {
     FlowText(Text<'a>, &'a Flow),
     ExpectationText(Text<'a>, &'a Expectation),
+    FlowXml(Xml<'a>, &'a Flow),
+    ExpectationXml(Xml<'a>, &'a Expectation),
 }
 
 impl<'a> Printed<'a> {
@@ -66,6 +68,8 @@ impl<'a> Printed<'a> {
         match &self.job {
             Job::FlowText(text, flow) => text.print_flow(flow, &mut line),
             Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut line),
+            Job::FlowXml(xml, flow) => xml.print_flow(flow, &mut line),
+            Job::ExpectationXml(xml, expectation) => xml.print_expectation(expectation, &mut line),
         }
         line.finish()
     }

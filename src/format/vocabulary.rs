@@ -1,6 +1,6 @@
 //! What the formats have in common: names, and which numbers of a tuple are shown.
 
-use crate::{Family, Layer4, Protocol, ProtocolInfo, Tuple};
+use crate::{Layer4, Protocol, ProtocolInfo, Tuple};
 
 /// The numbers that a tuple shows: which ones is a matter of its protocol, as in conntrack(8).
 #[derive(Clone, Copy)]
@@ -29,17 +29,6 @@ impl Numbers {
             _ => Self::None,
         }
     }
-}
-
-pub(super) fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::IPV4 => "ipv4",
-        _ => "ipv6",
-    }
-}
-
-pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
-    protocol.name().unwrap_or("unknown")
 }
 
 /// The name of the state; `NONE` for one that conntrack 1.4.7 has no name for. `None` where the state is not known.

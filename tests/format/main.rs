@@ -3,3 +3,4 @@
 
 mod recordings;
 mod text;
+mod xml;

@@ -119,13 +119,11 @@ impl<'a> Text<'a> {
     }
 
     /// A flow as a line, without the newline.
-    #[must_use]
     pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
         Printed::new(Job::FlowText(*self, flow))
     }
 
     /// An expectation as a line, without the newline.
-    #[must_use]
     pub const fn expectation(&self, expectation: &'a Expectation) -> Printed<'a> {
         Printed::new(Job::ExpectationText(*self, expectation))
     }

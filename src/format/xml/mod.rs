@@ -1,0 +1,114 @@
+//! The elements of `conntrack -o xml`.
+
+mod element;
+mod expectation;
+mod flow;
+
+use super::{LabelMap, Printed, line::Line, printed::Job};
+use crate::{EventKind, Expectation, Flow, Timestamp};
+
+/// Prints flows and expectations as conntrack(8) does with `-o xml`.
+///
+/// An entry is one `<flow>` element. A document of them begins with [`FLOWS_BEGIN`](Self::FLOWS_BEGIN) or
+/// [`EXPECTATIONS_BEGIN`](Self::EXPECTATIONS_BEGIN) and ends with [`FLOWS_END`](Self::FLOWS_END) or
+/// [`EXPECTATIONS_END`](Self::EXPECTATIONS_END), with a newline after each entry.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, format::Xml};
+///
+/// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// let flow = Flow::new(original, original.inverted().ok_or("an ICMP type without an answer")?);
+/// let document = format!("{}{}\n{}", Xml::FLOWS_BEGIN, Xml::new().flow(&flow), Xml::FLOWS_END);
+/// assert!(document.contains("<flow><meta direction=\"original\"><layer3 protonum=\"2\" protoname=\"ipv4\"><src>10.0.0.1</src>"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Xml<'a> {
+    kernel_timestamps: bool,
+    utc_offset_seconds: i32,
+    event: Option<EventKind>,
+    timestamp: Option<Timestamp>,
+    now: Option<Timestamp>,
+    labels: Option<&'a LabelMap>,
+}
+
+impl<'a> Xml<'a> {
+    /// What goes before the first flow.
+    pub const FLOWS_BEGIN: &'static str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n";
+    /// What goes after the last flow.
+    pub const FLOWS_END: &'static str = "</conntrack>\n";
+    /// What goes before the first expectation.
+    pub const EXPECTATIONS_BEGIN: &'static str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<expect>\n";
+    /// What goes after the last expectation.
+    pub const EXPECTATIONS_END: &'static str = "</expect>\n";
+
+    /// The plain form, that of `conntrack -L -o xml`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { kernel_timestamps: false, utc_offset_seconds: 0, event: None, timestamp: None, now: None, labels: None }
+    }
+
+    /// Whether flows show when they began and ended (`-o ktimestamp`): nanoseconds since 1970.
+    #[must_use]
+    pub const fn kernel_timestamps(self, kernel_timestamps: bool) -> Self {
+        Self { kernel_timestamps, ..self }
+    }
+
+    /// The time zone of the date of [`timestamp`](Self::timestamp), in seconds east of UTC; 0 unless set. conntrack(8)
+    /// prints local time.
+    #[must_use]
+    pub const fn utc_offset_seconds(self, utc_offset_seconds: i32) -> Self {
+        Self { utc_offset_seconds, ..self }
+    }
+
+    /// What the event that is printed tells (`-E`): the `type` of the element.
+    #[must_use]
+    pub const fn event(self, event: EventKind) -> Self {
+        Self { event: Some(event), ..self }
+    }
+
+    /// When the entry that is printed came in (`-o timestamp`): shown as a date.
+    #[must_use]
+    pub const fn timestamp(self, timestamp: Timestamp) -> Self {
+        Self { timestamp: Some(timestamp), ..self }
+    }
+
+    /// The present, up to which the age of a flow counts (`<deltatime>`). Unless set, each flow reads the clock.
+    #[must_use]
+    pub const fn now(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// The names of labels (`-o labels`): flows show those of their labels that have a name.
+    #[must_use]
+    pub const fn labels(self, labels: &'a LabelMap) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
+
+    /// A flow as an element, without a newline.
+    pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
+        Printed::new(Job::FlowXml(*self, flow))
+    }
+
+    /// An expectation as an element, without a newline.
+    pub const fn expectation(&self, expectation: &'a Expectation) -> Printed<'a> {
+        Printed::new(Job::ExpectationXml(*self, expectation))
+    }
+
+    fn begin(&self, line: &mut Line<'_>) {
+        line.text(match self.event {
+            Some(EventKind::New) => "<flow type=\"new\">",
+            Some(EventKind::Update) => "<flow type=\"update\">",
+            Some(EventKind::Destroy) => "<flow type=\"destroy\">",
+            None => "<flow>",
+        });
+    }
+
+    fn when(&self, line: &mut Line<'_>) {
+        if let Some(timestamp) = self.timestamp {
+            element::when(timestamp, self.utc_offset_seconds, line);
+        }
+    }
+}

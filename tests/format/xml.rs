@@ -1,0 +1,65 @@
+use std::net::IpAddr;
+
+use ctnetlink::{
+    EventKind, Flow, Protocol, Timestamp,
+    format::{LabelMap, Xml},
+};
+
+use crate::recordings::{data, dumped_expectations, flow_events};
+
+/// The recorded dates say no more than the second: what was printed, from the line.
+fn timestamp(line: &str) -> Timestamp {
+    let number = |name: &str| -> u64 { between(line, &format!("<{name}>"), &format!("</{name}>")).parse().unwrap() };
+    assert_eq!([number("day"), number("month"), number("year"), number("wday")], [23, 11, 2026, 2]);
+    const DAY: u64 = 1_795_392_000;
+    Timestamp((DAY + number("hour") * 3600 + number("min") * 60 + number("sec")) * 1_000_000_000)
+}
+
+fn between<'a>(line: &'a str, begin: &str, end: &str) -> &'a str {
+    line.split(begin).nth(1).unwrap().split(end).next().unwrap()
+}
+
+/// What conntrack(8) gets wrong, put right.
+fn corrected(line: &str, flow: &Flow) -> String {
+    let line = line.split(" [USERSPACE]").next().unwrap().to_owned();
+    let line = match flow.sctp_state() {
+        Some(state) => line.replace(between(&line, "<state>", "</state>"), state.name().unwrap()),
+        None => line,
+    };
+    if !flow.original.protocol.is_icmp() {
+        return line;
+    }
+    let id = if flow.original.protocol == Protocol::ICMP { 4660 } else { 17185 };
+    let types = if flow.original.protocol == Protocol::ICMP { [8, 0] } else { [128, 129] };
+    let numbers = types.map(|icmp_type| format!("<type>{icmp_type}</type><code>0</code><id>{id}</id></layer4>"));
+    line.replacen("></layer4>", &format!(">{}", numbers[0]), 1).replacen(
+        "\"></layer4>",
+        &format!("\">{}", numbers[1]),
+        1,
+    )
+}
+
+#[test]
+fn events_print_as_conntrack_prints_them_but_for_its_defects() {
+    let labels = LabelMap::parse("3 label-three\n");
+    let recorded = data!("events.xml");
+    let recorded = recorded.strip_prefix(Xml::FLOWS_BEGIN).unwrap().strip_suffix(Xml::FLOWS_END).unwrap();
+    let events = flow_events();
+    assert_eq!(events.len(), recorded.lines().count());
+    for (event, line) in events.iter().zip(recorded.lines()) {
+        let xml = Xml::new().event(event.kind).kernel_timestamps(true).labels(&labels).timestamp(timestamp(line));
+        assert_eq!(xml.flow(&event.flow).to_string(), corrected(line, &event.flow));
+    }
+}
+
+#[test]
+fn expectations_print_as_conntrack_lists_them() {
+    let mut document = Xml::EXPECTATIONS_BEGIN.to_owned();
+    for expectation in &mut dumped_expectations() {
+        // Listed before it was dumped.
+        expectation.timeout = Some(293);
+        document += &format!("{}\n", Xml::new().expectation(expectation));
+    }
+    document += Xml::EXPECTATIONS_END;
+    assert_eq!(document, data!("expect.xml"));
+}

@@ -40,6 +40,7 @@ pub(super) fn state_name(info: &ProtocolInfo) -> Option<&'static str> {
         ProtocolInfo::Tcp(info) => info.state.map(|state| (state.0, state.name()))?,
         ProtocolInfo::Sctp(info) => info.state.map(|state| (state.0, state.name()))?,
         ProtocolInfo::Dccp(info) => info.state.map(|state| (state.0, state.name()))?,
+        ProtocolInfo::Unknown => return None,
     };
     Some(name.filter(|_| number <= LAST).unwrap_or("NONE"))
 }

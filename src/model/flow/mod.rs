@@ -89,7 +89,8 @@ pub struct Flow {
     /// The SYN proxy's numbers.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub synproxy: Option<Synproxy>,
-    /// An opaque identifier: the same as long as the flow lives, another for the next flow with the same tuple.
+    /// An opaque identifier, the same as long as the flow lives. The kernel makes it of the tuple and of the flow's place
+    /// in memory: the next flow of the same tuple has another unless it happens to be put in the same place.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub id: Option<u32>,
     /// How many references the kernel holds (one less than `/proc/net/nf_conntrack` prints).

@@ -1,0 +1,73 @@
+//! Many operations at once.
+
+use ctnetlink::{
+    Errno, FlowKey, Operation,
+    request::{DeleteFlow, FlowUpdate, UpdateFlow},
+};
+
+use crate::{
+    cases,
+    lab::{Lab, udp_flow},
+};
+
+cases! {
+    a_batch_creates_updates_and_deletes;
+    each_failure_is_told_by_its_place;
+    a_batch_larger_than_the_receive_buffer_loses_no_answer;
+    an_empty_batch_is_nothing;
+}
+
+fn a_batch_creates_updates_and_deletes(lab: &Lab) {
+    let mut client = lab.client();
+    let update = FlowUpdate::new().mark(3);
+    let mut batch = client.batch();
+    for number in 1..=1000 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    for number in 1..=500 {
+        batch.push(&UpdateFlow::new(FlowKey::original(udp_flow(number).original), &update)).unwrap();
+    }
+    for number in 901..=1000 {
+        batch.push(&DeleteFlow::new(FlowKey::original(udp_flow(number).original))).unwrap();
+    }
+    let report = batch.finish().unwrap();
+    assert_eq!((report.operations(), report.succeeded()), (1600, 1600), "{:?}", report.failures());
+    let flows = lab.flows();
+    assert_eq!(flows.len(), 900);
+    assert_eq!(flows.iter().filter(|flow| flow.mark == Some(3)).count(), 500);
+}
+
+fn each_failure_is_told_by_its_place(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(3)).unwrap();
+    let mut batch = client.batch();
+    for number in 1..=4 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    batch.push(&DeleteFlow::new(FlowKey::original(udp_flow(99).original))).unwrap();
+    batch.push(&udp_flow(5)).unwrap();
+    let report = batch.finish().unwrap();
+    let failures: Vec<_> =
+        report.failures().iter().map(|(place, error)| (*place, error.operation(), error.errno())).collect();
+    assert_eq!(failures, [(2, Operation::CreateFlow, Errno::EEXIST), (4, Operation::DeleteFlow, Errno::ENOENT)]);
+    let results: Vec<bool> = report.results().map(|result| result.is_ok()).collect();
+    assert_eq!(results, [true, true, false, true, false, true]);
+    assert_eq!(lab.flows().len(), 5);
+}
+
+fn a_batch_larger_than_the_receive_buffer_loses_no_answer(lab: &Lab) {
+    let mut client = ctnetlink::Client::builder().receive_buffer(4096).open().unwrap();
+    let mut batch = client.batch();
+    for number in 1..=3000 {
+        batch.push(&DeleteFlow::new(FlowKey::original(udp_flow(number).original))).unwrap();
+    }
+    let report = batch.finish().unwrap();
+    assert_eq!((report.operations(), report.failures().len()), (3000, 3000));
+    assert!(report.failures().iter().enumerate().all(|(place, (failed, _))| place == *failed));
+    let _ = lab;
+}
+
+fn an_empty_batch_is_nothing(lab: &Lab) {
+    let report = lab.client().batch().finish().unwrap();
+    assert_eq!(report.operations(), 0);
+}

@@ -1,0 +1,127 @@
+//! Expectations.
+
+use ctnetlink::{
+    Errno, Expectation, ExpectationFlags, Helper, Tuple,
+    request::{DumpExpectations, ExpectationKey},
+};
+
+use crate::{
+    cases,
+    lab::{Lab, endpoint, tcp_flow},
+};
+
+cases! {
+    an_expectation_is_created_got_listed_and_deleted;
+    those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang;
+    both_families_are_listed;
+    deleting_those_of_a_helper_leaves_the_flows;
+    an_expectation_without_a_master_says_so;
+    statistics_of_expectations_are_counted;
+}
+
+fn master(lab: &Lab, number: u16) -> Tuple {
+    let mut new = tcp_flow(number);
+    new.helper = Some(Helper::new("ftp"));
+    lab.client().create(&new).unwrap();
+    new.original
+}
+
+/// What FTP expects of a passive server: any source port, one destination port.
+fn expectation(master: Tuple, port: u16) -> Expectation {
+    let (source, destination) = (master.source, master.destination);
+    let tuple = Tuple::tcp((source, 0).into(), (destination, port).into());
+    let ones = if source.is_ipv4() { "255.255.255.255" } else { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
+    let mask = Tuple::tcp(endpoint(ones, 0), endpoint(ones, 0xffff));
+    let mut expectation = Expectation::new(master, tuple, mask);
+    expectation.timeout = Some(300);
+    expectation.flags = Some(ExpectationFlags::PERMANENT);
+    expectation.class = Some(0);
+    expectation
+}
+
+fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
+    let mut client = lab.client();
+    let master = master(lab, 1000);
+    let new = expectation(master, 5001);
+    client.create_expectation(&new).unwrap();
+    assert!(client.create_expectation(&new).unwrap_err().is_exists());
+    let got = client.get_expectation(&new).unwrap().unwrap();
+    assert_eq!((got.tuple, got.master, got.mask), (new.tuple, new.master, new.mask));
+    assert_eq!(got.flags, Some(ExpectationFlags::PERMANENT));
+    assert_eq!(got.helper.as_deref(), Some("ftp"));
+    let listed = client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().next().unwrap().unwrap();
+    assert_eq!(listed.id, got.id);
+    let wrong = ExpectationKey::new(new.tuple).with_id(got.id.unwrap() ^ 1);
+    assert!(client.delete_expectation(wrong).unwrap_err().is_not_found());
+    client.delete_expectation(&got).unwrap();
+    assert_eq!(client.get_expectation(&new).unwrap(), None);
+}
+
+/// Of a master without a helper the kernel sends nothing at all, unless an acknowledgement is asked for.
+fn those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang(lab: &Lab) {
+    let mut client = lab.client();
+    let (one, other) = (master(lab, 1000), master(lab, 1001));
+    client.create_expectation(&expectation(one, 5001)).unwrap();
+    client.create_expectation(&expectation(other, 5002)).unwrap();
+    let of = |client: &mut ctnetlink::Client, master| {
+        let dump = client.dump_expectations(&DumpExpectations::of_master(master)).unwrap();
+        dump.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(
+        of(&mut client, one).unwrap().iter().map(|e| e.tuple.destination_port()).collect::<Vec<_>>(),
+        [Some(5001)]
+    );
+    let plain = tcp_flow(1002);
+    client.create(&plain).unwrap();
+    assert_eq!(of(&mut client, plain.original).unwrap(), []);
+    assert!(of(&mut client, tcp_flow(9).original).unwrap_err().is_not_found());
+}
+
+/// conntrack(8) sees those of IPv4 alone unless told otherwise.
+fn both_families_are_listed(lab: &Lab) {
+    let mut client = lab.client();
+    let original = Tuple::tcp(endpoint("fd00::1", 1000), endpoint("fd00::2", 21));
+    let mut new = ctnetlink::request::NewFlow::untranslated(original, 600).unwrap();
+    new.helper = Some(Helper::new("ftp"));
+    client.create(&new).unwrap();
+    client.create_expectation(&expectation(original, 5003)).unwrap();
+    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    assert_eq!(client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count(), 2);
+    let of_ipv6 = DumpExpectations::of_family(ctnetlink::Family::IPV6);
+    assert_eq!(client.dump_expectations(&of_ipv6).unwrap().into_iter().count(), 1);
+}
+
+fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
+    let mut client = lab.client();
+    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    let count = |client: &mut ctnetlink::Client| {
+        client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count()
+    };
+    client.delete_expectations_of("sip").unwrap();
+    assert_eq!(count(&mut client), 1);
+    client.delete_expectations_of("ftp").unwrap();
+    assert_eq!(count(&mut client), 0);
+    client.create_expectation(&expectation(master(lab, 1001), 5001)).unwrap();
+    client.flush_expectations().unwrap();
+    assert_eq!(count(&mut client), 0);
+    assert_eq!(lab.flows().len(), 2);
+}
+
+fn an_expectation_without_a_master_says_so(lab: &Lab) {
+    let mut client = lab.client();
+    let error = client.create_expectation(&expectation(tcp_flow(1).original, 5001)).unwrap_err();
+    assert!(error.is_not_found());
+    assert!(error.to_string().contains("the master is not in the table"), "{error}");
+    client.create(&tcp_flow(2)).unwrap();
+    let error = client.create_expectation(&expectation(tcp_flow(2).original, 5001)).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EOPNOTSUPP));
+    assert!(error.to_string().contains("has no helper"), "{error}");
+}
+
+/// The answers carry the type of another message of another subsystem.
+fn statistics_of_expectations_are_counted(lab: &Lab) {
+    let mut client = lab.client();
+    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    let statistics = client.expectation_statistics().unwrap();
+    assert_eq!(statistics.iter().map(|cpu| cpu.create.unwrap()).sum::<u32>(), 1);
+}

@@ -1,0 +1,431 @@
+//! Get, create, update, delete.
+
+use ctnetlink::{
+    Client, Errno, Error, Family, FlowKey, Labels, MaskedLabels, MaskedTcpFlags, NatRange, SequenceAdjustment, Status,
+    Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
+    request::{DumpFlows, FlowUpdate, NewFlow, Table, UpdateFlow},
+    sysctl,
+};
+
+use crate::{
+    cases,
+    lab::{Lab, endpoint, tcp_flow, udp_flow, udp6_flow},
+};
+
+cases! {
+    a_created_flow_has_what_it_was_given;
+    a_flow_is_got_by_either_tuple;
+    a_flow_in_a_zone_is_got_updated_and_deleted_there;
+    a_flow_with_a_zone_of_one_direction_is_got_and_deleted;
+    creating_twice_fails_unless_it_may_update;
+    creating_with_nat_rewrites_the_reply;
+    creating_with_a_range_of_ports_picks_from_it;
+    creating_a_related_flow_names_its_master;
+    creating_without_what_the_kernel_has_says_so;
+    a_timeout_of_zero_ends_the_flow;
+    only_what_is_named_is_updated;
+    mark_0_is_a_value;
+    mark_bits_outside_the_mask_stay;
+    status_bits_are_added_to_those_there;
+    tcp_state_and_flags_are_updated_alone;
+    updating_does_not_make_live_tcp_liberal;
+    an_update_never_creates;
+    a_fixed_timeout_is_refused_with_its_reason;
+    labels_without_a_rule_are_refused_with_their_reason;
+    labels_are_added_and_removed: "nft";
+    sequence_adjustment_and_synproxy_are_set;
+    a_dumped_flow_is_given_back_to_update_and_delete: "nft", "ip";
+    a_reused_tuple_is_not_the_victim;
+    deleting_by_identifier_alone_does_not_exist;
+    flushing_a_family_leaves_the_other;
+    zeroing_counters_gives_them_once: "nft", "ip";
+    the_dying_and_unconfirmed_tables_are_listed;
+    icmp_flows_are_created_and_deleted;
+    every_request_without_permission_says_which_capability;
+}
+
+fn a_created_flow_has_what_it_was_given(lab: &Lab) {
+    let mut new = tcp_flow(1000);
+    new.mark = Some(7);
+    new.status |= Status::FIXED_TIMEOUT;
+    lab.client().create(&new).unwrap();
+    let flow = lab.flow(new.original);
+    assert_eq!(flow.reply, new.reply);
+    assert_eq!(flow.mark, Some(7));
+    assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
+    let expected = Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::CONFIRMED;
+    assert_eq!(flow.status, Some(expected));
+    assert!(matches!(flow.timeout, Some(590..=600)), "{:?}", flow.timeout);
+    assert_eq!(
+        flow.protocol_info.unwrap().tcp().unwrap().flags_original.unwrap().flags,
+        TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM
+    );
+}
+
+fn a_flow_is_got_by_either_tuple(lab: &Lab) {
+    let mut client = lab.client();
+    let new = udp6_flow(1000);
+    client.create(&new).unwrap();
+    let by_original = client.get(FlowKey::original(new.original)).unwrap().unwrap();
+    let by_reply = client.get(FlowKey::reply(new.reply)).unwrap().unwrap();
+    assert_eq!(by_original.id, by_reply.id);
+    assert_eq!(client.get(FlowKey::original(udp6_flow(1001).original)).unwrap(), None);
+    let id = by_original.id.unwrap();
+    assert!(client.get(FlowKey::original(new.original).with_id(id)).unwrap().is_some());
+    assert_eq!(client.get(FlowKey::original(new.original).with_id(id ^ 1)).unwrap(), None);
+}
+
+fn a_flow_in_a_zone_is_got_updated_and_deleted_there(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.zone = Some(7);
+    client.create(&new).unwrap();
+    let key = FlowKey::original(new.original);
+    assert_eq!(client.get(key).unwrap(), None);
+    assert!(client.delete(key).unwrap_err().is_not_found());
+    let flow = client.get(key.in_zone(7)).unwrap().unwrap();
+    assert_eq!(flow.zone, Some(7));
+    client.update(&flow, &FlowUpdate::new().mark(9)).unwrap();
+    assert_eq!(client.get(key.in_zone(7)).unwrap().unwrap().mark, Some(9));
+    client.delete(&flow).unwrap();
+    assert!(lab.flows().is_empty());
+}
+
+fn a_flow_with_a_zone_of_one_direction_is_got_and_deleted(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = udp_flow(1000);
+    new.original = new.original.in_zone(5);
+    client.create(&new).unwrap();
+    let flow = lab.flow(new.original);
+    assert_eq!((flow.zone, flow.original.zone, flow.reply.zone), (None, Some(5), None));
+    client.update(&flow, &FlowUpdate::new().mark(3)).unwrap();
+    assert_eq!(client.get(&flow).unwrap().unwrap().mark, Some(3));
+    client.delete(&flow).unwrap();
+    assert!(lab.flows().is_empty());
+}
+
+fn creating_twice_fails_unless_it_may_update(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = udp_flow(1000);
+    client.create(&new).unwrap();
+    assert!(client.create(&new).unwrap_err().is_exists());
+    new.or_update = true;
+    new.mark = Some(4);
+    client.create(&new).unwrap();
+    assert_eq!(lab.flow(new.original).mark, Some(4));
+}
+
+fn creating_with_nat_rewrites_the_reply(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.nat_source = Some(NatRange::address("192.0.2.9".parse().unwrap()).port(5555));
+    new.nat_destination = Some(NatRange::address("192.0.2.8".parse().unwrap()).port(8443));
+    client.create(&new).unwrap();
+    let flow = lab.flow(new.original);
+    assert_eq!(flow.source_translation().unwrap().to_string(), "192.0.2.9:5555");
+    assert_eq!(flow.destination_translation().unwrap().to_string(), "192.0.2.8:8443");
+    assert!(flow.status.unwrap().contains(Status::SRC_NAT | Status::DST_NAT));
+    let mut new = udp6_flow(1000);
+    new.nat_source = Some(NatRange::address("fd00::99".parse().unwrap()));
+    client.create(&new).unwrap();
+    assert_eq!(lab.flow(new.original).source_translation().unwrap().to_string(), "[fd00::99]:1000");
+}
+
+fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
+    let mut client = lab.client();
+    let (first, last) = ("192.0.2.1".parse().unwrap(), "192.0.2.4".parse().unwrap());
+    for number in 1000..1010 {
+        let mut new = tcp_flow(number);
+        new.nat_source = Some(NatRange::addresses(first, last).ports(2000, 2010));
+        client.create(&new).unwrap();
+        let seen = lab.flow(new.original).source_translation().unwrap();
+        assert!((first..=last).contains(&seen.address), "{seen}");
+        assert!((2000..=2010).contains(&seen.port.unwrap()), "{seen}");
+    }
+}
+
+fn creating_a_related_flow_names_its_master(lab: &Lab) {
+    let mut client = lab.client();
+    let master = tcp_flow(1000);
+    let mut related = tcp_flow(1001);
+    related.master = Some(master.original);
+    assert!(client.create(&related).unwrap_err().is_not_found());
+    client.create(&master).unwrap();
+    client.create(&related).unwrap();
+    let flow = lab.flow(related.original);
+    assert_eq!(flow.master, Some(master.original));
+    assert!(flow.status.unwrap().contains(Status::EXPECTED));
+    // Given back as it is, EXPECTED and all.
+    client.update(&flow, &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
+    assert!(lab.flow(related.original).status.unwrap().contains(Status::FIXED_TIMEOUT));
+}
+
+fn creating_without_what_the_kernel_has_says_so(lab: &Lab) {
+    let mut new = tcp_flow(1000);
+    new.helper = Some(ctnetlink::Helper::new("nonesuch"));
+    let error = lab.client().create(&new).unwrap_err();
+    assert!(error.is_not_supported());
+    assert!(error.to_string().contains("no helper of that name"), "{error}");
+    let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 3, 0, 1);
+    let error = lab.client().create(&NewFlow::new(echo, echo, 60)).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EINVAL));
+    assert!(error.to_string().contains("ICMP type is no query"), "{error}");
+    let mixed = NewFlow::new(tcp_flow(1).original, udp_flow(1).reply, 60);
+    assert!(matches!(lab.client().create(&mixed), Err(Error::Encode(_))));
+}
+
+fn a_timeout_of_zero_ends_the_flow(lab: &Lab) {
+    let mut client = lab.client();
+    let new = udp_flow(1000);
+    client.create(&new).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(0)).unwrap();
+    assert_eq!(client.get(FlowKey::original(new.original)).unwrap(), None);
+}
+
+fn only_what_is_named_is_updated(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.mark = Some(5);
+    client.create(&new).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(77)).unwrap();
+    let flow = lab.flow(new.original);
+    assert_eq!(flow.mark, Some(5));
+    assert!(matches!(flow.timeout, Some(70..=77)));
+    assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
+}
+
+fn mark_0_is_a_value(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = udp_flow(1000);
+    new.mark = Some(5);
+    client.create(&new).unwrap();
+    client.update(&lab.flow(new.original), &FlowUpdate::new().mark(0)).unwrap();
+    assert_eq!(lab.flow(new.original).mark, Some(0));
+}
+
+fn mark_bits_outside_the_mask_stay(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = udp_flow(1000);
+    new.mark = Some(0xf0f0);
+    client.create(&new).unwrap();
+    client.update(&lab.flow(new.original), &FlowUpdate::new().mark_bits(0xff0a, 0x00ff)).unwrap();
+    assert_eq!(lab.flow(new.original).mark, Some(0xf00a));
+}
+
+fn status_bits_are_added_to_those_there(lab: &Lab) {
+    let mut client = lab.client();
+    let new = tcp_flow(1000);
+    client.create(&new).unwrap();
+    // By key alone: the bits of today are asked for.
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
+    let status = lab.flow(new.original).status.unwrap();
+    assert!(status.contains(Status::ASSURED | Status::SEEN_REPLY | Status::FIXED_TIMEOUT));
+}
+
+fn tcp_state_and_flags_are_updated_alone(lab: &Lab) {
+    let mut client = lab.client();
+    let new = tcp_flow(1000);
+    client.create(&new).unwrap();
+    let key = FlowKey::original(new.original);
+    client.update(key, &FlowUpdate::new().protocol_info(TcpInfo::new(TcpState::CLOSE_WAIT))).unwrap();
+    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
+    assert_eq!(info.state, Some(TcpState::CLOSE_WAIT));
+    assert!(info.flags_original.unwrap().flags.contains(TcpFlags::BE_LIBERAL));
+    let mut change = TcpInfo::default();
+    change.flags_original = Some(MaskedTcpFlags::clear(TcpFlags::BE_LIBERAL));
+    client.update(key, &FlowUpdate::new().protocol_info(change)).unwrap();
+    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
+    assert_eq!(info.state, Some(TcpState::CLOSE_WAIT));
+    assert_eq!(info.flags_original.unwrap().flags, TcpFlags::SACK_PERM);
+    assert_eq!(info.flags_reply.unwrap().flags, TcpFlags::SACK_PERM | TcpFlags::BE_LIBERAL);
+}
+
+/// conntrack(8) sets BE_LIBERAL on every TCP flow whose mark it changes, which turns the check of the window off.
+fn updating_does_not_make_live_tcp_liberal(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.protocol_info = Some(TcpInfo::new(TcpState::ESTABLISHED).into());
+    client.create(&new).unwrap();
+    client.update(&lab.flow(new.original), &FlowUpdate::new().mark(6)).unwrap();
+    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
+    assert_eq!(info.flags_original.unwrap().flags, TcpFlags::empty());
+}
+
+fn an_update_never_creates(lab: &Lab) {
+    let error = lab.client().update(FlowKey::original(udp_flow(1).original), &FlowUpdate::new().mark(1)).unwrap_err();
+    assert!(error.is_not_found());
+    assert!(error.to_string().starts_with("update flow: ENOENT: there is no such flow"), "{error}");
+    assert!(lab.flows().is_empty());
+}
+
+fn a_fixed_timeout_is_refused_with_its_reason(lab: &Lab) {
+    let mut new = udp_flow(1000);
+    new.status = Status::FIXED_TIMEOUT;
+    lab.client().create(&new).unwrap();
+    let error = lab.client().update(&lab.flow(new.original), &FlowUpdate::new().timeout(5)).unwrap_err();
+    assert!(error.is_permission_denied());
+    assert!(error.to_string().contains("FIXED_TIMEOUT"), "{error}");
+}
+
+fn labels_without_a_rule_are_refused_with_their_reason(lab: &Lab) {
+    let new = udp_flow(1000);
+    lab.client().create(&new).unwrap();
+    let update = FlowUpdate::new().labels(MaskedLabels::add(Labels::default().with(3)));
+    let error = lab.client().update(&lab.flow(new.original), &update).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENOSPC));
+    assert!(error.to_string().contains("a rule that uses labels"), "{error}");
+}
+
+fn labels_are_added_and_removed(lab: &Lab) {
+    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    let mut client = lab.client();
+    let mut new = udp_flow(1000);
+    new.labels = Some([3, 127].into_iter().collect());
+    client.create(&new).unwrap();
+    let labels = |lab: &Lab| lab.flow(new.original).labels.map(|labels| labels.to_string());
+    assert_eq!(labels(lab).as_deref(), Some("3,127"));
+    let key = FlowKey::original(new.original);
+    client.update(key, &FlowUpdate::new().labels(MaskedLabels::add([5].into_iter().collect()))).unwrap();
+    assert_eq!(labels(lab).as_deref(), Some("3,5,127"));
+    client.update(key, &FlowUpdate::new().labels(MaskedLabels::remove([3].into_iter().collect()))).unwrap();
+    assert_eq!(labels(lab).as_deref(), Some("5,127"));
+    client.update(key, &FlowUpdate::new().labels(MaskedLabels::exactly(Labels::default()))).unwrap();
+    assert_eq!(labels(lab), None);
+}
+
+fn sequence_adjustment_and_synproxy_are_set(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    let adjustment = SequenceAdjustment { correction_position: 9, offset_before: -3, offset_after: 4 };
+    new.sequence_adjustment_original = Some(adjustment);
+    client.create(&new).unwrap();
+    assert_eq!(lab.flow(new.original).sequence_adjustment_original, Some(adjustment));
+    let synproxy = Synproxy { initial_sequence: 1, initial_timestamp: 2, timestamp_offset: 3 };
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().synproxy(synproxy)).unwrap();
+    assert_eq!(lab.flow(new.original).synproxy, Some(synproxy));
+}
+
+fn a_dumped_flow_is_given_back_to_update_and_delete(lab: &Lab) {
+    lab.track_loopback();
+    let (here, there) = lab.udp("127.0.0.1:5353");
+    let _connection = lab.tcp("[::1]:4443");
+    lab.ping("127.0.0.1".parse().unwrap());
+    lab.ping("::1".parse().unwrap());
+    let mut client = lab.client();
+    let flows = lab.flows();
+    assert_eq!(flows.len(), 4, "{flows:#?}");
+    assert!(flows.iter().any(|flow| flow.original == Tuple::udp(here, there)));
+    for flow in &flows {
+        assert_eq!(flow.has_seen_reply(), Some(true));
+        client.update(flow, &FlowUpdate::new().mark(11)).unwrap();
+        assert_eq!(client.get(flow).unwrap().unwrap().mark, Some(11));
+        client.delete(flow).unwrap();
+    }
+    assert!(lab.flows().is_empty());
+}
+
+fn a_reused_tuple_is_not_the_victim(lab: &Lab) {
+    let mut client = lab.client();
+    let new = udp_flow(1000);
+    client.create(&new).unwrap();
+    let old = lab.flow(new.original);
+    client.delete(&old).unwrap();
+    // The identifier is made of the tuple and of the place in memory: were that place free, it would be the same again.
+    for number in 2000..2100 {
+        client.create(&udp_flow(number)).unwrap();
+    }
+    client.create(&new).unwrap();
+    assert_ne!(lab.flow(new.original).id, old.id);
+    assert!(client.delete(&old).unwrap_err().is_not_found());
+    assert_eq!(lab.flows().len(), 101);
+}
+
+/// To the kernel a delete of an identifier without a tuple is a flush of the table.
+fn deleting_by_identifier_alone_does_not_exist(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(1000)).unwrap();
+    client.create(&udp_flow(1001)).unwrap();
+    // The key is a tuple: there is no way to leave it out, and a wrong identifier deletes nothing.
+    let key = FlowKey::original(udp_flow(1000).original).with_id(0);
+    assert!(client.delete(key).unwrap_err().is_not_found());
+    assert_eq!(lab.flows().len(), 2);
+}
+
+/// conntrack(8) flushes both families when asked for one.
+fn flushing_a_family_leaves_the_other(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(1000)).unwrap();
+    client.create(&udp6_flow(1000)).unwrap();
+    client.flush_family(Family::IPV6).unwrap();
+    assert_eq!(lab.flows().iter().map(|flow| flow.family()).collect::<Vec<_>>(), [Family::IPV4]);
+    let dump = client.dump_with(&DumpFlows::new().of_family(Family::IPV6)).unwrap();
+    assert_eq!(dump.into_iter().count(), 0);
+    client.flush().unwrap();
+    assert!(lab.flows().is_empty());
+    client.flush().unwrap();
+}
+
+fn zeroing_counters_gives_them_once(lab: &Lab) {
+    lab.sysctl(sysctl::ACCOUNTING, 1);
+    lab.track_loopback();
+    let (here, there) = lab.udp("127.0.0.1:5353");
+    let mut client = lab.client();
+    let key = FlowKey::original(Tuple::udp(here, there));
+    let packets = |flow: ctnetlink::Flow| flow.total_counters().unwrap().packets;
+    assert_eq!(packets(client.get(key).unwrap().unwrap()), 2);
+    assert_eq!(packets(client.get_and_zero_counters(key).unwrap().unwrap()), 2);
+    assert_eq!(packets(client.get(key).unwrap().unwrap()), 0);
+    lab.udp("127.0.0.1:5354");
+    let zeroing = DumpFlows::new().and_zero_counters();
+    let total = client.dump_with(&zeroing).unwrap().into_iter().map(|flow| packets(flow.unwrap())).sum::<u64>();
+    assert_eq!(total, 2);
+    assert_eq!(lab.flows().into_iter().map(packets).sum::<u64>(), 0);
+}
+
+fn the_dying_and_unconfirmed_tables_are_listed(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(1000)).unwrap();
+    for table in [Table::Dying, Table::Unconfirmed] {
+        let dump = client.dump_with(&DumpFlows::new().of_table(table)).unwrap();
+        assert_eq!(dump.into_iter().filter(|flow| flow.is_err()).count(), 0);
+    }
+}
+
+fn icmp_flows_are_created_and_deleted(lab: &Lab) {
+    let mut client = lab.client();
+    let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
+    let echo6 = Tuple::icmp("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), 128, 0, 78);
+    let gre = Tuple::gre("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 17, 34);
+    let sctp = Tuple::sctp(endpoint("10.1.0.1", 9), endpoint("10.1.0.2", 10));
+    let esp = Tuple::new(ctnetlink::Protocol(50), "10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap());
+    for original in [echo, echo6, gre, sctp, esp] {
+        client.create(&NewFlow::untranslated(original, 60).unwrap()).unwrap();
+        let flow = lab.flow(original);
+        assert!(!flow.is_source_nat() && !flow.is_destination_nat());
+        client.delete(&flow).unwrap();
+    }
+    assert!(lab.flows().is_empty());
+}
+
+/// Without the capability the kernel answers every request with EPERM, and a batch with one answer for all of it.
+fn every_request_without_permission_says_which_capability(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
+    lab.without_capabilities(|| {
+        let mut client = Client::open().unwrap();
+        let error = client.dump().unwrap().into_iter().next().unwrap().unwrap_err();
+        assert!(error.is_permission_denied());
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+        assert!(client.statistics().unwrap_err().is_permission_denied());
+        assert!(client.delete(FlowKey::original(udp_flow(1).original)).unwrap_err().is_permission_denied());
+        assert!(client.flush().unwrap_err().is_permission_denied());
+        let update = FlowUpdate::new().mark(1);
+        let mut batch = client.batch();
+        for number in 1..=10 {
+            batch.push(&UpdateFlow::new(FlowKey::original(udp_flow(number).original), &update)).unwrap();
+        }
+        let report = batch.finish().unwrap();
+        assert_eq!(report.succeeded(), 0);
+        assert!(report.results().all(|result| result.unwrap_err().errno() == Errno::EPERM));
+    });
+    assert_eq!(lab.flows().len(), 1);
+}

@@ -1,0 +1,252 @@
+//! What a test stands on: its namespace, the tools in it, and traffic.
+
+use std::{
+    env, fs, io,
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use ctnetlink::{Client, Flow, Tuple, request::NewFlow};
+use libtest_mimic::{Failed, Trial};
+use nix::sched::{CloneFlags, unshare};
+
+/// A test: its name, the tools that it needs, and what it does.
+pub struct Case {
+    pub name: &'static str,
+    pub tools: &'static [&'static str],
+    pub run: fn(&Lab),
+}
+
+/// Declares the cases of an area: `test_name` or `test_name: "tool", "tool"`.
+#[macro_export]
+macro_rules! cases {
+    ($( $name:ident $(: $($tool:literal),+)?; )*) => {
+        pub const CASES: &[$crate::lab::Case] = &[$(
+            $crate::lab::Case { name: stringify!($name), tools: &[$($($tool),+)?], run: $name },
+        )*];
+    };
+}
+
+/// Whether tests can be run here, and whether they have to.
+pub struct Laboratory {
+    closed: Option<String>,
+    required: bool,
+}
+
+impl Laboratory {
+    /// Makes the process able to create network namespaces, and tries the kernel in one. Must come before any thread.
+    pub fn open() -> Self {
+        let closed = become_root_of_a_namespace().and_then(|()| try_kernel()).err();
+        Self { closed, required: env::var_os("CTNETLINK_KERNEL").is_some_and(|value| value == "required") }
+    }
+
+    pub fn trial(&self, area: &str, case: &'static Case) -> Trial {
+        let name = format!("{area}::{}", case.name);
+        match self.closed.clone().or_else(|| missing_tool(case.tools)) {
+            None => Trial::test(name, move || run(case.run)),
+            Some(reason) if self.required => Trial::test(name, move || Err(Failed::from(reason))),
+            Some(reason) => Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true),
+        }
+    }
+}
+
+fn become_root_of_a_namespace() -> Result<(), String> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if uid.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| format!("no user namespace: {error}"))?;
+    let map = || {
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+    };
+    map().map_err(|error: io::Error| format!("no user namespace: {error}"))
+}
+
+fn try_kernel() -> Result<(), String> {
+    let attempt = || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace: {error}"))?;
+        let mut client = Client::open().map_err(|error| error.to_string())?;
+        let first = client.dump().map_err(|error| error.to_string())?.next().map(drop_flow);
+        first.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    };
+    thread::spawn(attempt).join().unwrap_or_else(|_| Err("the kernel could not be tried".into()))
+}
+
+fn drop_flow<T>(flow: Result<T, ctnetlink::Error>) -> Result<(), ctnetlink::Error> {
+    flow.map(drop)
+}
+
+fn missing_tool(tools: &[&str]) -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
+    places.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let missing = tools.iter().find(|tool| !places.iter().any(|place| place.join(tool).exists()))?;
+    Some(format!("needs {missing}"))
+}
+
+/// Runs a test on a thread of its own, which a namespace of its own is left with.
+fn run(test: fn(&Lab)) -> Result<(), Failed> {
+    let body = move || test(&Lab::enter());
+    thread::spawn(body).join().map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Failed::from(text.unwrap_or("the test panicked"))
+    })
+}
+
+/// A network namespace with nothing in it, in which this thread and the commands that it starts are.
+pub struct Lab {
+    _private: (),
+}
+
+impl Lab {
+    fn enter() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        Self { _private: () }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::open().expect("a client")
+    }
+
+    /// Runs `work` in this namespace on a thread that has no capability in it.
+    ///
+    /// A user namespace of its own gives a thread all capabilities there and takes them here: that takes a process of
+    /// its own, so that dropping them does instead.
+    pub fn without_capabilities(&self, work: impl FnOnce() + Send) {
+        let drop_and_work = || {
+            rustix::thread::set_capabilities(None, none()).expect("capabilities can always be dropped");
+            work();
+        };
+        let result = thread::scope(|scope| scope.spawn(drop_and_work).join());
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Runs a command that has to succeed, and gives what it prints.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.output(program, arguments);
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
+        let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
+        Command::new(program)
+            .args(arguments)
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+
+    /// The binary of an example of this crate.
+    pub fn example(&self, name: &str) -> String {
+        let test = env::current_exe().expect("the path of this test");
+        let target = test.parent().and_then(|deps| deps.parent()).expect("the target directory");
+        let path = target.join("examples").join(name);
+        assert!(path.exists(), "{} is not built: `cargo test` or `cargo build --examples` builds it", path.display());
+        path.to_str().expect("a path that is text").to_owned()
+    }
+
+    /// Brings up loopback and has the kernel track what passes it.
+    pub fn track_loopback(&self) {
+        self.run("ip", &["link", "set", "lo", "up"]);
+        self.nft("table inet lab { chain output { type filter hook output priority 0; ct state new counter; }; }");
+    }
+
+    pub fn nft(&self, rules: &str) {
+        self.run("nft", &[rules]);
+    }
+
+    /// Every flow of the namespace.
+    pub fn flows(&self) -> Vec<Flow> {
+        self.client().dump().expect("a dump").into_iter().collect::<Result<_, _>>().expect("flows")
+    }
+
+    /// The one flow whose original tuple is this.
+    pub fn flow(&self, original: Tuple) -> Flow {
+        let flows = self.flows();
+        flows
+            .iter()
+            .find(|flow| flow.original == original)
+            .cloned()
+            .unwrap_or_else(|| panic!("{original:?} in {flows:#?}"))
+    }
+
+    /// Whether the setting can be changed here: some belong to the initial namespace.
+    pub fn sysctl(&self, setting: ctnetlink::sysctl::Sysctl, value: u32) {
+        setting.write(value).expect("a setting of this namespace");
+    }
+
+    /// A TCP connection over loopback, open at both ends.
+    pub fn tcp(&self, address: &str) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(address).expect("a listener");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let (server, _) = listener.accept().expect("the other end");
+        (client, server)
+    }
+
+    /// A UDP packet and its answer over loopback.
+    pub fn udp(&self, address: &str) -> (SocketAddr, SocketAddr) {
+        let server = UdpSocket::bind(address).expect("a socket");
+        let client = UdpSocket::bind(SocketAddr::new(server.local_addr().unwrap().ip(), 0)).expect("a socket");
+        let (here, there) = (client.local_addr().unwrap(), server.local_addr().unwrap());
+        let mut buffer = [0; 16];
+        client.send_to(b"ask", there).expect("sent");
+        server.recv_from(&mut buffer).expect("received");
+        server.send_to(b"answer", here).expect("sent");
+        client.recv_from(&mut buffer).expect("received");
+        (here, there)
+    }
+
+    /// An echo request to a loopback address; the kernel answers.
+    pub fn ping(&self, address: IpAddr) {
+        use nix::sys::socket::{
+            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
+        };
+        let (family, protocol, request) = match address {
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, [8, 0, 0xe5, 0xcb, 0x12, 0x34, 0, 0]),
+            // The kernel fills in the checksum of ICMPv6.
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, [128, 0, 0, 0, 0x12, 0x34, 0, 0]),
+        };
+        let socket = socket(family, SockType::Raw, SockFlag::empty(), protocol).expect("a raw socket");
+        let target = SockaddrStorage::from(SocketAddr::new(address, 0));
+        sendto(std::os::fd::AsRawFd::as_raw_fd(&socket), &request, &target, MsgFlags::empty()).expect("sent");
+    }
+}
+
+/// A TCP flow of the test network, established and assured; `number` tells it from the others.
+pub fn tcp_flow(number: u16) -> NewFlow {
+    let original = Tuple::tcp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 443));
+    let mut flow =
+        NewFlow::untranslated(original, 600).expect("an answer").liberal_tcp(ctnetlink::TcpState::ESTABLISHED);
+    flow.status = ctnetlink::Status::SEEN_REPLY | ctnetlink::Status::ASSURED;
+    flow
+}
+
+/// A UDP flow of the test network, not answered yet.
+pub fn udp_flow(number: u16) -> NewFlow {
+    let original = Tuple::udp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 53));
+    NewFlow::untranslated(original, 600).expect("an answer")
+}
+
+/// A UDP flow over IPv6.
+pub fn udp6_flow(number: u16) -> NewFlow {
+    let original = Tuple::udp(endpoint("fd00::1", number), endpoint("fd00::2", 53));
+    NewFlow::untranslated(original, 600).expect("an answer")
+}
+
+pub fn endpoint(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse().expect("an address"), port)
+}
+
+fn none() -> rustix::thread::CapabilitySets {
+    use rustix::thread::{CapabilitySet, CapabilitySets};
+    let empty = CapabilitySet::empty();
+    CapabilitySets { effective: empty, permitted: empty, inheritable: empty }
+}

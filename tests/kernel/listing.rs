@@ -1,0 +1,5 @@
+//! Ours and conntrack(8), side by side.
+
+use crate::cases;
+
+cases! {}

@@ -1,0 +1,37 @@
+//! The kernel lab: the library against the real kernel, each test in a network namespace of its own.
+//!
+//! Root is not needed where the system lets users make user namespaces. Where a namespace, the kernel's connection
+//! tracking or a tool is not to be had, a test is ignored and says why; with `CTNETLINK_KERNEL=required` in the
+//! environment that is a failure.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod batches;
+mod expectations;
+mod flows;
+mod lab;
+mod listing;
+mod sockets;
+mod statistics;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use lab::{Case, Laboratory};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let laboratory = Laboratory::open();
+    let areas: [(&str, &[Case]); 6] = [
+        ("batches", batches::CASES),
+        ("expectations", expectations::CASES),
+        ("flows", flows::CASES),
+        ("listing", listing::CASES),
+        ("sockets", sockets::CASES),
+        ("statistics", statistics::CASES),
+    ];
+    let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)));
+    let trials: Vec<Trial> = trials.map(|(area, case)| laboratory.trial(area, case)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

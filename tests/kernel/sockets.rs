@@ -1,0 +1,98 @@
+//! The socket itself: namespaces, buffers, what is given up in the middle.
+
+use std::{os::fd::AsFd, thread};
+
+use ctnetlink::{Client, NetworkNamespace};
+
+use crate::{
+    cases,
+    lab::{Lab, udp_flow},
+};
+
+cases! {
+    an_abandoned_dump_leaves_the_client_usable;
+    a_client_in_another_namespace_leaves_the_thread_where_it_is;
+    a_client_that_moved_threads_stays_in_its_namespace;
+    the_receive_buffer_is_granted_and_told;
+    a_client_can_be_sent_and_waited_for;
+    memory_is_flat_and_every_flow_comes_once;
+}
+
+/// The kernel refuses a dump with EBUSY while another is under way on the socket.
+fn an_abandoned_dump_leaves_the_client_usable(lab: &Lab) {
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 1..=2000 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    assert_eq!(batch.finish().unwrap().succeeded(), 2000);
+    for _ in 0..5 {
+        assert!(client.dump().unwrap().next().unwrap().is_ok());
+    }
+    assert_eq!(client.dump().unwrap().into_iter().filter(Result::is_ok).count(), 2000);
+    drop(client.dump().unwrap());
+    assert_eq!(client.statistics().unwrap().entries, Some(2000));
+}
+
+fn a_client_in_another_namespace_leaves_the_thread_where_it_is(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
+    let here = NetworkNamespace::of_this_thread().unwrap();
+    let elsewhere = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let mut there = Client::builder().namespace(here).open().unwrap();
+        assert_eq!(there.dump().unwrap().into_iter().count(), 1);
+        assert_eq!(Client::open().unwrap().dump().unwrap().into_iter().count(), 0);
+        // Given up in the middle, it opens its socket anew where it was.
+        drop(there.dump().unwrap());
+        assert_eq!(there.dump().unwrap().into_iter().count(), 1);
+    };
+    thread::spawn(elsewhere).join().unwrap();
+}
+
+fn a_client_that_moved_threads_stays_in_its_namespace(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(1)).unwrap();
+    let elsewhere = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        drop(client.dump().unwrap());
+        client.dump().unwrap().into_iter().count()
+    };
+    assert_eq!(thread::spawn(elsewhere).join().unwrap(), 1);
+}
+
+fn the_receive_buffer_is_granted_and_told(lab: &Lab) {
+    let client = Client::builder().receive_buffer(100_000).open().unwrap();
+    assert_eq!(client.receive_buffer(), 200_000);
+    assert!(lab.client().receive_buffer() > 0);
+}
+
+fn a_client_can_be_sent_and_waited_for(lab: &Lab) {
+    fn sendable<T: Send>(value: T) -> T {
+        value
+    }
+    let client = sendable(lab.client());
+    let _ = client.as_fd();
+}
+
+fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 1..=20_000 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    batch.finish().unwrap();
+    let before = resident_kilobytes();
+    let mut seen = vec![false; 20_001];
+    let mut flows = client.dump().unwrap();
+    while let Some(flow) = flows.next() {
+        let port = usize::from(flow.unwrap().original().source_port().unwrap());
+        assert!(!std::mem::replace(&mut seen[port], true), "{port} came twice");
+    }
+    assert_eq!(seen.iter().filter(|seen| **seen).count(), 20_000);
+    assert!(resident_kilobytes() < before + 20_000, "other tests in this process take some, but not as much");
+}
+
+fn resident_kilobytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+}

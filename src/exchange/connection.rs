@@ -47,6 +47,16 @@ impl<T: Transport> Connection<T> {
         &self.transport
     }
 
+    #[cfg(test)]
+    pub(super) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_sequence(&mut self, sequence: u32) {
+        self.sequence = sequence;
+    }
+
     /// A number that no request under way has. 0 is that of events.
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);

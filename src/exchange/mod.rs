@@ -25,3 +25,6 @@ pub(crate) use batch::PendingBatch;
 pub(crate) use connection::{Connection, Replies};
 pub use reply::{Exchange, Received, Refusal};
 pub(crate) use transport::{Datagram, Transport, Wait};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! Every fault that a socket can have, played from a script.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use super::{Connection, Datagram, PendingBatch, Transport, Wait};
+use crate::{
+    Errno, Error, Flow, FlowKey, Tuple,
+    request::{DeleteFlow, DumpFlows, FlowUpdate, GetFlow, UpdateFlow},
+    wire::{Encoder, Family, Flags, MessageType, Nest},
+};
+
+/// What the next receive gives.
+enum Step {
+    /// A datagram from that port.
+    Datagram(Vec<u8>, u32),
+    /// A datagram that is longer than the buffer.
+    Truncated(usize),
+    /// An error of the system.
+    Failure(Errno),
+}
+
+#[derive(Default)]
+struct Script {
+    steps: VecDeque<Step>,
+    sent: Vec<Vec<u8>>,
+    renewals: usize,
+    cannot_renew: bool,
+}
+
+impl Transport for Script {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.sent.push(datagram.to_vec());
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
+        match self.steps.pop_front() {
+            Some(Step::Datagram(bytes, sender)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(Datagram { length: bytes.len(), sender })
+            }
+            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0 }),
+            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn renew(&mut self) -> io::Result<bool> {
+        self.renewals += 1;
+        Ok(!self.cannot_renew)
+    }
+
+    fn receive_capacity(&self) -> usize {
+        212_992
+    }
+
+    fn send_capacity(&self) -> usize {
+        212_992
+    }
+}
+
+fn connection(steps: impl IntoIterator<Item = Step>) -> Connection<Script> {
+    let script = Script { steps: steps.into_iter().collect(), ..Script::default() };
+    Connection::new(script, Some(Duration::from_secs(10)))
+}
+
+fn kernel(bytes: Vec<u8>) -> Step {
+    Step::Datagram(bytes, 0)
+}
+
+fn tuple(port: u16) -> Tuple {
+    Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
+}
+
+/// An entry of the answer to the request of that number.
+fn entry(sequence: u32, port: u16) -> Vec<u8> {
+    let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
+    let mut buffer = vec![0; 512];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(MessageType::FLOW_NEW, Flags::MULTI, sequence, Family::IPV4, |body| flow.encode(body));
+    let length = encoder.finish().unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+/// A control message: type, flags, and a payload that begins with the code.
+fn control(message_type: MessageType, flags: Flags, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+    bytes.extend(message_type.0.to_ne_bytes());
+    bytes.extend(flags.bits().to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}
+
+fn done(sequence: u32, code: i32) -> Vec<u8> {
+    control(MessageType::DONE, Flags::MULTI, sequence, &code.to_ne_bytes())
+}
+
+/// An acknowledgement, or an error, that echoes only the header of the request.
+fn acknowledgement(sequence: u32, errno: Errno) -> Vec<u8> {
+    let mut payload = (-errno.0).to_ne_bytes().to_vec();
+    payload.extend([0; 16]);
+    control(MessageType::ERROR, Flags::CAPPED, sequence, &payload)
+}
+
+const SUCCESS: Errno = Errno(0);
+
+/// The source ports of a dump, or the error that ended it.
+fn dump(connection: &mut Connection<Script>) -> Result<Vec<u16>, Error> {
+    let mut replies = connection.start(&DumpFlows::new())?;
+    let mut ports = Vec::new();
+    while let Some(message) = replies.next(connection)? {
+        ports.extend(Flow::decode(&message)?.original.source_port());
+    }
+    Ok(ports)
+}
+
+#[test]
+fn a_dump_ends_with_done() {
+    let mut connection = connection([kernel([entry(1, 5), entry(1, 6)].concat()), kernel(entry(1, 7)), kernel(done(1, 0))]);
+    assert_eq!(dump(&mut connection).unwrap(), [5, 6, 7]);
+    assert_eq!(connection.transport().renewals, 0);
+}
+
+#[test]
+fn what_is_from_another_sender_is_dropped() {
+    let mut connection = connection([
+        Step::Datagram(entry(1, 66), 4711),
+        kernel(entry(1, 5)),
+        Step::Datagram(done(1, 0), 4711),
+        kernel(entry(1, 6)),
+        kernel(done(1, 0)),
+    ]);
+    assert_eq!(dump(&mut connection).unwrap(), [5, 6]);
+}
+
+#[test]
+fn what_answers_another_request_is_passed_over() {
+    let mut connection = connection([
+        kernel([entry(9, 66), entry(1, 5), acknowledgement(9, Errno::ENOENT)].concat()),
+        kernel(done(8, 0)),
+        kernel([entry(0, 67), done(1, 0)].concat()),
+    ]);
+    assert_eq!(dump(&mut connection).unwrap(), [5]);
+}
+
+#[test]
+fn an_error_in_the_middle_ends_a_dump_and_frees_the_connection() {
+    let mut connection = connection([kernel(entry(1, 5)), kernel(acknowledgement(1, Errno::EBUSY)), kernel(done(2, 0))]);
+    let error = dump(&mut connection).unwrap_err();
+    assert!(error.is_busy());
+    assert!(error.to_string().contains("another dump is under way"), "{error}");
+    assert_eq!(dump(&mut connection).unwrap(), []);
+    assert_eq!(connection.transport().renewals, 0);
+}
+
+#[test]
+fn an_error_in_done_is_an_error() {
+    let mut connection = connection([kernel(entry(1, 5)), kernel(done(1, -Errno::ENOMEM.0))]);
+    assert_eq!(dump(&mut connection).unwrap_err().errno(), Some(Errno::ENOMEM));
+}
+
+#[test]
+fn a_done_that_never_comes_is_a_time_out_and_the_next_request_starts_anew() {
+    let mut connection = connection([kernel(entry(1, 5))]);
+    assert!(dump(&mut connection).unwrap_err().is_timed_out());
+    connection.transport_mut().steps.push_back(kernel(done(2, 0)));
+    assert_eq!(dump(&mut connection).unwrap(), []);
+    assert_eq!(connection.transport().renewals, 1);
+}
+
+#[test]
+fn where_no_new_socket_is_to_be_had_the_rest_of_an_abandoned_dump_is_drained() {
+    let mut connection = connection([
+        kernel([entry(1, 5), entry(1, 6)].concat()),
+        kernel(entry(1, 7)),
+        kernel(done(1, 0)),
+        kernel(entry(2, 8)),
+        kernel(done(2, 0)),
+    ]);
+    connection.transport_mut().cannot_renew = true;
+    let mut replies = connection.start(&DumpFlows::new()).unwrap();
+    assert!(replies.next(&mut connection).unwrap().is_some());
+    drop(replies);
+    assert_eq!(dump(&mut connection).unwrap(), [8]);
+}
+
+/// The answer to a get carries MULTI, but no DONE follows it.
+#[test]
+fn a_get_ends_with_its_acknowledgement() {
+    let mut connection = connection([kernel(entry(1, 5)), kernel(acknowledgement(1, SUCCESS))]);
+    let flow = connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode).unwrap();
+    assert_eq!(flow.unwrap().original, tuple(5));
+}
+
+#[test]
+fn an_acknowledgement_without_an_answer_is_none() {
+    let mut connection = connection([kernel(acknowledgement(1, SUCCESS))]);
+    assert_eq!(connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode).unwrap(), None);
+}
+
+#[test]
+fn interrupted_calls_are_repeated() {
+    let mut connection =
+        connection([Step::Failure(Errno::EINTR), kernel(entry(1, 5)), Step::Failure(Errno::EINTR), kernel(done(1, 0))]);
+    assert_eq!(dump(&mut connection).unwrap(), [5]);
+}
+
+#[test]
+fn lost_messages_are_an_overrun() {
+    let mut connection = connection([kernel(entry(1, 5)), Step::Failure(Errno::ENOBUFS)]);
+    assert!(dump(&mut connection).unwrap_err().is_overrun());
+}
+
+#[test]
+fn a_truncated_datagram_is_an_error_that_tells_its_length() {
+    let mut connection = connection([Step::Truncated(40_000)]);
+    assert!(matches!(dump(&mut connection), Err(Error::Truncated { length: 40_000 })));
+}
+
+#[test]
+fn bytes_that_are_no_message_are_an_error_and_not_the_end() {
+    let mut garbled = entry(1, 5);
+    garbled[0] = 8;
+    let mut connection = connection([kernel(garbled), kernel(entry(1, 6)), kernel(done(1, 0))]);
+    let mut replies = connection.start(&DumpFlows::new()).unwrap();
+    assert!(matches!(replies.next(&mut connection), Err(Error::Decode(_))));
+    assert!(replies.next(&mut connection).unwrap().is_some());
+    assert!(replies.next(&mut connection).unwrap().is_none());
+}
+
+#[test]
+fn an_extended_acknowledgement_names_the_attribute() {
+    let mut payload = (-Errno::ERANGE.0).to_ne_bytes().to_vec();
+    payload.extend([0; 16]);
+    let mut attributes = [0; 64];
+    let mut encoder = Encoder::new(&mut attributes);
+    encoder.text(1, "Attribute failed policy validation");
+    // CTA_IP_V4_DST stands behind both headers, those of the tuple and of the addresses, and the source.
+    encoder.u32_host(2, 16 + 4 + 4 + 4 + 8);
+    let length = encoder.finish().unwrap();
+    payload.extend(&attributes[..length]);
+    let flags = Flags::CAPPED | Flags::ACKNOWLEDGEMENT_ATTRIBUTES;
+    let mut connection = connection([kernel(control(MessageType::ERROR, flags, 1, &payload))]);
+    let error = connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "delete flow: ERANGE (the kernel says \"Attribute failed policy validation\", \
+         at CTA_TUPLE_ORIG > CTA_TUPLE_IP > CTA_IP_V4_DST)"
+    );
+    assert_eq!(Nest::Acknowledgement.attribute_name(1), Some("NLMSGERR_ATTR_MSG"));
+}
+
+#[test]
+fn a_cut_off_error_is_a_refusal_without_a_number() {
+    let mut connection = connection([kernel(control(MessageType::ERROR, Flags::empty(), 1, &[1, 2]))]);
+    assert_eq!(connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap_err().errno(), Some(SUCCESS));
+}
+
+fn batch(connection: &mut Connection<Script>, operations: u16) -> Result<Vec<(usize, Errno)>, Error> {
+    let mut batch = PendingBatch::default();
+    for port in 1..=operations {
+        batch.push(connection, &DeleteFlow::new(FlowKey::original(tuple(port))))?;
+    }
+    let report = batch.finish(connection)?;
+    assert_eq!(report.operations(), usize::from(operations));
+    Ok(report.failures().iter().map(|(place, error)| (*place, error.errno())).collect())
+}
+
+#[test]
+fn only_the_last_of_a_batch_is_acknowledged() {
+    let mut connection = connection([kernel(acknowledgement(3, SUCCESS))]);
+    assert_eq!(batch(&mut connection, 3).unwrap(), []);
+    let messages = crate::wire::Messages::new(&connection.transport().sent[0]);
+    let acknowledged: Vec<bool> = messages.map(|message| message.unwrap().header().flags.contains(Flags::ACK)).collect();
+    assert_eq!(acknowledged, [false, false, true]);
+}
+
+#[test]
+fn answers_out_of_place_twice_and_foreign_are_sorted_out() {
+    let mut connection = connection([
+        kernel(acknowledgement(3, Errno::ENOENT)),
+        kernel(acknowledgement(77, Errno::EBUSY)),
+        Step::Datagram(acknowledgement(2, Errno::EPERM), 4711),
+        kernel([acknowledgement(1, Errno::ENOENT), acknowledgement(1, Errno::ENOENT)].concat()),
+        kernel(acknowledgement(4, SUCCESS)),
+    ]);
+    assert_eq!(batch(&mut connection, 4).unwrap(), [(0, Errno::ENOENT), (2, Errno::ENOENT)]);
+}
+
+/// Without permission the kernel answers the first of a batch and nothing else.
+#[test]
+fn a_batch_without_permission_fails_whole_and_at_once() {
+    let mut connection = connection([kernel(acknowledgement(1, Errno::EPERM))]);
+    assert_eq!(batch(&mut connection, 3).unwrap(), [(0, Errno::EPERM), (1, Errno::EPERM), (2, Errno::EPERM)]);
+}
+
+#[test]
+fn an_update_of_a_fixed_timeout_does_not_fail_the_batch_behind_it() {
+    let mut connection = connection([kernel(acknowledgement(1, Errno::EPERM)), kernel(acknowledgement(2, SUCCESS))]);
+    let update = FlowUpdate::new().timeout(1);
+    let mut batch = PendingBatch::default();
+    for port in 1..=2 {
+        batch.push(&mut connection, &UpdateFlow::new(FlowKey::original(tuple(port)), &update)).unwrap();
+    }
+    let report = batch.finish(&mut connection).unwrap();
+    assert_eq!(report.failures().len(), 1);
+}
+
+#[test]
+fn sequence_numbers_wrap_past_that_of_events() {
+    let mut connection = connection([kernel(done(u32::MAX, 0)), kernel(done(1, 0))]);
+    connection.set_sequence(u32::MAX - 1);
+    assert_eq!(dump(&mut connection).unwrap(), []);
+    assert_eq!(dump(&mut connection).unwrap(), []);
+}

@@ -119,7 +119,8 @@ fn dump(connection: &mut Connection<Script>) -> Result<Vec<u16>, Error> {
 
 #[test]
 fn a_dump_ends_with_done() {
-    let mut connection = connection([kernel([entry(1, 5), entry(1, 6)].concat()), kernel(entry(1, 7)), kernel(done(1, 0))]);
+    let mut connection =
+        connection([kernel([entry(1, 5), entry(1, 6)].concat()), kernel(entry(1, 7)), kernel(done(1, 0))]);
     assert_eq!(dump(&mut connection).unwrap(), [5, 6, 7]);
     assert_eq!(connection.transport().renewals, 0);
 }
@@ -148,7 +149,8 @@ fn what_answers_another_request_is_passed_over() {
 
 #[test]
 fn an_error_in_the_middle_ends_a_dump_and_frees_the_connection() {
-    let mut connection = connection([kernel(entry(1, 5)), kernel(acknowledgement(1, Errno::EBUSY)), kernel(done(2, 0))]);
+    let mut connection =
+        connection([kernel(entry(1, 5)), kernel(acknowledgement(1, Errno::EBUSY)), kernel(done(2, 0))]);
     let error = dump(&mut connection).unwrap_err();
     assert!(error.is_busy());
     assert!(error.to_string().contains("another dump is under way"), "{error}");
@@ -274,7 +276,8 @@ fn only_the_last_of_a_batch_is_acknowledged() {
     let mut connection = connection([kernel(acknowledgement(3, SUCCESS))]);
     assert_eq!(batch(&mut connection, 3).unwrap(), []);
     let messages = crate::wire::Messages::new(&connection.transport().sent[0]);
-    let acknowledged: Vec<bool> = messages.map(|message| message.unwrap().header().flags.contains(Flags::ACK)).collect();
+    let acknowledged: Vec<bool> =
+        messages.map(|message| message.unwrap().header().flags.contains(Flags::ACK)).collect();
     assert_eq!(acknowledged, [false, false, true]);
 }
 

@@ -1,0 +1,269 @@
+//! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
+//!
+//! `cargo bench --bench live [-- FLOWS]`. The floor and libnetfilter_conntrack are small C programs, built with `cc`
+//! from the folder that `CTNETLINK_FLOOR` names; the floor of a dump is measured from Rust too, so that the
+//! bench says something without them. Where no kernel is to be had, it says so and ends.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skipped: only Linux has the kernel to measure");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        env, fs,
+        net::Ipv4Addr,
+        path::{Path, PathBuf},
+        process::{Command, Stdio},
+        time::{Duration, Instant},
+    };
+
+    use ctnetlink::{
+        Client, FlowKey, Status, TcpState, Tuple,
+        request::{DeleteFlow, FlowUpdate, NewFlow, UpdateFlow},
+        sysctl,
+    };
+    use nix::sched::{CloneFlags, unshare};
+
+    const DEFAULT_FLOWS: u32 = 200_000;
+    const ROUNDS: usize = 7;
+
+    pub(super) fn main() {
+        let flows = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_FLOWS);
+        // Belongs to the initial namespace: before leaving it, make room.
+        let room = sysctl::MAX.read().is_ok_and(|max| max > flows) || sysctl::MAX.write(flows + flows / 5).is_ok();
+        if !room || unshare(CloneFlags::CLONE_NEWNET).is_err() {
+            return println!("skipped: no network namespace, or no room for {flows} flows in it: run as root");
+        }
+        let Ok(mut client) = Client::open() else { return println!("skipped: no netfilter netlink in this kernel") };
+        if client.statistics().is_err() {
+            return println!("skipped: no connection tracking in this kernel");
+        }
+        println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
+        let floor = Floor::build();
+        create(&mut client, &floor, flows);
+        dump(&mut client, &floor);
+        change(&mut client, flows);
+        println!("\npeak memory of this process: {} KiB", peak_memory());
+    }
+
+    /// The flow that `raw_insert.c` creates under that number.
+    fn flow(number: u32) -> NewFlow {
+        let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
+        let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
+        let port = 1024 + (number % 50_000) as u16;
+        let original = Tuple::tcp((source, port).into(), (destination, 443).into());
+        let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
+        flow.status = Status::SEEN_REPLY | Status::ASSURED;
+        flow.mark = Some(number & 255);
+        flow
+    }
+
+    fn create(client: &mut Client, floor: &Floor, flows: u32) {
+        let mut table = Table::new("create, a batch");
+        for _ in 0..ROUNDS.min(3) {
+            client.flush().unwrap();
+            let floor =
+                floor.run("raw_insert", &[&flows.to_string(), "100"], |words| flows as f64 / words.after("per-second"));
+            client.flush().unwrap();
+            let requests: Vec<NewFlow> = (0..flows).map(flow).collect();
+            let ours = time(|| {
+                let mut batch = client.batch();
+                for request in &requests {
+                    batch.push(request).unwrap();
+                }
+                assert_eq!(batch.finish().unwrap().succeeded(), requests.len());
+            });
+            table.add("raw_insert.c (100 a batch)", floor, floor);
+            table.add("ctnetlink", Some(ours), floor);
+        }
+        table.print(flows);
+    }
+
+    fn dump(client: &mut Client, floor: &Floor) {
+        let mut table = Table::new("dump");
+        let mut flows = 0;
+        for round in 0..=ROUNDS {
+            let raw = floor.run("raw_dump", &[], |words| words.after("seconds"));
+            flows = 0;
+            let views = time(|| {
+                let mut dump = client.dump().unwrap();
+                while let Some(flow) = dump.next() {
+                    flows += u32::from(flow.unwrap().status().is_some());
+                }
+            });
+            let values = time(|| {
+                let dump = client.dump().unwrap().into_iter();
+                assert_eq!(dump.map(Result::unwrap).filter(|flow| flow.status.is_some()).count(), flows as usize);
+            });
+            let printed = time(|| {
+                let mut line = Vec::new();
+                let text = ctnetlink::format::Text::new();
+                for flow in client.dump().unwrap() {
+                    line.clear();
+                    text.flow(&flow.unwrap()).append_to(&mut line);
+                }
+            });
+            if round == 0 {
+                continue;
+            }
+            table.add("raw_dump.c", raw, raw);
+            table.add("ctnetlink, views", Some(views), raw);
+            table.add("ctnetlink, values", Some(values), raw);
+            table.add("ctnetlink, printed", Some(printed), raw);
+            if round <= 3 {
+                let parsed = floor.run("lnfct_dump", &["0"], |words| words.after("seconds"));
+                table.add("libnetfilter_conntrack, parsed", parsed, raw);
+                let printed = floor.run("lnfct_dump", &["1"], |words| words.after("seconds"));
+                table.add("libnetfilter_conntrack, printed", printed, raw);
+                table.add("conntrack -L", command("conntrack", &["-L"]), raw);
+            }
+        }
+        table.print(flows);
+    }
+
+    fn change(client: &mut Client, flows: u32) {
+        let half = flows / 2;
+        let keys: Vec<FlowKey> = (0..half).map(|number| FlowKey::original(flow(number).original)).collect();
+        let mut table = Table::new("mark and delete half of them");
+        let mut other = Client::open().unwrap();
+        let theirs = command("conntrack", &["-U", "-f", "ipv4", "-p", "tcp", "--mark", "77"]).map(|time| time / 2.0);
+        let update = FlowUpdate::new().mark(78);
+        let mut marked = 0;
+        let ours = time(|| {
+            let mut batch = other.batch();
+            let mut dump = client.dump().unwrap();
+            while let Some(flow) = dump.next() {
+                let flow = flow.unwrap();
+                marked += 1;
+                if marked <= half {
+                    batch.push(&UpdateFlow::new(FlowKey::from(&flow), &update)).unwrap();
+                }
+            }
+            assert_eq!(batch.finish().unwrap().failures(), []);
+        });
+        table.add("conntrack -U (half of the time for all)", theirs, theirs);
+        table.add("ctnetlink, dump and batch", Some(ours), theirs);
+        table.print(half);
+        let mut table = Table::new("delete half of them");
+        let ours = time(|| {
+            let mut batch = client.batch();
+            for key in &keys {
+                batch.push(&DeleteFlow::new(*key)).unwrap();
+            }
+            assert_eq!(batch.finish().unwrap().failures(), []);
+        });
+        let theirs = command("conntrack", &["-D", "-f", "ipv4", "-p", "tcp"]);
+        table.add("conntrack -D, the other half", theirs, theirs);
+        table.add("ctnetlink, batch", Some(ours), theirs);
+        table.print(half);
+    }
+
+    fn time(work: impl FnOnce()) -> f64 {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    }
+
+    /// How long a command takes, its output thrown away; `None` where it is not installed or fails.
+    fn command(program: &str, arguments: &[&str]) -> Option<f64> {
+        let start = Instant::now();
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.ok().filter(|status| status.success()).map(|_| start.elapsed()).as_ref().map(Duration::as_secs_f64)
+    }
+
+    /// The C programs that only do what the kernel makes everybody do.
+    struct Floor {
+        programs: Option<PathBuf>,
+    }
+
+    impl Floor {
+        fn build() -> Self {
+            let Some(sources) = env::var_os("CTNETLINK_FLOOR").map(PathBuf::from) else {
+                println!("(without a floor: CTNETLINK_FLOOR names no folder)");
+                return Self { programs: None };
+            };
+            let programs = env::temp_dir().join(format!("ctnetlink-floor-{}", std::process::id()));
+            fs::create_dir_all(&programs).unwrap();
+            for (name, library) in
+                [("raw_dump", None), ("raw_insert", None), ("lnfct_dump", Some("-lnetfilter_conntrack"))]
+            {
+                let (source, program) = (sources.join(name).with_extension("c"), programs.join(name));
+                let _ = Command::new("cc").arg("-O2").arg("-o").args([&program, &source]).args(library).status();
+            }
+            Self { programs: Some(programs) }
+        }
+
+        /// Runs one and reads its seconds off what it prints.
+        fn run(&self, name: &str, arguments: &[&str], seconds: impl Fn(Words) -> f64) -> Option<f64> {
+            let program = self.programs.as_ref()?.join(name);
+            let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
+            output.status.success().then(|| seconds(Words(String::from_utf8(output.stdout).unwrap())))
+        }
+    }
+
+    impl Drop for Floor {
+        fn drop(&mut self) {
+            if let Some(programs) = &self.programs {
+                let _ = fs::remove_dir_all(programs as &Path);
+            }
+        }
+    }
+
+    struct Words(String);
+
+    impl Words {
+        fn after(&self, name: &str) -> f64 {
+            let mut words = self.0.split_whitespace().skip_while(|word| *word != name);
+            words.nth(1).and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
+        }
+    }
+
+    /// Times and ratios by contestant, in the order in which they came.
+    struct Table {
+        title: &'static str,
+        rows: Vec<(&'static str, Vec<f64>, Vec<f64>)>,
+    }
+
+    impl Table {
+        fn new(title: &'static str) -> Self {
+            Self { title, rows: Vec::new() }
+        }
+
+        fn add(&mut self, name: &'static str, seconds: Option<f64>, floor: Option<f64>) {
+            let Some(seconds) = seconds else { return };
+            let at = self.rows.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
+                self.rows.push((name, Vec::new(), Vec::new()));
+                self.rows.len() - 1
+            });
+            self.rows[at].1.push(seconds);
+            self.rows[at].2.extend(floor.map(|floor| seconds / floor));
+        }
+
+        fn print(mut self, flows: u32) {
+            println!("{:<42} {:>10} {:>10} {:>7}", self.title, "seconds", "ns/flow", "ratio");
+            for (name, seconds, ratios) in &mut self.rows {
+                let (seconds, ratio) = (median(seconds), median(ratios));
+                println!("  {name:<40} {seconds:>10.3} {:>10.0} {ratio:>7.2}", seconds * 1e9 / f64::from(flows));
+            }
+        }
+    }
+
+    fn median(values: &mut [f64]) -> f64 {
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn peak_memory() -> String {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or("unknown").to_owned()
+    }
+}

@@ -10,8 +10,11 @@ mod error;
 pub mod exchange;
 pub mod format;
 mod macros;
+pub mod message;
 pub mod model;
 mod numbers;
+#[cfg(feature = "packet-core")]
+mod packet_core;
 pub mod request;
 pub mod wire;
 
@@ -20,4 +23,5 @@ pub use client::*;
 pub use error::{
     AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
 };
+pub use message::Message;
 pub use model::*;

@@ -9,7 +9,6 @@ use super::{DecodeError, EncodeError, Errno, KernelError};
 ///
 /// Match on the variants that you treat apart, and ask the predicates ([`is_not_found`](Self::is_not_found) …) for what
 /// the kernel said.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused.
@@ -115,6 +114,13 @@ impl fmt::Display for Error {
                 write!(f, "a datagram of {length} bytes did not fit the buffer, and its end was lost")
             }
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    /// As `Display`: it is what a `main` that returns the error shows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -61,7 +61,7 @@ impl fmt::Display for Operation {
 ///
 /// Prints with a sentence that says what the number means for this operation, since one number means many things:
 /// EBUSY of an update is a status bit that may not change, EBUSY of a dump another dump on the same socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KernelError {
     operation: Operation,
     errno: Errno,
@@ -124,6 +124,13 @@ impl fmt::Display for KernelError {
             (None, Some(attribute)) => write!(f, " (at {attribute})"),
             (None, None) => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for KernelError {
+    /// As `Display`: it is what a `main` that returns the error shows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -134,6 +134,10 @@ impl Expectation {
         ExpectationRef::parse(message).map(|expectation| expectation.to_expectation())
     }
 
+    pub(crate) fn from_attributes(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        ExpectationRef::check(attributes).map(|expectation| expectation.to_expectation())
+    }
+
     /// Writes every attribute that is set, in the order in which the kernel sends them.
     pub fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));

@@ -2,8 +2,9 @@
 
 use super::{Direction, Flow, FlowRef, Tuple};
 use crate::{
-    error::EncodeError,
-    wire::{CTA_ID, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Family},
+    error::{DecodeError, EncodeError},
+    macros::read_attributes,
+    wire::{Attribute, Attributes, CTA_ID, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Family, Nest},
 };
 
 /// What names one flow: a tuple of either direction, the zone, and the identifier where it is known.
@@ -63,6 +64,19 @@ impl FlowKey {
     #[must_use]
     pub const fn family(&self) -> Family {
         self.tuple.family()
+    }
+
+    /// Reads the tuple, the original one where both are there, zone and identifier; `None` where there is no tuple.
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
+        let tuple = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple)));
+        read_attributes!(attributes;
+            CTA_TUPLE_ORIG => original = tuple,
+            CTA_TUPLE_REPLY => reply = tuple,
+            CTA_ZONE => zone = Attribute::u16,
+            CTA_ID => id = Attribute::u32,
+        );
+        let key = original.map(Self::original).or(reply.map(Self::reply));
+        Ok(key.map(|key| Self { zone, id, ..key }))
     }
 
     /// Writes tuple and zone: what a get, an update and a delete have in common.

@@ -2,15 +2,16 @@
 
 use super::Request;
 use crate::{
-    error::{EncodeError, Operation},
+    error::{DecodeError, EncodeError, Operation},
+    macros::read_attributes,
     model::{
-        Flow, Helper, Labels, NatRange, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpFlags, TcpInfo,
-        TcpState, Tuple,
+        Family, Flow, FlowRef, Helper, Labels, NatRange, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpFlags,
+        TcpInfo, TcpState, Tuple,
     },
     wire::{
-        CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY,
-        CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder,
-        Flags, MessageType,
+        Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO,
+        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
+        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType, Nest, NetfilterHeader,
     },
 };
 
@@ -115,6 +116,27 @@ impl NewFlow {
         self
     }
 
+    /// Reads a create request.
+    pub(crate) fn decode(attributes: Attributes<'_>, or_update: bool) -> Result<Self, DecodeError> {
+        let range = |nest: Attribute<'_>| nest.within(NatRange::decode(nest.nested(Nest::Nat)));
+        read_attributes!(attributes;
+            CTA_TIMEOUT => timeout = Attribute::u32,
+            CTA_NAT_SRC => nat_source = range,
+            CTA_NAT_DST => nat_destination = range,
+        );
+        let flow = FlowRef::from_attributes(Family::UNSPEC, attributes.as_bytes())?.to_flow();
+        let timeout = timeout.ok_or_else(|| attributes.missing(CTA_TIMEOUT))?;
+        Ok(Self {
+            timeout,
+            synproxy: flow.synproxy,
+            master: flow.master,
+            nat_source,
+            nat_destination,
+            or_update,
+            ..Self::from(&flow)
+        })
+    }
+
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         if self.original.protocol != self.reply.protocol {
             encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
@@ -183,11 +205,18 @@ impl Request for NewFlow {
         Operation::CreateFlow
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+    fn message_type(&self) -> MessageType {
+        MessageType::FLOW_NEW
+    }
+
+    fn flags(&self) -> Flags {
         let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
         flags.set(Flags::EXCLUSIVE, !self.or_update);
-        encoder.message(MessageType::FLOW_NEW, flags, sequence, self.original.family(), |message| {
-            self.encode_attributes(message);
-        });
+        flags
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.original.family()));
+        self.encode_attributes(encoder);
     }
 }

@@ -29,11 +29,17 @@ impl Request for DeleteFlow {
         Operation::DeleteFlow
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::FLOW_DELETE, flags, sequence, self.key.family(), |message| {
-            self.key.encode_with_id(message);
-        });
+    fn message_type(&self) -> MessageType {
+        MessageType::FLOW_DELETE
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+        self.key.encode_with_id(encoder);
     }
 }
 
@@ -62,10 +68,16 @@ impl Request for FlushFlows {
         Operation::FlushFlows
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+    fn message_type(&self) -> MessageType {
+        MessageType::FLOW_DELETE
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         // In version 0 the kernel does not look at the family and deletes them all.
-        let header = NetfilterHeader::new(self.family).with_version(1);
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message_with(MessageType::FLOW_DELETE, flags, sequence, header, |_| {});
+        encoder.netfilter_header(NetfilterHeader::new(self.family).with_version(1));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Request;
 use crate::{
-    error::Operation,
+    error::{DecodeError, Operation},
     model::Family,
-    wire::{Encoder, Flags, MessageType},
+    wire::{Attributes, Encoder, Flags, MessageType, NetfilterHeader},
 };
 
 /// The kernel's lists of flows.
@@ -59,18 +59,31 @@ impl DumpFlows {
     }
 }
 
+impl DumpFlows {
+    pub(crate) fn decode(family: Family, _attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { family, ..Self::default() })
+    }
+}
+
 impl Request for DumpFlows {
     fn operation(&self) -> Operation {
         Operation::DumpFlows
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let message_type = match self.table {
+    fn message_type(&self) -> MessageType {
+        match self.table {
             Table::Conntrack if self.zero_counters => MessageType::FLOW_GET_ZERO_COUNTERS,
             Table::Conntrack => MessageType::FLOW_GET,
             Table::Dying => MessageType::FLOW_GET_DYING,
             Table::Unconfirmed => MessageType::FLOW_GET_UNCONFIRMED,
-        };
-        encoder.message(message_type, Flags::REQUEST | Flags::DUMP, sequence, self.family, |_| {});
+        }
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::DUMP
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.family));
     }
 }

@@ -2,11 +2,12 @@
 
 use super::Request;
 use crate::{
-    error::Operation,
+    error::{DecodeError, Operation},
+    macros::read_attributes,
     model::{Expectation, Family, Tuple},
     wire::{
-        CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID, CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encoder, Flags,
-        MessageType,
+        Attribute, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID, CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE,
+        CTA_EXPECT_ZONE, Encoder, Flags, MessageType, Nest, NetfilterHeader,
     },
 };
 
@@ -41,6 +42,16 @@ impl ExpectationKey {
         Self { id: Some(id), ..self }
     }
 
+    /// Reads tuple, zone and identifier; `None` where there is no tuple.
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
+        read_attributes!(attributes;
+            CTA_EXPECT_TUPLE => tuple = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple))),
+            CTA_EXPECT_ZONE => zone = Attribute::u16,
+            CTA_EXPECT_ID => id = Attribute::u32,
+        );
+        Ok(tuple.map(|tuple| Self { tuple, zone, id }))
+    }
+
     fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));
         if let Some(zone) = self.zone {
@@ -71,11 +82,17 @@ impl Request for GetExpectation {
         Operation::GetExpectation
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::EXPECTATION_GET, flags, sequence, self.0.tuple.family(), |message| {
-            self.0.encode(message);
-        });
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_GET
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.0.tuple.family()));
+        self.0.encode(encoder);
     }
 }
 
@@ -106,19 +123,34 @@ impl DumpExpectations {
     }
 }
 
+impl DumpExpectations {
+    pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_EXPECT_MASTER => master = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple))),
+        );
+        Ok(Self { family, master })
+    }
+}
+
 impl Request for DumpExpectations {
     fn operation(&self) -> Operation {
         Operation::DumpExpectations
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_GET
+    }
+
+    fn flags(&self) -> Flags {
         // Of a master without a helper no DONE comes: the acknowledgement is the only sign that there is none.
-        let flags = Flags::REQUEST | Flags::ACK | Flags::DUMP;
-        encoder.message(MessageType::EXPECTATION_GET, flags, sequence, self.family, |message| {
-            if let Some(master) = &self.master {
-                message.nest(CTA_EXPECT_MASTER, |nest| master.encode(nest));
-            }
-        });
+        Flags::REQUEST | Flags::ACK | Flags::DUMP
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.family));
+        if let Some(master) = &self.master {
+            encoder.nest(CTA_EXPECT_MASTER, |nest| master.encode(nest));
+        }
     }
 }
 
@@ -151,13 +183,19 @@ impl Request for CreateExpectation<'_> {
         Operation::CreateExpectation
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_NEW
+    }
+
+    fn flags(&self) -> Flags {
         let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
         flags.set(Flags::EXCLUSIVE, !self.or_update);
-        let family = self.expectation.family();
-        encoder.message(MessageType::EXPECTATION_NEW, flags, sequence, family, |message| {
-            self.expectation.encode(message);
-        });
+        flags
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.expectation.family()));
+        self.expectation.encode(encoder);
     }
 }
 
@@ -174,11 +212,17 @@ impl Request for DeleteExpectation {
         Operation::DeleteExpectation
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, self.0.tuple.family(), |message| {
-            self.0.encode(message);
-        });
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_DELETE
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.0.tuple.family()));
+        self.0.encode(encoder);
     }
 }
 
@@ -195,11 +239,17 @@ impl Request for DeleteExpectationsOf<'_> {
         Operation::DeleteExpectation
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, Family::UNSPEC, |message| {
-            message.text(CTA_EXPECT_HELP_NAME, self.0);
-        });
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_DELETE
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
+        encoder.text(CTA_EXPECT_HELP_NAME, self.0);
     }
 }
 
@@ -213,8 +263,15 @@ impl Request for FlushExpectations {
         Operation::FlushExpectations
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::EXPECTATION_DELETE, flags, sequence, Family::UNSPEC, |_| {});
+    fn message_type(&self) -> MessageType {
+        MessageType::EXPECTATION_DELETE
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
     }
 }

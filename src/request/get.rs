@@ -4,7 +4,7 @@ use super::Request;
 use crate::{
     error::Operation,
     model::FlowKey,
-    wire::{Encoder, Flags, MessageType},
+    wire::{Encoder, Flags, MessageType, NetfilterHeader},
 };
 
 /// The request for one flow, by either tuple and the zone. The kernel does not look at the identifier.
@@ -33,10 +33,17 @@ impl Request for GetFlow {
         Operation::GetFlow
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let message_type = if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET };
+    fn message_type(&self) -> MessageType {
+        if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET }
+    }
+
+    fn flags(&self) -> Flags {
         // The answer carries MULTI, but no DONE follows: the acknowledgement is the end.
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(message_type, flags, sequence, self.key.family(), |message| self.key.encode(message));
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+        self.key.encode(encoder);
     }
 }

@@ -35,16 +35,30 @@ pub use get::GetFlow;
 pub use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics};
 pub use update::{FlowUpdate, UpdateFlow};
 
-use crate::{error::Operation, wire::Encoder};
+use crate::{
+    error::Operation,
+    wire::{Encoder, Flags, MessageType},
+};
 
 /// Something that can be asked of the kernel.
 pub trait Request {
     /// What is asked, for errors.
     fn operation(&self) -> Operation;
 
-    /// Writes the whole message with that sequence number. It asks for an acknowledgement wherever it would end without
-    /// a sign otherwise.
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>);
+    /// The type in the message's header.
+    fn message_type(&self) -> MessageType;
+
+    /// The flags in the message's header. They ask for an acknowledgement wherever the answer would end without a sign
+    /// otherwise.
+    fn flags(&self) -> Flags;
+
+    /// Writes what stands behind the netlink header: `struct nfgenmsg` and the attributes.
+    fn encode_payload(&self, encoder: &mut Encoder<'_>);
+
+    /// Writes the whole message with that sequence number.
+    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        encoder.netlink_message(self.message_type(), self.flags(), sequence, |payload| self.encode_payload(payload));
+    }
 }
 
 impl<T: Request + ?Sized> Request for &T {
@@ -52,7 +66,15 @@ impl<T: Request + ?Sized> Request for &T {
         (**self).operation()
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        (**self).encode(sequence, encoder);
+    fn message_type(&self) -> MessageType {
+        (**self).message_type()
+    }
+
+    fn flags(&self) -> Flags {
+        (**self).flags()
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        (**self).encode_payload(encoder);
     }
 }

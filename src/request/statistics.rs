@@ -3,8 +3,7 @@
 use super::Request;
 use crate::{
     error::Operation,
-    model::Family,
-    wire::{Encoder, Flags, MessageType},
+    wire::{Encoder, Family, Flags, MessageType, NetfilterHeader},
 };
 
 /// Declares a request that has nothing but its type.
@@ -20,9 +19,16 @@ macro_rules! bare_requests {
                 Operation::GetStatistics
             }
 
-            fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-                let flags = Flags::REQUEST | Flags::$flags;
-                encoder.message(MessageType::$message_type, flags, sequence, Family::UNSPEC, |_| {});
+            fn message_type(&self) -> MessageType {
+                MessageType::$message_type
+            }
+
+            fn flags(&self) -> Flags {
+                Flags::REQUEST | Flags::$flags
+            }
+
+            fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+                encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
             }
         }
     )* };

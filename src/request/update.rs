@@ -2,11 +2,13 @@
 
 use super::Request;
 use crate::{
-    error::Operation,
-    model::{FlowKey, Helper, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
+    error::{DecodeError, Operation},
+    macros::read_attributes,
+    model::{FlowKey, Helper, HelperRef, Labels, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
     wire::{
-        CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO, CTA_SEQ_ADJ_ORIG,
-        CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType,
+        Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO,
+        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType, Nest,
+        NetfilterHeader,
     },
 };
 
@@ -121,6 +123,38 @@ impl FlowUpdate {
         self.status.is_some()
     }
 
+    /// Reads what an update request names besides the key.
+    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        let labels = |bits: Attribute<'_>| Ok::<_, DecodeError>(Labels::read(bits));
+        let adjustment =
+            |nest: Attribute<'_>| nest.within(SequenceAdjustment::decode(nest.nested(Nest::SequenceAdjustment)));
+        read_attributes!(attributes;
+            CTA_MARK => mark = Attribute::u32,
+            CTA_MARK_MASK => mark_mask = Attribute::u32,
+            CTA_TIMEOUT => timeout = Attribute::u32,
+            CTA_STATUS => status = Attribute::u32,
+            CTA_LABELS => label_bits = labels,
+            CTA_LABELS_MASK => labels_mask = labels,
+            CTA_PROTOINFO => protocol_info =
+                |nest: Attribute<'_>| nest.within(ProtocolInfo::decode(nest.nested(Nest::ProtocolInfo))),
+            CTA_HELP => helper = |nest: Attribute<'_>| nest.within(HelperRef::decode(nest.nested(Nest::Help)).map(Helper::from)),
+            CTA_SEQ_ADJ_ORIG => sequence_adjustment_original = adjustment,
+            CTA_SEQ_ADJ_REPLY => sequence_adjustment_reply = adjustment,
+            CTA_SYNPROXY => synproxy = |nest: Attribute<'_>| nest.within(Synproxy::decode(nest.nested(Nest::Synproxy))),
+        );
+        Ok(Self {
+            mark: mark.map(|mark| (mark, mark_mask.unwrap_or(u32::MAX))),
+            timeout,
+            status: status.map(Status::from_bits_retain),
+            labels: label_bits.map(|labels| MaskedLabels { labels, mask: labels_mask.unwrap_or(Labels::ALL) }),
+            protocol_info,
+            helper,
+            sequence_adjustment_original,
+            sequence_adjustment_reply,
+            synproxy,
+        })
+    }
+
     fn encode(&self, current_status: Status, encoder: &mut Encoder<'_>) {
         if let Some(timeout) = self.timeout {
             encoder.u32(CTA_TIMEOUT, timeout);
@@ -183,11 +217,17 @@ impl Request for UpdateFlow<'_> {
         Operation::UpdateFlow
     }
 
-    fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        let flags = Flags::REQUEST | Flags::ACK;
-        encoder.message(MessageType::FLOW_NEW, flags, sequence, self.key.family(), |message| {
-            self.key.encode(message);
-            self.update.encode(self.current_status, message);
-        });
+    fn message_type(&self) -> MessageType {
+        MessageType::FLOW_NEW
+    }
+
+    fn flags(&self) -> Flags {
+        Flags::REQUEST | Flags::ACK
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+        self.key.encode(encoder);
+        self.update.encode(self.current_status, encoder);
     }
 }

@@ -69,18 +69,20 @@ impl<'b> Encoder<'b> {
         family: impl Into<Family>,
         body: impl FnOnce(&mut Self),
     ) {
-        self.message_with(message_type, flags, sequence, NetfilterHeader::new(family.into()), body);
+        self.netlink_message(message_type, flags, sequence, |payload| {
+            payload.netfilter_header(NetfilterHeader::new(family.into()));
+            body(payload);
+        });
     }
 
-    /// As [`message`](Self::message), with the whole of `struct nfgenmsg`.
+    /// Writes a netlink message: its header, and what `payload` writes behind it.
     #[inline]
-    pub(crate) fn message_with(
+    pub(crate) fn netlink_message(
         &mut self,
         message_type: MessageType,
         flags: Flags,
         sequence: u32,
-        netfilter: NetfilterHeader,
-        body: impl FnOnce(&mut Self),
+        payload: impl FnOnce(&mut Self),
     ) {
         let start = self.length;
         let mut header = [0; NETLINK_HEADER_LENGTH];
@@ -89,10 +91,21 @@ impl<'b> Encoder<'b> {
         [*f0, *f1] = flags.bits().to_ne_bytes();
         [*s0, *s1, *s2, *s3] = sequence.to_ne_bytes();
         self.bytes(&header);
-        self.bytes(&netfilter.to_bytes());
-        body(self);
+        payload(self);
         let length = self.length - start;
         self.patch(start, &(length as u32).to_ne_bytes());
+    }
+
+    /// Writes bytes that are no attribute.
+    #[inline]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes(bytes);
+    }
+
+    /// Writes the header of a netfilter message, which stands before its attributes.
+    #[inline]
+    pub(crate) fn netfilter_header(&mut self, header: NetfilterHeader) {
+        self.bytes(&header.to_bytes());
     }
 
     /// Writes an attribute of any bytes.

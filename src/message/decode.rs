@@ -1,0 +1,126 @@
+//! From the wire.
+
+use super::{Acknowledged, Message};
+use crate::{
+    error::{DecodeError, Errno},
+    model::{CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, GlobalStatistics},
+    request::{
+        DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
+    },
+    wire::{
+        self, Acknowledgement, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_TUPLE_ORIG, Done, Flags,
+        MessageType, Nest,
+    },
+};
+
+impl Message {
+    /// Decodes any message of connection tracking.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageType`](crate::DecodeErrorKind::MessageType) for a type of another subsystem or a newer kernel, else
+    /// where an attribute is malformed or missing.
+    pub fn decode(message: &wire::Message<'_>) -> Result<Self, DecodeError> {
+        match message.header().message_type {
+            MessageType::NOOP => Ok(Self::Noop),
+            MessageType::OVERRUN => Ok(Self::Overrun),
+            MessageType::DONE => Done::parse(message).map(|done| Self::Done(Errno(done.errno))),
+            MessageType::ERROR => Acknowledgement::parse(message).map(|answer| Self::Acknowledgement(answer.into())),
+            _ if message.header().flags.contains(Flags::REQUEST) => decode_request(message)
+                .map_err(|error| error.moved(message.attributes_offset()))?
+                .ok_or_else(|| message.unexpected_type()),
+            _ => decode_answer(message),
+        }
+    }
+}
+
+fn decode_answer(message: &wire::Message<'_>) -> Result<Message, DecodeError> {
+    Ok(match message.header().message_type {
+        MessageType::FLOW_NEW => Message::Flow(Flow::decode(message)?),
+        MessageType::FLOW_DELETE => Message::FlowDestroyed(Flow::decode(message)?),
+        MessageType::EXPECTATION_NEW => Message::Expectation(Expectation::decode(message)?),
+        MessageType::EXPECTATION_DELETE => Message::ExpectationDestroyed(Expectation::decode(message)?),
+        MessageType::CPU_STATISTICS => Message::CpuStatistics(CpuStatistics::decode(message)?),
+        MessageType::GLOBAL_STATISTICS => Message::GlobalStatistics(GlobalStatistics::decode(message)?),
+        // Answers to a request for these carry the number of another message of the other subsystem.
+        MessageType::FLOW_GET_ZERO_COUNTERS => Message::ExpectationStatistics(ExpectationStatistics::decode(message)?),
+        _ => return Err(message.unexpected_type()),
+    })
+}
+
+/// `None` for a type that is no request.
+fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, DecodeError> {
+    let header = message.header();
+    let netfilter = message.netfilter()?;
+    let family = netfilter.family();
+    let is_dump = header.flags.intersects(Flags::DUMP);
+    let flow = netfilter.attributes(Nest::Flow);
+    let expectation = netfilter.attributes(Nest::Expectation);
+    Ok(Some(match header.message_type {
+        MessageType::FLOW_NEW if header.flags.contains(Flags::CREATE) => {
+            Message::CreateFlow(NewFlow::decode(flow, !header.flags.contains(Flags::EXCLUSIVE))?)
+        }
+        MessageType::FLOW_NEW => Message::UpdateFlow { key: require_key(flow)?, update: FlowUpdate::decode(flow)? },
+        MessageType::FLOW_GET if is_dump => Message::DumpFlows(DumpFlows::decode(family, flow)?),
+        MessageType::FLOW_GET => Message::GetFlow(GetFlow::new(require_key(flow)?)),
+        MessageType::FLOW_GET_ZERO_COUNTERS if is_dump => {
+            Message::DumpFlows(DumpFlows::decode(family, flow)?.and_zero_counters())
+        }
+        MessageType::FLOW_GET_ZERO_COUNTERS => Message::GetFlow(GetFlow::new(require_key(flow)?).and_zero_counters()),
+        MessageType::FLOW_GET_DYING => Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Dying)),
+        MessageType::FLOW_GET_UNCONFIRMED => {
+            Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Unconfirmed))
+        }
+        MessageType::FLOW_DELETE => decode_delete(family, flow)?,
+        MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
+        MessageType::GLOBAL_STATISTICS => Message::GetGlobalStatistics,
+        MessageType::EXPECTATION_NEW => Message::CreateExpectation {
+            expectation: Expectation::from_attributes(expectation)?,
+            or_update: !header.flags.contains(Flags::EXCLUSIVE),
+        },
+        MessageType::EXPECTATION_GET if is_dump => {
+            Message::DumpExpectations(DumpExpectations::decode(family, expectation)?)
+        }
+        MessageType::EXPECTATION_GET => Message::GetExpectation(require_expectation_key(expectation)?),
+        MessageType::EXPECTATION_DELETE => decode_expectation_delete(expectation)?,
+        MessageType::EXPECTATION_STATISTICS => Message::DumpExpectationStatistics,
+        _ => return Ok(None),
+    }))
+}
+
+/// A delete without a tuple is a flush, as it is to the kernel.
+fn decode_delete(family: Family, attributes: Attributes<'_>) -> Result<Message, DecodeError> {
+    Ok(match FlowKey::decode(attributes)? {
+        Some(key) => Message::DeleteFlow(DeleteFlow::new(key)),
+        None => Message::FlushFlows(FlushFlows::of_family(family)),
+    })
+}
+
+fn decode_expectation_delete(attributes: Attributes<'_>) -> Result<Message, DecodeError> {
+    if let Some(key) = ExpectationKey::decode(attributes)? {
+        return Ok(Message::DeleteExpectation(key));
+    }
+    Ok(match attributes.find(CTA_EXPECT_HELP_NAME) {
+        Some(name) => Message::DeleteExpectationsOf(name.text()?.into()),
+        None => Message::FlushExpectations,
+    })
+}
+
+fn require_key(attributes: Attributes<'_>) -> Result<FlowKey, DecodeError> {
+    FlowKey::decode(attributes)?.ok_or_else(|| attributes.missing(CTA_TUPLE_ORIG))
+}
+
+fn require_expectation_key(attributes: Attributes<'_>) -> Result<ExpectationKey, DecodeError> {
+    ExpectationKey::decode(attributes)?.ok_or_else(|| attributes.missing(CTA_EXPECT_TUPLE))
+}
+
+impl From<Acknowledgement<'_>> for Acknowledged {
+    fn from(answer: Acknowledgement<'_>) -> Self {
+        Self {
+            errno: Errno(answer.errno),
+            text: answer.text.map(Into::into),
+            offset: answer.offset,
+            missing: answer.missing,
+        }
+    }
+}

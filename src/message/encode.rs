@@ -1,0 +1,154 @@
+//! To the wire.
+
+use super::{Acknowledged, Message};
+use crate::{
+    error::Errno,
+    model::Family,
+    request::{
+        CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpCpuStatistics, DumpExpectationStatistics,
+        FlushExpectations, GetExpectation, GetGlobalStatistics, Request, UpdateFlow,
+    },
+    wire::{
+        Encoder, Flags, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG,
+        NLMSGERR_ATTR_OFFS, NetfilterHeader,
+    },
+};
+
+/// Runs `$body` with the request that a variant holds, or `$other` for a message that is none.
+macro_rules! with_request {
+    ($message:expr, |$request:ident| $body:expr, $other:pat => $otherwise:expr) => {
+        match $message {
+            Message::CreateFlow($request) => $body,
+            Message::UpdateFlow { key, update } => {
+                let $request = &UpdateFlow::new(*key, update);
+                $body
+            }
+            Message::GetFlow($request) => $body,
+            Message::DumpFlows($request) => $body,
+            Message::DeleteFlow($request) => $body,
+            Message::FlushFlows($request) => $body,
+            Message::GetGlobalStatistics => {
+                let $request = &GetGlobalStatistics;
+                $body
+            }
+            Message::DumpCpuStatistics => {
+                let $request = &DumpCpuStatistics;
+                $body
+            }
+            Message::CreateExpectation { expectation, or_update } => {
+                let request = CreateExpectation::new(expectation);
+                let $request = &if *or_update { request.or_update() } else { request };
+                $body
+            }
+            Message::GetExpectation(key) => {
+                let $request = &GetExpectation(*key);
+                $body
+            }
+            Message::DumpExpectations($request) => $body,
+            Message::DeleteExpectation(key) => {
+                let $request = &DeleteExpectation(*key);
+                $body
+            }
+            Message::DeleteExpectationsOf(helper) => {
+                let $request = &DeleteExpectationsOf(helper);
+                $body
+            }
+            Message::FlushExpectations => {
+                let $request = &FlushExpectations;
+                $body
+            }
+            Message::DumpExpectationStatistics => {
+                let $request = &DumpExpectationStatistics;
+                $body
+            }
+            $other => $otherwise,
+        }
+    };
+}
+
+impl Message {
+    /// The type in the header.
+    #[must_use]
+    pub fn message_type(&self) -> MessageType {
+        with_request!(self, |request| request.message_type(), answer => match answer {
+            Self::Flow(_) => MessageType::FLOW_NEW,
+            Self::FlowDestroyed(_) => MessageType::FLOW_DELETE,
+            Self::Expectation(_) => MessageType::EXPECTATION_NEW,
+            Self::ExpectationDestroyed(_) => MessageType::EXPECTATION_DELETE,
+            Self::GlobalStatistics(_) => MessageType::GLOBAL_STATISTICS,
+            Self::CpuStatistics(_) => MessageType::CPU_STATISTICS,
+            Self::ExpectationStatistics(_) => MessageType::FLOW_GET_ZERO_COUNTERS,
+            Self::Acknowledgement(_) => MessageType::ERROR,
+            Self::Done(_) => MessageType::DONE,
+            Self::Overrun => MessageType::OVERRUN,
+            _ => MessageType::NOOP,
+        })
+    }
+
+    /// The flags in the header: those that a request has to have, `MULTI` for an entry of an answer. An event that
+    /// tells of a new flow has `CREATE` and `EXCLUSIVE` instead.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        with_request!(self, |request| request.flags(), answer => match answer {
+            Self::Acknowledgement(answer) => answer.flags(),
+            Self::FlowDestroyed(_) | Self::ExpectationDestroyed(_) | Self::Overrun | Self::Noop => Flags::empty(),
+            _ => Flags::MULTI,
+        })
+    }
+
+    /// Writes what stands behind the netlink header.
+    pub fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        with_request!(self, |request| request.encode_payload(encoder), answer => match answer {
+            Self::Flow(flow) | Self::FlowDestroyed(flow) => {
+                encoder.netfilter_header(NetfilterHeader::new(flow.family()));
+                flow.encode(encoder);
+            }
+            Self::Expectation(expectation) | Self::ExpectationDestroyed(expectation) => {
+                encoder.netfilter_header(NetfilterHeader::new(expectation.family()));
+                expectation.encode(encoder);
+            }
+            Self::GlobalStatistics(counts) => {
+                encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
+                counts.encode(encoder);
+            }
+            Self::CpuStatistics(counts) => {
+                encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC).with_resource(counts.cpu));
+                counts.encode(encoder);
+            }
+            Self::ExpectationStatistics(counts) => {
+                encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC).with_resource(counts.cpu));
+                counts.encode(encoder);
+            }
+            Self::Acknowledgement(answer) => answer.encode(encoder),
+            Self::Done(Errno(errno)) => encoder.raw(&errno.saturating_neg().to_ne_bytes()),
+            _ => {}
+        });
+    }
+
+    /// Writes the whole message with that sequence number.
+    pub fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
+        encoder.netlink_message(self.message_type(), self.flags(), sequence, |payload| self.encode_payload(payload));
+    }
+}
+
+impl Acknowledged {
+    fn flags(&self) -> Flags {
+        let extended = self.text.is_some() || self.offset.is_some() || self.missing.is_some();
+        if extended { Flags::CAPPED | Flags::ACKNOWLEDGEMENT_ATTRIBUTES } else { Flags::CAPPED }
+    }
+
+    /// Writes the code, an empty header in place of that of the request, and the extended part.
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.raw(&self.errno.0.saturating_neg().to_ne_bytes());
+        encoder.raw(&[0; NETLINK_HEADER_LENGTH]);
+        if let Some(text) = &self.text {
+            encoder.text(NLMSGERR_ATTR_MSG, text);
+        }
+        if let Some(offset) = self.offset {
+            encoder.u32_host(NLMSGERR_ATTR_OFFS, offset);
+        }
+        if let Some(missing) = self.missing {
+            encoder.u32_host(NLMSGERR_ATTR_MISS_TYPE, missing.into());
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Every message of connection tracking as one type: requests, answers, events, and netlink's own.
+//!
+//! For those who carry messages themselves: a monitor of netlink traffic, or the rust-netlink stack
+//! (feature `packet-core`). A [`Client`](crate::Client) needs none of it.
+//!
+//! # Example
+//!
+//! ```
+//! use ctnetlink::{Message, request::DumpFlows, wire::{Encoder, Messages}};
+//!
+//! let mut buffer = [0; 64];
+//! let mut encoder = Encoder::new(&mut buffer);
+//! Message::from(DumpFlows::new()).encode(1, &mut encoder);
+//! let length = encoder.finish()?;
+//!
+//! let message = Messages::new(&buffer[..length]).next().unwrap()?;
+//! assert_eq!(Message::decode(&message)?, Message::DumpFlows(DumpFlows::new()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decode;
+mod encode;
+
+use crate::{
+    error::Errno,
+    model::{CpuStatistics, Expectation, ExpectationStatistics, Flow, FlowKey, GlobalStatistics},
+    request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow},
+};
+
+/// Any message of connection tracking.
+///
+/// Which it is, the type in the header tells together with `NLM_F_REQUEST`: the same number is a create request one way
+/// and an entry of a dump the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // A flow is what most messages are: a box would be an allocation for each.
+pub enum Message {
+    /// Request: create a flow.
+    CreateFlow(NewFlow),
+    /// Request: change a flow.
+    UpdateFlow {
+        /// Which one.
+        key: FlowKey,
+        /// What is to change. Status bits are as they stand on the wire: those of today and those to be set.
+        update: FlowUpdate,
+    },
+    /// Request: get one flow.
+    GetFlow(GetFlow),
+    /// Request: dump flows.
+    DumpFlows(DumpFlows),
+    /// Request: delete one flow.
+    DeleteFlow(DeleteFlow),
+    /// Request: delete all flows, those of a family, or those that fit a filter.
+    FlushFlows(FlushFlows),
+    /// Request: the size of the table.
+    GetGlobalStatistics,
+    /// Request: what each processor did with packets.
+    DumpCpuStatistics,
+    /// Request: create an expectation.
+    CreateExpectation {
+        /// The expectation.
+        expectation: Expectation,
+        /// Whether to renew the timeout where it exists.
+        or_update: bool,
+    },
+    /// Request: get one expectation.
+    GetExpectation(ExpectationKey),
+    /// Request: dump expectations.
+    DumpExpectations(DumpExpectations),
+    /// Request: delete one expectation.
+    DeleteExpectation(ExpectationKey),
+    /// Request: delete the expectations of a helper.
+    DeleteExpectationsOf(Box<str>),
+    /// Request: delete all expectations.
+    FlushExpectations,
+    /// Request: what each processor did with expectations.
+    DumpExpectationStatistics,
+
+    /// Answer: a flow of a dump or a get. Event: a flow that is new (flags `CREATE` and `EXCLUSIVE`) or has changed.
+    Flow(Flow),
+    /// Event: the end of a flow.
+    FlowDestroyed(Flow),
+    /// Answer: an expectation. Event: a new one.
+    Expectation(Expectation),
+    /// Event: the end of an expectation.
+    ExpectationDestroyed(Expectation),
+    /// Answer: the size of the table.
+    GlobalStatistics(GlobalStatistics),
+    /// Answer: what one processor did with packets.
+    CpuStatistics(CpuStatistics),
+    /// Answer: what one processor did with expectations. Its type is that of another message of the other subsystem.
+    ExpectationStatistics(ExpectationStatistics),
+
+    /// Netlink: a request failed, or was done (error number 0).
+    Acknowledgement(Acknowledged),
+    /// Netlink: the end of a dump, with an error number or 0.
+    Done(Errno),
+    /// Netlink: data was lost.
+    Overrun,
+    /// Netlink: nothing.
+    Noop,
+}
+
+/// An acknowledgement as a value: error number, and the kernel's extended acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Acknowledged {
+    /// The error number; 0 is success.
+    pub errno: Errno,
+    /// The kernel's text.
+    pub text: Option<Box<str>>,
+    /// The byte of the request at which the offending attribute starts.
+    pub offset: Option<u32>,
+    /// The number of an attribute that the request lacks.
+    pub missing: Option<u16>,
+}
+
+macro_rules! from {
+    ($( $type:ty => $variant:ident; )*) => { $(
+        impl From<$type> for Message {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )* };
+}
+
+from! {
+    NewFlow => CreateFlow;
+    GetFlow => GetFlow;
+    DumpFlows => DumpFlows;
+    DeleteFlow => DeleteFlow;
+    FlushFlows => FlushFlows;
+    DumpExpectations => DumpExpectations;
+    Flow => Flow;
+    Expectation => Expectation;
+}

@@ -16,6 +16,7 @@ mod numbers;
 #[cfg(feature = "packet-core")]
 mod packet_core;
 pub mod request;
+pub mod proc;
 pub mod wire;
 
 #[cfg(all(target_os = "linux", feature = "client"))]

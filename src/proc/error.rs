@@ -1,0 +1,321 @@
+//! Lines that are none, and files that cannot be read.
+
+use core::{fmt, num::NonZeroU64};
+use std::{io, path::Path};
+
+use super::LONGEST_LINE;
+
+/// What a line has to have at the place where it has something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Expected {
+    /// The name of a protocol, padded with spaces and followed by its number.
+    Protocol,
+    /// A number of 8 bits.
+    U8,
+    /// A number of 16 bits.
+    U16,
+    /// A number of 32 bits.
+    U32,
+    /// A number of 64 bits.
+    U64,
+    /// A number of 16 bits in hexadecimal.
+    Hexadecimal,
+    /// An IPv4 address.
+    Ipv4Address,
+    /// An IPv6 address.
+    Ipv6Address,
+    /// A space, or the end of the line.
+    Separator,
+    /// The time in front of an event.
+    EventTime,
+    /// An event.
+    Event,
+    /// The end of a piece in brackets.
+    Bracket,
+    /// The original tuple.
+    Original,
+    /// The reply tuple.
+    Reply,
+    /// No third tuple.
+    TwoTuples,
+    /// The destination address of the tuple.
+    Destination,
+    /// The destination port of the tuple.
+    DestinationPort,
+    /// The destination key of the tuple.
+    DestinationKey,
+    /// The code of the ICMP query.
+    IcmpCode,
+    /// The identifier of the ICMP query.
+    IcmpId,
+    /// The ports, keys or query of the reply tuple: the original has them.
+    ReplyKeys,
+    /// The bytes after the packets.
+    Bytes,
+    /// The stream timeout of GRE.
+    StreamTimeout,
+    /// The layer 3 protocol of an expectation.
+    Layer3,
+    /// The layer 4 protocol of an expectation.
+    Layer4,
+    /// The expected tuple.
+    Tuple,
+    /// Names of columns.
+    Columns,
+    /// A value for each column.
+    Column,
+    /// No more rows than a kernel can have processors.
+    NoMoreRows,
+}
+
+impl Expected {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Protocol => "the name and number of a protocol",
+            Self::U8 => "a number up to 255",
+            Self::U16 => "a number up to 65535",
+            Self::U32 => "a number up to 4294967295",
+            Self::U64 => "a number up to 18446744073709551615",
+            Self::Hexadecimal => "a number from 0x0 to 0xffff",
+            Self::Ipv4Address => "an IPv4 address",
+            Self::Ipv6Address => "an IPv6 address",
+            Self::Separator => "a space or the end of the line",
+            Self::EventTime => "seconds, a point, a fraction and `]`",
+            Self::Event => "`[NEW]`, `[UPDATE]` or `[DESTROY]`",
+            Self::Bracket => "`]`",
+            Self::Original => "`src=` of the original tuple",
+            Self::Reply => "`src=` of the reply tuple",
+            Self::TwoTuples => "no third tuple",
+            Self::Destination => "`dst=`",
+            Self::DestinationPort => "`dport=`",
+            Self::DestinationKey => "`dstkey=`",
+            Self::IcmpCode => "`code=`",
+            Self::IcmpId => "`id=`",
+            Self::ReplyKeys => "the reply's ports, keys or query, as the original has them",
+            Self::Bytes => "`bytes=`",
+            Self::StreamTimeout => "`stream_timeout=`",
+            Self::Layer3 => "`l3proto = `",
+            Self::Layer4 => "`proto=`",
+            Self::Tuple => "`src=` of the expected tuple",
+            Self::Columns => "the names of the columns",
+            Self::Column => "a hexadecimal number for each column",
+            Self::NoMoreRows => "no more rows: no kernel has as many processors",
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.text())
+    }
+}
+
+/// Why a line could not be read: where, and what should have been there.
+///
+/// Prints like ``line 3, column 62: expected a number up to 65535, found `x` ``; the line is there where a reader
+/// counted it. Columns count bytes from 1.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{Expected, Line};
+///
+/// let error = Line::parse(b"udp      17 29 src=10.0.0.1 dst=10.0.0.256 sport=1").unwrap_err();
+/// assert_eq!(error.expected(), Some(Expected::Ipv4Address));
+/// assert_eq!(error.to_string(), "column 33: expected an IPv4 address, found `1`");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineError {
+    line: Option<NonZeroU64>,
+    column: u32,
+    found: Option<u8>,
+    /// `None` for a line that is too long.
+    expected: Option<Expected>,
+}
+
+impl LineError {
+    /// The error at that byte of `line`, counted from 0.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn new(expected: Expected, line: &[u8], at: usize) -> Self {
+        let column = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
+        Self { line: None, column, found: line.get(at).copied(), expected: Some(expected) }
+    }
+
+    /// A line longer than [`LONGEST_LINE`].
+    #[cold]
+    #[inline(never)]
+    pub(super) const fn too_long() -> Self {
+        Self { line: None, column: LONGEST_LINE as u32 + 1, found: None, expected: None }
+    }
+
+    /// The same error, in that line of a file.
+    #[cold]
+    #[inline(never)]
+    pub(super) const fn in_line(self, number: u64) -> Self {
+        Self { line: NonZeroU64::new(number), ..self }
+    }
+
+    /// The line's number, counted from 1, where a reader counted it.
+    #[must_use]
+    pub const fn line(&self) -> Option<NonZeroU64> {
+        self.line
+    }
+
+    /// The byte of the line at which the error is, counted from 1.
+    #[must_use]
+    pub const fn column(&self) -> usize {
+        self.column as usize
+    }
+
+    /// What should have been there; `None` where the line is too long.
+    #[must_use]
+    pub const fn expected(&self) -> Option<Expected> {
+        self.expected
+    }
+
+    /// The byte that is there; `None` at the end of the line.
+    #[must_use]
+    pub const fn found(&self) -> Option<u8> {
+        self.found
+    }
+
+    /// Whether the line is longer than [`LONGEST_LINE`].
+    #[must_use]
+    pub const fn is_too_long(&self) -> bool {
+        self.expected.is_none()
+    }
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}, ")?;
+        }
+        write!(f, "column {}: ", self.column)?;
+        match (self.expected, self.found) {
+            (None, _) => write!(f, "the line is longer than {LONGEST_LINE} bytes"),
+            (Some(expected), Some(byte)) => write!(f, "expected {expected}, found `{}`", byte.escape_ascii()),
+            (Some(expected), None) => write!(f, "expected {expected}, found the end of the line"),
+        }
+    }
+}
+
+impl core::error::Error for LineError {}
+
+/// Why a file gave no value: a line that is none, or a failure to read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A line that could not be read. The next one can be.
+    Line(LineError),
+    /// A failure to read the file. Nothing comes after it.
+    Io(io::Error),
+}
+
+impl ReadError {
+    /// The line's error, if it is one.
+    #[must_use]
+    pub const fn line(&self) -> Option<&LineError> {
+        if let Self::Line(error) = self { Some(error) } else { None }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Line(_) => None,
+            Self::Io(error) => error.source(),
+        }
+    }
+}
+
+impl From<LineError> for ReadError {
+    fn from(error: LineError) -> Self {
+        Self::Line(error)
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Line(error) => Self::new(io::ErrorKind::InvalidData, error),
+            ReadError::Io(error) => error,
+        }
+    }
+}
+
+/// Why a file of the kernel's could not be opened, and what to do about it.
+#[derive(Debug)]
+pub struct OpenError {
+    path: &'static Path,
+    error: io::Error,
+}
+
+impl OpenError {
+    pub(super) const fn new(path: &'static Path, error: io::Error) -> Self {
+        Self { path, error }
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn path(&self) -> &'static Path {
+        self.path
+    }
+
+    /// Whether there is no such file: the kernel lacks the tracker, or this file of its.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.error.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether the file may not be read by this process.
+    #[must_use]
+    pub fn is_permission_denied(&self) -> bool {
+        self.error.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.error)?;
+        match self.error.kind() {
+            io::ErrorKind::NotFound => f.write_str(
+                ": load the module nf_conntrack, or use netlink where the kernel has no CONFIG_NF_CONNTRACK_PROCFS",
+            ),
+            io::ErrorKind::PermissionDenied => f.write_str(
+                ": the file is for root in the user namespace that owns the network namespace, or for a process with \
+                 CAP_DAC_READ_SEARCH (with CAP_NET_ADMIN alone, use netlink)",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        Self::new(error.error.kind(), error)
+    }
+}

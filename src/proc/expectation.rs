@@ -1,0 +1,299 @@
+//! `/proc/net/nf_conntrack_expect`: flows that helpers foresee.
+
+use core::fmt;
+use std::io::BufRead;
+
+use super::{
+    LONGEST_LINE, LineError, ReadError,
+    display::{self, Text},
+    ends::{Ends, family_ahead},
+    error::Expected,
+    line::EventTag,
+    lines::Lines,
+    parse::{event_prefix, without_line_end},
+    pieces::Piece,
+    scan::Cursor,
+};
+use crate::model::{Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
+
+/// One line of `/proc/net/nf_conntrack_expect`, or of `conntrack -L expect` and `-E expect`.
+///
+/// [`Display`](fmt::Display) prints the values as the kernel does: for a line of the kernel's the same bytes again.
+///
+/// Source: `exp_seq_show` in `net/netfilter/nf_conntrack_expect.c`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{ExpectationFlags, Protocol, proc::ExpectationLine};
+///
+/// let text = b"179 l3proto = 2 proto=17 src=10.0.0.2 dst=10.0.0.1 sport=0 dport=4012 INACTIVE sip/audio";
+/// let line = ExpectationLine::parse(text)?;
+/// assert_eq!((line.protocol(), line.tuple().destination_port()), (Protocol::UDP, Some(4012)));
+/// assert_eq!(line.flags(), ExpectationFlags::INACTIVE);
+/// assert_eq!((line.helper(), line.class_name()), (Some(&b"sip"[..]), Some(&b"audio"[..])));
+/// assert_eq!(line.to_string().as_bytes(), text);
+/// # Ok::<(), ctnetlink::proc::LineError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct ExpectationLine<'a> {
+    bytes: &'a [u8],
+    event: Option<EventTag>,
+    event_time: Option<Timestamp>,
+    timeout: Option<u32>,
+    layer3: Option<Family>,
+    family: Family,
+    protocol: Protocol,
+    tuple: Ends,
+    mask: Option<Ends>,
+    master: Option<Ends>,
+    flags: ExpectationFlags,
+    helper: Option<&'a [u8]>,
+    class: Option<u32>,
+    class_name: Option<&'a [u8]>,
+    zone: Option<u16>,
+}
+
+impl<'a> ExpectationLine<'a> {
+    /// Reads a line, with or without its line end.
+    ///
+    /// # Errors
+    ///
+    /// Where the line is longer than [`LONGEST_LINE`], has no protocol or no tuple, or has a known piece with a value
+    /// that is none.
+    pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
+        if line.len() > LONGEST_LINE {
+            return Err(LineError::too_long());
+        }
+        let bytes = without_line_end(line);
+        let mut cursor = Cursor::new(bytes);
+        Self::read(bytes, &mut cursor)
+            .map_err(|expected| LineError::new(expected, bytes, bytes.len() - cursor.rest().len()))
+    }
+
+    fn read(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Self, Expected> {
+        let (event, event_time) = event_prefix(cursor)?;
+        let timeout = if cursor.eat(b"-") { None } else { Some(cursor.number(Expected::U32)?) };
+        cursor.separate()?;
+        let layer3 = if cursor.eat(b"l3proto = ") { Some(Family(cursor.number(Expected::U8)?)) } else { None };
+        cursor.skip_spaces();
+        cursor.expect(b"proto=", Expected::Layer4)?;
+        let protocol = Protocol(cursor.number(Expected::U8)?);
+        cursor.separate()?;
+        cursor.expect(b"src=", Expected::Tuple)?;
+        let family = match layer3 {
+            Some(family @ (Family::IPV4 | Family::IPV6)) => family,
+            _ => family_ahead(cursor),
+        };
+        let mut tuple = Ends::NONE;
+        tuple.read(cursor, family)?;
+        let mut line = Self {
+            bytes,
+            event,
+            event_time,
+            timeout,
+            layer3,
+            family,
+            protocol,
+            tuple,
+            mask: None,
+            master: None,
+            flags: ExpectationFlags::empty(),
+            helper: None,
+            class: None,
+            class_name: None,
+            zone: None,
+        };
+        while !cursor.is_at_end() {
+            line.read_piece(cursor)?;
+        }
+        Ok(line)
+    }
+
+    fn read_piece(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
+        let mut ends = Ends::NONE;
+        if cursor.eat(b"mask-src=") {
+            ends.read_addresses(cursor, self.family, b"mask-dst=")?;
+            ends.read_layer4(cursor)?;
+            self.mask = Some(ends);
+        } else if cursor.eat(b"master-src=") {
+            ends.read_addresses(cursor, self.family, b"master-dst=")?;
+            ends.read_layer4(cursor)?;
+            self.master = Some(ends);
+        } else if cursor.eat(b"class=") {
+            self.class = Some(cursor.number(Expected::U32)?);
+            cursor.separate()?;
+        } else if cursor.eat(b"zone=") {
+            self.zone = Some(cursor.number(Expected::U16)?);
+            cursor.separate()?;
+        } else {
+            match cursor.piece() {
+                Piece::Value { key: b"helper", value } => self.helper = Some(value),
+                Piece::Word(word) => self.read_word(word),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Flags, or the helper and its class.
+    fn read_word(&mut self, word: &'a [u8]) {
+        let flags = word.split(|byte| *byte == b',').try_fold(ExpectationFlags::empty(), |flags, name| {
+            Some(flags | ExpectationFlags::from_name(core::str::from_utf8(name).ok()?)?)
+        });
+        match flags {
+            Some(flags) => self.flags = flags,
+            None => {
+                let mut parts = word.splitn(2, |byte| *byte == b'/');
+                self.helper = parts.next();
+                self.class_name = parts.next();
+            }
+        }
+    }
+
+    /// The line as it was read, without its line end.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The event, in what `conntrack -E expect` prints.
+    #[must_use]
+    pub const fn event(&self) -> Option<EventTag> {
+        self.event
+    }
+
+    /// When the event was read (`conntrack -E expect -o timestamp`).
+    #[must_use]
+    pub const fn event_time(&self) -> Option<Timestamp> {
+        self.event_time
+    }
+
+    /// Seconds until the expectation ends; `None` where the kernel prints `-`, for a helper without timeouts.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<u32> {
+        self.timeout
+    }
+
+    /// The layer 4 protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// What is expected.
+    #[must_use]
+    pub fn tuple(&self) -> Tuple {
+        self.tuple.tuple(self.family, self.protocol, None)
+    }
+
+    /// The bits of the tuple that have to fit. The kernel's file does not print it.
+    #[must_use]
+    pub fn mask(&self) -> Option<Tuple> {
+        self.mask.map(|mask| mask.tuple(self.family, self.protocol, None))
+    }
+
+    /// The original tuple of the flow whose helper foresees it. The kernel's file does not print it.
+    ///
+    /// Of its protocol nobody says a word: it is taken to be that of the expected flow.
+    #[must_use]
+    pub fn master(&self) -> Option<Tuple> {
+        self.master.map(|master| master.tuple(self.family, self.protocol, None))
+    }
+
+    /// Flags.
+    #[must_use]
+    pub const fn flags(&self) -> ExpectationFlags {
+        self.flags
+    }
+
+    /// The name of the helper.
+    #[must_use]
+    pub const fn helper(&self) -> Option<&'a [u8]> {
+        self.helper
+    }
+
+    /// The helper's class of expectation, by its number (`conntrack`).
+    #[must_use]
+    pub const fn class(&self) -> Option<u32> {
+        self.class
+    }
+
+    /// The helper's class of expectation, by its name (the kernel's file, where the class has a name).
+    #[must_use]
+    pub const fn class_name(&self) -> Option<&'a [u8]> {
+        self.class_name
+    }
+
+    /// The zone (`conntrack`).
+    #[must_use]
+    pub const fn zone(&self) -> Option<u16> {
+        self.zone
+    }
+
+    /// The expectation as a value; `None` without a mask and a master, which the kernel's file does not print.
+    #[must_use]
+    pub fn to_expectation(&self) -> Option<Expectation> {
+        let mut expectation = Expectation::new(self.master()?, self.tuple(), self.mask()?);
+        expectation.timeout = self.timeout;
+        expectation.helper = self.helper.map(|name| String::from_utf8_lossy(name).into());
+        expectation.flags = Some(self.flags);
+        expectation.class = self.class;
+        expectation.zone = self.zone;
+        Some(expectation)
+    }
+}
+
+impl fmt::Display for ExpectationLine<'_> {
+    /// Prints the values in the order and the form of the kernel's file (without a line end).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.timeout {
+            Some(timeout) => write!(f, "{timeout}")?,
+            None => f.write_str("-")?,
+        }
+        write!(f, " l3proto = {} proto={}", self.layer3.unwrap_or(self.family).0, self.protocol.0)?;
+        display::tuple(f, &self.tuple())?;
+        // After the tuple the kernel leaves a space, whatever follows; between flags and helper one, after neither.
+        f.write_str(" ")?;
+        let mut separator = "";
+        if !self.flags.is_empty() {
+            write!(f, "{}", self.flags)?;
+            separator = " ";
+        }
+        if let Some(helper) = self.helper {
+            write!(f, "{separator}{}", Text(helper))?;
+        }
+        if let Some(class) = self.class_name {
+            write!(f, "/{}", Text(class))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ExpectationLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExpectationLine({})", self.bytes.escape_ascii())
+    }
+}
+
+/// Reads the expectations of a file, as [`Reader`](super::Reader) reads flows.
+#[derive(Debug)]
+pub struct ExpectationReader<R> {
+    lines: Lines<R>,
+}
+
+impl<R: BufRead> ExpectationReader<R> {
+    /// Reads from there on.
+    #[must_use]
+    pub const fn new(source: R) -> Self {
+        Self { lines: Lines::new(source) }
+    }
+
+    /// Lends the next line, parsed. `None` at the end.
+    pub fn next_line(&mut self) -> Option<Result<ExpectationLine<'_>, ReadError>> {
+        match self.lines.next()? {
+            Ok((number, text)) => Some(ExpectationLine::parse(text).map_err(|error| error.in_line(number).into())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! One line, read.
+
+use core::{fmt, time::Duration};
+
+use super::{LineError, Pieces, ends::Ends, parse};
+use crate::model::{
+    Counters, DccpInfo, DccpState, Family, Flow, Helper, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo,
+    TcpState, Timestamp, Tuple,
+};
+
+/// One line of `/proc/net/nf_conntrack`, of the older `/proc/net/ip_conntrack`, or of `conntrack -L` and `-E`.
+///
+/// Parsing reads every value once and allocates nothing; texts borrow the line. Values that the line does not have are
+/// `None`, so that zero and absent are never confused.
+///
+/// [`Display`](fmt::Display) prints the values as the kernel does: for a line of the kernel's the same bytes again, for
+/// another one the same flow in the kernel's form, without what the kernel does not print (event, helper, labels,
+/// identifier, pieces unknown). [`as_bytes`](Self::as_bytes) is the line as it was.
+///
+/// Source: `ct_seq_show` in `net/netfilter/nf_conntrack_standalone.c`, Linux 4.19 to 6.18.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Status, TcpState, proc::Line};
+///
+/// let text = b"ipv4     2 tcp      6 431995 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=22 \
+///     src=10.0.0.2 dst=10.0.0.1 sport=22 dport=40000 [ASSURED] mark=7 zone=0 use=2";
+/// let line = Line::parse(text)?;
+/// assert_eq!(line.original().destination_port(), Some(22));
+/// assert_eq!(line.tcp_state(), Some(TcpState::ESTABLISHED));
+/// assert_eq!(line.status(), Status::SEEN_REPLY | Status::ASSURED);
+/// assert_eq!((line.mark(), line.counters_original()), (Some(7), None));
+/// assert_eq!(line.to_string().as_bytes(), text);
+/// # Ok::<(), ctnetlink::proc::LineError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where the pieces after the header begin.
+    pub(super) pieces_at: usize,
+    pub(super) event: Option<EventTag>,
+    pub(super) event_time: Option<Timestamp>,
+    /// As printed; `None` in the old form and where `conntrack` was not asked for it.
+    pub(super) layer3: Option<Family>,
+    pub(super) family: Family,
+    pub(super) protocol: Protocol,
+    pub(super) protocol_name: &'a [u8],
+    pub(super) timeout: Option<u32>,
+    pub(super) state: Option<&'a [u8]>,
+    pub(super) gre_timeouts: Option<GreTimeouts>,
+    pub(super) original: Ends,
+    pub(super) reply: Ends,
+    pub(super) zone_original: Option<u16>,
+    pub(super) zone_reply: Option<u16>,
+    pub(super) counters_original: Option<Counters>,
+    pub(super) counters_reply: Option<Counters>,
+    pub(super) status: Status,
+    pub(super) mark: Option<u32>,
+    pub(super) secmark: Option<u32>,
+    pub(super) security_context: Option<&'a [u8]>,
+    pub(super) zone: Option<u16>,
+    pub(super) delta_time: Option<u64>,
+    pub(super) start: Option<&'a [u8]>,
+    pub(super) stop: Option<&'a [u8]>,
+    pub(super) helper: Option<&'a [u8]>,
+    pub(super) use_count: Option<u32>,
+    pub(super) id: Option<u32>,
+    pub(super) labels: Option<&'a [u8]>,
+    pub(super) port_id: Option<u32>,
+    pub(super) program: Option<&'a [u8]>,
+}
+
+/// What `conntrack -E` prints in front of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventTag {
+    /// `[NEW]`: the flow was added.
+    New,
+    /// `[UPDATE]`: the flow changed.
+    Update,
+    /// `[DESTROY]`: the flow was removed.
+    Destroy,
+}
+
+impl EventTag {
+    /// The tag without its brackets.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "NEW",
+            Self::Update => "UPDATE",
+            Self::Destroy => "DESTROY",
+        }
+    }
+}
+
+impl fmt::Display for EventTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The timeouts that the kernel's file prints for a GRE flow, in seconds: settings, where the flow's own timeout is
+/// what is left of one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs)] // The kernel prints these two.
+pub struct GreTimeouts {
+    /// While no answer was seen (`timeout=`).
+    pub unreplied: u32,
+    /// After an answer was seen (`stream_timeout=`).
+    pub replied: u32,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line, with or without its line end.
+    ///
+    /// Pieces may stand in any order after the original tuple's; of one that comes twice the last counts. Pieces that
+    /// are not known are passed over, and are in [`unknown`](Self::unknown).
+    ///
+    /// # Errors
+    ///
+    /// Where the line is longer than [`LONGEST_LINE`](super::LONGEST_LINE), has no protocol or not both tuples, or has
+    /// a known piece with a value that is none.
+    #[inline]
+    pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
+        let mut parsed = Self::empty();
+        match parse::parse(&mut parsed, line) {
+            Ok(()) => Ok(parsed),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[inline]
+    const fn empty() -> Self {
+        Self {
+            bytes: &[],
+            pieces_at: 0,
+            event: None,
+            event_time: None,
+            layer3: None,
+            family: Family::IPV4,
+            protocol: Protocol(0),
+            protocol_name: &[],
+            timeout: None,
+            state: None,
+            gre_timeouts: None,
+            original: Ends::NONE,
+            reply: Ends::NONE,
+            zone_original: None,
+            zone_reply: None,
+            counters_original: None,
+            counters_reply: None,
+            status: Status::SEEN_REPLY,
+            mark: None,
+            secmark: None,
+            security_context: None,
+            zone: None,
+            delta_time: None,
+            start: None,
+            stop: None,
+            helper: None,
+            use_count: None,
+            id: None,
+            labels: None,
+            port_id: None,
+            program: None,
+        }
+    }
+
+    /// The line as it was read, without its line end.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The event, in what `conntrack -E` prints.
+    #[must_use]
+    pub const fn event(&self) -> Option<EventTag> {
+        self.event
+    }
+
+    /// When the event was read, or with newer tools and kernels happened (`conntrack -E -o timestamp`).
+    #[must_use]
+    pub const fn event_time(&self) -> Option<Timestamp> {
+        self.event_time
+    }
+
+    /// The layer 3 family, that of the addresses.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The layer 4 protocol, by the number that stands in the line: names differ between kernels.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Seconds until the flow ends unless a packet comes. `None` for a flow that is offloaded.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<u32> {
+        self.timeout
+    }
+
+    /// The state as it is printed, of TCP, SCTP and DCCP.
+    #[must_use]
+    pub const fn state(&self) -> Option<&'a [u8]> {
+        self.state
+    }
+
+    /// The state of the TCP connection, if it is one and its state has a name.
+    #[must_use]
+    #[inline]
+    pub fn tcp_state(&self) -> Option<TcpState> {
+        match (self.protocol, self.state?) {
+            (Protocol::TCP, b"ESTABLISHED") => Some(TcpState::ESTABLISHED),
+            // The name of this state before Linux 2.6.31.
+            (Protocol::TCP, b"LISTEN") => Some(TcpState::SYN_SENT2),
+            (Protocol::TCP, name) => named(TcpState::NAMED, name),
+            _ => None,
+        }
+    }
+
+    /// The state of the SCTP association, if it is one and its state has a name.
+    #[must_use]
+    pub fn sctp_state(&self) -> Option<SctpState> {
+        if self.protocol == Protocol::SCTP { named(SctpState::NAMED, self.state?) } else { None }
+    }
+
+    /// The state of the DCCP connection, if it is one and its state has a name.
+    #[must_use]
+    pub fn dccp_state(&self) -> Option<DccpState> {
+        if self.protocol == Protocol::DCCP { named(DccpState::NAMED, self.state?) } else { None }
+    }
+
+    /// The state as a flow has it.
+    #[must_use]
+    pub fn protocol_info(&self) -> Option<ProtocolInfo> {
+        match self.protocol {
+            Protocol::TCP => Some(TcpInfo::new(self.tcp_state()?).into()),
+            Protocol::SCTP => {
+                Some(ProtocolInfo::Sctp(SctpInfo { state: Some(self.sctp_state()?), ..SctpInfo::default() }))
+            }
+            Protocol::DCCP => {
+                Some(ProtocolInfo::Dccp(DccpInfo { state: Some(self.dccp_state()?), ..DccpInfo::default() }))
+            }
+            _ => None,
+        }
+    }
+
+    /// The settings that the kernel's file prints for a GRE flow.
+    #[must_use]
+    pub const fn gre_timeouts(&self) -> Option<GreTimeouts> {
+        self.gre_timeouts
+    }
+
+    /// The tuple of packets from the initiator.
+    #[must_use]
+    #[inline]
+    pub fn original(&self) -> Tuple {
+        self.original.tuple(self.family, self.protocol, self.zone_original)
+    }
+
+    /// The tuple of the answers.
+    #[must_use]
+    #[inline]
+    pub fn reply(&self) -> Tuple {
+        self.reply.tuple(self.family, self.protocol, self.zone_reply)
+    }
+
+    /// Packets and bytes from the initiator.
+    #[must_use]
+    pub const fn counters_original(&self) -> Option<Counters> {
+        self.counters_original
+    }
+
+    /// Packets and bytes from the responder.
+    #[must_use]
+    pub const fn counters_reply(&self) -> Option<Counters> {
+        self.counters_reply
+    }
+
+    /// The status bits that the line tells: `SEEN_REPLY` unless it says `[UNREPLIED]`, and one of `ASSURED`, `OFFLOAD`
+    /// and `HW_OFFLOAD`.
+    ///
+    /// Of these three only the last that is set is printed, so that of an offloaded flow nobody can tell whether it is
+    /// assured. Other bits are never printed.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The mark that rules and users put on flows (`ct mark`).
+    #[must_use]
+    pub const fn mark(&self) -> Option<u32> {
+        self.mark
+    }
+
+    /// The security mark, in lines of old kernels and tools.
+    #[must_use]
+    pub const fn secmark(&self) -> Option<u32> {
+        self.secmark
+    }
+
+    /// The security context, as the security module prints it.
+    #[must_use]
+    pub const fn security_context(&self) -> Option<&'a [u8]> {
+        self.security_context
+    }
+
+    /// The zone of both directions as printed: the kernel prints `zone=0` for the default zone, `conntrack` nothing.
+    /// The zone of one direction stands in its tuple.
+    #[must_use]
+    pub const fn zone(&self) -> Option<u16> {
+        self.zone
+    }
+
+    /// How long the flow has lived, in whole seconds, or for the event of its end how long it lived.
+    #[must_use]
+    pub const fn delta_time(&self) -> Option<Duration> {
+        match self.delta_time {
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => None,
+        }
+    }
+
+    /// When the flow began, in the words of the tool and the time zone of its user (`conntrack -o ktimestamp`).
+    #[must_use]
+    pub const fn start(&self) -> Option<&'a [u8]> {
+        self.start
+    }
+
+    /// When the flow ended, as [`start`](Self::start).
+    #[must_use]
+    pub const fn stop(&self) -> Option<&'a [u8]> {
+        self.stop
+    }
+
+    /// The name of the helper that looks into the flow. The kernel's file does not print it.
+    #[must_use]
+    pub const fn helper(&self) -> Option<&'a [u8]> {
+        self.helper
+    }
+
+    /// How many references the kernel holds, as printed: its file counts the reference of its own reading too, so that
+    /// it is one more than netlink and `conntrack` tell.
+    #[must_use]
+    pub const fn use_count(&self) -> Option<u32> {
+        self.use_count
+    }
+
+    /// The identifier of the flow (`conntrack -o id`); that of an ICMP query stands in the tuples.
+    #[must_use]
+    pub const fn id(&self) -> Option<u32> {
+        self.id
+    }
+
+    /// The names of the labels, joined by commas (`conntrack -o labels`). Empty where the flow has none with a name.
+    #[must_use]
+    pub const fn labels(&self) -> Option<&'a [u8]> {
+        self.labels
+    }
+
+    /// The netlink port of the process that caused the event (`conntrack -E -o userspace`).
+    #[must_use]
+    pub const fn port_id(&self) -> Option<u32> {
+        self.port_id
+    }
+
+    /// The name of the process that caused the event, where the tool found it.
+    #[must_use]
+    pub const fn program(&self) -> Option<&'a [u8]> {
+        self.program
+    }
+
+    /// All pieces after protocol and number, in their order.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces<'a> {
+        Pieces::new(self.bytes.get(self.pieces_at..).unwrap_or_default())
+    }
+
+    /// The pieces that this parser has no accessor for.
+    pub fn unknown(&self) -> impl Iterator<Item = super::Piece<'a>> + use<'a> {
+        self.pieces().filter(|piece| !piece.is_known())
+    }
+
+    /// The flow as a value. Allocates only for a helper's name and a security context.
+    ///
+    /// The default zone is `None`, and the [use count](Self::use_count) is as printed. Names of labels are not
+    /// resolved, and `delta-time` is left behind: the line does not say when it was written.
+    #[must_use]
+    pub fn to_flow(&self) -> Flow {
+        let mut flow = Flow::new(self.original(), self.reply());
+        flow.zone = self.zone.filter(|zone| *zone != 0);
+        flow.status = Some(self.status);
+        flow.timeout = self.timeout;
+        flow.mark = self.mark;
+        flow.protocol_info = self.protocol_info();
+        flow.counters_original = self.counters_original;
+        flow.counters_reply = self.counters_reply;
+        flow.event_time = self.event_time;
+        flow.helper = self.helper.map(|name| Helper::new(&String::from_utf8_lossy(name)));
+        flow.security_context = self.security_context.map(|context| String::from_utf8_lossy(context).into());
+        flow.id = self.id;
+        flow.use_count = self.use_count;
+        flow
+    }
+}
+
+#[inline]
+fn named<T: Copy>(names: &[(T, &str)], text: &[u8]) -> Option<T> {
+    names.iter().find(|(_, name)| name.as_bytes() == text).map(|(value, _)| *value)
+}
+
+impl fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({})", self.bytes.escape_ascii())
+    }
+}

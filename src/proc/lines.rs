@@ -1,0 +1,147 @@
+//! The lines of a file, one at a time, each of bounded length.
+
+use std::io::{self, BufRead};
+
+use super::{LONGEST_LINE, LineError, ReadError};
+
+/// Reads a file line by line: numbered, without copying a line that lies whole in the reader's own buffer, and never
+/// holding more than [`LONGEST_LINE`] bytes of one.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    source: R,
+    number: u64,
+    /// Bytes of the source's buffer that the last line took, not consumed while it was lent.
+    lent: usize,
+    /// A line that came in parts.
+    parts: Vec<u8>,
+    is_finished: bool,
+}
+
+/// Where the line is that was read last.
+enum Found {
+    /// In the source's buffer, that many bytes long.
+    InSource(usize),
+    InParts,
+    TooLong,
+    End,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) const fn new(source: R) -> Self {
+        Self { source, number: 0, lent: 0, parts: Vec::new(), is_finished: false }
+    }
+
+    /// The number of the line that was read last, counted from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn into_inner(mut self) -> R {
+        self.source.consume(self.lent);
+        self.source
+    }
+
+    /// The next line that is not blank, and its number.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Result<(u64, &[u8]), ReadError>> {
+        match self.advance() {
+            Ok(Found::InSource(length)) => match self.source.fill_buf() {
+                Ok(buffer) => Some(Ok((self.number, buffer.get(..length).unwrap_or_default()))),
+                Err(error) => Some(Err(error.into())),
+            },
+            Ok(Found::InParts) => Some(Ok((self.number, &self.parts))),
+            Ok(Found::TooLong) => Some(Err(LineError::too_long().in_line(self.number).into())),
+            Ok(Found::End) => None,
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Reads until there is a line that is not blank.
+    #[inline]
+    fn advance(&mut self) -> io::Result<Found> {
+        loop {
+            self.source.consume(core::mem::take(&mut self.lent));
+            if self.is_finished {
+                return Ok(Found::End);
+            }
+            let buffer = match self.source.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.is_finished = true;
+                    return Err(error);
+                }
+            };
+            match line_end(buffer) {
+                Some(length) if length <= LONGEST_LINE => {
+                    self.number += 1;
+                    self.lent = length + 1;
+                    if !is_blank(buffer.get(..length).unwrap_or_default()) {
+                        return Ok(Found::InSource(length));
+                    }
+                }
+                _ => {
+                    self.number += 1;
+                    match self.collect()? {
+                        Found::InParts if is_blank(&self.parts) => {}
+                        found => return Ok(found),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gathers a line that does not lie whole in the source's buffer; of one that is too long, all is passed over.
+    #[cold]
+    fn collect(&mut self) -> io::Result<Found> {
+        self.parts.clear();
+        let mut length = 0_usize;
+        loop {
+            let buffer = match self.source.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.is_finished = true;
+                    return Err(error);
+                }
+            };
+            let end = line_end(buffer);
+            let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
+            length = length.saturating_add(part.len());
+            if length <= LONGEST_LINE {
+                self.parts.extend_from_slice(part);
+            }
+            let is_last = end.is_some() || buffer.is_empty();
+            self.is_finished = buffer.is_empty();
+            let taken = part.len() + usize::from(end.is_some());
+            self.source.consume(taken);
+            if is_last {
+                return Ok(match length {
+                    0 if self.is_finished => Found::End,
+                    0..=LONGEST_LINE => Found::InParts,
+                    _ => Found::TooLong,
+                });
+            }
+        }
+    }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(u8::is_ascii_whitespace)
+}
+
+/// The place of the first line end.
+#[inline]
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    /// Bytes that are looked at together: the inner loop becomes two comparisons of vectors.
+    const STEP: usize = 32;
+    let mut before = 0;
+    let mut chunks = bytes.chunks_exact(STEP);
+    for chunk in chunks.by_ref() {
+        if chunk.iter().fold(false, |found, byte| found | (*byte == b'\n')) {
+            return Some(before + chunk.iter().position(|byte| *byte == b'\n')?);
+        }
+        before += STEP;
+    }
+    Some(before + chunks.remainder().iter().position(|byte| *byte == b'\n')?)
+}

@@ -1,0 +1,317 @@
+//! From bytes to a line, in one pass.
+
+use super::{
+    LONGEST_LINE, LineError,
+    ends::family_ahead,
+    error::Expected,
+    line::{EventTag, GreTimeouts, Line},
+    pieces::Piece,
+    scan::{Cursor, pack},
+};
+use crate::model::{Counters, Direction, Family, Layer4, Protocol, Status, Timestamp};
+
+/// Reads `text` into `line`, which is empty.
+pub(super) fn parse<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineError> {
+    if text.len() > LONGEST_LINE {
+        return Err(LineError::too_long());
+    }
+    let text = without_line_end(text);
+    line.bytes = text;
+    let mut parser = Parser { cursor: Cursor::new(text), direction: None };
+    match parser.read(line) {
+        Ok(()) => Ok(()),
+        Err(expected) => Err(LineError::new(expected, text, text.len() - parser.cursor.rest().len())),
+    }
+}
+
+#[inline]
+pub(super) fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
+
+struct Parser<'a> {
+    cursor: Cursor<'a>,
+    /// Whose pieces are read: `None` before the first tuple.
+    direction: Option<Direction>,
+}
+
+/// On failure the cursor stands where what was expected is not.
+type Step = Result<(), Expected>;
+
+impl<'a> Parser<'a> {
+    #[inline(always)]
+    fn read(&mut self, line: &mut Line<'a>) -> Step {
+        self.prefix(line)?;
+        self.header(line)?;
+        line.pieces_at = line.bytes.len() - self.cursor.rest().len();
+        while !self.cursor.is_at_end() {
+            self.piece(line)?;
+        }
+        match self.direction {
+            Some(Direction::Reply) if is_alike(line.original.layer4, line.reply.layer4) => Ok(()),
+            Some(Direction::Reply) => Err(Expected::ReplyKeys),
+            Some(Direction::Original) => Err(Expected::Reply),
+            None => Err(Expected::Original),
+        }
+    }
+
+    /// What `conntrack -E` prints in front: the time, and the event.
+    #[inline(always)]
+    fn prefix(&mut self, line: &mut Line<'a>) -> Step {
+        self.cursor.skip_spaces();
+        if self.cursor.peek() != Some(b'[') {
+            return Ok(());
+        }
+        self.event(line)
+    }
+
+    #[inline(never)]
+    fn event(&mut self, line: &mut Line<'a>) -> Step {
+        let (event, time) = event_prefix(&mut self.cursor)?;
+        line.event = event;
+        line.event_time = time;
+        Ok(())
+    }
+
+    /// Protocols, timeout and state: all that has no key.
+    #[inline(always)]
+    fn header(&mut self, line: &mut Line<'a>) -> Step {
+        let (mut name, mut number) = self.named_number()?;
+        if matches!(name, b"ipv4" | b"ipv6") || name == b"unknown" && self.is_at_named_number() {
+            line.layer3 = Some(Family(number));
+            (name, number) = self.named_number()?;
+        }
+        line.protocol = Protocol(number);
+        line.protocol_name = name;
+        if self.cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            line.timeout = Some(self.number(Expected::U32)?);
+        }
+        if self.cursor.peek().is_some_and(|byte| byte.is_ascii_uppercase()) {
+            line.state = Some(self.cursor.word());
+            self.cursor.separate()?;
+        }
+        Ok(())
+    }
+
+    /// Reads `%-8s %u `.
+    #[inline(always)]
+    fn named_number(&mut self) -> Result<(&'a [u8], u8), Expected> {
+        if !self.cursor.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+            return Err(Expected::Protocol);
+        }
+        let name = self.cursor.word();
+        self.cursor.skip_spaces();
+        Ok((name, self.number(Expected::U8)?))
+    }
+
+    /// Whether a protocol's name follows: `unknown` was that of layer 3.
+    fn is_at_named_number(&self) -> bool {
+        let mut ahead = self.cursor;
+        let name = ahead.word();
+        ahead.skip_spaces();
+        !name.contains(&b'=') && ahead.peek().is_some_and(|byte| byte.is_ascii_digit())
+    }
+
+    #[inline(always)]
+    fn piece(&mut self, line: &mut Line<'a>) -> Step {
+        let (key, length) = self.cursor.key();
+        match key {
+            _ if self.cursor.peek() == Some(b'[') => self.flag(line),
+            key::SOURCE => self.tuple(line),
+            key::PACKETS => self.counters(line),
+            key::MARK => self.set(&mut line.mark, length, Expected::U32),
+            key::USE => self.set(&mut line.use_count, length, Expected::U32),
+            key::ZONE => self.set(&mut line.zone, length, Expected::U16),
+            key::DELTA_TIME if self.cursor.starts_with(b"delta-time=") => {
+                self.set(&mut line.delta_time, 10, Expected::U64)
+            }
+            key::ZONE_ORIGINAL if self.cursor.starts_with(b"zone-orig=") => {
+                self.set(&mut line.zone_original, 9, Expected::U16)
+            }
+            key::ZONE_REPLY if self.cursor.starts_with(b"zone-reply=") => {
+                self.set(&mut line.zone_reply, 10, Expected::U16)
+            }
+            key::ID => self.set(&mut line.id, length, Expected::U32),
+            key::SECMARK => self.set(&mut line.secmark, length, Expected::U32),
+            key::PORT_ID => self.set(&mut line.port_id, length, Expected::U32),
+            key::TIMEOUT => self.gre_timeouts(line),
+            _ => self.text(line, key),
+        }
+    }
+
+    /// Reads the number after a key of `length` bytes.
+    #[inline(always)]
+    fn set<T: TryFrom<u64>>(&mut self, value: &mut Option<T>, length: usize, expected: Expected) -> Step {
+        self.cursor.skip(length + 1);
+        *value = Some(self.number(expected)?);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn number<T: TryFrom<u64>>(&mut self, expected: Expected) -> Result<T, Expected> {
+        let number = self.cursor.number(expected)?;
+        self.cursor.separate()?;
+        Ok(number)
+    }
+
+    #[inline(always)]
+    fn tuple(&mut self, line: &mut Line<'a>) -> Step {
+        let (direction, ends) = match self.direction {
+            None => (Direction::Original, &mut line.original),
+            Some(Direction::Original) => (Direction::Reply, &mut line.reply),
+            Some(Direction::Reply) => return Err(Expected::TwoTuples),
+        };
+        self.cursor.skip(b"src=".len());
+        if direction == Direction::Original {
+            line.family = match line.layer3 {
+                Some(family @ (Family::IPV4 | Family::IPV6)) => family,
+                _ => family_ahead(&self.cursor),
+            };
+        }
+        self.direction = Some(direction);
+        ends.read(&mut self.cursor, line.family)
+    }
+
+    /// Packets and bytes of the tuple before them.
+    #[inline(always)]
+    fn counters(&mut self, line: &mut Line<'a>) -> Step {
+        let counters = match self.direction {
+            None => return Err(Expected::Original),
+            Some(Direction::Original) => &mut line.counters_original,
+            Some(Direction::Reply) => &mut line.counters_reply,
+        };
+        self.cursor.skip(b"packets=".len());
+        let packets = self.number(Expected::U64)?;
+        self.cursor.expect(b"bytes=", Expected::Bytes)?;
+        *counters = Some(Counters { packets, bytes: self.number(Expected::U64)? });
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn flag(&mut self, line: &mut Line<'a>) -> Step {
+        if self.cursor.eat(b"[ASSURED]") {
+            line.status |= Status::ASSURED;
+        } else if self.cursor.eat(b"[UNREPLIED]") {
+            line.status -= Status::SEEN_REPLY;
+        } else {
+            self.rare_flag(line)?;
+        }
+        self.cursor.separate()
+    }
+
+    #[inline(never)]
+    fn rare_flag(&mut self, line: &mut Line<'a>) -> Step {
+        let flag = bracketed(&mut self.cursor)?;
+        match flag {
+            b"OFFLOAD" => line.status |= Status::OFFLOAD,
+            b"HW_OFFLOAD" => line.status |= Status::HW_OFFLOAD,
+            _ => match (flag.strip_prefix(b"start="), flag.strip_prefix(b"stop=")) {
+                (Some(start), _) => line.start = Some(start),
+                (_, Some(stop)) => line.stop = Some(stop),
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Reads `timeout=30, stream_timeout=180`.
+    #[inline(never)]
+    fn gre_timeouts(&mut self, line: &mut Line<'a>) -> Step {
+        self.cursor.skip(b"timeout=".len());
+        let unreplied = self.cursor.number(Expected::U32)?;
+        self.cursor.expect(b", stream_timeout=", Expected::StreamTimeout)?;
+        line.gre_timeouts = Some(GreTimeouts { unreplied, replied: self.number(Expected::U32)? });
+        Ok(())
+    }
+
+    /// Pieces whose value is text, and those unknown.
+    #[inline(never)]
+    fn text(&mut self, line: &mut Line<'a>, key: u64) -> Step {
+        let piece = self.cursor.piece();
+        match (key, piece) {
+            (key::SECURITY_CONTEXT, Piece::Value { value, .. }) => line.security_context = Some(value),
+            (key::HELPER, Piece::Value { value, .. }) => line.helper = Some(value),
+            (key::LABELS, Piece::Value { value, .. }) => line.labels = Some(value),
+            (_, Piece::Value { key: b"progname", value }) => line.program = Some(value),
+            // What the tool prints for labels of which none has a name.
+            (_, Piece::Word(b"labels")) => line.labels = Some(&[]),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether both tuples have ports, keys, a query, or nothing.
+#[inline(always)]
+fn is_alike(original: Layer4, reply: Layer4) -> bool {
+    core::mem::discriminant(&original) == core::mem::discriminant(&reply)
+}
+
+/// Takes a piece in brackets, which is next, and gives what is between them.
+pub(super) fn bracketed<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Expected> {
+    cursor.skip(1);
+    let text = cursor.until(|byte| byte == b']');
+    cursor.expect(b"]", Expected::Bracket)?;
+    Ok(text)
+}
+
+/// Takes the time and the event that `conntrack -E` prints in front of an entry.
+pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventTag>, Option<Timestamp>), Expected> {
+    let (mut event, mut time) = (None, None);
+    cursor.skip_spaces();
+    if cursor.starts_with(b"[") && cursor.rest().get(1).is_some_and(u8::is_ascii_digit) {
+        cursor.skip(1);
+        time = Some(event_time(cursor)?);
+        cursor.skip_spaces();
+    }
+    if cursor.peek() == Some(b'[') {
+        let before = *cursor;
+        event = match bracketed(cursor)? {
+            b"NEW" => Some(EventTag::New),
+            b"UPDATE" => Some(EventTag::Update),
+            b"DESTROY" => Some(EventTag::Destroy),
+            _ => {
+                *cursor = before;
+                return Err(Expected::Event);
+            }
+        };
+        cursor.skip_spaces();
+    }
+    Ok((event, time))
+}
+
+/// Reads seconds and a fraction of up to nine digits.
+fn event_time(cursor: &mut Cursor<'_>) -> Result<Timestamp, Expected> {
+    let seconds: u64 = cursor.number(Expected::EventTime)?;
+    cursor.expect(b".", Expected::EventTime)?;
+    let mut ahead = *cursor;
+    let digits = ahead.until(|byte| !byte.is_ascii_digit()).len();
+    let fraction: u32 = cursor.number(Expected::EventTime)?;
+    let unit = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(9_u32.checked_sub(digits)?));
+    let nanoseconds = unit.map(|unit| unit * u64::from(fraction)).ok_or(Expected::EventTime)?;
+    cursor.expect(b"]", Expected::EventTime)?;
+    let whole = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds));
+    whole.map(Timestamp).ok_or(Expected::EventTime)
+}
+
+/// Keys as [`pack`] makes them: of those longer than seven bytes, the first eight.
+mod key {
+    use super::pack;
+
+    pub(super) const SOURCE: u64 = pack(b"src");
+    pub(super) const PACKETS: u64 = pack(b"packets");
+    pub(super) const MARK: u64 = pack(b"mark");
+    pub(super) const USE: u64 = pack(b"use");
+    pub(super) const ZONE: u64 = pack(b"zone");
+    pub(super) const DELTA_TIME: u64 = pack(b"delta-ti");
+    pub(super) const ZONE_ORIGINAL: u64 = pack(b"zone-ori");
+    pub(super) const ZONE_REPLY: u64 = pack(b"zone-rep");
+    pub(super) const ID: u64 = pack(b"id");
+    pub(super) const SECMARK: u64 = pack(b"secmark");
+    pub(super) const PORT_ID: u64 = pack(b"portid");
+    pub(super) const TIMEOUT: u64 = pack(b"timeout");
+    pub(super) const SECURITY_CONTEXT: u64 = pack(b"secctx");
+    pub(super) const HELPER: u64 = pack(b"helper");
+    pub(super) const LABELS: u64 = pack(b"labels");
+}

@@ -1,0 +1,152 @@
+//! The pieces that a line is made of.
+
+use core::fmt;
+
+use super::scan::Cursor;
+
+/// A piece of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Piece<'a> {
+    /// `key=value`.
+    Value {
+        /// What stands before the sign.
+        key: &'a [u8],
+        /// What stands after it.
+        value: &'a [u8],
+    },
+    /// A piece in brackets, here without them.
+    Flag(&'a [u8]),
+    /// A word with neither.
+    Word(&'a [u8]),
+}
+
+impl Piece<'_> {
+    /// Whether a [`Line`](super::Line) has an accessor for it.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Value { key, .. } => matches!(
+                *key,
+                b"src"
+                    | b"dst"
+                    | b"sport"
+                    | b"dport"
+                    | b"type"
+                    | b"code"
+                    | b"id"
+                    | b"srckey"
+                    | b"dstkey"
+                    | b"timeout"
+                    | b"stream_timeout"
+                    | b"packets"
+                    | b"bytes"
+                    | b"mark"
+                    | b"secmark"
+                    | b"secctx"
+                    | b"zone"
+                    | b"zone-orig"
+                    | b"zone-reply"
+                    | b"delta-time"
+                    | b"use"
+                    | b"helper"
+                    | b"labels"
+                    | b"portid"
+                    | b"progname"
+            ),
+            Self::Flag(flag) => {
+                matches!(*flag, b"UNREPLIED" | b"ASSURED" | b"OFFLOAD" | b"HW_OFFLOAD" | b"USERSPACE")
+                    || flag.starts_with(b"start=")
+                    || flag.starts_with(b"stop=")
+            }
+            Self::Word(word) => *word == b"labels",
+        }
+    }
+}
+
+impl fmt::Display for Piece<'_> {
+    /// Prints the piece as it stands in the line; bytes that are no printable ASCII are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value { key, value } => write!(f, "{}={}", key.escape_ascii(), value.escape_ascii()),
+            Self::Flag(flag) => write!(f, "[{}]", flag.escape_ascii()),
+            Self::Word(word) => word.escape_ascii().fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece({self})")
+    }
+}
+
+/// The pieces of a line, in their order: see [`Line::pieces`](super::Line::pieces).
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) const fn new(text: &'a [u8]) -> Self {
+        Self { cursor: Cursor::new(text) }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        self.cursor.skip_spaces();
+        if self.cursor.is_at_end() { None } else { Some(self.cursor.piece()) }
+    }
+}
+
+impl<'a> Cursor<'a> {
+    /// Takes whatever piece is next, and the spaces after it.
+    pub(super) fn piece(&mut self) -> Piece<'a> {
+        let piece = if self.peek() == Some(b'[') { self.flag() } else { self.value_or_word() };
+        self.skip_spaces();
+        piece
+    }
+
+    fn flag(&mut self) -> Piece<'a> {
+        self.skip(1);
+        let flag = self.until(|byte| byte == b']');
+        self.skip(1);
+        Piece::Flag(flag)
+    }
+
+    fn value_or_word(&mut self) -> Piece<'a> {
+        let mut ahead = *self;
+        let key = ahead.until(|byte| matches!(byte, b'=' | b' '));
+        if ahead.peek() != Some(b'=') {
+            *self = ahead;
+            return Piece::Word(key);
+        }
+        ahead.skip(1);
+        *self = ahead;
+        let value = match key {
+            // A process may give itself a name with spaces: it comes last.
+            b"progname" => self.until(|_| false),
+            b"secctx" => self.phrase(),
+            _ => self.word(),
+        };
+        Piece::Value { key, value }
+    }
+
+    /// Takes words up to the next `key=` or flag: profiles of AppArmor may have spaces in their names.
+    fn phrase(&mut self) -> &'a [u8] {
+        let text = self.rest();
+        self.word();
+        loop {
+            let mut ahead = *self;
+            ahead.skip_spaces();
+            if matches!(ahead.peek(), None | Some(b'[')) || ahead.word().contains(&b'=') {
+                let length = text.len() - self.rest().len();
+                return text.get(..length).unwrap_or_default();
+            }
+            *self = ahead;
+        }
+    }
+}

@@ -2,10 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{
-    error::Expected,
-    scan::{Cursor, pack},
-};
+use super::{error::Expected, scan::Cursor};
 use crate::model::{Family, Layer4, Protocol, Tuple};
 
 /// Addresses and what the protocol adds, as plain numbers.
@@ -30,71 +27,111 @@ impl Ends {
         tuple
     }
 
-    /// Reads `A dst=B` and what follows of ports, keys or query.
+    /// Reads `A dst=B` and what follows of ports, keys or query; gives the addresses as they stand there.
     #[inline(always)]
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, family: Family) -> Result<(), Expected> {
-        self.read_addresses(cursor, family, b"dst=")?;
-        self.read_layer4(cursor)
+    pub(super) fn read<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        family: Family,
+        seen: Pair<'a>,
+    ) -> Result<Pair<'a>, Expected> {
+        let pair = self.read_addresses(cursor, family, b"dst=", seen)?;
+        self.read_layer4(cursor)?;
+        Ok(pair)
     }
 
     /// Reads two addresses, the second after the key `destination`.
     #[inline(always)]
-    pub(super) fn read_addresses<const N: usize>(
+    pub(super) fn read_addresses<'a, const N: usize>(
         &mut self,
-        cursor: &mut Cursor<'_>,
+        cursor: &mut Cursor<'a>,
         family: Family,
         destination: &[u8; N],
-    ) -> Result<(), Expected> {
-        let read = |cursor: &mut Cursor<'_>| match family {
-            Family::IPV6 => cursor.ipv6(),
-            _ => cursor.ipv4().map(u128::from),
-        };
-        self.source = read(cursor)?;
+        seen: Pair<'a>,
+    ) -> Result<Pair<'a>, Expected> {
+        let source = Address::read(cursor, family, seen.destination)?;
         cursor.separate()?;
         cursor.expect(destination, Expected::Destination)?;
-        self.destination = read(cursor)?;
-        cursor.separate()
+        let destination = Address::read(cursor, family, seen.source)?;
+        cursor.separate()?;
+        self.source = source.bits;
+        self.destination = destination.bits;
+        Ok(Pair { source, destination })
     }
 
     /// Reads what the protocol adds: told by the keys, since a protocol may gain or lose its tracker.
     #[inline(always)]
     pub(super) fn read_layer4(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Expected> {
-        const SOURCE_PORT: u64 = pack(b"sport");
-        const SOURCE_KEY: u64 = pack(b"srckey");
-        const ICMP_TYPE: u64 = pack(b"type");
-
-        let (key, length) = cursor.key();
-        self.layer4 = match key {
-            SOURCE_PORT => {
-                cursor.skip(length + 1);
-                let source = cursor.number(Expected::U16)?;
-                cursor.separate()?;
-                cursor.expect(b"dport=", Expected::DestinationPort)?;
-                Layer4::Ports { source, destination: cursor.number(Expected::U16)? }
-            }
-            SOURCE_KEY => {
-                cursor.skip(length + 1);
-                let source = cursor.hexadecimal()?;
-                cursor.separate()?;
-                cursor.expect(b"dstkey=", Expected::DestinationKey)?;
-                Layer4::Keys { source, destination: cursor.hexadecimal()? }
-            }
-            ICMP_TYPE => {
-                cursor.skip(length + 1);
-                let icmp_type = cursor.number(Expected::U8)?;
-                cursor.separate()?;
-                cursor.expect(b"code=", Expected::IcmpCode)?;
-                let code = cursor.number(Expected::U8)?;
-                cursor.separate()?;
-                cursor.expect(b"id=", Expected::IcmpId)?;
-                Layer4::Icmp { icmp_type, code, id: cursor.number(Expected::U16)? }
-            }
-            _ => {
-                self.layer4 = Layer4::None;
-                return Ok(());
-            }
-        };
+        if !cursor.eat(b"sport=") {
+            return self.read_rarer_layer4(cursor);
+        }
+        let source = cursor.number(Expected::U16)?;
+        cursor.separate()?;
+        cursor.expect(b"dport=", Expected::DestinationPort)?;
+        let destination = cursor.number(Expected::U16)?;
+        self.layer4 = Layer4::Ports { source, destination };
         cursor.separate()
+    }
+
+    #[inline(never)]
+    fn read_rarer_layer4(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Expected> {
+        if cursor.eat(b"type=") {
+            let icmp_type = cursor.number(Expected::U8)?;
+            cursor.separate()?;
+            cursor.expect(b"code=", Expected::IcmpCode)?;
+            let code = cursor.number(Expected::U8)?;
+            cursor.separate()?;
+            cursor.expect(b"id=", Expected::IcmpId)?;
+            let id = cursor.number(Expected::U16)?;
+            self.layer4 = Layer4::Icmp { icmp_type, code, id };
+        } else if cursor.eat(b"srckey=") {
+            let source = cursor.hexadecimal()?;
+            cursor.separate()?;
+            cursor.expect(b"dstkey=", Expected::DestinationKey)?;
+            let destination = cursor.hexadecimal()?;
+            self.layer4 = Layer4::Keys { source, destination };
+        } else {
+            self.layer4 = Layer4::None;
+            return Ok(());
+        }
+        cursor.separate()
+    }
+}
+
+/// An address as it stands in the line, and its value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address<'a> {
+    text: &'a [u8],
+    bits: u128,
+}
+
+/// Both addresses of a tuple. Without NAT, the reply has the same two the other way round: they need not be read again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair<'a> {
+    source: Address<'a>,
+    destination: Address<'a>,
+}
+
+impl Pair<'_> {
+    pub(super) const NONE: Self = Self { source: Address::NONE, destination: Address::NONE };
+}
+
+impl<'a> Address<'a> {
+    const NONE: Self = Self { text: &[], bits: 0 };
+
+    #[inline(always)]
+    fn read(cursor: &mut Cursor<'a>, family: Family, seen: Self) -> Result<Self, Expected> {
+        let text = cursor.rest();
+        if !seen.text.is_empty() && text.get(seen.text.len()) == Some(&b' ') && text.starts_with(seen.text) {
+            cursor.skip(seen.text.len());
+            return Ok(seen);
+        }
+        let bits = match family {
+            Family::IPV6 => cursor.ipv6()?,
+            _ => cursor.ipv4()?.into(),
+        };
+        let text = text.get(..text.len() - cursor.rest().len()).unwrap_or_default();
+        Ok(Self { text, bits })
     }
 }
 

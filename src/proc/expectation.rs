@@ -6,7 +6,7 @@ use std::io::BufRead;
 use super::{
     LONGEST_LINE, LineError, ReadError,
     display::{self, Text},
-    ends::{Ends, family_ahead},
+    ends::{Ends, Pair, family_ahead},
     error::Expected,
     line::EventTag,
     lines::Lines,
@@ -86,7 +86,7 @@ impl<'a> ExpectationLine<'a> {
             _ => family_ahead(cursor),
         };
         let mut tuple = Ends::NONE;
-        tuple.read(cursor, family)?;
+        tuple.read(cursor, family, Pair::NONE)?;
         let mut line = Self {
             bytes,
             event,
@@ -113,11 +113,11 @@ impl<'a> ExpectationLine<'a> {
     fn read_piece(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
         let mut ends = Ends::NONE;
         if cursor.eat(b"mask-src=") {
-            ends.read_addresses(cursor, self.family, b"mask-dst=")?;
+            ends.read_addresses(cursor, self.family, b"mask-dst=", Pair::NONE)?;
             ends.read_layer4(cursor)?;
             self.mask = Some(ends);
         } else if cursor.eat(b"master-src=") {
-            ends.read_addresses(cursor, self.family, b"master-dst=")?;
+            ends.read_addresses(cursor, self.family, b"master-dst=", Pair::NONE)?;
             ends.read_layer4(cursor)?;
             self.master = Some(ends);
         } else if cursor.eat(b"class=") {

@@ -124,11 +124,14 @@ impl<'a> Line<'a> {
     /// a known piece with a value that is none.
     #[inline]
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
-        let mut parsed = Self::empty();
-        match parse::parse(&mut parsed, line) {
-            Ok(()) => Ok(parsed),
-            Err(error) => Err(error),
+        // Filled where it is returned: a copy would wait for every field that was just written.
+        let mut result = Ok(Self::empty());
+        if let Ok(parsed) = &mut result {
+            if let Err(error) = parse::parse(parsed, line) {
+                result = Err(error);
+            }
         }
+        result
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::{
     LONGEST_LINE, LineError,
-    ends::family_ahead,
+    ends::{Pair, family_ahead},
     error::Expected,
     line::{EventTag, GreTimeouts, Line},
     pieces::Piece,
@@ -17,7 +17,7 @@ pub(super) fn parse<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineE
     }
     let text = without_line_end(text);
     line.bytes = text;
-    let mut parser = Parser { cursor: Cursor::new(text), direction: None };
+    let mut parser = Parser { cursor: Cursor::new(text), direction: None, seen: Pair::NONE };
     match parser.read(line) {
         Ok(()) => Ok(()),
         Err(expected) => Err(LineError::new(expected, text, text.len() - parser.cursor.rest().len())),
@@ -34,6 +34,8 @@ struct Parser<'a> {
     cursor: Cursor<'a>,
     /// Whose pieces are read: `None` before the first tuple.
     direction: Option<Direction>,
+    /// The addresses of the original tuple.
+    seen: Pair<'a>,
 }
 
 /// On failure the cursor stands where what was expected is not.
@@ -59,11 +61,10 @@ impl<'a> Parser<'a> {
     /// What `conntrack -E` prints in front: the time, and the event.
     #[inline(always)]
     fn prefix(&mut self, line: &mut Line<'a>) -> Step {
-        self.cursor.skip_spaces();
-        if self.cursor.peek() != Some(b'[') {
-            return Ok(());
+        match self.cursor.peek() {
+            Some(b' ' | b'\t' | b'[') => self.event(line),
+            _ => Ok(()),
         }
-        self.event(line)
     }
 
     #[inline(never)]
@@ -100,8 +101,7 @@ impl<'a> Parser<'a> {
         if !self.cursor.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
             return Err(Expected::Protocol);
         }
-        let name = self.cursor.word();
-        self.cursor.skip_spaces();
+        let name = self.cursor.padded_word();
         Ok((name, self.number(Expected::U8)?))
     }
 
@@ -117,7 +117,6 @@ impl<'a> Parser<'a> {
     fn piece(&mut self, line: &mut Line<'a>) -> Step {
         let (key, length) = self.cursor.key();
         match key {
-            _ if self.cursor.peek() == Some(b'[') => self.flag(line),
             key::SOURCE => self.tuple(line),
             key::PACKETS => self.counters(line),
             key::MARK => self.set(&mut line.mark, length, Expected::U32),
@@ -132,24 +131,32 @@ impl<'a> Parser<'a> {
             key::ZONE_REPLY if self.cursor.starts_with(b"zone-reply=") => {
                 self.set(&mut line.zone_reply, 10, Expected::U16)
             }
+            key::ASSURED if self.cursor.eat(b"[ASSURED]") => {
+                line.status |= Status::ASSURED;
+                self.cursor.separate()
+            }
+            key::UNREPLIED if self.cursor.eat(b"[UNREPLIED]") => {
+                line.status -= Status::SEEN_REPLY;
+                self.cursor.separate()
+            }
             key::ID => self.set(&mut line.id, length, Expected::U32),
             key::SECMARK => self.set(&mut line.secmark, length, Expected::U32),
             key::PORT_ID => self.set(&mut line.port_id, length, Expected::U32),
             key::TIMEOUT => self.gre_timeouts(line),
-            _ => self.text(line, key),
+            _ => self.other(line),
         }
     }
 
     /// Reads the number after a key of `length` bytes.
     #[inline(always)]
-    fn set<T: TryFrom<u64>>(&mut self, value: &mut Option<T>, length: usize, expected: Expected) -> Step {
+    fn set<T: TryFrom<u64> + From<u8>>(&mut self, value: &mut Option<T>, length: usize, expected: Expected) -> Step {
         self.cursor.skip(length + 1);
         *value = Some(self.number(expected)?);
         Ok(())
     }
 
     #[inline(always)]
-    fn number<T: TryFrom<u64>>(&mut self, expected: Expected) -> Result<T, Expected> {
+    fn number<T: TryFrom<u64> + From<u8>>(&mut self, expected: Expected) -> Result<T, Expected> {
         let number = self.cursor.number(expected)?;
         self.cursor.separate()?;
         Ok(number)
@@ -170,7 +177,8 @@ impl<'a> Parser<'a> {
             };
         }
         self.direction = Some(direction);
-        ends.read(&mut self.cursor, line.family)
+        self.seen = ends.read(&mut self.cursor, line.family, self.seen)?;
+        Ok(())
     }
 
     /// Packets and bytes of the tuple before them.
@@ -188,33 +196,6 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    #[inline(always)]
-    fn flag(&mut self, line: &mut Line<'a>) -> Step {
-        if self.cursor.eat(b"[ASSURED]") {
-            line.status |= Status::ASSURED;
-        } else if self.cursor.eat(b"[UNREPLIED]") {
-            line.status -= Status::SEEN_REPLY;
-        } else {
-            self.rare_flag(line)?;
-        }
-        self.cursor.separate()
-    }
-
-    #[inline(never)]
-    fn rare_flag(&mut self, line: &mut Line<'a>) -> Step {
-        let flag = bracketed(&mut self.cursor)?;
-        match flag {
-            b"OFFLOAD" => line.status |= Status::OFFLOAD,
-            b"HW_OFFLOAD" => line.status |= Status::HW_OFFLOAD,
-            _ => match (flag.strip_prefix(b"start="), flag.strip_prefix(b"stop=")) {
-                (Some(start), _) => line.start = Some(start),
-                (_, Some(stop)) => line.stop = Some(stop),
-                _ => {}
-            },
-        }
-        Ok(())
-    }
-
     /// Reads `timeout=30, stream_timeout=180`.
     #[inline(never)]
     fn gre_timeouts(&mut self, line: &mut Line<'a>) -> Step {
@@ -225,20 +206,41 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Pieces whose value is text, and those unknown.
+    /// Pieces that are rare, that are text, or that nobody knows; and spaces where one would do.
     #[inline(never)]
-    fn text(&mut self, line: &mut Line<'a>, key: u64) -> Step {
-        let piece = self.cursor.piece();
-        match (key, piece) {
-            (key::SECURITY_CONTEXT, Piece::Value { value, .. }) => line.security_context = Some(value),
-            (key::HELPER, Piece::Value { value, .. }) => line.helper = Some(value),
-            (key::LABELS, Piece::Value { value, .. }) => line.labels = Some(value),
-            (_, Piece::Value { key: b"progname", value }) => line.program = Some(value),
+    fn other(&mut self, line: &mut Line<'a>) -> Step {
+        match self.cursor.peek() {
+            Some(b'[') => return self.flag(line),
+            Some(b' ' | b'\t') => {
+                self.cursor.skip_spaces();
+                return Ok(());
+            }
+            _ => {}
+        }
+        match self.cursor.piece() {
+            Piece::Value { key: b"secctx", value } => line.security_context = Some(value),
+            Piece::Value { key: b"helper", value } => line.helper = Some(value),
+            Piece::Value { key: b"labels", value } => line.labels = Some(value),
+            Piece::Value { key: b"progname", value } => line.program = Some(value),
             // What the tool prints for labels of which none has a name.
-            (_, Piece::Word(b"labels")) => line.labels = Some(&[]),
+            Piece::Word(b"labels") => line.labels = Some(&[]),
             _ => {}
         }
         Ok(())
+    }
+
+    fn flag(&mut self, line: &mut Line<'a>) -> Step {
+        let flag = bracketed(&mut self.cursor)?;
+        match flag {
+            b"OFFLOAD" => line.status |= Status::OFFLOAD,
+            b"HW_OFFLOAD" => line.status |= Status::HW_OFFLOAD,
+            _ => match (flag.strip_prefix(b"start="), flag.strip_prefix(b"stop=")) {
+                (Some(start), _) => line.start = Some(start),
+                (_, Some(stop)) => line.stop = Some(stop),
+                _ => {}
+            },
+        }
+        self.cursor.separate()
     }
 }
 
@@ -311,7 +313,6 @@ mod key {
     pub(super) const SECMARK: u64 = pack(b"secmark");
     pub(super) const PORT_ID: u64 = pack(b"portid");
     pub(super) const TIMEOUT: u64 = pack(b"timeout");
-    pub(super) const SECURITY_CONTEXT: u64 = pack(b"secctx");
-    pub(super) const HELPER: u64 = pack(b"helper");
-    pub(super) const LABELS: u64 = pack(b"labels");
+    pub(super) const ASSURED: u64 = pack(b"[ASSURED");
+    pub(super) const UNREPLIED: u64 = pack(b"[UNREPLI");
 }

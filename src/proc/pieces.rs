@@ -88,7 +88,7 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) const fn new(text: &'a [u8]) -> Self {
+    pub(super) fn new(text: &'a [u8]) -> Self {
         Self { cursor: Cursor::new(text) }
     }
 }

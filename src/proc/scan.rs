@@ -23,10 +23,11 @@ pub(super) const fn pack(mut text: &[u8]) -> u64 {
     word
 }
 
-/// The top bit of every byte that is no decimal digit, of digits as `byte ^ b'0'`.
+/// The top bit of every byte that is no decimal digit, of digits as `byte ^ b'0'`. A byte that is no ASCII carries into
+/// the next, so that nothing counts past the first byte that is neither digit nor what the caller takes.
 #[inline(always)]
 const fn non_digits(digits: u64) -> u64 {
-    (((digits & each(0x7f)) + each(0x7f - 9)) | digits) & each(0x80)
+    (digits.wrapping_add(each(0x7f - 9)) | digits) & each(0x80)
 }
 
 /// The value of eight decimal digits, the first in the lowest byte.
@@ -41,11 +42,18 @@ const fn value(digits: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
+    /// The last eight bytes of the line, for where fewer are left.
+    tail: u64,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let tail = match bytes.last_chunk() {
+            Some(tail) => u64::from_le_bytes(*tail),
+            None => pack(bytes).checked_shl(8 * (8 - bytes.len() as u32)).unwrap_or(0),
+        };
+        Self { rest: bytes, tail }
     }
 
     pub(super) const fn rest(&self) -> &'a [u8] {
@@ -92,24 +100,44 @@ impl<'a> Cursor<'a> {
         if self.eat(literal) { Ok(()) } else { Err(expected) }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn skip_spaces(&mut self) {
         while let [b' ' | b'\t', rest @ ..] = self.rest {
             self.rest = rest;
         }
     }
 
-    /// Passes over what is between two pieces; the end of the line will do.
+    /// Passes over the space between two pieces; the end of the line will do.
     #[inline(always)]
     pub(super) fn separate(&mut self) -> Result<(), Expected> {
         match self.rest {
             [b' ', rest @ ..] => {
                 self.rest = rest;
-                self.skip_spaces();
                 Ok(())
             }
             [] => Ok(()),
             _ => Err(Expected::Separator),
+        }
+    }
+
+    /// Takes a word and the spaces after it: at once where it fills a field of eight, as the kernel prints names.
+    #[inline(always)]
+    pub(super) fn padded_word(&mut self) -> &'a [u8] {
+        let text = self.load();
+        let others = text ^ each(b' ');
+        let ends = others.wrapping_sub(each(1)) & !others & each(0x80);
+        let length = ends.trailing_zeros() & !7;
+        let padding = others.checked_shr(length);
+        match self.rest.split_at_checked(9) {
+            Some((field, rest)) if padding == Some(0) && field.last() == Some(&b' ') && rest.first() != Some(&b' ') => {
+                self.rest = rest;
+                field.get(..(length / 8) as usize).unwrap_or_default()
+            }
+            _ => {
+                let word = self.word();
+                self.skip_spaces();
+                word
+            }
         }
     }
 
@@ -123,9 +151,14 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn until(&mut self, end: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest.iter().position(|byte| end(*byte)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at_checked(length).unwrap_or_default();
+        self.take(length)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or_default();
         self.rest = rest;
-        word
+        taken
     }
 
     /// The next eight bytes, the first in the lowest byte, zeros past the end.
@@ -133,7 +166,7 @@ impl<'a> Cursor<'a> {
     fn load(&self) -> u64 {
         match self.rest.first_chunk() {
             Some(bytes) => u64::from_le_bytes(*bytes),
-            None => pack(self.rest),
+            None => self.tail.checked_shr(8 * (8 - self.rest.len() as u32)).unwrap_or(0),
         }
     }
 
@@ -169,7 +202,13 @@ impl<'a> Cursor<'a> {
 
     /// Reads a decimal number.
     #[inline(always)]
-    pub(super) fn number<T: TryFrom<u64>>(&mut self, expected: Expected) -> Result<T, Expected> {
+    pub(super) fn number<T: TryFrom<u64> + From<u8>>(&mut self, expected: Expected) -> Result<T, Expected> {
+        if let [digit @ b'0'..=b'9', rest @ ..] = self.rest {
+            if !matches!(rest, [b'0'..=b'9', ..]) {
+                self.rest = rest;
+                return Ok((digit - b'0').into());
+            }
+        }
         let digits = self.load() ^ each(b'0');
         let length = non_digits(digits).trailing_zeros() / 8;
         let number = match length {
@@ -262,4 +301,87 @@ const fn octet(digits: u32, length: u32) -> (u32, bool) {
     // The least that one, two and three digits say: 0, 10 and 100.
     let least = 0x64_0a_00_00_u32 >> (8 * (length & 3)) & 0xff;
     (value, length.wrapping_sub(1) < 3 && value >= least && value < 256)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_as_long_as_it_stands_before_the_sign() {
+        assert_eq!(Cursor::new(b"use=2").key(), (pack(b"use"), 3));
+        assert_eq!(Cursor::new(b"packets=1").key(), (pack(b"packets"), 7));
+        assert_eq!(Cursor::new(b"zone-orig=1").key(), (pack(b"zone-ori"), 8));
+        assert_eq!(Cursor::new(b"=").key(), (0, 0));
+        assert_eq!(Cursor::new(b"").key(), (0, 8));
+    }
+
+    #[test]
+    fn a_word_is_read_padded_and_not() {
+        for (text, word, rest) in [
+            ("ipv4     2 tcp", "ipv4", "2 tcp"),
+            ("udplite  136 ", "udplite", "136 "),
+            ("longername 5 and more", "longername", "5 and more"),
+            ("tcp 6 29 src=10.0.0.1", "tcp", "6 29 src=10.0.0.1"),
+            ("tcp          6 29 src", "tcp", "6 29 src"),
+            ("exactly8 7 more", "exactly8", "7 more"),
+            ("tcp", "tcp", ""),
+        ] {
+            let mut cursor = Cursor::new(text.as_bytes());
+            assert_eq!((cursor.padded_word(), cursor.rest()), (word.as_bytes(), rest.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_no_token_is_not_passed_over() {
+        for text in ["", "x", "256", "99999999999999999999"] {
+            let mut cursor = Cursor::new(text.as_bytes());
+            assert_eq!((cursor.number::<u8>(Expected::U8), cursor.rest()), (Err(Expected::U8), text.as_bytes()));
+        }
+        for text in ["", "x", "0x12345", "0x", "1.2.3", "1.2.3.", "1.2.3.256", "1.2.3.4444", "1.2.3.04", "1..2.3"] {
+            let mut cursor = Cursor::new(text.as_bytes());
+            assert_eq!((cursor.ipv4(), cursor.rest()), (Err(Expected::Ipv4Address), text.as_bytes()), "{text}");
+            assert_eq!((cursor.hexadecimal(), cursor.rest()), (Err(Expected::Hexadecimal), text.as_bytes()), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_as_the_standard_library_does(number: u64, shift in 0..64_u32, zeros in 0..9_usize, tail in "[ ,\\]é]?.{0,9}") {
+            let digits = format!("{}{}", "0".repeat(zeros), number >> shift);
+            prop_assume!(!tail.starts_with(|first: char| first.is_ascii_digit()));
+            let text = format!("{digits}{tail}");
+            let mut cursor = Cursor::new(text.as_bytes());
+            prop_assert_eq!(cursor.number::<u64>(Expected::U64).ok(), digits.parse::<u64>().ok());
+            prop_assert_eq!(cursor.rest(), tail.as_bytes());
+            let mut cursor = Cursor::new(text.as_bytes());
+            let narrow = cursor.number::<u16>(Expected::U16);
+            prop_assert_eq!(narrow.ok(), digits.parse::<u16>().ok());
+            prop_assert_eq!(cursor.rest(), if narrow.is_ok() { tail.as_bytes() } else { text.as_bytes() });
+        }
+
+        #[test]
+        fn ipv4_addresses_are_read_as_the_standard_library_does(text in "[0-9]{1,3}(\\.[0-9]{1,3}){2,3}(\\.|é|x)?", tail in " .{0,9}|") {
+            let mut cursor = Cursor::new(text.as_bytes());
+            let alone = cursor.ipv4().ok().filter(|_| cursor.is_at_end());
+            prop_assert_eq!(alone.map(Ipv4Addr::from_bits), text.parse().ok());
+            let text = format!("{text}{tail}");
+            let mut cursor = Cursor::new(text.as_bytes());
+            let followed = cursor.ipv4().ok().filter(|_| cursor.rest() == tail.as_bytes());
+            prop_assert_eq!(followed, alone);
+        }
+
+        #[test]
+        fn every_ipv4_address_is_read(bits: u32, mask: u32, tail in "( .{0,20})?") {
+            let address = Ipv4Addr::from_bits(bits & mask).to_string();
+            let text = format!("{address}{tail}");
+            let mut cursor = Cursor::new(text.as_bytes());
+            prop_assert_eq!(cursor.ipv4(), Ok(bits & mask));
+            prop_assert_eq!(cursor.rest(), tail.as_bytes());
+        }
+    }
 }

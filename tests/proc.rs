@@ -1,0 +1,11 @@
+//! The parser of text: recorded lines, laws, and what it allocates.
+#![allow(missing_docs)]
+
+#[path = "proc/allocations.rs"]
+mod allocations;
+#[path = "proc/golden.rs"]
+mod golden;
+#[path = "proc/laws.rs"]
+mod laws;
+#[path = "proc/reader.rs"]
+mod reader;

@@ -1,0 +1,234 @@
+//! What holds for every line.
+
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use ctnetlink::{
+    Counters, Layer4, Protocol, Status,
+    proc::{ExpectationLine, Line, Reader, Statistics},
+};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+const FILES: [&str; 9] = [
+    include_str!("../data/proc-nf_conntrack.txt"),
+    include_str!("../data/list-default.txt"),
+    include_str!("../data/list-all-flags.txt"),
+    include_str!("../data/events-default.txt"),
+    include_str!("../data/events-all-flags.txt"),
+    include_str!("../data/manual-lines.txt"),
+    include_str!("../data/proc-nf_conntrack_expect.txt"),
+    include_str!("../data/expect.txt"),
+    include_str!("../data/proc-stat-nf_conntrack.txt"),
+];
+
+/// Reads bytes in every way there is.
+fn read_all(bytes: &[u8]) {
+    if let Ok(line) = Line::parse(bytes) {
+        let _ = (line.to_flow(), line.to_string(), format!("{line:?}"), line.pieces().count());
+        // What is printed is a line of the kernel's, and says the same.
+        let printed = line.to_string();
+        let again = Line::parse(printed.as_bytes()).unwrap_or_else(|error| panic!("{line:?}: {printed}: {error}"));
+        assert_eq!((again.original(), again.reply(), again.mark()), (line.original(), line.reply(), line.mark()));
+        assert_eq!(again.to_string(), printed);
+    } else if let Err(error) = Line::parse(bytes) {
+        assert!(error.column() <= bytes.len() + 1);
+        let _ = error.to_string();
+    }
+    if let Ok(line) = ExpectationLine::parse(bytes) {
+        let _ = (line.to_expectation(), line.to_string(), format!("{line:?}"));
+    }
+    let _ = Reader::new(bytes).count();
+    let _ = Statistics::read(bytes).map(|statistics| statistics.sum());
+}
+
+#[test]
+fn every_truncation_of_every_recorded_line_gives_a_value_or_an_error() {
+    for line in FILES.iter().flat_map(|file| file.lines()) {
+        for length in 0..=line.len() {
+            read_all(&line.as_bytes()[..length]);
+        }
+    }
+}
+
+#[test]
+fn every_truncation_of_a_file_gives_values_and_errors() {
+    for file in FILES {
+        for length in (0..file.len()).step_by(97) {
+            let _ = Reader::new(&file.as_bytes()[..length]).count();
+            let _ = Statistics::read(&file.as_bytes()[..length]);
+        }
+    }
+}
+
+/// A flow, as the kernel would print it.
+#[derive(Clone, Debug)]
+struct Printed {
+    ipv6: bool,
+    addresses: [u128; 4],
+    protocol: (&'static str, u8, &'static str),
+    keys: [u16; 3],
+    timeout: Option<u32>,
+    zones: (bool, bool, u16),
+    counters: Option<[u64; 4]>,
+    is_unreplied: bool,
+    flag: &'static str,
+    mark: Option<u32>,
+    context: Option<String>,
+    delta_time: Option<u64>,
+    use_count: u32,
+}
+
+impl Printed {
+    fn address(&self, place: usize) -> String {
+        let bits = self.addresses[place];
+        if self.ipv6 {
+            Ipv6Addr::from_bits(bits).segments().map(|group| format!("{group:04x}")).join(":")
+        } else {
+            Ipv4Addr::from_bits(bits as u32).to_string()
+        }
+    }
+
+    fn layer4(&self) -> Layer4 {
+        let [first, second, third] = self.keys;
+        match self.protocol.1 {
+            1 | 58 => Layer4::Icmp { icmp_type: first as u8, code: second as u8, id: third },
+            47 => Layer4::Keys { source: first, destination: second },
+            50 => Layer4::None,
+            _ => Layer4::Ports { source: first, destination: second },
+        }
+    }
+
+    fn tuple(&self, place: usize) -> String {
+        let mut text = format!("src={} dst={} ", self.address(place), self.address(place + 1));
+        let keys = match self.layer4() {
+            Layer4::Icmp { icmp_type, code, id } => format!("type={icmp_type} code={code} id={id} "),
+            Layer4::Keys { source, destination } => format!("srckey=0x{source:x} dstkey=0x{destination:x} "),
+            Layer4::Ports { source, destination } => format!("sport={source} dport={destination} "),
+            _ => String::new(),
+        };
+        text.push_str(&keys);
+        text
+    }
+
+    /// `ct_seq_show`, statement by statement.
+    fn line(&self) -> String {
+        let (name, number, state) = self.protocol;
+        let (layer3, layer3_number) = if self.ipv6 { ("ipv6", 10) } else { ("ipv4", 2) };
+        let mut line = format!("{layer3:<8} {layer3_number} {name:<8} {number} ");
+        let (zone_original, zone_reply, zone) = self.zones;
+        let mut put = |text: String| line.write_str(&text).unwrap();
+        self.timeout.into_iter().for_each(|timeout| put(format!("{timeout} ")));
+        put(state.to_owned());
+        put(self.tuple(0));
+        if zone_original {
+            put(format!("zone-orig={zone} "));
+        }
+        self.counters.into_iter().for_each(|[packets, bytes, ..]| put(format!("packets={packets} bytes={bytes} ")));
+        if self.is_unreplied {
+            put("[UNREPLIED] ".to_owned());
+        }
+        put(self.tuple(2));
+        if zone_reply {
+            put(format!("zone-reply={zone} "));
+        }
+        self.counters.into_iter().for_each(|[.., packets, bytes]| put(format!("packets={packets} bytes={bytes} ")));
+        put(self.flag.to_owned());
+        self.mark.into_iter().for_each(|mark| put(format!("mark={mark} ")));
+        self.context.iter().for_each(|context| put(format!("secctx={context} ")));
+        if !zone_original && !zone_reply {
+            put(format!("zone={zone} "));
+        }
+        self.delta_time.into_iter().for_each(|seconds| put(format!("delta-time={seconds} ")));
+        put(format!("use={}", self.use_count));
+        line
+    }
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    // Of every length.
+    (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift)
+}
+
+prop_compose! {
+    fn printed()(
+        ipv6: bool,
+        addresses: [u128; 4],
+        is_plain: bool,
+        protocol in select(vec![
+            ("tcp", 6, "ESTABLISHED "), ("tcp", 6, "SYN_SENT2 "), ("udp", 17, ""), ("udplite", 136, ""), ("icmp", 1, ""),
+            ("icmpv6", 58, ""), ("unknown", 58, ""), ("gre", 47, "timeout=30, stream_timeout=180 "), ("unknown", 50, ""),
+            ("sctp", 132, "COOKIE_ECHOED "), ("dccp", 33, "PARTOPEN "),
+        ]),
+        keys: [u16; 3],
+        timeout in option::of(number().prop_map(|timeout| timeout as u32)),
+        zones in (any::<bool>(), any::<bool>(), any::<u16>()),
+        counters in option::of([number(), number(), number(), number()]),
+        is_unreplied: bool,
+        flag in select(vec!["", "[ASSURED] ", "[OFFLOAD] ", "[HW_OFFLOAD] "]),
+        mark in option::of(number().prop_map(|mark| mark as u32)),
+        context in option::of("[a-z_:]{1,20}( [(a-z]{1,8}){0,2}"),
+        delta_time in option::of(number()),
+        use_count in number().prop_map(|count| count as u32),
+    ) -> Printed {
+        let mut addresses = addresses;
+        if is_plain {
+            [addresses[2], addresses[3]] = [addresses[1], addresses[0]];
+        }
+        Printed {
+            ipv6, addresses, protocol, keys, timeout, zones, counters, is_unreplied, flag, mark, context, delta_time,
+            use_count,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_line_of_the_kernel_prints_as_it_was_and_has_the_values_it_was_made_of(printed in printed()) {
+        let text = printed.line();
+        let line = Line::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        prop_assert_eq!(line.to_string(), &*text);
+        prop_assert_eq!(line.unknown().count(), 0);
+        prop_assert_eq!(line.protocol(), Protocol(printed.protocol.1));
+        for (place, zone, tuple) in [(0, printed.zones.0, line.original()), (2, printed.zones.1, line.reply())] {
+            prop_assert_eq!(tuple.layer4, printed.layer4());
+            prop_assert_eq!(tuple.zone, zone.then_some(printed.zones.2));
+            prop_assert_eq!(tuple.source, printed.address(place).parse::<std::net::IpAddr>().unwrap());
+            prop_assert_eq!(tuple.destination, printed.address(place + 1).parse::<std::net::IpAddr>().unwrap());
+        }
+        prop_assert_eq!(line.timeout(), printed.timeout);
+        prop_assert_eq!(line.counters_original(), printed.counters.map(|[packets, bytes, ..]| Counters { packets, bytes }));
+        prop_assert_eq!(line.counters_reply(), printed.counters.map(|[.., packets, bytes]| Counters { packets, bytes }));
+        prop_assert_eq!(line.status().contains(Status::SEEN_REPLY), !printed.is_unreplied);
+        prop_assert_eq!((line.mark(), line.use_count()), (printed.mark, Some(printed.use_count)));
+        prop_assert_eq!(line.security_context(), printed.context.as_deref().map(str::as_bytes));
+        prop_assert_eq!(line.delta_time().map(|time| time.as_secs()), printed.delta_time);
+        for length in 0..text.len() {
+            read_all(&text.as_bytes()[..length]);
+        }
+    }
+
+    #[test]
+    fn any_bytes_give_a_value_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn any_pieces_give_a_value_or_an_error(
+        head in select(vec!["", "ipv4 2 tcp 6 ", "tcp 6 9 ", "unknown 99 ", "[NEW] icmp 1 ", "9 l3proto = 2 proto=6 "]),
+        pieces in vec(("(src|dst|sport|dport|packets|bytes|id|use|zone-orig|delta-time|type|code|labels|[a-z]{0,9})?", "[=\\[\\] ,]?", "([0-9a-fx.:]{0,20}|10.0.0.1)", " {0,2}"), 0..30),
+    ) {
+        let body: String = pieces.iter().map(|(key, sign, value, space)| format!("{key}{sign}{value}{space}")).collect();
+        read_all(format!("{head}{body}").as_bytes());
+    }
+
+    #[test]
+    fn a_changed_byte_gives_a_value_or_an_error(file in 0..FILES.len(), line: prop::sample::Index, place: prop::sample::Index, byte: u8) {
+        let lines: Vec<_> = FILES[file].lines().collect();
+        let mut line = lines[line.index(lines.len())].as_bytes().to_vec();
+        let place = place.index(line.len());
+        line[place] = byte;
+        read_all(&line);
+    }
+}

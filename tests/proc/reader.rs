@@ -1,0 +1,109 @@
+//! Whole files: bounded, counted, and read to their end.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use ctnetlink::proc::{LONGEST_LINE, ReadError, Reader};
+
+const LINE: &str =
+    "udp      17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=5\n";
+
+fn results(source: impl BufRead) -> Vec<Result<Option<u32>, String>> {
+    let results: Vec<_> =
+        Reader::new(source).map(|flow| flow.map(|flow| flow.mark).map_err(|error| error.to_string())).collect();
+    results
+}
+
+#[test]
+fn a_bad_line_is_an_item_and_not_the_end() {
+    let text = format!("{LINE}\n \t\r\nrubbish\n{}\n{}", LINE.replace("\n", "\r"), LINE.trim_end());
+    let bad = "line 4, column 8: expected a number up to 255, found the end of the line";
+    assert_eq!(results(text.as_bytes()), [Ok(Some(5)), Err(bad.into()), Ok(Some(5)), Ok(Some(5))]);
+}
+
+#[test]
+fn every_size_of_buffer_gives_the_same() {
+    let text = format!("{LINE}x\n\n{LINE}{}", LINE.trim_end());
+    let whole = results(text.as_bytes());
+    assert_eq!(whole.len(), 4);
+    for capacity in (1..=text.len() + 1).step_by(7) {
+        assert_eq!(results(BufReader::with_capacity(capacity, text.as_bytes())), whole, "{capacity}");
+    }
+}
+
+/// Ten million bytes of one line, of which the source never holds more than a few.
+struct Endless {
+    left: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(self.left);
+        buffer[..count].fill(b'a');
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_refused_and_not_held() {
+    let source =
+        BufReader::with_capacity(512, Endless { left: 10_000_000 }.chain(io::Cursor::new(format!("\n{LINE}"))));
+    let before = super::allocations::allocated();
+    let mut reader = Reader::new(source);
+    let error = reader.next_line().unwrap().unwrap_err();
+    let held = super::allocations::allocated() - before;
+    assert!(error.line().unwrap().is_too_long());
+    assert_eq!(error.to_string(), "line 1, column 16385: the line is longer than 16384 bytes");
+    assert!(held <= 4 * LONGEST_LINE as u64, "{held} bytes allocated");
+    assert_eq!(reader.next_line().unwrap().unwrap().mark(), Some(5));
+    assert!(reader.next_line().is_none());
+}
+
+#[test]
+fn a_line_of_the_greatest_length_is_read_in_one_part_and_in_many() {
+    let line = LINE.trim_end();
+    let longest = format!("{line} x={}", "y".repeat(LONGEST_LINE - line.len() - 3));
+    assert_eq!(longest.len(), LONGEST_LINE);
+    for text in [longest.clone(), format!("{longest}\n")] {
+        assert_eq!(results(text.as_bytes()), [Ok(Some(5))]);
+        assert_eq!(results(BufReader::with_capacity(100, text.as_bytes())), [Ok(Some(5))]);
+        let longer = format!("{longest}y\n{LINE}");
+        assert_eq!(results(longer.as_bytes()).len(), 2);
+        assert!(results(longer.as_bytes())[0].is_err());
+        assert!(results(BufReader::with_capacity(100, longer.as_bytes()))[0].is_err());
+    }
+}
+
+/// A source that is interrupted, then fails.
+struct Failing(u32);
+
+impl Read for Failing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0 += 1;
+        match self.0 {
+            1 => Err(io::ErrorKind::Interrupted.into()),
+            2 => {
+                buffer[..LINE.len()].copy_from_slice(LINE.as_bytes());
+                Ok(LINE.len())
+            }
+            _ => Err(io::Error::other("gone")),
+        }
+    }
+}
+
+#[test]
+fn nothing_comes_after_a_failure_to_read() {
+    let mut reader = Reader::new(BufReader::new(Failing(0)));
+    assert!(reader.next_line().unwrap().is_ok());
+    assert!(matches!(reader.next_line(), Some(Err(ReadError::Io(_)))));
+    assert!(reader.next_line().is_none());
+}
+
+#[test]
+fn the_source_comes_back_past_the_line_that_was_lent() {
+    let text = format!("{LINE}rest");
+    let mut reader = Reader::new(text.as_bytes());
+    reader.next_line().unwrap().unwrap();
+    assert_eq!(reader.line_number(), 1);
+    assert_eq!(reader.into_inner(), b"rest");
+}

@@ -99,12 +99,6 @@ pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Ok(text) = core::str::from_utf8(self.0) {
-            return f.pad(text);
-        }
-        self.0.utf8_chunks().try_for_each(|chunk| {
-            f.write_str(chunk.valid())?;
-            if chunk.invalid().is_empty() { Ok(()) } else { f.write_str("\u{fffd}") }
-        })
+        f.pad(&String::from_utf8_lossy(self.0))
     }
 }

@@ -287,11 +287,9 @@ pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventTag>,
 fn event_time(cursor: &mut Cursor<'_>) -> Result<Timestamp, Expected> {
     let seconds: u64 = cursor.number(Expected::EventTime)?;
     cursor.expect(b".", Expected::EventTime)?;
-    let mut ahead = *cursor;
-    let digits = ahead.until(|byte| !byte.is_ascii_digit()).len();
-    let fraction: u32 = cursor.number(Expected::EventTime)?;
-    let unit = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(9_u32.checked_sub(digits)?));
-    let nanoseconds = unit.map(|unit| unit * u64::from(fraction)).ok_or(Expected::EventTime)?;
+    let digits = cursor.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unit = (digits <= 9).then(|| 10_u64.pow(9 - digits as u32)).ok_or(Expected::EventTime)?;
+    let nanoseconds = unit * u64::from(cursor.number::<u32>(Expected::EventTime)?);
     cursor.expect(b"]", Expected::EventTime)?;
     let whole = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds));
     whole.map(Timestamp).ok_or(Expected::EventTime)

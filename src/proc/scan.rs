@@ -221,15 +221,24 @@ impl<'a> Cursor<'a> {
         Ok(number)
     }
 
+    /// Reads a number of eight digits and more.
     #[inline(never)]
     fn long_number<T: TryFrom<u64>>(&mut self, expected: Expected) -> Result<T, Expected> {
-        let mut rest = *self;
-        let number = rest
-            .until(|byte| !byte.is_ascii_digit())
-            .iter()
-            .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
-        let number = T::try_from(number.ok_or(expected)?).map_err(|_| expected)?;
-        *self = rest;
+        let mut ahead = *self;
+        let mut number = 0_u64;
+        loop {
+            let digits = ahead.load() ^ each(b'0');
+            let length = non_digits(digits).trailing_zeros() / 8;
+            let part = if length == 0 { 0 } else { value(digits << (64 - 8 * length)) };
+            let unit = 10_u64.pow(length);
+            number = number.checked_mul(unit).and_then(|number| number.checked_add(part)).ok_or(expected)?;
+            ahead.skip(length as usize);
+            if length < 8 {
+                break;
+            }
+        }
+        let number = T::try_from(number).map_err(|_| expected)?;
+        *self = ahead;
         Ok(number)
     }
 

@@ -15,8 +15,8 @@ pub mod model;
 mod numbers;
 #[cfg(feature = "packet-core")]
 mod packet_core;
-pub mod request;
 pub mod proc;
+pub mod request;
 pub mod wire;
 
 #[cfg(all(target_os = "linux", feature = "client"))]

@@ -12,8 +12,8 @@ use crate::Labels;
 /// Names for label bits, as `connlabel.conf` gives them.
 ///
 /// The file has a line for each label: its number, blanks, its name. A number is decimal, hexadecimal (`0x…`) or octal
-/// (`0…`), a name is of letters, digits, blanks and hyphens. Lines that begin with `#`, and lines that are anything else, are passed
-/// over; of several names for a number, or numbers for a name, the first counts.
+/// (`0…`), a name is of letters, digits, blanks and hyphens. Lines that begin with `#`, and lines that are anything
+/// else, are passed over; of several names for a number, or numbers for a name, the first counts.
 ///
 /// # Example
 ///

@@ -6,7 +6,7 @@ use core::{
     ops::Range,
 };
 
-use super::number::{self, Digits, EIGHT_DIGITS};
+use super::number::{self, Digits, EIGHT_DIGITS, OCTETS};
 
 /// What takes the finished bytes: always whole characters of UTF-8.
 pub(super) trait Sink {
@@ -32,7 +32,7 @@ impl<W: fmt::Write> Sink for TextSink<W> {
 }
 
 /// Longer than any line of an ordinary flow in any format.
-const CAPACITY: usize = 1536;
+const CAPACITY: usize = 1024;
 
 /// A line being printed.
 ///
@@ -87,7 +87,8 @@ impl<'a> Line<'a> {
     #[inline(never)]
     fn long_decimal(&mut self, value: u64) {
         self.decimal(value / EIGHT_DIGITS);
-        self.digits(Digits { bytes: number::padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
+        let digits = number::padded_decimal((value % EIGHT_DIGITS) as u32);
+        self.digits(Digits { bytes: digits, length: 8 });
     }
 
     /// A number below 10⁸ with leading zeros to `width`, at most eight digits.
@@ -98,9 +99,10 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// A number in hexadecimal, and one ASCII byte behind it.
     #[inline]
-    pub(super) fn hexadecimal(&mut self, value: u16) {
-        self.digits(number::hexadecimal(value));
+    pub(super) fn hexadecimal_and(&mut self, value: u16, next: u8) {
+        self.digits(number::hexadecimal_and(value, next));
     }
 
     #[inline]
@@ -113,17 +115,12 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(super) fn ipv4(&mut self, address: Ipv4Addr) {
-        let [first, rest @ ..] = address.octets();
-        self.octet(first);
-        for octet in rest {
-            self.text(".");
-            self.octet(octet);
+        for octet in address.octets() {
+            if let Some(digits) = OCTETS.get(usize::from(octet)) {
+                self.digits(*digits);
+            }
         }
-    }
-
-    #[inline(always)]
-    fn octet(&mut self, octet: u8) {
-        self.digits(number::decimal(octet.into()));
+        self.drop_last();
     }
 
     /// Prints as `inet_ntop` does: the first longest run of two or more zero groups left out (RFC 5952), and the last
@@ -149,18 +146,16 @@ impl<'a> Line<'a> {
         self.joined(before);
         if !zeros.is_empty() {
             self.text("::");
-            self.joined(rest.get(zeros.len()..).unwrap_or_default());
-        } else {
-            self.joined(rest);
         }
+        self.joined(rest.get(zeros.len()..).unwrap_or_default());
     }
 
     fn joined(&mut self, groups: &[u16]) {
-        for (place, group) in groups.iter().enumerate() {
-            if place != 0 {
-                self.text(":");
-            }
-            self.hexadecimal(*group);
+        for group in groups {
+            self.hexadecimal_and(*group, b':');
+        }
+        if !groups.is_empty() {
+            self.drop_last();
         }
     }
 
@@ -172,7 +167,7 @@ impl<'a> Line<'a> {
             // An empty buffer has room.
             let _ = self.store(&digits.bytes);
         }
-        self.length += digits.length;
+        self.length += usize::from(digits.length);
     }
 
     #[inline(always)]
@@ -204,20 +199,20 @@ impl<'a> Line<'a> {
 }
 
 /// Where the first longest run of two or more zero groups is; an empty range where there is none.
+#[inline]
 fn longest_run_of_zeros(groups: &[u16; 8]) -> Range<usize> {
-    let mut longest = 0..0;
-    let mut current = 0..0;
-    for (place, group) in groups.iter().enumerate() {
-        if *group != 0 {
-            current = place + 1..place + 1;
-            continue;
-        }
-        current.end = place + 1;
-        if current.len() > longest.len().max(1) {
-            longest = current.clone();
-        }
+    let zeros = groups.iter().rev().fold(0_u16, |zeros, group| zeros << 1 | u16::from(*group == 0));
+    // A bit of `starts` stays as long as a run that long starts at its group.
+    let (mut starts, mut length) = (zeros, 1);
+    while starts & zeros >> length != 0 {
+        starts &= zeros >> length;
+        length += 1;
     }
-    longest
+    if length < 2 {
+        return 0..0;
+    }
+    let start = starts.trailing_zeros() as usize;
+    start..start + length
 }
 
 #[cfg(test)]

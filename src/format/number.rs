@@ -11,7 +11,26 @@ pub(super) const EIGHT_DIGITS: u64 = 100_000_000;
 #[derive(Clone, Copy)]
 pub(super) struct Digits<const N: usize> {
     pub(super) bytes: [u8; N],
-    pub(super) length: usize,
+    pub(super) length: u8,
+}
+
+/// Every octet in decimal, with a dot behind it.
+#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+pub(super) static OCTETS: [Digits<4>; 256] = {
+    let mut octets = [Digits { bytes: [0; 4], length: 0 }; 256];
+    let mut octet = 0;
+    while octet < octets.len() {
+        octets[octet] = with_dot(decimal(octet as u32));
+        octet += 1;
+    }
+    octets
+};
+
+const fn with_dot(octet: Digits<8>) -> Digits<4> {
+    let text = u64::from_le_bytes(octet.bytes) as u32;
+    // Behind the digits of an octet there are none yet.
+    let text = text | (b'.' as u32) << (octet.length * 8);
+    Digits { bytes: text.to_le_bytes(), length: octet.length + 1 }
 }
 
 /// A number below 10⁸ in decimal, with no leading zeros.
@@ -21,7 +40,7 @@ pub(super) const fn decimal(value: u32) -> Digits<8> {
     // A number has at least one digit, be it 0.
     let leading = min(digits.trailing_zeros() / 8, 7);
     let text = (digits | 0x3030_3030_3030_3030) >> (leading * 8);
-    Digits { bytes: text.to_le_bytes(), length: 8 - leading as usize }
+    Digits { bytes: text.to_le_bytes(), length: 8 - leading as u8 }
 }
 
 /// A number below 10⁸ in decimal, with leading zeros to eight digits.
@@ -30,16 +49,17 @@ pub(super) const fn padded_decimal(value: u32) -> [u8; 8] {
     (eight_digits(value) | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// A number in hexadecimal, in lower case and with no leading zeros.
+/// A number in hexadecimal, in lower case and with no leading zeros, and one more byte behind it.
 #[inline]
-pub(super) const fn hexadecimal(value: u16) -> Digits<4> {
+pub(super) const fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
     let value = value as u32;
     let digits = value >> 12 | (value >> 8 & 0xf) << 8 | (value >> 4 & 0xf) << 16 | (value & 0xf) << 24;
     let leading = min(digits.trailing_zeros() / 8, 3);
     // One in the bytes of the digits past 9, which are printed as letters.
     let letters = (digits + 0x0606_0606) >> 4 & 0x0101_0101;
     let text = digits + 0x3030_3030 + letters * (b'a' - b'0' - 10) as u32;
-    Digits { bytes: (text >> (leading * 8)).to_le_bytes(), length: 4 - leading as usize }
+    let text = (text as u64 | (next as u64) << 32) >> (leading * 8);
+    Digits { bytes: text.to_le_bytes(), length: 5 - leading as u8 }
 }
 
 /// The eight digits of a number below 10⁸, a byte each: split in halves, quarters and eighths, all of a size at once.
@@ -62,7 +82,7 @@ mod tests {
     use super::*;
 
     fn text<const N: usize>(digits: Digits<N>) -> String {
-        String::from_utf8(digits.bytes[..digits.length].to_vec()).unwrap()
+        String::from_utf8(digits.bytes[..digits.length.into()].to_vec()).unwrap()
     }
 
     #[test]
@@ -76,9 +96,16 @@ mod tests {
     }
 
     #[test]
+    fn every_octet_has_its_digits_and_a_dot() {
+        for octet in 0..=u8::MAX {
+            assert_eq!(text(OCTETS[usize::from(octet)]), format!("{octet}."));
+        }
+    }
+
+    #[test]
     fn every_number_of_16_bits_has_its_hexadecimal_digits() {
         for value in 0..=u16::MAX {
-            assert_eq!(text(hexadecimal(value)), format!("{value:x}"));
+            assert_eq!(text(hexadecimal_and(value, b':')), format!("{value:x}:"));
         }
     }
 }

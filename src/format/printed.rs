@@ -2,8 +2,10 @@
 
 use core::fmt;
 
+#[cfg(feature = "serde")]
+use super::Json;
 use super::{
-    Text, Xml,
+    Save, Text, Xml,
     line::{Line, Sink, TextSink},
 };
 use crate::{Expectation, Flow};
@@ -39,6 +41,11 @@ pub struct Printed<'a> {
 pub(super) enum Job<'a> {
     FlowText(Text<'a>, &'a Flow),
     ExpectationText(Text<'a>, &'a Expectation),
+    FlowSave(Save<'a>, &'a Flow),
+    #[cfg(feature = "serde")]
+    FlowJson(Json, &'a Flow),
+    #[cfg(feature = "serde")]
+    ExpectationJson(Json, &'a Expectation),
     FlowXml(Xml<'a>, &'a Flow),
     ExpectationXml(Xml<'a>, &'a Expectation),
 }
@@ -68,6 +75,11 @@ impl<'a> Printed<'a> {
         match &self.job {
             Job::FlowText(text, flow) => text.print_flow(flow, &mut line),
             Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut line),
+            Job::FlowSave(save, flow) => save.print_flow(flow, &mut line),
+            #[cfg(feature = "serde")]
+            Job::FlowJson(json, flow) => json.print(flow, &mut line),
+            #[cfg(feature = "serde")]
+            Job::ExpectationJson(json, expectation) => json.print(expectation, &mut line),
             Job::FlowXml(xml, flow) => xml.print_flow(flow, &mut line),
             Job::ExpectationXml(xml, expectation) => xml.print_expectation(expectation, &mut line),
         }

@@ -103,6 +103,39 @@ impl fmt::Debug for Labels {
     }
 }
 
+/// Labels serialize as the list of their numbers.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Labels {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Labels {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+
+        impl<'de> serde::de::Visitor<'de> for Numbers {
+            type Value = Labels;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of label numbers")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Labels, A::Error> {
+                let mut labels = Labels::default();
+                while let Some(bit) = numbers.next_element()? {
+                    labels = labels.with(bit);
+                }
+                Ok(labels)
+            }
+        }
+
+        deserializer.deserialize_seq(Numbers)
+    }
+}
+
 /// Labels and the mask of those that an update changes: `new = (old & !mask) | (labels & mask)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -12,7 +12,7 @@
 //! let mut buffer = [0; 256];
 //! let mut encoder = Encoder::new(&mut buffer);
 //! DeleteFlow::new(FlowKey::original(tuple).with_id(7)).encode(1, &mut encoder);
-//! assert_eq!(encoder.finish()?, 84);
+//! assert_eq!(encoder.finish()?, 80);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -1,6 +1,10 @@
-//! The printers against what conntrack(8) 1.4.7 printed of the same flows.
+//! The printers: against what conntrack(8) 1.4.7 printed of the same flows, and against readers of what they print.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod flows;
+mod readers;
 mod recordings;
+mod round_trips;
+mod save;
 mod text;
 mod xml;

@@ -13,24 +13,24 @@ macro_rules! data {
 pub(crate) use data;
 
 /// A recorded event of a flow.
-pub struct Event {
-    pub kind: EventKind,
-    pub flow: Flow,
-    pub port_id: u32,
+pub(crate) struct Event {
+    pub(crate) kind: EventKind,
+    pub(crate) flow: Flow,
+    pub(crate) port_id: u32,
 }
 
 /// The flows of the dump, in its order.
-pub fn dumped_flows() -> Vec<Flow> {
+pub(crate) fn dumped_flows() -> Vec<Flow> {
     recorded(data!("vectors-dump.jsonl"), |message| Flow::decode(message).ok())
 }
 
 /// The expectations of the dump.
-pub fn dumped_expectations() -> Vec<Expectation> {
+pub(crate) fn dumped_expectations() -> Vec<Expectation> {
     recorded(data!("vectors-dump.jsonl"), |message| Expectation::decode(message).ok())
 }
 
 /// The events of flows, in the order in which they came in.
-pub fn flow_events() -> Vec<Event> {
+pub(crate) fn flow_events() -> Vec<Event> {
     recorded(data!("vectors-events.jsonl"), |message| {
         let flow = Flow::decode(message).ok()?;
         let header = message.header();
@@ -39,12 +39,12 @@ pub fn flow_events() -> Vec<Event> {
 }
 
 /// The expectations that events told of.
-pub fn expectation_events() -> Vec<(EventKind, Expectation)> {
+pub(crate) fn expectation_events() -> Vec<(EventKind, Expectation)> {
     recorded(data!("vectors-events.jsonl"), |message| Some((kind(message), Expectation::decode(message).ok()?)))
 }
 
 /// About when the table was listed: the recorded flows of that age were that old.
-pub fn time_of_listing() -> Timestamp {
+pub(crate) fn time_of_listing() -> Timestamp {
     Timestamp(1_795_400_629_000_000_000)
 }
 

@@ -1,7 +1,5 @@
-use std::net::IpAddr;
-
 use ctnetlink::{
-    EventKind, Flow, Protocol, Timestamp,
+    Flow, Protocol, Timestamp,
     format::{LabelMap, Xml},
 };
 

@@ -133,7 +133,7 @@ impl<'a> Text<'a> {
     pub(super) fn print_flow(&self, flow: &Flow, line: &mut Line<'_>) {
         self.event_prefix(line);
         if self.extended {
-            line.text(extended_prefix(flow.family()));
+            family(flow.family(), line);
         }
         protocol(flow.original.protocol, line);
         if let Some(timeout) = flow.timeout {
@@ -174,7 +174,7 @@ impl<'a> Text<'a> {
 
     #[inline(always)]
     fn meta(&self, flow: &Flow, line: &mut Line<'_>) {
-        line.text(status(flow.status.unwrap_or_default()));
+        status(flow.status.unwrap_or_default(), line);
         if let Some(mark) = flow.mark {
             item("mark=", mark, line);
         }
@@ -230,12 +230,12 @@ impl<'a> Text<'a> {
             line.padded_decimal(timestamp.subsecond_nanoseconds() / 1000, 6);
             line.text("]\t");
         }
-        line.text(match self.event {
-            Some(EventKind::New) => "    [NEW] ",
-            Some(EventKind::Update) => " [UPDATE] ",
-            Some(EventKind::Destroy) => "[DESTROY] ",
-            None => "",
-        });
+        match self.event {
+            Some(EventKind::New) => line.text("    [NEW] "),
+            Some(EventKind::Update) => line.text(" [UPDATE] "),
+            Some(EventKind::Destroy) => line.text("[DESTROY] "),
+            None => {}
+        }
     }
 
     #[inline]
@@ -251,39 +251,41 @@ impl<'a> Text<'a> {
     }
 }
 
-fn extended_prefix(family: Family) -> &'static str {
+// A text that is known where it is printed costs a store or two, one that is chosen before it is printed a call: so
+// these print in each arm.
+
+#[inline]
+fn family(family: Family, line: &mut Line<'_>) {
     match family {
-        Family::IPV4 => "ipv4     2 ",
-        _ => "ipv6     10 ",
+        Family::IPV4 => line.text("ipv4     2 "),
+        _ => line.text("ipv6     10 "),
     }
 }
 
 /// Name and number, the name in a column of eight.
 #[inline]
 fn protocol(protocol: Protocol, line: &mut Line<'_>) {
-    line.text(match protocol {
-        Protocol::TCP => "tcp      6 ",
-        Protocol::UDP => "udp      17 ",
-        Protocol::ICMP => "icmp     1 ",
-        Protocol::ICMPV6 => "icmpv6   58 ",
-        Protocol::SCTP => "sctp     132 ",
-        Protocol::DCCP => "dccp     33 ",
-        Protocol::GRE => "gre      47 ",
-        Protocol::UDPLITE => "udplite  136 ",
-        Protocol(number) => return item("unknown  ", number, line),
-    });
+    match protocol {
+        Protocol::TCP => line.text("tcp      6 "),
+        Protocol::UDP => line.text("udp      17 "),
+        Protocol::ICMP => line.text("icmp     1 "),
+        Protocol::ICMPV6 => line.text("icmpv6   58 "),
+        Protocol::SCTP => line.text("sctp     132 "),
+        Protocol::DCCP => line.text("dccp     33 "),
+        Protocol::GRE => line.text("gre      47 "),
+        Protocol::UDPLITE => line.text("udplite  136 "),
+        Protocol(number) => item("unknown  ", number, line),
+    }
 }
 
 #[inline]
-fn status(status: Status) -> &'static str {
+fn status(status: Status, line: &mut Line<'_>) {
     if status.contains(Status::HW_OFFLOAD) {
-        "[HW_OFFLOAD] "
+        line.text("[HW_OFFLOAD] ");
     } else if status.contains(Status::OFFLOAD) {
-        "[OFFLOAD] "
+        line.text("[OFFLOAD] ");
     } else if status.contains(Status::ASSURED) {
-        "[ASSURED] "
-    } else {
-        ""
+        line.text("[ASSURED] ");
     }
 }
 
@@ -311,10 +313,9 @@ fn numbers(tuple: &Tuple, line: &mut Line<'_>) {
         }
         Numbers::Keys { source, destination } => {
             line.text("srckey=0x");
-            line.hexadecimal(source);
-            line.text(" dstkey=0x");
-            line.hexadecimal(destination);
-            line.text(" ");
+            line.hexadecimal_and(source, b' ');
+            line.text("dstkey=0x");
+            line.hexadecimal_and(destination, b' ');
         }
         Numbers::Query { icmp_type, code, id } => {
             item("type=", icmp_type, line);

@@ -84,10 +84,10 @@ pub(super) fn numbers(tuple: &Tuple, line: &mut Line<'_>) {
         }
         Numbers::Keys { source, destination } => {
             line.text("<srckey>0x");
-            line.hexadecimal(source);
-            line.text("</srckey><dstkey>0x");
-            line.hexadecimal(destination);
-            line.text("</dstkey>");
+            line.hexadecimal_and(source, b'<');
+            line.text("/srckey><dstkey>0x");
+            line.hexadecimal_and(destination, b'<');
+            line.text("/dstkey>");
         }
         Numbers::Query { icmp_type, code, id } => {
             number("<type>", icmp_type, "</type>", line);

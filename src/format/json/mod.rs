@@ -1,0 +1,64 @@
+//! One JSON object a line.
+
+mod serializer;
+
+use super::{Printed, line::Line, printed::Job};
+use crate::{EventKind, Expectation, Flow};
+
+/// Prints flows and expectations as JSON: what their `Serialize` gives, as one object without blanks or newlines.
+///
+/// Any JSON reader with serde gives the same flow back. Names of states, status bits and protocols are strings,
+/// addresses too; what is absent is left out.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{EventKind, Flow, Tuple, format::Json};
+///
+/// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// let flow = Flow::new(original, original.inverted().ok_or("an ICMP type without an answer")?);
+/// let line = Json::new().event(EventKind::New).flow(&flow).to_string();
+/// assert!(line.starts_with(r#"{"event":"new","original":{"source":"10.0.0.1","#));
+/// assert_eq!(serde_json::from_str::<Flow>(&line)?, flow);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json {
+    event: Option<EventKind>,
+}
+
+impl Json {
+    /// Flows and expectations alone.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { event: None }
+    }
+
+    /// What the event that is printed tells: objects begin with a field `event`, which is `new`, `update` or
+    /// `destroy`.
+    #[must_use]
+    pub const fn event(self, event: EventKind) -> Self {
+        Self { event: Some(event) }
+    }
+
+    /// A flow as an object, without a newline.
+    pub const fn flow<'a>(&self, flow: &'a Flow) -> Printed<'a> {
+        Printed::new(Job::FlowJson(*self, flow))
+    }
+
+    /// An expectation as an object, without a newline.
+    pub const fn expectation<'a>(&self, expectation: &'a Expectation) -> Printed<'a> {
+        Printed::new(Job::ExpectationJson(*self, expectation))
+    }
+
+    pub(super) fn print(&self, item: &impl serde::Serialize, line: &mut Line<'_>) {
+        let begin = match self.event {
+            Some(EventKind::New) => "{\"event\":\"new\",",
+            Some(EventKind::Update) => "{\"event\":\"update\",",
+            Some(EventKind::Destroy) => "{\"event\":\"destroy\",",
+            None => "{",
+        };
+        // It fails on numbers that no field has.
+        let _ = item.serialize(&mut serializer::Serializer::new(line, begin));
+    }
+}

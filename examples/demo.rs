@@ -1,0 +1,105 @@
+//! The main job in one go: a private network namespace, a handful of flows, the table listed, SSH picked out.
+//! `cargo run --example demo`. Root is not needed; where the kernel refuses, a recording is decoded instead.
+#![allow(missing_docs)]
+
+fn main() {
+    match private_table() {
+        Ok(()) => {}
+        Err(reason) => {
+            println!("No connection tracking of our own here: {reason}.");
+            println!("What follows was recorded on Linux 6.18.\n");
+            recording();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn private_table() -> Result<(), Box<dyn std::error::Error>> {
+    use ctnetlink::{Client, Protocol};
+
+    enter_private_namespace()?;
+    let mut client = Client::open()?;
+    let mut batch = client.batch();
+    for flow in sample_flows()? {
+        batch.push(&flow)?;
+    }
+    if let Some((_, error)) = batch.finish()?.failures().first() {
+        return Err(error.clone().into());
+    }
+
+    println!("The table:");
+    for flow in client.dump()? {
+        println!("  {}", flow?);
+    }
+    println!("\nSSH alone (tcp dport 22):");
+    let mut flows = client.dump()?;
+    while let Some(flow) = flows.next() {
+        let flow = flow?;
+        let original = flow.original();
+        if original.protocol() == Protocol::TCP && original.destination_port() == Some(22) {
+            println!("  {} -> {}, {:?} s left", original.source(), original.destination(), flow.timeout().unwrap_or(0));
+        }
+    }
+    Ok(())
+}
+
+/// A namespace of our own, where we may do anything and see nothing of the machine's flows.
+#[cfg(target_os = "linux")]
+fn enter_private_namespace() -> Result<(), String> {
+    use nix::sched::{CloneFlags, unshare};
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let mut flags = CloneFlags::CLONE_NEWNET;
+    flags.set(CloneFlags::CLONE_NEWUSER, !uid.is_root());
+    unshare(flags).map_err(|error| format!("the system allows no namespace ({error})"))?;
+    if !uid.is_root() {
+        let map = |file, text: String| std::fs::write(file, text).map_err(|error| format!("{file}: {error}"));
+        map("/proc/self/setgroups", "deny".into())?;
+        map("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        map("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn sample_flows() -> Result<Vec<ctnetlink::request::NewFlow>, Box<dyn std::error::Error>> {
+    use ctnetlink::{NatRange, Status, TcpState, Tuple, request::NewFlow};
+
+    let ssh = Tuple::tcp("192.0.2.10:50022".parse()?, "192.0.2.20:22".parse()?);
+    let web = Tuple::tcp("10.0.0.5:41000".parse()?, "198.51.100.7:443".parse()?);
+    let dns = Tuple::udp("[2001:db8::5]:40053".parse()?, "[2001:db8::1]:53".parse()?);
+    let ping = Tuple::icmp("192.0.2.10".parse()?, "192.0.2.20".parse()?, 8, 0, 4711);
+    let gre = Tuple::gre("192.0.2.10".parse()?, "192.0.2.20".parse()?, 0, 0);
+    let new = |tuple, timeout| NewFlow::untranslated(tuple, timeout).ok_or("no answer is known");
+
+    let mut ssh = new(ssh, 432_000)?.liberal_tcp(TcpState::ESTABLISHED);
+    ssh.status = Status::SEEN_REPLY | Status::ASSURED;
+    let mut web = new(web, 300)?.liberal_tcp(TcpState::SYN_SENT);
+    web.nat_source = Some(NatRange::address("203.0.113.1".parse()?));
+    let mut dns = new(dns, 30)?;
+    dns.mark = Some(10);
+    Ok(vec![ssh, web, dns, new(ping, 30)?, new(gre, 180)?])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn private_table() -> Result<(), Box<dyn std::error::Error>> {
+    Err("only Linux has it".into())
+}
+
+/// Decodes the messages of a dump that ships with the crate.
+fn recording() {
+    use ctnetlink::{Flow, wire::Messages};
+
+    for line in include_str!("../tests/data/vectors-dump.jsonl").lines() {
+        let datagram: Vec<u8> = line.split('"').rev().nth(1).map(bytes).unwrap_or_default();
+        for message in Messages::new(&datagram).map_while(Result::ok) {
+            if let Ok(flow) = Flow::decode(&message) {
+                println!("{flow}");
+            }
+        }
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2).map_while(|pair| std::str::from_utf8(pair).ok());
+    pairs.map_while(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+}

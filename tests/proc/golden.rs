@@ -260,6 +260,15 @@ fn a_sctp_state_has_the_name_of_a_tcp_state_and_another_number() {
 }
 
 #[test]
+fn an_address_of_the_reply_that_begins_like_one_of_the_original_is_read_to_its_end() {
+    let line = parse(
+        "udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.22 dst=10.0.0.15 sport=2 dport=1 mark=0 use=1",
+    );
+    let reply = line.reply();
+    assert_eq!((reply.source.to_string(), reply.destination.to_string()), ("10.0.0.22".into(), "10.0.0.15".into()));
+}
+
+#[test]
 fn errors_say_where_and_what() {
     let tuples = "src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
     for (line, expected) in [
@@ -282,6 +291,10 @@ fn errors_say_where_and_what() {
         (
             "tcp 6 src=10.0.0.1 dst=10.0.0.2 use=1".into(),
             "column 38: expected `src=` of the reply tuple, found the end of the line",
+        ),
+        (
+            "tcp 6 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1".into(),
+            "column 74: expected the reply's ports, keys or query, as the original has them, found the end of the line",
         ),
         ("udp 17 src=10.0.0.1 dst=010.0.0.2".into(), "column 25: expected an IPv4 address, found `0`"),
     ] {

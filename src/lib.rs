@@ -8,6 +8,7 @@ mod client;
 mod error;
 #[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, unused_imports))]
 pub mod exchange;
+pub mod filter;
 pub mod format;
 mod macros;
 pub mod message;
@@ -24,5 +25,6 @@ pub use client::*;
 pub use error::{
     AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
 };
+pub use filter::Filter;
 pub use message::Message;
 pub use model::*;

@@ -13,7 +13,7 @@ mod flow;
 mod helper;
 mod key;
 mod labels;
-mod nat;
+pub(crate) mod nat;
 mod protocol;
 mod protocol_info;
 mod sctp;

@@ -223,7 +223,7 @@ impl Tuple {
 impl Layer4 {
     /// What a pair of 16-bit numbers is in that protocol.
     #[inline]
-    const fn pair(protocol: Protocol, source: u16, destination: u16) -> Self {
+    pub(crate) const fn pair(protocol: Protocol, source: u16, destination: u16) -> Self {
         match protocol {
             Protocol::GRE => Self::Keys { source, destination },
             _ => Self::Ports { source, destination },

@@ -1,0 +1,190 @@
+//! A filter as the kernel and the socket can look at it: negations at the leaves, composite terms taken apart, and a
+//! mark where something is left to userspace.
+
+use std::borrow::Cow;
+
+use super::{
+    Addresses, Translation,
+    expression::{Expression, Masked, Side, Term},
+    fields::{AddressField, NumberField},
+    ranges::Ranges,
+    tuples::Tuples,
+};
+use crate::model::{Layer4, Tuple};
+
+/// A condition that every flow of the filter satisfies.
+#[derive(Clone, Debug)]
+pub(super) enum Lowered<'f> {
+    All(Vec<Lowered<'f>>),
+    Any(Vec<Lowered<'f>>),
+    Leaf {
+        leaf: Leaf<'f>,
+        negated: bool,
+    },
+    /// True, for want of something narrower: whoever runs this is wider than the filter.
+    Undecided,
+}
+
+/// One comparison with one attribute.
+#[derive(Clone, Debug)]
+pub(super) enum Leaf<'f> {
+    /// Of any field but [`AddressField::Any`].
+    Address {
+        field: AddressField,
+        set: Cow<'f, Addresses>,
+    },
+    /// Of any field but [`NumberField::Port`].
+    Number {
+        field: NumberField,
+        values: Cow<'f, Ranges<u64>>,
+    },
+    Status(Masked),
+    Mark(Masked),
+}
+
+/// Up to how many tuples of a set are looked at one by one. Of a larger set, it is only seen whether each part of a
+/// tuple is that of one of them.
+const TUPLES: usize = 64;
+
+impl<'f> Lowered<'f> {
+    pub(super) fn new(expression: &'f Expression) -> Self {
+        Self::lower(expression, false)
+    }
+
+    fn lower(expression: &'f Expression, negated: bool) -> Self {
+        match expression {
+            Expression::All(parts) => Self::list(parts.iter().map(|part| Self::lower(part, negated)), !negated),
+            Expression::Any(parts) => Self::list(parts.iter().map(|part| Self::lower(part, negated)), negated),
+            Expression::Not(inner) => Self::lower(inner, !negated),
+            Expression::Term(term) => Self::term(term, negated),
+        }
+    }
+
+    fn list(parts: impl Iterator<Item = Self>, all: bool) -> Self {
+        if all { Self::All(parts.collect()) } else { Self::Any(parts.collect()) }
+    }
+
+    fn term(term: &'f Term, negated: bool) -> Self {
+        let leaf = |leaf| Self::Leaf { leaf, negated };
+        match term {
+            Term::Address { field: AddressField::Any, set } => {
+                let fields = AddressField::ALL.into_iter().filter(|field| *field != AddressField::Any);
+                Self::list(fields.map(|field| leaf(Leaf::Address { field, set: Cow::Borrowed(set) })), negated)
+            }
+            Term::Address { field, set } => leaf(Leaf::Address { field: *field, set: Cow::Borrowed(set) }),
+            Term::Number { field: NumberField::Port, values } => Self::list(
+                PORTS.into_iter().map(|field| leaf(Leaf::Number { field, values: Cow::Borrowed(values) })),
+                negated,
+            ),
+            Term::Number { field, values } => leaf(Leaf::Number { field: *field, values: Cow::Borrowed(values) }),
+            Term::Status(bits) => leaf(Leaf::Status(*bits)),
+            Term::Mark(bits) => leaf(Leaf::Mark(*bits)),
+            Term::Nat { side, to } if !negated => Self::translation(*side, to),
+            Term::Tuple(set) if set.len() <= TUPLES => {
+                Self::list(set.iter().map(|tuple| Self::tuple(&tuple, negated)), negated)
+            }
+            Term::Tuple(set) if !negated => Self::projection(set),
+            Term::AllLabels(_) | Term::AnyLabel(_) | Term::Helper(_) | Term::Nat { .. } | Term::Tuple(_) => {
+                Self::Undecided
+            }
+        }
+    }
+
+    fn address(field: AddressField, set: Cow<'f, Addresses>) -> Self {
+        Self::Leaf { leaf: Leaf::Address { field, set }, negated: false }
+    }
+
+    /// Where a translated end must be; that it is translated at all is left open.
+    fn translation(side: Side, to: &'f Translation) -> Self {
+        let end = |field, port, key| {
+            let addresses = to.addresses.as_ref().map(|set| Self::address(field, Cow::Borrowed(set)));
+            let ports = to.ports.as_ref().map(|values| {
+                let leaf = |field| Leaf::Number { field, values: Cow::Borrowed(values) };
+                Self::Any([port, key].map(|field| Self::Leaf { leaf: leaf(field), negated: false }).into())
+            });
+            Self::All(addresses.into_iter().chain(ports).chain([Self::Undecided]).collect())
+        };
+        let source =
+            || end(AddressField::ReplyDestination, NumberField::ReplyDestinationPort, NumberField::ReplyDestinationKey);
+        let destination = || end(AddressField::ReplySource, NumberField::ReplySourcePort, NumberField::ReplySourceKey);
+        match side {
+            Side::Source => source(),
+            Side::Destination => destination(),
+            Side::Either => Self::Any(vec![source(), destination()]),
+        }
+    }
+
+    /// The original tuple is this one, or is not.
+    fn tuple(tuple: &Tuple, negated: bool) -> Self {
+        let number = |(field, value): (NumberField, u64)| Leaf::Number {
+            field,
+            values: Cow::Owned(Ranges::new([(value, value)])),
+        };
+        let address = |field, address: core::net::IpAddr| Leaf::Address { field, set: Cow::Owned(address.into()) };
+        let addresses =
+            [address(AddressField::Source, tuple.source), address(AddressField::Destination, tuple.destination)];
+        let mut numbers = vec![(NumberField::Protocol, u64::from(tuple.protocol.0))];
+        let mut undecided = None;
+        match tuple.layer4 {
+            Layer4::Ports { source, destination } => {
+                numbers.extend([
+                    (NumberField::SourcePort, source.into()),
+                    (NumberField::DestinationPort, destination.into()),
+                ]);
+            }
+            Layer4::Keys { source, destination } => {
+                numbers.extend([
+                    (NumberField::SourceKey, source.into()),
+                    (NumberField::DestinationKey, destination.into()),
+                ]);
+            }
+            Layer4::Icmp { icmp_type, code, id } => {
+                numbers.extend([
+                    (NumberField::IcmpType, icmp_type.into()),
+                    (NumberField::IcmpCode, code.into()),
+                    (NumberField::IcmpId, id.into()),
+                ]);
+            }
+            // That a tuple has nothing more is no comparison.
+            Layer4::None => undecided = Some(Self::Undecided),
+        }
+        let leaves = addresses.into_iter().chain(numbers.into_iter().map(number));
+        Self::list(leaves.map(|leaf| Self::Leaf { leaf, negated }).chain(undecided), !negated)
+    }
+
+    /// Each part of the original tuple is that of one in the set.
+    fn projection(set: &Tuples) -> Self {
+        let address = |field, of: fn(&Tuple) -> core::net::IpAddr| {
+            let set: Addresses = set.iter().map(|tuple| of(&tuple)).collect();
+            Self::address(field, Cow::Owned(set))
+        };
+        let protocols = Ranges::new(set.iter().map(|tuple| (tuple.protocol.0.into(), tuple.protocol.0.into())));
+        let mut parts = vec![
+            Self::Undecided,
+            address(AddressField::Source, |tuple| tuple.source),
+            address(AddressField::Destination, |tuple| tuple.destination),
+            Self::Leaf {
+                leaf: Leaf::Number { field: NumberField::Protocol, values: Cow::Owned(protocols) },
+                negated: false,
+            },
+        ];
+        let ports: [(NumberField, fn(&Tuple) -> Option<u16>); 2] =
+            [(NumberField::SourcePort, Tuple::source_port), (NumberField::DestinationPort, Tuple::destination_port)];
+        for (field, of) in ports {
+            if set.iter().all(|tuple| of(&tuple).is_some()) {
+                let values = set.iter().filter_map(|tuple| of(&tuple)).map(|port| (port.into(), port.into()));
+                let leaf = Leaf::Number { field, values: Cow::Owned(Ranges::new(values)) };
+                parts.push(Self::Leaf { leaf, negated: false });
+            }
+        }
+        Self::All(parts)
+    }
+}
+
+/// The ports that [`NumberField::Port`] means.
+const PORTS: [NumberField; 4] = [
+    NumberField::SourcePort,
+    NumberField::DestinationPort,
+    NumberField::ReplySourcePort,
+    NumberField::ReplyDestinationPort,
+];

@@ -1,0 +1,235 @@
+//! Filters that give one answer wherever they run: in the kernel, in the socket, in userspace.
+//!
+//! A [`Filter`] says which flows are meant. [`Filter::matches`] holds it against a flow; [`Filter::plan`] says what of
+//! it the kernel can do during a dump or a flush and what the socket can do before an event is queued. What the kernel
+//! would get wrong it is not asked, and what it did filter is held against the whole filter again.
+//!
+//! # Example
+//!
+//! ```
+//! use ctnetlink::{Filter, Protocol, filter::{Capabilities, Prefix}};
+//!
+//! let network: Prefix = "10.0.0.0/8".parse()?;
+//! let built = Filter::protocol(Protocol::TCP) & Filter::source(network) & !Filter::assured();
+//! let written: Filter = "proto tcp and src 10.0.0.0/8 and not assured".parse()?;
+//! assert_eq!(built, written);
+//!
+//! let plan = written.plan(&Capabilities::linux(6, 12));
+//! assert_eq!(plan.dumps()[0].to_string(), "ipv4, protocol tcp, status !ASSURED");
+//! assert!(!plan.is_exact()); // The prefix is left to userspace.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Absent attributes
+//!
+//! A message need not carry every attribute: no event but the last has counters, an offloaded flow has no timeout. An
+//! absent mark is 0, and a flow without zones is in zone 0. A term on any other attribute that is absent is false, and
+//! its negation is true: `timeout >= 30` and `not timeout < 30` differ on a flow without a timeout. There is no third
+//! value, so that `not (a and b)` is `not a or not b` always.
+//!
+//! # The language
+//!
+//! [`Filter`] reads and prints a small language in conntrack(8)'s own words:
+//!
+//! ```text
+//! proto tcp and dport 22 and not assured
+//! src 10.0.0.0/8 or mark 0x10/0xff
+//! (dst-nat 192.0.2.7 port 80 or label 3) and bytes >= 1000000
+//! ```
+//!
+//! ```text
+//! filter     = all { "or" all }
+//! all        = factor { "and" factor }
+//! factor     = "not" factor | "(" filter ")" | term
+//!
+//! term       = "any" | "none"                            every flow, no flow
+//!            | "assured" | "unreplied" | "offloaded"
+//!            | address prefix { "," prefix }             src dst reply-src reply-dst; addr: any of the four
+//!            | number values                             see below
+//!            | "state" name { "," name }                 of TCP, SCTP and DCCP
+//!            | "status" bit { "," bit }                  ASSURED is set, !ASSURED is not
+//!            | "mark" mark { "," mark }                  value, or value/mask
+//!            | "label" bit { "," bit }                   all are set
+//!            | "any-label" bit { "," bit }               one is set
+//!            | "helper" name { "," name }                a name that is no word in quotes
+//!            | nat [ prefix { "," prefix } ] [ "port" values ]     src-nat dst-nat any-nat
+//!            | "tuple" tuple { "," tuple }
+//!
+//! values     = value { "," value } | comparison value    comparison: = < <= > >=
+//! value      = n | n-n                                   decimal or 0x hexadecimal; where it has one, a name
+//! tuple      = protocol end end [ type/code/id ]         end: address, address:port, [address]:port
+//! ```
+//!
+//! | number | of |
+//! |---|---|
+//! | `family`, `proto` | `ipv4`, `ipv6`; `tcp`, `udp`, … |
+//! | `sport`, `dport`, `reply-port-src`, `reply-port-dst`; `port` | ports; any of the four |
+//! | `srckey`, `dstkey`, `reply-key-src`, `reply-key-dst` | GRE keys |
+//! | `icmp-type`, `icmp-code`, `icmp-id` | ICMP and ICMPv6, of the request |
+//! | `tcp-state`, `sctp-state`, `dccp-state`, `role` | states; the role of a DCCP initiator |
+//! | `orig-vtag`, `reply-vtag` | SCTP verification tags |
+//! | `zone`, `orig-zone`, `reply-zone`, `any-zone` | the zone of both, of a direction, of either |
+//! | `id`, `timeout`, `age` | identifier; seconds, or with `s`, `m`, `h`, `d` behind the number |
+//! | `packets`, `bytes`, and each with `orig-` or `reply-` before it | counters of both directions, of one |
+//!
+//! Words may be in any case. `not` binds tighter than `and`, `and` tighter than `or`. Parentheses and `not` may be
+//! 64 deep.
+
+mod addresses;
+mod build;
+mod capabilities;
+mod conjunct;
+mod evaluate;
+mod expression;
+mod fields;
+mod kernel;
+mod lower;
+mod numbers;
+mod plan;
+mod prefix;
+mod ranges;
+mod socket;
+mod text;
+mod translation;
+mod tuples;
+
+use core::ops::{BitAnd, BitOr, Not};
+
+use crate::model::Timestamp;
+use evaluate::Evaluation;
+use expression::Expression;
+
+pub use addresses::Addresses;
+pub use capabilities::Capabilities;
+pub use evaluate::Subject;
+pub use kernel::KernelFilter;
+pub use numbers::{Number, Numbers};
+pub use plan::Plan;
+pub use prefix::Prefix;
+pub use socket::{Instruction, SocketFilter};
+pub use text::ParseFilterError;
+pub use translation::Translation;
+
+/// Which flows are meant.
+///
+/// Made of terms (the constructors), `&`, `|` and `!`; or read from text, whose language the
+/// [module](crate::filter) documents. Filters of the same terms compare equal however they were put together, as far
+/// as order, nesting and the splitting of sets go.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, Flow, Tuple};
+///
+/// let filter: Filter = "proto tcp and dport 22".parse()?;
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let flow = Flow::new(tuple, tuple.inverted().unwrap());
+/// assert!(filter.matches(&flow));
+///
+/// let error = "proto tcp and dprot 22".parse::<Filter>().unwrap_err();
+/// assert_eq!(error.column(), 15);
+/// assert_eq!(error.to_string(), "column 15: `dprot` is no word of the filter language");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    expression: Expression,
+}
+
+impl Filter {
+    /// Every flow.
+    ///
+    /// In text `any`.
+    #[must_use]
+    pub const fn everything() -> Self {
+        Self { expression: Expression::EVERYTHING }
+    }
+
+    /// No flow.
+    ///
+    /// In text `none`.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { expression: Expression::NOTHING }
+    }
+
+    /// Whether the filter asks for nothing at all, so that every flow matches.
+    ///
+    /// A delete that takes a filter refuses this one. Terms that every flow happens to satisfy are not looked through.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.expression.is_everything()
+    }
+
+    /// Each of the filters; of none, every flow.
+    #[must_use]
+    pub fn all_of(filters: impl IntoIterator<Item = Self>) -> Self {
+        Self { expression: Expression::all(filters.into_iter().map(|filter| filter.expression)) }
+    }
+
+    /// At least one of the filters; of none, no flow.
+    ///
+    /// Terms on one field become one set, so that an address is searched, not compared, among ten thousand.
+    #[must_use]
+    pub fn any_of(filters: impl IntoIterator<Item = Self>) -> Self {
+        Self { expression: Expression::any(filters.into_iter().map(|filter| filter.expression)) }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self::all_of([self, other])
+    }
+
+    /// One or the other, or both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self::any_of([self, other])
+    }
+
+    /// Whether the flow is one of those meant. Allocates nothing.
+    ///
+    /// Where the filter asks for an age, the present is read from the clock.
+    #[must_use]
+    #[inline]
+    pub fn matches(&self, flow: &impl Subject) -> bool {
+        Evaluation::new(flow).holds(&self.expression)
+    }
+
+    /// As [`matches`](Self::matches), at a given time.
+    #[must_use]
+    #[inline]
+    pub fn matches_at(&self, flow: &impl Subject, now: Timestamp) -> bool {
+        Evaluation::at(flow, now).holds(&self.expression)
+    }
+
+    /// What of the filter a kernel that can do this does itself.
+    #[must_use]
+    pub fn plan(&self, capabilities: &Capabilities) -> Plan<'_> {
+        Plan::new(self, capabilities)
+    }
+}
+
+impl BitAnd for Filter {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        self.and(other)
+    }
+}
+
+impl BitOr for Filter {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.or(other)
+    }
+}
+
+impl Not for Filter {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        Self { expression: self.expression.negated() }
+    }
+}

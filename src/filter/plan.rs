@@ -1,0 +1,247 @@
+//! Which part of a filter runs where.
+
+use core::{
+    fmt::{self, Display, Formatter},
+    net::Ipv4Addr,
+};
+
+use super::{
+    Capabilities, Filter, KernelFilter, SocketFilter,
+    conjunct::{Conjunct, Part},
+    expression::Masked,
+    kernel::{Layer4Filter, PortFilter, QueryFilter, TupleFilter},
+    lower::Lowered,
+};
+use crate::model::{Family, Protocol};
+
+/// What of a filter the kernel does in a dump or a flush, what the socket does, and what is left to userspace.
+///
+/// The kernel is asked for the strongest conjunction of comparisons that every flow of the filter satisfies and that
+/// this kernel evaluates right. It is asked once, or once for each family where the families differ or the tuples are
+/// compared, for which it wants a family. What comes back is to be held against the filter again.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, filter::Capabilities};
+///
+/// let filter: Filter = "proto tcp and dport 22 and src 10.0.0.0/8".parse()?;
+/// assert_eq!(
+///     filter.plan(&Capabilities::linux(6, 12)).to_string(),
+///     "dump: ipv4, protocol tcp, original destination port 22; \
+///      checked again in userspace: proto tcp and dport 22 and src 10.0.0.0/8\n\
+///      flush: by dump and delete\n\
+///      events: 67 instructions in the socket, exactly the filter"
+/// );
+/// # Ok::<(), ctnetlink::filter::ParseFilterError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan<'f> {
+    filter: &'f Filter,
+    dumps: Vec<KernelFilter>,
+    exact: bool,
+    flush: Option<Vec<KernelFilter>>,
+}
+
+impl<'f> Plan<'f> {
+    pub(super) fn new(filter: &'f Filter, capabilities: &Capabilities) -> Self {
+        let lowered = Lowered::new(&filter.expression);
+        let conjuncts = [Family::IPV4, Family::IPV6].map(|family| (family, Conjunct::of(&lowered, family)));
+        let (dumps, exact) = requests(conjuncts, &Request::dump(capabilities));
+        let (flushes, flush_exact) = requests(conjuncts, &Request::flush(capabilities));
+        let can_flush =
+            flush_exact && !flushes.is_empty() && flushes.iter().all(|flush| can_flush(flush, capabilities));
+        Self { filter, dumps, exact, flush: can_flush.then_some(flushes) }
+    }
+
+    /// The dumps that together give every flow of the filter: one, or one for each family; none if there can be no such
+    /// flow.
+    #[must_use]
+    pub fn dumps(&self) -> &[KernelFilter] {
+        &self.dumps
+    }
+
+    /// Whether the dumps give no other flows.
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// The flushes that together delete exactly the flows of the filter; `None` where the kernel cannot, and flows have
+    /// to be dumped and deleted one by one.
+    ///
+    /// Never a flush of everything, and never an empty list.
+    #[must_use]
+    pub fn flush(&self) -> Option<&[KernelFilter]> {
+        self.flush.as_deref()
+    }
+
+    /// The program for sockets that receive events. Compiled anew by each call.
+    #[must_use]
+    pub fn socket(&self) -> SocketFilter {
+        SocketFilter::new(self.filter)
+    }
+}
+
+/// What a kind of request can carry.
+struct Request {
+    tuples: bool,
+    mark: bool,
+    status: bool,
+    zone: bool,
+}
+
+impl Request {
+    const fn dump(capabilities: &Capabilities) -> Self {
+        Self {
+            tuples: capabilities.dump_tuple_filter,
+            mark: capabilities.mark_filter,
+            status: capabilities.status_filter,
+            zone: capabilities.zone_filter,
+        }
+    }
+
+    const fn flush(capabilities: &Capabilities) -> Self {
+        Self { tuples: capabilities.flush_tuple_filter, ..Self::dump(capabilities) }
+    }
+}
+
+/// The requests for both families, and whether they ask for no more than the filter.
+fn requests(conjuncts: [(Family, Option<Conjunct>); 2], request: &Request) -> (Vec<KernelFilter>, bool) {
+    let narrowed = conjuncts.map(|(family, conjunct)| (family, conjunct.map(|conjunct| evaluable(conjunct, request))));
+    let exact = narrowed.iter().all(|(_, conjunct)| conjunct.is_none_or(|conjunct| !conjunct.wider));
+    let filters: Vec<_> = narrowed
+        .into_iter()
+        .filter_map(|(family, conjunct)| conjunct.map(|conjunct| kernel_filter(family, &conjunct)))
+        .collect();
+    if let [ipv4, ipv6] = &*filters {
+        let both = KernelFilter { family: Family::UNSPEC, ..*ipv4 };
+        if !both.has_tuples() && both == (KernelFilter { family: Family::UNSPEC, ..*ipv6 }) {
+            return (vec![both], exact);
+        }
+    }
+    (filters, exact)
+}
+
+/// A flush by family is one by everything on a kernel that passes over the family.
+fn can_flush(flush: &KernelFilter, capabilities: &Capabilities) -> bool {
+    !flush.is_everything() && (flush.family() == Family::UNSPEC || flush.has_tuples() || capabilities.flush_family)
+}
+
+/// What the kernel evaluates right of a conjunct.
+fn evaluable(mut conjunct: Conjunct, request: &Request) -> Conjunct {
+    let protocol = conjunct.value(Part::Protocol).and_then(|number| u8::try_from(number).ok()).map(Protocol);
+    // Ports of any other protocol, or without a protocol, are passed over.
+    if !matches!(protocol, Some(Protocol::TCP | Protocol::UDP)) {
+        conjunct = PORTS.into_iter().fold(conjunct, Conjunct::without);
+    }
+    if !matches!(protocol, Some(Protocol::ICMP | Protocol::ICMPV6)) {
+        conjunct = [Part::IcmpType, Part::IcmpCode, Part::IcmpId].into_iter().fold(conjunct, Conjunct::without);
+    }
+    // Of a type that has no answer the kernel tracks no flow, and refuses to filter by it.
+    if !conjunct.value(Part::IcmpType).is_some_and(|icmp_type| is_query(protocol, icmp_type)) {
+        conjunct = conjunct.without(Part::IcmpType);
+    }
+    if !request.tuples {
+        conjunct = TUPLES.into_iter().chain(PORTS).fold(conjunct, Conjunct::without);
+    }
+    if !request.zone {
+        conjunct = conjunct.without(Part::Zone);
+    }
+    if !request.mark {
+        conjunct.wider |= conjunct.mark.mask != 0;
+        conjunct.mark = Masked::default();
+    }
+    if !request.status {
+        conjunct.wider |= conjunct.status.mask != 0;
+        conjunct.status = Masked::default();
+    }
+    conjunct
+}
+
+const PORTS: [Part; 4] =
+    [Part::OriginalSourcePort, Part::OriginalDestinationPort, Part::ReplySourcePort, Part::ReplyDestinationPort];
+
+const TUPLES: [Part; 8] = [
+    Part::OriginalSource,
+    Part::OriginalDestination,
+    Part::ReplySource,
+    Part::ReplyDestination,
+    Part::Protocol,
+    Part::IcmpType,
+    Part::IcmpCode,
+    Part::IcmpId,
+];
+
+/// Whether the type is in the kernel's table of queries and answers (`invmap`).
+const fn is_query(protocol: Option<Protocol>, icmp_type: u32) -> bool {
+    match protocol {
+        Some(Protocol::ICMP) => matches!(icmp_type, 0 | 8 | 13..=18),
+        Some(Protocol::ICMPV6) => matches!(icmp_type, 128 | 129 | 139 | 140),
+        _ => false,
+    }
+}
+
+fn kernel_filter(family: Family, conjunct: &Conjunct) -> KernelFilter {
+    let address = |part| conjunct.value(part).map(Ipv4Addr::from_bits);
+    let port = |part| conjunct.value(part).and_then(|port| u16::try_from(port).ok());
+    let byte = |part| conjunct.value(part).and_then(|number| u8::try_from(number).ok());
+    let protocol = byte(Part::Protocol).map(Protocol);
+    let layer4 = |ports, query| {
+        protocol.map(|protocol| match protocol {
+            Protocol::TCP => Layer4Filter::Tcp(ports),
+            Protocol::UDP => Layer4Filter::Udp(ports),
+            Protocol::ICMP => Layer4Filter::Icmp(query),
+            Protocol::ICMPV6 => Layer4Filter::Icmpv6(query),
+            other => Layer4Filter::Any(other),
+        })
+    };
+    let reply_ports = PortFilter { source: port(Part::ReplySourcePort), destination: port(Part::ReplyDestinationPort) };
+    let bits = |bits: Masked| (bits.mask != 0).then_some(bits);
+    KernelFilter {
+        family,
+        original: TupleFilter {
+            source: address(Part::OriginalSource),
+            destination: address(Part::OriginalDestination),
+            layer4: layer4(
+                PortFilter { source: port(Part::OriginalSourcePort), destination: port(Part::OriginalDestinationPort) },
+                QueryFilter { icmp_type: byte(Part::IcmpType), code: byte(Part::IcmpCode), id: port(Part::IcmpId) },
+            ),
+        },
+        reply: TupleFilter {
+            source: address(Part::ReplySource),
+            destination: address(Part::ReplyDestination),
+            // The protocol is that of the original tuple: it is only repeated where a port asks for it.
+            layer4: layer4(reply_ports, QueryFilter::default()).filter(|_| reply_ports != PortFilter::default()),
+        },
+        mark: bits(conjunct.mark),
+        status: bits(conjunct.status),
+        zone: port(Part::Zone),
+    }
+}
+
+impl Display for Plan<'_> {
+    /// Prints what runs where, a line each for dumps, flushes and events.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.dumps.is_empty() {
+            f.write_str("dump: none, no flow can match")?;
+        }
+        for (place, dump) in self.dumps.iter().enumerate() {
+            write!(f, "{}{dump}", if place == 0 { "dump: " } else { "\ndump: " })?;
+        }
+        if !self.exact {
+            write!(f, "; checked again in userspace: {}", self.filter)?;
+        }
+        match &self.flush {
+            None => f.write_str("\nflush: by dump and delete")?,
+            Some(flushes) => {
+                for flush in flushes {
+                    write!(f, "\nflush: {flush}")?;
+                }
+            }
+        }
+        let socket = self.socket();
+        let extent = if socket.is_exact() { "exactly the filter" } else { "wider than the filter" };
+        write!(f, "\nevents: {} instructions in the socket, {extent}", socket.instructions().len())
+    }
+}

@@ -1,0 +1,123 @@
+//! Instructions, written from the last to the first.
+//!
+//! Classic BPF jumps only forwards, and a condition only 255 instructions far. Written backwards, every target is known
+//! when a jump to it is written, and its distance with it; a target that is too far gets a jump without condition, which
+//! reaches any distance, right behind the condition.
+
+/// An instruction of classic BPF: `struct sock_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs)] // The kernel's layout.
+pub struct Instruction {
+    /// Operation, size, source.
+    pub code: u16,
+    /// Instructions to skip where the condition holds.
+    pub jump_true: u8,
+    /// Instructions to skip where it does not.
+    pub jump_false: u8,
+    /// The operand `k`.
+    pub value: u32,
+}
+
+/// What to do with the accumulator `A`, the index `X` and the scratch word `M[0]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(super) enum Operation {
+    LoadImmediate = 0x00,
+    LoadIndexImmediate = 0x01,
+    Store = 0x02,
+    Jump = 0x05,
+    Return = 0x06,
+    CopyToIndex = 0x07,
+    JumpIfEqual = 0x15,
+    JumpIfEqualIndex = 0x1d,
+    LoadWord = 0x20,
+    JumpIfGreater = 0x25,
+    LoadHalf = 0x28,
+    LoadByte = 0x30,
+    JumpIfAtLeast = 0x35,
+    LoadWordIndexed = 0x40,
+    JumpIfAnySet = 0x45,
+    LoadHalfIndexed = 0x48,
+    LoadByteIndexed = 0x50,
+    And = 0x54,
+    LoadIndexScratch = 0x61,
+}
+
+/// A place in the program: how many instructions lie from it to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label(usize);
+
+/// A program under construction, last instruction first.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    reversed: Vec<Instruction>,
+    /// The latest jump to each label that was too far for a condition: the target, and where the jump is.
+    relays: Vec<(Label, Label)>,
+}
+
+impl Assembler {
+    /// The program in the order in which it runs.
+    pub(super) fn finish(self) -> Vec<Instruction> {
+        let mut instructions = self.reversed;
+        instructions.reverse();
+        instructions
+    }
+
+    /// The instruction written last, which is the one that runs next.
+    pub(super) fn here(&self) -> Label {
+        Label(self.reversed.len())
+    }
+
+    /// An instruction that the one written last follows.
+    pub(super) fn push(&mut self, operation: Operation, value: u32) -> Label {
+        self.write(operation, value, 0, 0)
+    }
+
+    /// Goes on at `label`.
+    pub(super) fn goto(&mut self, label: Label) -> Label {
+        if label == self.here() { label } else { self.push(Operation::Jump, self.distance(label) as u32) }
+    }
+
+    /// Goes on at one label or the other.
+    pub(super) fn branch(&mut self, condition: Operation, value: u32, yes: Label, no: Label) -> Label {
+        if yes == no {
+            return self.goto(yes);
+        }
+        let yes = self.near(yes);
+        let no = self.near(no);
+        // `near` leaves room for the one jump that the second call may have put between.
+        let jump = |label| u8::try_from(self.distance(label)).unwrap_or(u8::MAX);
+        let (jump_true, jump_false) = (jump(yes), jump(no));
+        self.write(condition, value, jump_true, jump_false)
+    }
+
+    /// The label, or that of a jump to it where it is too far for a condition.
+    fn near(&mut self, label: Label) -> Label {
+        const REACH: usize = u8::MAX as usize - 1;
+        if self.distance(label) <= REACH {
+            return label;
+        }
+        let known = self.relays.iter().position(|(target, _)| *target == label);
+        if let Some((_, relay)) = known.and_then(|at| self.relays.get(at)) {
+            if self.distance(*relay) <= REACH {
+                return *relay;
+            }
+        }
+        let relay = self.push(Operation::Jump, self.distance(label) as u32);
+        match known.and_then(|at| self.relays.get_mut(at)) {
+            Some((_, latest)) => *latest = relay,
+            None => self.relays.push((label, relay)),
+        }
+        relay
+    }
+
+    /// How many instructions an instruction written now would have to skip.
+    fn distance(&self, label: Label) -> usize {
+        self.reversed.len().saturating_sub(label.0)
+    }
+
+    fn write(&mut self, operation: Operation, value: u32, jump_true: u8, jump_false: u8) -> Label {
+        self.reversed.push(Instruction { code: operation as u16, jump_true, jump_false, value });
+        self.here()
+    }
+}

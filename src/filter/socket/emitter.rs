@@ -1,0 +1,296 @@
+//! Conditions → instructions.
+
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::{
+    assembler::{Assembler, Label, Operation},
+    locations::{self, Location, PROTOCOL, Path, Width},
+};
+use crate::{
+    filter::{
+        Addresses, Prefix,
+        expression::Masked,
+        fields::{AddressField, NumberField},
+        lower::{Leaf, Lowered},
+        ranges::{Ranges, coarsened},
+    },
+    model::Protocol,
+    wire::{
+        CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_MARK, CTA_STATUS, CTA_TUPLE_IP, CTA_TUPLE_ORIG,
+        CTA_TUPLE_REPLY, CTA_TUPLE_ZONE, CTA_ZONE, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH,
+    },
+};
+
+/// Where the family and the first attribute stand in a message.
+const FAMILY: u32 = NETLINK_HEADER_LENGTH as u32;
+pub(super) const ATTRIBUTES: u32 = (NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH) as u32;
+/// Bytes of an attribute's header.
+const HEADER: u32 = 4;
+
+/// `SKF_AD_OFF + SKF_AD_NLATTR`: loads the offset of the first attribute of type `X` from offset `A` on, or 0.
+pub(super) const NLATTR: u32 = 0xffff_f00c;
+/// `SKF_AD_OFF + SKF_AD_NLATTR_NEST`: the same inside the attribute at offset `A`.
+const NLATTR_NEST: u32 = 0xffff_f010;
+
+/// From how many ranges on a search is split in halves.
+const LINEAR: usize = 4;
+
+/// Writes conditions, each as code that ends at one of two labels.
+#[derive(Debug)]
+pub(super) struct Emitter {
+    pub(super) assembler: Assembler,
+    /// How many ranges of a set are looked at.
+    limit: usize,
+    /// Whether something passes that should not.
+    pub(super) wider: bool,
+}
+
+impl Emitter {
+    pub(super) const fn new(assembler: Assembler, limit: usize) -> Self {
+        Self { assembler, limit, wider: false }
+    }
+
+    /// Goes to `yes` where the condition may hold, to `no` where it does not.
+    pub(super) fn condition(&mut self, condition: &Lowered<'_>, yes: Label, no: Label) -> Label {
+        match condition {
+            Lowered::All(parts) => parts.iter().rev().fold(yes, |next, part| self.condition(part, next, no)),
+            Lowered::Any(parts) => parts.iter().rev().fold(no, |next, part| self.condition(part, yes, next)),
+            Lowered::Leaf { leaf, negated: false } => self.leaf(leaf, yes, no).unwrap_or_else(|| self.undecided(yes)),
+            Lowered::Leaf { leaf, negated: true } => self.negated_leaf(leaf, yes, no),
+            Lowered::Undecided => self.undecided(yes),
+        }
+    }
+
+    fn undecided(&mut self, yes: Label) -> Label {
+        self.wider = true;
+        yes
+    }
+
+    /// A leaf that is not looked at as closely as it asks would be too wide, and its negation too narrow: so that is
+    /// undecided.
+    fn negated_leaf(&mut self, leaf: &Leaf<'_>, yes: Label, no: Label) -> Label {
+        if self.is_coarse(leaf) {
+            return self.undecided(yes);
+        }
+        self.leaf(leaf, no, yes).unwrap_or_else(|| self.undecided(yes))
+    }
+
+    fn is_coarse(&self, leaf: &Leaf<'_>) -> bool {
+        match leaf {
+            Leaf::Address { set, .. } => {
+                set.ipv4.as_slice().len() > self.limit || (!set.ipv6.is_empty() && self.ipv6_prefixes(set).is_none())
+            }
+            Leaf::Number { values, .. } => values.as_slice().len() > self.limit,
+            Leaf::Status(_) | Leaf::Mark(_) => false,
+        }
+    }
+
+    /// `None` where the program does not look at such a thing.
+    fn leaf(&mut self, leaf: &Leaf<'_>, yes: Label, no: Label) -> Option<Label> {
+        match leaf {
+            Leaf::Address { field, set } => self.address(*field, set, yes, no),
+            Leaf::Number { field, values } => self.number(*field, values, yes, no),
+            Leaf::Status(bits) => Some(self.masked(&[CTA_STATUS], *bits, yes, no, no)),
+            Leaf::Mark(bits) => {
+                let absent = if bits.matches(0) { yes } else { no };
+                Some(self.masked(&[CTA_MARK], *bits, yes, no, absent))
+            }
+        }
+    }
+
+    fn masked(&mut self, path: &Path, bits: Masked, yes: Label, no: Label, absent: Label) -> Label {
+        self.assembler.branch(Operation::JumpIfEqual, bits.value, yes, no);
+        if bits.mask != u32::MAX {
+            self.assembler.push(Operation::And, bits.mask);
+        }
+        self.load(path, Width::Word, absent)
+    }
+
+    fn number(&mut self, field: NumberField, values: &Ranges<u64>, yes: Label, no: Label) -> Option<Label> {
+        let ranges = self.ranges32(values);
+        match Location::of(field) {
+            Location::Family => {
+                self.in_ranges(&ranges, yes, no);
+                Some(self.assembler.push(Operation::LoadByte, FAMILY))
+            }
+            Location::Attribute(path, width) => Some(self.attribute(path, width, &ranges, yes, no, no)),
+            Location::Either([first, second], width) => {
+                let absent = self.attribute(second, width, &ranges, yes, no, no);
+                Some(self.attribute(first, width, &ranges, yes, no, absent))
+            }
+            Location::Pair { path, gre } => {
+                let found = self.attribute(path, Width::Half, &ranges, yes, no, no);
+                let (is_gre, is_not) = if gre { (found, no) } else { (no, found) };
+                self.assembler.branch(Operation::JumpIfEqual, Protocol::GRE.0.into(), is_gre, is_not);
+                Some(self.load(PROTOCOL, Width::Byte, no))
+            }
+            Location::Zone => Some(self.zone(field, &ranges, yes, no)),
+            Location::None => None,
+        }
+    }
+
+    fn attribute(
+        &mut self,
+        path: &Path,
+        width: Width,
+        ranges: &[(u32, u32)],
+        yes: Label,
+        no: Label,
+        absent: Label,
+    ) -> Label {
+        self.in_ranges(ranges, yes, no);
+        self.load(path, width, absent)
+    }
+
+    fn zone(&mut self, field: NumberField, ranges: &[(u32, u32)], yes: Label, no: Label) -> Label {
+        match field {
+            NumberField::ZoneOriginal => self.zone_of(CTA_TUPLE_ORIG, ranges, yes, no),
+            NumberField::ZoneReply => self.zone_of(CTA_TUPLE_REPLY, ranges, yes, no),
+            NumberField::ZoneEither => {
+                let reply = self.zone_of(CTA_TUPLE_REPLY, ranges, yes, no);
+                self.zone_of(CTA_TUPLE_ORIG, ranges, yes, reply)
+            }
+            _ => {
+                // The zone of the reply tuple waits in M[0], and then in X, for that of the original.
+                let same = self.in_ranges(ranges, yes, no);
+                self.assembler.branch(Operation::JumpIfEqualIndex, 0, same, no);
+                self.assembler.push(Operation::LoadIndexScratch, 0);
+                self.load_zone(CTA_TUPLE_ORIG);
+                self.assembler.push(Operation::Store, 0);
+                self.load_zone(CTA_TUPLE_REPLY)
+            }
+        }
+    }
+
+    fn zone_of(&mut self, tuple: u16, ranges: &[(u32, u32)], yes: Label, no: Label) -> Label {
+        self.in_ranges(ranges, yes, no);
+        self.load_zone(tuple)
+    }
+
+    /// Loads the zone of a direction: its own, else that of both, else 0.
+    fn load_zone(&mut self, tuple: u16) -> Label {
+        let loaded = self.assembler.here();
+        let default = self.assembler.push(Operation::LoadImmediate, 0);
+        self.assembler.goto(loaded);
+        let both = self.load(&[CTA_ZONE], Width::Half, default);
+        self.assembler.goto(loaded);
+        self.load(&[tuple, CTA_TUPLE_ZONE], Width::Half, both)
+    }
+
+    /// Loads a number and goes on with what was written last; goes to `absent` where there is no such attribute.
+    fn load(&mut self, path: &Path, width: Width, absent: Label) -> Label {
+        let operation = match width {
+            Width::Byte => Operation::LoadByteIndexed,
+            Width::Half => Operation::LoadHalfIndexed,
+            Width::Word => Operation::LoadWordIndexed,
+        };
+        self.assembler.push(operation, HEADER);
+        self.find(path, absent)
+    }
+
+    /// Puts the offset of an attribute into `X`.
+    fn find(&mut self, path: &Path, absent: Label) -> Label {
+        let mut next = self.assembler.push(Operation::CopyToIndex, 0);
+        for (depth, number) in path.iter().enumerate().rev() {
+            self.assembler.branch(Operation::JumpIfEqual, 0, absent, next);
+            self.assembler.push(Operation::LoadWord, if depth == 0 { NLATTR } else { NLATTR_NEST });
+            next = self.assembler.push(Operation::LoadIndexImmediate, (*number).into());
+        }
+        self.assembler.push(Operation::LoadImmediate, ATTRIBUTES)
+    }
+
+    /// Whether `A` lies in one of the ranges, which are sorted.
+    fn in_ranges(&mut self, ranges: &[(u32, u32)], yes: Label, no: Label) -> Label {
+        if ranges.len() > LINEAR {
+            let (low, high) = ranges.split_at(ranges.len() / 2);
+            if let Some((middle, _)) = high.first() {
+                let high = self.in_ranges(high, yes, no);
+                let low = self.in_ranges(low, yes, no);
+                return self.assembler.branch(Operation::JumpIfAtLeast, *middle, high, low);
+            }
+        }
+        let entry = ranges.iter().rev().fold(no, |next, (first, last)| self.in_range(*first, *last, yes, next));
+        self.assembler.goto(entry)
+    }
+
+    fn in_range(&mut self, first: u32, last: u32, yes: Label, no: Label) -> Label {
+        if first == last {
+            return self.assembler.branch(Operation::JumpIfEqual, first, yes, no);
+        }
+        let below = self.assembler.branch(Operation::JumpIfGreater, last, no, yes);
+        self.assembler.branch(Operation::JumpIfAtLeast, first, below, no)
+    }
+
+    /// The numbers, which have 32 bits at most; coarser where they are too many.
+    fn ranges32(&mut self, values: &Ranges<u64>) -> Vec<(u32, u32)> {
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let ranges: Vec<_> = values.as_slice().iter().map(|(first, last)| (narrow(*first), narrow(*last))).collect();
+        self.at_most_limit(&ranges)
+    }
+
+    fn at_most_limit(&mut self, ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        self.wider |= ranges.len() > self.limit;
+        coarsened(ranges, self.limit)
+    }
+
+    fn address(&mut self, field: AddressField, set: &Addresses, yes: Label, no: Label) -> Option<Label> {
+        let (tuple, source) = locations::address(field)?;
+        let (ipv4, ipv6) = if source { (CTA_IP_V4_SRC, CTA_IP_V6_SRC) } else { (CTA_IP_V4_DST, CTA_IP_V6_DST) };
+        let mut entry = no;
+        if !set.ipv6.is_empty() {
+            self.ipv6(set, yes, no);
+            entry = self.find(&[tuple, CTA_TUPLE_IP, ipv6], entry);
+        }
+        if !set.ipv4.is_empty() {
+            let ranges = self.at_most_limit(set.ipv4.as_slice());
+            entry = self.attribute(&[tuple, CTA_TUPLE_IP, ipv4], Width::Word, &ranges, yes, no, entry);
+        }
+        Some(entry)
+    }
+
+    /// Whether the address at `X` lies in the set.
+    fn ipv6(&mut self, set: &Addresses, yes: Label, no: Label) -> Label {
+        if let Some(prefixes) = self.ipv6_prefixes(set) {
+            let entry = prefixes.iter().rev().fold(no, |next, prefix| self.ipv6_prefix(prefix, yes, next));
+            return self.assembler.goto(entry);
+        }
+        // Too many to be compared whole: their first 32 bits are.
+        self.wider = true;
+        let word = |bits: u128| (bits >> 96) as u32;
+        let words = Ranges::new(set.ipv6.as_slice().iter().map(|(first, last)| (word(*first), word(*last))));
+        let ranges = self.at_most_limit(words.as_slice());
+        self.in_ranges(&ranges, yes, no);
+        self.assembler.push(Operation::LoadWordIndexed, HEADER)
+    }
+
+    /// The IPv6 prefixes of a set, if they are not too many.
+    fn ipv6_prefixes(&self, set: &Addresses) -> Option<Vec<Prefix>> {
+        // A program has no room for more, whatever the limit.
+        const ROOM: usize = 1000;
+        let limit = self.limit.min(ROOM);
+        let prefixes = set.prefixes().filter(|prefix| prefix.address().is_ipv6());
+        let prefixes: Vec<_> = prefixes.take(limit.saturating_add(1)).collect();
+        (prefixes.len() <= limit).then_some(prefixes)
+    }
+
+    fn ipv6_prefix(&mut self, prefix: &Prefix, yes: Label, no: Label) -> Label {
+        let IpAddr::V6(address) = prefix.address() else { return no };
+        let mask = u128::MAX.checked_shl(128 - u32::from(prefix.length())).unwrap_or(0);
+        let words = words(address).into_iter().zip(words(Ipv6Addr::from_bits(mask))).zip([4, 8, 12, 16]);
+        let mut next = yes;
+        for ((value, mask), offset) in words.rev().filter(|((_, mask), _)| *mask != 0) {
+            self.assembler.branch(Operation::JumpIfEqual, value, next, no);
+            if mask != u32::MAX {
+                self.assembler.push(Operation::And, mask);
+            }
+            next = self.assembler.push(Operation::LoadWordIndexed, offset);
+        }
+        // The whole family: nothing to compare.
+        if next == yes { self.assembler.goto(yes) } else { next }
+    }
+}
+
+fn words(address: Ipv6Addr) -> [u32; 4] {
+    let bits = address.to_bits();
+    [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
+}

@@ -1,0 +1,50 @@
+//! Text that is no filter.
+
+use core::fmt;
+
+/// Why text could not be read as a filter, and at which column.
+///
+/// # Example
+///
+/// ```
+/// let error = "src 10.0.0.0/8 and mark".parse::<ctnetlink::Filter>().unwrap_err();
+/// assert_eq!(error.to_string(), "column 24: a mark is missing");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseFilterError {
+    column: usize,
+    message: Box<str>,
+}
+
+impl ParseFilterError {
+    #[cold]
+    pub(super) fn new(column: usize, message: impl fmt::Display) -> Self {
+        Self { column, message: message.to_string().into() }
+    }
+
+    /// The column, counted in characters from 1, at which the text stops making sense.
+    #[must_use]
+    pub const fn column(&self) -> usize {
+        self.column
+    }
+}
+
+impl fmt::Display for ParseFilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "column {}: {}", self.column, self.message)
+    }
+}
+
+impl core::error::Error for ParseFilterError {}
+
+/// A word of the text as an error shows it: not more of it than fits a line.
+pub(super) struct Quoted<'t>(pub(super) &'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(48) {
+            Some((end, _)) => write!(f, "`{}…`", self.0.get(..end).unwrap_or_default()),
+            None => write!(f, "`{}`", self.0),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Tokens → filter.
+
+use core::str::FromStr;
+
+use super::{
+    DEPTH,
+    error::{ParseFilterError, Quoted},
+    lexer::{Kind, Lexer, Token},
+};
+use crate::filter::Filter;
+
+impl FromStr for Filter {
+    type Err = ParseFilterError;
+
+    /// Reads the language that the [module](crate::filter) describes.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parser = Parser::new(text)?;
+        let filter = parser.filter(DEPTH)?;
+        match parser.peek() {
+            None => Ok(filter),
+            Some(token) => Err(token.unexpected("`and`, `or` or the end")),
+        }
+    }
+}
+
+impl Token<'_> {
+    #[cold]
+    pub(super) fn unexpected(&self, wanted: &str) -> ParseFilterError {
+        let column = self.column;
+        match &self.kind {
+            Kind::Word(word) => {
+                ParseFilterError::new(column, format_args!("{} where {wanted} should be", Quoted(word)))
+            }
+            Kind::Quote(text) => {
+                ParseFilterError::new(column, format_args!("{} where {wanted} should be", Quoted(text)))
+            }
+            Kind::Open => ParseFilterError::new(column, format_args!("`(` where {wanted} should be")),
+            Kind::Close => ParseFilterError::new(column, format_args!("`)` where {wanted} should be")),
+            Kind::Comma => ParseFilterError::new(column, format_args!("`,` where {wanted} should be")),
+            _ => ParseFilterError::new(column, format_args!("a comparison where {wanted} should be")),
+        }
+    }
+
+    pub(super) fn is_word(&self, wanted: &str) -> bool {
+        matches!(self.kind, Kind::Word(word) if word.eq_ignore_ascii_case(wanted))
+    }
+}
+
+/// A parser that looks one token ahead.
+pub(super) struct Parser<'t> {
+    lexer: Lexer<'t>,
+    ahead: Option<Token<'t>>,
+    end: usize,
+}
+
+impl<'t> Parser<'t> {
+    fn new(text: &'t str) -> Result<Self, ParseFilterError> {
+        let mut lexer = Lexer::new(text);
+        let ahead = lexer.next()?;
+        let end = lexer.column();
+        Ok(Self { lexer, ahead, end })
+    }
+
+    pub(super) const fn peek(&self) -> Option<&Token<'t>> {
+        self.ahead.as_ref()
+    }
+
+    pub(super) fn advance(&mut self) -> Result<Option<Token<'t>>, ParseFilterError> {
+        let next = self.lexer.next()?;
+        self.end = self.lexer.column();
+        Ok(core::mem::replace(&mut self.ahead, next))
+    }
+
+    /// The next token, of which there has to be one.
+    pub(super) fn expect(&mut self, what: &str) -> Result<Token<'t>, ParseFilterError> {
+        let end = self.end;
+        self.advance()?.ok_or_else(|| ParseFilterError::new(end, format_args!("{what} is missing")))
+    }
+
+    /// Takes the next token if it is of this kind.
+    pub(super) fn take(&mut self, kind: &Kind<'_>) -> Result<bool, ParseFilterError> {
+        self.take_if(|token| token.kind == *kind)
+    }
+
+    /// Takes the next token if it is this word.
+    pub(super) fn take_word(&mut self, word: &str) -> Result<bool, ParseFilterError> {
+        self.take_if(|token| token.is_word(word))
+    }
+
+    fn take_if(&mut self, wanted: impl FnOnce(&Token<'t>) -> bool) -> Result<bool, ParseFilterError> {
+        let found = self.peek().is_some_and(wanted);
+        if found {
+            self.advance()?;
+        }
+        Ok(found)
+    }
+
+    fn filter(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
+        let mut alternatives = vec![self.all(depth)?];
+        while self.take_word("or")? {
+            alternatives.push(self.all(depth)?);
+        }
+        Ok(Filter::any_of(alternatives))
+    }
+
+    fn all(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
+        let mut parts = vec![self.factor(depth)?];
+        while self.take_word("and")? {
+            parts.push(self.factor(depth)?);
+        }
+        Ok(Filter::all_of(parts))
+    }
+
+    fn factor(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
+        let token = self.expect("a term")?;
+        let deeper = || {
+            depth
+                .checked_sub(1)
+                .ok_or_else(|| ParseFilterError::new(token.column, format_args!("nested more than {DEPTH} deep")))
+        };
+        match token.kind {
+            Kind::Open => {
+                let filter = self.filter(deeper()?)?;
+                let closing = self.expect("`)`")?;
+                if closing.kind == Kind::Close { Ok(filter) } else { Err(closing.unexpected("`and`, `or` or `)`")) }
+            }
+            Kind::Word(word) if word.eq_ignore_ascii_case("not") => Ok(!self.factor(deeper()?)?),
+            Kind::Word(word) => self.term(word, token.column),
+            _ => Err(token.unexpected("a term")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        text.parse::<Filter>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn and_binds_tighter_than_or_and_not_tighter_than_both() {
+        let implicit: Filter = "not assured and dport 1 or sport 2 and sport 3".parse().unwrap();
+        let explicit: Filter = "((not assured) and dport 1) or (sport 2 and (sport 3))".parse().unwrap();
+        assert_eq!(implicit, explicit);
+        let other: Filter = "not (assured and (dport 1 or sport 2) and sport 3)".parse().unwrap();
+        assert_ne!(implicit, other);
+    }
+
+    #[test]
+    fn an_error_points_at_its_column() {
+        assert_eq!(refused(""), "column 1: a term is missing");
+        assert_eq!(refused("assurd"), "column 1: `assurd` is no word of the filter language");
+        assert_eq!(refused("  proto tpc"), "column 9: `tpc` is no protocol");
+        assert_eq!(refused("(assured"), "column 9: `)` is missing");
+        assert_eq!(refused("(assured unreplied)"), "column 10: `unreplied` where `and`, `or` or `)` should be");
+        assert_eq!(refused("assured unreplied"), "column 9: `unreplied` where `and`, `or` or the end should be");
+        assert_eq!(refused("assured and"), "column 12: a term is missing");
+        assert_eq!(refused("assured and )"), "column 13: `)` where a term should be");
+        assert_eq!(refused("src 10.0.0.1,"), "column 14: an address is missing");
+        assert_eq!(refused("src 10.0.0.1/40"), "column 5: `10.0.0.1/40` is no address or prefix");
+        assert_eq!(refused("dport 9-1"), "column 7: the range `9-1` is empty");
+        assert_eq!(refused("zone >"), "column 7: a number is missing");
+        assert_eq!(refused("helper \"ftp"), "column 8: the quote is not closed");
+        assert_eq!(refused("ключ 1"), "column 1: `ключ` is no word of the filter language");
+        assert_eq!(refused("helper ключ and x"), "column 17: `x` is no word of the filter language");
+    }
+
+    #[test]
+    fn a_port_over_65535_is_refused_where_conntrack_makes_another_of_it() {
+        assert_eq!(refused("dport 70000"), "column 7: 70000 is too large: 65535 at most");
+        assert_eq!(refused("dport abc"), "column 7: `abc` is no number");
+    }
+
+    #[test]
+    fn unset_is_refused_where_conntrack_empties_the_table() {
+        assert_eq!(refused("status UNSET"), "column 8: `UNSET` is no status bit");
+        assert_eq!(refused("status ASSURED,!ASSURED"), "column 16: `!ASSURED` contradicts a bit before it");
+    }
+
+    #[test]
+    fn a_mark_that_can_never_match_is_refused() {
+        assert_eq!(refused("mark 0x110/0xff"), "column 6: `0x110/0xff` has bits outside its mask: no mark matches");
+    }
+
+    #[test]
+    fn hostile_text_cannot_exhaust_the_stack() {
+        for text in ["(".repeat(1_000_000), "not ".repeat(1_000_000), "not (".repeat(1_000_000)] {
+            assert!(refused(&text).ends_with("nested more than 64 deep"));
+        }
+        let deep = format!("{}assured{}", "(".repeat(64), ")".repeat(64));
+        assert!(deep.parse::<Filter>().is_ok());
+    }
+}

@@ -1,0 +1,190 @@
+//! Filter → text.
+
+use core::fmt::{self, Display, Formatter, Write as _};
+
+use super::lexer::is_word;
+use crate::{
+    filter::{
+        Addresses, Filter, Translation,
+        expression::{Expression, Masked, Side, Term},
+        fields::{NumberField, Style},
+        ranges::Ranges,
+        tuples::Tuples,
+    },
+    model::{Endpoint, Layer4, Status, Tuple},
+};
+
+impl Display for Filter {
+    /// Prints the language that [`FromStr`](core::str::FromStr) reads; what it reads back is equal.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.expression.fmt(f)
+    }
+}
+
+impl Display for Expression {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All(parts) if parts.is_empty() => f.write_str("any"),
+            Self::Any(parts) if parts.is_empty() => f.write_str("none"),
+            Self::All(parts) => write_joined(f, " and ", parts, |f, part| match part {
+                Self::Any(_) => write!(f, "({part})"),
+                part => part.fmt(f),
+            }),
+            Self::Any(parts) => write_joined(f, " or ", parts, |f, part| part.fmt(f)),
+            Self::Not(inner) => match &**inner {
+                Self::All(_) | Self::Any(_) => write!(f, "not ({inner})"),
+                inner => write!(f, "not {inner}"),
+            },
+            Self::Term(term) => term.fmt(f),
+        }
+    }
+}
+
+impl Display for Term {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { field, set } => {
+                write!(f, "{} ", field.word())?;
+                write_addresses(f, set)
+            }
+            Self::Number { field, values } => {
+                write!(f, "{} ", field.word())?;
+                write_numbers(f, *field, values)
+            }
+            Self::Status(bits) => write_status_term(f, *bits),
+            Self::Mark(bits) => write!(f, "mark {bits}"),
+            Self::AllLabels(labels) => write!(f, "label {labels}"),
+            Self::AnyLabel(labels) => write!(f, "any-label {labels}"),
+            Self::Helper(name) => {
+                f.write_str("helper ")?;
+                write_name(f, name)
+            }
+            Self::Nat { side, to } => write_translation(f, *side, to),
+            Self::Tuple(set) => write_tuples(f, set),
+        }
+    }
+}
+
+impl Display for Masked {
+    /// Prints `0x10`, or `0x10/0xff` where not every bit is compared.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.value)?;
+        if self.mask == u32::MAX { Ok(()) } else { write!(f, "/{:#x}", self.mask) }
+    }
+}
+
+fn write_joined<T>(
+    f: &mut Formatter<'_>,
+    separator: &str,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Formatter<'_>, T) -> fmt::Result,
+) -> fmt::Result {
+    for (place, item) in items.into_iter().enumerate() {
+        if place > 0 {
+            f.write_str(separator)?;
+        }
+        write(f, item)?;
+    }
+    Ok(())
+}
+
+fn write_addresses(f: &mut Formatter<'_>, set: &Addresses) -> fmt::Result {
+    write_joined(f, ",", set.prefixes(), |f, prefix| prefix.fmt(f))
+}
+
+fn write_numbers(f: &mut Formatter<'_>, field: NumberField, values: &Ranges<u64>) -> fmt::Result {
+    match (field.style(), values.as_slice()) {
+        (Style::Amount, [(first, last)]) if *last == field.greatest() => write!(f, ">= {first}"),
+        (Style::Amount, [(0, last)]) if *last > 0 => write!(f, "< {}", last.saturating_add(1)),
+        (Style::Named { name, .. }, ranges) => write_joined(f, ",", ranges, |f, range| write_named(f, name, *range)),
+        (_, ranges) => write_joined(f, ",", ranges, |f, range| write_range(f, *range)),
+    }
+}
+
+fn write_range(f: &mut Formatter<'_>, (first, last): (u64, u64)) -> fmt::Result {
+    if first == last { first.fmt(f) } else { write!(f, "{first}-{last}") }
+}
+
+/// Each value by its name, if all have one; else the range as numbers.
+fn write_named(f: &mut Formatter<'_>, name: fn(u64) -> Option<&'static str>, range: (u64, u64)) -> fmt::Result {
+    let (first, last) = range;
+    if (first..=last).all(|value| name(value).is_some()) {
+        write_joined(f, ",", (first..=last).filter_map(name), |f, name| f.write_str(name))
+    } else {
+        write_range(f, range)
+    }
+}
+
+fn write_status_term(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
+    const ASSURED: u32 = Status::ASSURED.bits();
+    const SEEN_REPLY: u32 = Status::SEEN_REPLY.bits();
+    match (bits.value, bits.mask) {
+        (ASSURED, ASSURED) => f.write_str("assured"),
+        (0, SEEN_REPLY) => f.write_str("unreplied"),
+        _ => {
+            f.write_str("status ")?;
+            write_status(f, bits)
+        }
+    }
+}
+
+/// Each bit by its name, with `!` before those that are to be clear.
+pub(in crate::filter) fn write_status(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
+    let compared = (0..u32::BITS).map(|place| 1 << place).filter(|bit| bits.mask & bit != 0);
+    write_joined(f, ",", compared, |f, bit| {
+        let clear = if bits.value & bit == 0 { "!" } else { "" };
+        write!(f, "{clear}{}", Status::from_bits_retain(bit))
+    })
+}
+
+fn write_name(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+    if !name.is_empty() && name.chars().all(is_word) {
+        return f.write_str(name);
+    }
+    f.write_char('"')?;
+    for character in name.chars() {
+        if matches!(character, '"' | '\\') {
+            f.write_char('\\')?;
+        }
+        f.write_char(character)?;
+    }
+    f.write_char('"')
+}
+
+fn write_translation(f: &mut Formatter<'_>, side: Side, to: &Translation) -> fmt::Result {
+    f.write_str(match side {
+        Side::Source => "src-nat",
+        Side::Destination => "dst-nat",
+        Side::Either => "any-nat",
+    })?;
+    if let Some(set) = &to.addresses {
+        f.write_char(' ')?;
+        write_addresses(f, set)?;
+    }
+    if let Some(ports) = &to.ports {
+        f.write_str(" port ")?;
+        write_numbers(f, NumberField::Port, ports)?;
+    }
+    Ok(())
+}
+
+fn write_tuples(f: &mut Formatter<'_>, set: &Tuples) -> fmt::Result {
+    f.write_str("tuple ")?;
+    write_joined(f, ", ", set.iter(), |f, tuple| write_tuple(f, &tuple))
+}
+
+fn write_tuple(f: &mut Formatter<'_>, tuple: &Tuple) -> fmt::Result {
+    let (source_port, destination_port) = match tuple.layer4 {
+        Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+            (Some(source), Some(destination))
+        }
+        _ => (None, None),
+    };
+    let source = Endpoint { address: tuple.source, port: source_port };
+    let destination = Endpoint { address: tuple.destination, port: destination_port };
+    write!(f, "{} {source} {destination}", tuple.protocol)?;
+    if let Layer4::Icmp { icmp_type, code, id } = tuple.layer4 {
+        write!(f, " {icmp_type}/{code}/{id}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What an end of a flow is translated to.
+
+use super::{Addresses, Numbers, ranges::Ranges};
+use crate::model::Endpoint;
+
+/// What an end of a flow is translated to: any address and port, or those in a set.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, filter::{Prefix, Translation}};
+///
+/// let network: Prefix = "192.0.2.0/24".parse()?;
+/// let filter = Filter::source_nat(Translation::to(network).port(1024..));
+/// assert_eq!(filter.to_string(), "src-nat 192.0.2.0/24 port 1024-65535");
+/// assert_eq!(Filter::destination_nat(Translation::any()).to_string(), "dst-nat");
+/// # Ok::<(), ctnetlink::ParseNameError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Translation {
+    pub(super) addresses: Option<Addresses>,
+    pub(super) ports: Option<Ranges<u64>>,
+}
+
+impl Translation {
+    /// To anything.
+    #[must_use]
+    pub const fn any() -> Self {
+        Self { addresses: None, ports: None }
+    }
+
+    /// To one of these addresses.
+    #[must_use]
+    pub fn to(addresses: impl Into<Addresses>) -> Self {
+        Self { addresses: Some(addresses.into()), ports: None }
+    }
+
+    /// And to one of these ports (for GRE, keys), be it the one it had or another.
+    #[must_use]
+    pub fn port(self, ports: impl Into<Numbers<u16>>) -> Self {
+        Self { ports: Some(ports.into().into_ranges()), ..self }
+    }
+
+    pub(super) fn contains(&self, end: Endpoint) -> bool {
+        self.addresses.as_ref().is_none_or(|set| set.contains(end.address))
+            && self.ports.as_ref().is_none_or(|set| end.port.is_some_and(|port| set.contains(port.into())))
+    }
+
+    pub(super) fn is_impossible(&self) -> bool {
+        self.addresses.as_ref().is_some_and(Addresses::is_empty) || self.ports.as_ref().is_some_and(Ranges::is_empty)
+    }
+}

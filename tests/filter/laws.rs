@@ -1,0 +1,65 @@
+//! What holds of every filter.
+
+use ctnetlink::{
+    Filter, FlowRef,
+    wire::{Flags, MessageType},
+};
+use proptest::prelude::*;
+
+use crate::{
+    flows::{NOW, encoded, flows, message},
+    spec::specs,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_filter_matches_what_a_naive_reading_says(spec in specs(), flow in flows()) {
+        let filter = spec.build();
+        prop_assert_eq!(filter.matches_at(&flow, NOW), spec.holds(&flow), "{}", filter);
+    }
+
+    #[test]
+    fn a_flow_and_its_view_are_one_to_a_filter(spec in specs(), flow in flows()) {
+        let filter = spec.build();
+        let bytes = encoded(&flow, MessageType::FLOW_NEW, Flags::MULTI);
+        let view = FlowRef::parse(&message(&bytes)).unwrap();
+        prop_assert_eq!(filter.matches_at(&view, NOW), filter.matches_at(&flow, NOW), "{}", filter);
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_equal(spec in specs()) {
+        let filter = spec.build();
+        let text = filter.to_string();
+        match text.parse::<Filter>() {
+            Ok(read) => prop_assert_eq!(read, filter, "{}", text),
+            Err(error) => prop_assert!(false, "{text}: {error}"),
+        }
+    }
+
+    #[test]
+    fn de_morgan_holds(one in specs(), other in specs(), flow in flows()) {
+        let (one, other) = (one.build(), other.build());
+        let matches = |filter: Filter| filter.matches_at(&flow, NOW);
+        prop_assert_eq!(matches(!(one.clone() & other.clone())), matches(!one.clone() | !other.clone()));
+        prop_assert_eq!(matches(!(one.clone() | other.clone())), matches(!one & !other));
+    }
+
+    #[test]
+    fn no_text_breaks_the_parser(text in "\\PC*") {
+        let _ = text.parse::<Filter>();
+    }
+
+    #[test]
+    fn no_jumble_of_words_breaks_the_parser(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "not", "and", "or", "(", ")", ",", "<", "=", "src", "10.0.0.1", "dport", "22", "any", "src-nat", "port",
+            "tuple", "tcp", "\"", "status", "!ASSURED", "mark", "1/2", "timeout", "5m", "state", "LAST_ACK",
+        ]), 0..12),
+    ) {
+        if let Ok(filter) = words.join(" ").parse::<Filter>() {
+            prop_assert_eq!(filter.to_string().parse::<Filter>().unwrap(), filter);
+        }
+    }
+}

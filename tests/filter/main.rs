@@ -1,0 +1,10 @@
+//! Filters against a naive reading of them, a model of the kernel, and an interpreter of classic BPF.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
+
+mod bpf;
+mod flows;
+mod kernel;
+mod laws;
+mod plans;
+mod sockets;
+mod spec;

@@ -1,0 +1,159 @@
+//! What the kernel is asked, and what it makes of it.
+
+use ctnetlink::{Filter, Flow, Status, Tuple, filter::Capabilities};
+use proptest::prelude::*;
+
+use crate::{
+    flows::{NOW, entries},
+    kernel::Request,
+    spec::specs,
+};
+
+fn capabilities() -> impl Strategy<Value = Capabilities> {
+    any::<[bool; 6]>().prop_map(|[mark, family, dump, status, zone, flush]| {
+        let mut capabilities = Capabilities::none();
+        capabilities.mark_filter = mark;
+        capabilities.flush_family = family;
+        capabilities.dump_tuple_filter = dump;
+        capabilities.status_filter = status;
+        capabilities.zone_filter = zone;
+        capabilities.flush_tuple_filter = flush;
+        capabilities
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn a_planned_dump_gives_every_flow_once_and_no_other_where_it_is_exact(
+        spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
+    ) {
+        let filter = spec.build();
+        let plan = filter.plan(&known);
+        let selected = plan
+            .dumps()
+            .iter()
+            .filter(|dump| Request::receive(dump, &known, known.dump_tuple_filter).selects(&flow, zone))
+            .count();
+        let matches = filter.matches_at(&flow, NOW);
+        prop_assert!(selected <= 1);
+        prop_assert!(selected == 1 || !matches, "{plan} misses {flow:?}");
+        prop_assert!(!plan.is_exact() || (selected == 1) == matches, "{plan} is not exact: {flow:?}");
+    }
+
+    #[test]
+    fn a_planned_flush_deletes_exactly_the_flows_that_match(
+        spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
+    ) {
+        let filter = spec.build();
+        let plan = filter.plan(&known);
+        if let Some(flushes) = plan.flush() {
+            prop_assert!(!flushes.is_empty());
+            for flush in flushes {
+                prop_assert!(!flush.is_everything());
+                prop_assert!(flush.family().0 == 0 || known.flush_family || known.flush_tuple_filter);
+            }
+            let deleted = flushes
+                .iter()
+                .any(|flush| Request::receive(flush, &known, known.flush_tuple_filter).selects(&flow, zone));
+            prop_assert_eq!(deleted, filter.matches_at(&flow, NOW), "{}: {:?}", plan, flow);
+        }
+    }
+}
+
+fn words(text: &str, capabilities: &Capabilities) -> (Vec<String>, bool, bool) {
+    let filter: Filter = text.parse().unwrap();
+    let plan = filter.plan(capabilities);
+    (plan.dumps().iter().map(ToString::to_string).collect(), plan.is_exact(), plan.flush().is_some())
+}
+
+#[test]
+fn the_plan_reads_as_words() {
+    let new = Capabilities::linux(6, 18);
+    for (text, dumps, exact, flush) in [
+        ("any", vec!["all families"], true, false),
+        ("none", vec![], true, false),
+        ("family ipv6", vec!["ipv6"], true, true),
+        ("unreplied", vec!["all families, status !SEEN_REPLY"], true, true),
+        ("not assured and not unreplied", vec!["all families, status SEEN_REPLY,!ASSURED"], true, true),
+        ("mark 0x10/0xff and mark 0x100/0x100", vec!["all families, mark 0x110/0x1ff"], true, true),
+        ("mark 1 or mark 3", vec!["all families, mark 0x1/0xfffffffd"], false, false),
+        ("src 10.0.0.1", vec!["ipv4, original source 10.0.0.1"], true, true),
+        ("src 10.0.0.0/8", vec!["ipv4"], false, false),
+        (
+            "proto udp and dport 53",
+            vec![
+                "ipv4, protocol udp, original destination port 53",
+                "ipv6, protocol udp, original destination port 53",
+            ],
+            true,
+            true,
+        ),
+        ("proto udp,tcp and dport 53", vec!["all families"], false, false),
+        (
+            "proto icmp and icmp-type 8",
+            vec!["ipv4, protocol icmp, original type 8", "ipv6, protocol icmp, original type 8"],
+            true,
+            true,
+        ),
+        ("zone 5", vec!["all families, zone 5 in either direction"], false, false),
+        ("any-zone 5", vec!["all families, zone 5 in either direction"], true, true),
+        ("src 10.0.0.1 and src 10.0.0.2", vec![], true, false),
+        ("src 10.0.0.1 and dst fd00::1", vec![], true, false),
+        ("src-nat 192.0.2.1", vec!["ipv4, reply destination 192.0.2.1"], false, false),
+        (
+            "tuple tcp 10.0.0.1:1 10.0.0.2:2",
+            vec![
+                "ipv4, protocol tcp, original source 10.0.0.1, original destination 10.0.0.2, \
+                  original source port 1, original destination port 2",
+            ],
+            true,
+            true,
+        ),
+    ] {
+        let expected = (dumps.iter().map(ToString::to_string).collect(), exact, flush);
+        assert_eq!(words(text, &new), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_ipv6_address_is_never_sent_because_the_kernel_selects_all_others() {
+    assert_eq!(words("src fd00::1", &Capabilities::linux(6, 18)), (vec!["ipv6".into()], false, false));
+}
+
+#[test]
+fn ports_of_sctp_are_not_sent_because_the_kernel_passes_over_them() {
+    let (dumps, exact, flush) = words("family ipv4 and proto sctp and dport 80", &Capabilities::linux(6, 18));
+    assert_eq!((dumps, exact, flush), (vec!["ipv4, protocol sctp".into()], false, false));
+}
+
+#[test]
+fn an_old_kernel_is_not_asked_what_it_would_pass_over() {
+    assert_eq!(words("zone 0", &Capabilities::linux(6, 7)), (vec!["all families".into()], false, false));
+    assert_eq!(words("assured", &Capabilities::linux(5, 14)), (vec!["all families".into()], false, false));
+    assert_eq!(words("src 10.0.0.1", &Capabilities::linux(5, 7)), (vec!["ipv4".into()], false, false));
+    // A flush by parts of tuples came with 6.12, and one by family with 5.2.
+    assert!(!words("src 10.0.0.1", &Capabilities::linux(6, 11)).2);
+    assert!(words("src 10.0.0.1", &Capabilities::linux(6, 12)).2);
+    assert!(!words("family ipv6", &Capabilities::linux(5, 1)).2);
+}
+
+#[test]
+fn unreplied_deletes_the_unreplied_where_conntrack_empties_the_table() {
+    let filter: Filter = "unreplied".parse().unwrap();
+    let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+    let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
+    flow.status = Some(Status::CONFIRMED);
+    assert!(filter.matches(&flow));
+    flow.status = Some(Status::CONFIRMED | Status::SEEN_REPLY);
+    assert!(!filter.matches(&flow));
+}
+
+#[test]
+fn a_filter_that_is_everything_is_never_a_flush() {
+    for text in ["any", "mark 0/0", "src 0.0.0.0/0,::/0", "not none"] {
+        assert!(!words(text, &Capabilities::linux(6, 18)).2, "{text}");
+    }
+    assert!("mark 0/0".parse::<Filter>().unwrap().is_everything());
+}

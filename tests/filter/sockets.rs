@@ -1,0 +1,184 @@
+//! Programs for event sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ctnetlink::{
+    Filter, Flow, Protocol, Tuple,
+    filter::{Addresses, Prefix, SocketFilter},
+    wire::{Flags, MessageType},
+};
+use proptest::{prelude::*, sample::select};
+
+use crate::{
+    bpf,
+    flows::{encoded, flows},
+    spec::specs,
+};
+
+fn event(flow: &Flow) -> Vec<u8> {
+    encoded(flow, MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE)
+}
+
+fn tcp(source: &str, destination: &str) -> Flow {
+    let tuple = Tuple::tcp(source.parse().unwrap(), destination.parse().unwrap());
+    Flow::new(tuple, tuple.inverted().unwrap())
+}
+
+fn compiled(filter: &Filter) -> SocketFilter {
+    let program = SocketFilter::new(filter);
+    bpf::check(program.instructions());
+    program
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_program_passes_what_matches_and_no_more_where_it_is_exact(
+        spec in specs(), flow in flows(),
+        kind in select(vec![
+            (MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE),
+            (MessageType::FLOW_NEW, Flags::empty()),
+            (MessageType::FLOW_DELETE, Flags::empty()),
+        ]),
+    ) {
+        let program = compiled(&spec.build());
+        let passes = bpf::passes(program.instructions(), &encoded(&flow, kind.0, kind.1));
+        prop_assert!(passes || !spec.holds(&flow), "{}: {flow:?}", spec.build());
+        prop_assert!(!program.is_exact() || passes == spec.holds(&flow), "{}: {flow:?}", spec.build());
+    }
+
+    #[test]
+    fn each_kind_of_event_has_its_own_filter(new in specs(), update in specs(), destroy in specs(), flow in flows()) {
+        let program = SocketFilter::per_event(&new.build(), &update.build(), &destroy.build());
+        bpf::check(program.instructions());
+        for (spec, message_type, flags) in [
+            (&new, MessageType::FLOW_NEW, Flags::CREATE),
+            (&update, MessageType::FLOW_NEW, Flags::empty()),
+            (&destroy, MessageType::FLOW_DELETE, Flags::empty()),
+        ] {
+            let passes = bpf::passes(program.instructions(), &encoded(&flow, message_type, flags));
+            prop_assert!(passes || !spec.holds(&flow));
+            prop_assert!(!program.is_exact() || passes == spec.holds(&flow));
+        }
+    }
+}
+
+#[test]
+fn every_recorded_event_is_judged_as_in_userspace() {
+    let recorded = include_str!("../data/vectors-events.jsonl");
+    let (mut passed, mut dropped) = (0, 0);
+    for line in recorded.lines() {
+        let hex = line.split('"').rev().nth(1).unwrap();
+        let bytes: Vec<u8> =
+            (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let message = crate::flows::message(&bytes);
+        let Ok(flow) = Flow::decode(&message) else { continue };
+        for text in ["proto tcp", "dport 22,53,80", "unreplied", "addr 10.0.0.0/8", "state ESTABLISHED", "not mark 0"] {
+            let filter: Filter = text.parse().unwrap();
+            let program = compiled(&filter);
+            assert!(program.is_exact(), "{text}");
+            let passes = bpf::passes(program.instructions(), &bytes);
+            assert_eq!(passes, filter.matches(&flow), "{text}: {flow:?}");
+            if passes { passed += 1 } else { dropped += 1 }
+        }
+    }
+    assert!(passed > 10 && dropped > 10, "{passed} passed, {dropped} dropped");
+}
+
+#[test]
+fn what_is_no_event_of_a_flow_passes() {
+    let program = compiled(&Filter::nothing());
+    let flow = tcp("10.0.0.1:1", "10.0.0.2:2");
+    let pass = |message_type, flags| bpf::passes(program.instructions(), &encoded(&flow, message_type, flags));
+    assert!(!pass(MessageType::FLOW_NEW, Flags::CREATE));
+    assert!(!pass(MessageType::FLOW_NEW, Flags::empty()));
+    assert!(!pass(MessageType::FLOW_DELETE, Flags::empty()));
+    assert!(pass(MessageType::EXPECTATION_NEW, Flags::CREATE));
+    assert!(pass(MessageType::EXPECTATION_DELETE, Flags::empty()));
+    assert!(pass(MessageType::DONE, Flags::MULTI));
+    assert!(pass(MessageType::ERROR, Flags::empty()));
+    // An entry of a dump: others may stand behind it in the same datagram.
+    assert!(pass(MessageType::FLOW_NEW, Flags::MULTI));
+}
+
+#[test]
+fn ports_and_reply_tuples_are_looked_at_where_libnetfilter_conntrack_cannot() {
+    let program = compiled(&"dport 80 and reply-src 10.0.0.9".parse().unwrap());
+    assert!(program.is_exact());
+    let mut flow = tcp("10.0.0.1:1000", "192.0.2.1:80");
+    assert!(!bpf::passes(program.instructions(), &event(&flow)));
+    flow.reply.source = [10, 0, 0, 9].into();
+    assert!(bpf::passes(program.instructions(), &event(&flow)));
+}
+
+#[test]
+fn a_large_set_is_exact_as_long_as_it_fits() {
+    let addresses: Addresses = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
+    let program = compiled(&Filter::source(addresses));
+    assert!(program.is_exact());
+    for (source, passes) in
+        [("10.0.0.0:1", true), ("10.0.0.1:1", false), ("10.0.11.181:1", true), ("10.0.11.182:1", false)]
+    {
+        assert_eq!(bpf::passes(program.instructions(), &event(&tcp(source, "192.0.2.1:1"))), passes, "{source}");
+    }
+}
+
+#[test]
+fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
+    let ipv4 = (0..20_000_u32).map(|number| Prefix::from(Ipv4Addr::from_bits(0x0a00_0000 + number * 3)));
+    let ipv6 = (0..20_000_u128).map(|number| Prefix::from(Ipv6Addr::from_bits((0xfd00 << 112) + number * 3)));
+    let addresses: Addresses = ipv4.chain(ipv6).collect();
+    let program = compiled(&Filter::source(addresses.clone()));
+    assert!(!program.is_exact());
+    let pass = |program: &SocketFilter, source: &str, destination: &str| {
+        bpf::passes(program.instructions(), &event(&tcp(source, destination)))
+    };
+    assert!(pass(&program, "10.0.0.3:1", "192.0.2.1:1"));
+    assert!(pass(&program, "[fd00::3]:1", "[2001:db8::1]:1"));
+    assert!(!pass(&program, "192.0.2.1:1", "192.0.2.1:1"));
+    assert!(!pass(&program, "[2001:db8::1]:1", "[2001:db8::1]:1"));
+    // The negation of something wider would be narrower.
+    let negated = compiled(&!Filter::source(addresses));
+    assert!(pass(&negated, "10.0.0.1:1", "192.0.2.1:1"));
+    assert!(pass(&negated, "[fd00::1]:1", "[2001:db8::1]:1"));
+}
+
+#[test]
+fn a_condition_too_long_for_the_kernel_is_left_out_and_the_others_stay() {
+    let marks = Filter::any_of((0..5000).map(Filter::mark));
+    let program = compiled(&(marks.clone() & Filter::destination_port(22)));
+    assert!(!program.is_exact());
+    assert!(bpf::passes(program.instructions(), &event(&tcp("10.0.0.1:1", "10.0.0.2:22"))));
+    assert!(!bpf::passes(program.instructions(), &event(&tcp("10.0.0.1:1", "10.0.0.2:23"))));
+    let program = compiled(&marks);
+    assert!(!program.is_exact());
+    assert!(bpf::passes(program.instructions(), &event(&tcp("10.0.0.1:1", "10.0.0.2:23"))));
+}
+
+#[test]
+fn a_jump_over_more_than_255_instructions_arrives() {
+    let either: Vec<Filter> = (0..100).map(|port| Filter::source_port(2 * port) & Filter::mark(port.into())).collect();
+    let filter = Filter::any_of(either) & Filter::protocol(Protocol::TCP);
+    let program = compiled(&filter);
+    assert!(program.is_exact());
+    for port in 0..250_u16 {
+        let mut flow = tcp(&format!("10.0.0.1:{port}"), "10.0.0.2:1");
+        flow.mark = Some(u32::from(port) / 2);
+        assert_eq!(bpf::passes(program.instructions(), &event(&flow)), filter.matches(&flow), "{port}");
+    }
+}
+
+#[test]
+fn a_large_set_of_tuples_is_seen_by_its_parts() {
+    let tuple = |number: u16| {
+        let source = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + u32::from(number)));
+        Tuple::tcp((source, number).into(), "192.0.2.1:80".parse().unwrap())
+    };
+    let filter = Filter::tuples((0..1000).map(|number| tuple(2 * number)));
+    let program = compiled(&filter);
+    assert!(!program.is_exact());
+    let flow = |tuple: Tuple| Flow::new(tuple, tuple.inverted().unwrap());
+    assert!(bpf::passes(program.instructions(), &event(&flow(tuple(10)))));
+    assert!(!bpf::passes(program.instructions(), &event(&flow(tuple(11)))));
+}

@@ -66,7 +66,7 @@ mod sealed {
                     self.reply().to_tuple()
                 }
                 fn helper_name(&self) -> Option<&str> {
-                    self.helper_name()
+                    self.helper().map(|helper| helper.name)
                 }
                 $( #[inline]
                 fn $name(&self) -> Option<$type> {

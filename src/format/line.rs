@@ -31,8 +31,8 @@ impl<W: fmt::Write> Sink for TextSink<W> {
     }
 }
 
-/// Longer than any line of an ordinary flow in any format.
-const CAPACITY: usize = 1024;
+/// Longer than an ordinary line of text or options; elements and objects go to the sink in two or three parts.
+const CAPACITY: usize = 512;
 
 /// A line being printed.
 ///
@@ -172,7 +172,7 @@ impl<'a> Line<'a> {
 
     #[inline(always)]
     fn store<const N: usize>(&mut self, bytes: &[u8; N]) -> Option<()> {
-        *self.bytes.get_mut(self.length..)?.first_chunk_mut()? = *bytes;
+        self.bytes.get_mut(self.length..self.length + N)?.copy_from_slice(bytes);
         Some(())
     }
 

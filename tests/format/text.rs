@@ -1,5 +1,5 @@
 use ctnetlink::{
-    Timestamp,
+    Flow, Labels, SctpInfo, SctpState, Timestamp,
     format::{LabelMap, Sender, Text},
 };
 
@@ -118,4 +118,40 @@ fn expectation_events_print_as_conntrack_prints_them() {
     for ((kind, expectation), line) in events.iter().zip(recorded) {
         assert_eq!(Text::new().event(*kind).expectation(expectation).to_string(), line);
     }
+}
+
+/// The first dumped flow, changed.
+fn changed(change: impl FnOnce(&mut Flow)) -> Flow {
+    let mut flow = dumped_flows().remove(0);
+    change(&mut flow);
+    flow
+}
+
+#[test]
+fn a_state_that_conntrack_has_no_name_for_prints_as_none() {
+    for state in [10, 255] {
+        let flow = changed(|flow| flow.protocol_info = Some(SctpInfo::new(SctpState(state), 0, 0).into()));
+        assert!(flow.to_string().contains(" NONE src="));
+    }
+}
+
+#[test]
+fn labels_that_all_lack_a_name_print_as_a_bare_word() {
+    let labels = LabelMap::parse(LABELS);
+    let flow = changed(|flow| flow.labels = Some(Labels(1 << 7)));
+    assert!(Text::new().labels(&labels).flow(&flow).to_string().ends_with(" use=1 labels"));
+    assert!(Text::new().flow(&flow).to_string().ends_with(" use=1"));
+}
+
+#[test]
+fn a_flow_that_begins_in_the_future_is_of_no_age() {
+    let flow = dumped_flows().remove(0);
+    assert!(Text::new().now(Timestamp(0)).flow(&flow).to_string().contains(" delta-time=0 "));
+}
+
+#[test]
+fn dates_are_in_the_zone_that_the_caller_names() {
+    let flow = dumped_flows().remove(0);
+    let text = Text::new().kernel_timestamps(true).utc_offset_seconds(-(2 * 3600 + 24 * 60)).flow(&flow).to_string();
+    assert!(text.contains(" [start=Sun Nov 22 23:59:41 2026] "), "{text}");
 }

@@ -1,5 +1,5 @@
 use ctnetlink::{
-    Flow, Protocol, Timestamp,
+    Flow, Protocol, Status, Timestamp,
     format::{LabelMap, Xml},
 };
 
@@ -60,4 +60,20 @@ fn expectations_print_as_conntrack_lists_them() {
     }
     document += Xml::EXPECTATIONS_END;
     assert_eq!(document, data!("expect.xml"));
+}
+
+#[test]
+fn text_is_escaped_and_what_xml_cannot_hold_is_replaced() {
+    let mut expectation = dumped_expectations().remove(0);
+    expectation.helper = Some("a&<b>\r\u{1}\u{ffff}é\"".into());
+    let element = Xml::new().expectation(&expectation).to_string();
+    let name = between(&element, "<helper-name>", "</helper-name>");
+    assert_eq!(name, "a&amp;&lt;b&gt;&#13;\u{fffd}\u{fffd}é\"");
+}
+
+#[test]
+fn offloaded_flows_are_marked() {
+    let mut flow = flow_events().remove(0).flow;
+    flow.status = Some(Status::SEEN_REPLY | Status::OFFLOAD | Status::HW_OFFLOAD);
+    assert!(Xml::new().flow(&flow).to_string().contains("<offload/><hw-offload/></meta>"));
 }

@@ -63,7 +63,20 @@ impl Element {
 }
 
 fn resolved(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&#13;", "\r").replace("&amp;", "&")
+    let mut parts = text.split('&');
+    let mut resolved = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (reference, rest) = part.split_once(';').expect("a bare ampersand");
+        resolved += match reference {
+            "lt" => "<",
+            "gt" => ">",
+            "amp" => "&",
+            "#13" => "\r",
+            other => panic!("a reference to {other}"),
+        };
+        resolved += rest;
+    }
+    resolved
 }
 
 /// What an element says of a flow.

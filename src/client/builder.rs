@@ -74,6 +74,6 @@ impl ClientBuilder {
     pub fn open(self) -> Result<Client, Error> {
         let timeout = self.options.timeout;
         let socket = Socket::open(&self.options).map_err(|error| Error::io("open a netfilter socket", error))?;
-        Ok(Client { connection: Connection::new(socket, timeout) })
+        Ok(Client { connection: Connection::new(socket, timeout), writer: None, capabilities: None })
     }
 }

@@ -2,8 +2,10 @@
 
 mod batch;
 mod builder;
+mod capabilities;
 mod dump;
 mod expectations;
+mod filtered;
 mod flows;
 mod namespace;
 mod socket;
@@ -16,6 +18,7 @@ pub use batch::Batch;
 pub use builder::ClientBuilder;
 pub(crate) use builder::Options;
 pub use dump::{ExpectationDump, ExpectationIterator, FlowDump, FlowIterator};
+pub use filtered::{FilteredDump, FilteredIterator, MatchReport};
 pub use flows::UpdateTarget;
 pub use namespace::NetworkNamespace;
 pub(crate) use socket::Socket;
@@ -23,6 +26,7 @@ pub(crate) use socket::Socket;
 use crate::{
     error::Error,
     exchange::{Connection, Transport},
+    filter::Capabilities,
 };
 
 /// A connection to the connection tracking of one network namespace.
@@ -50,6 +54,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Client {
     connection: Connection<Socket>,
+    /// A second one, opened when it is needed: for changes while the first is busy with a dump.
+    writer: Option<Connection<Socket>>,
+    capabilities: Option<Capabilities>,
 }
 
 impl Client {

@@ -40,6 +40,21 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Opens another with the same options, in the same namespace.
+    pub(super) fn open_another(&self) -> io::Result<Self> {
+        let mut options = self.options.try_clone()?;
+        if let Some(namespace) = &self.namespace {
+            options.namespace = if namespace.is_that_of_this_thread() { None } else { Some(namespace.try_clone()?) };
+        }
+        Self::open(&options)
+    }
+
+    pub(super) const fn timeout(&self) -> Option<Duration> {
+        self.options.timeout
+    }
+}
+
 fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
     let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
     if let Some(bytes) = options.receive_buffer {

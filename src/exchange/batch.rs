@@ -55,6 +55,12 @@ impl BatchReport {
         &self.failures
     }
 
+    /// As [`failures`](Self::failures), given away.
+    #[must_use]
+    pub fn into_failures(self) -> Vec<(usize, KernelError)> {
+        self.failures
+    }
+
     /// The result of each operation, in order.
     pub fn results(&self) -> impl Iterator<Item = Result<(), &KernelError>> {
         let mut failures = self.failures.iter().peekable();
@@ -102,6 +108,16 @@ impl PendingBatch {
     pub(crate) fn finish<T: Transport>(mut self, connection: &mut Connection<T>) -> Result<BatchReport, Error> {
         self.send(connection)?;
         Ok(self.report)
+    }
+
+    /// Whether everything that was pushed was sent.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The report on what was sent so far, which begins anew.
+    pub(crate) fn take_report(&mut self) -> BatchReport {
+        core::mem::take(&mut self.report)
     }
 
     /// Whether every operation may fail without an answer being lost, if no more is added.

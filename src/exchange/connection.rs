@@ -93,7 +93,7 @@ impl<T: Transport> Connection<T> {
         sent?;
         let exchange = Exchange::new(request.operation(), sequence);
         self.stale = Stale::Until(exchange);
-        Ok(Replies { exchange, position: 0, length: 0 })
+        Ok(Replies { exchange, current: 0, position: 0, length: 0 })
     }
 
     /// Writes a request behind what `bytes` holds.
@@ -194,6 +194,8 @@ impl<T: Transport> Connection<T> {
 #[derive(Debug)]
 pub(crate) struct Replies {
     exchange: Exchange,
+    /// Where the message starts that was given last.
+    current: usize,
     position: usize,
     length: usize,
 }
@@ -207,8 +209,14 @@ impl Replies {
         connection: &'c mut Connection<T>,
     ) -> Result<Option<Message<'c>>, Error> {
         let Some(position) = self.advance(connection)? else { return Ok(None) };
+        self.current = position;
         // Found once already: reading it again frees the loop above from holding it while the buffer is filled.
-        Ok(Messages::at(connection.received(self.length), position).next().transpose()?)
+        Ok(self.current(connection))
+    }
+
+    /// The message that was given last, once more.
+    pub(crate) fn current<'c, T: Transport>(&self, connection: &'c Connection<T>) -> Option<Message<'c>> {
+        Messages::at(connection.received(self.length), self.current).next()?.ok()
     }
 
     /// Where the next message of the answer starts.

@@ -31,7 +31,7 @@ use crate::model::{Family, Protocol};
 ///     "dump: ipv4, protocol tcp, original destination port 22; \
 ///      checked again in userspace: proto tcp and dport 22 and src 10.0.0.0/8\n\
 ///      flush: by dump and delete\n\
-///      events: 67 instructions in the socket, exactly the filter"
+///      events: 68 instructions in the socket, exactly the filter"
 /// );
 /// # Ok::<(), ctnetlink::filter::ParseFilterError>(())
 /// ```

@@ -3,6 +3,7 @@
 use super::Request;
 use crate::{
     error::Operation,
+    filter::KernelFilter,
     model::{Family, FlowKey},
     wire::{Encoder, Flags, MessageType, NetfilterHeader},
 };
@@ -43,23 +44,33 @@ impl Request for DeleteFlow {
     }
 }
 
-/// The request to delete every flow, or every flow of a family.
+/// The request to delete every flow, every flow of a family, or those that the kernel finds by a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFlows {
     family: Family,
+    filter: KernelFilter,
 }
 
 impl FlushFlows {
     /// Deletes every flow of the namespace.
     #[must_use]
-    pub const fn all() -> Self {
-        Self { family: Family::UNSPEC }
+    pub fn all() -> Self {
+        Self::of_family(Family::UNSPEC)
     }
 
     /// Deletes every flow of that family (Linux 5.2 and later; before it, all).
     #[must_use]
-    pub const fn of_family(family: Family) -> Self {
-        Self { family }
+    pub fn of_family(family: Family) -> Self {
+        Self { family, filter: KernelFilter::default() }
+    }
+
+    /// Deletes the flows that the kernel finds by that filter.
+    ///
+    /// A kernel that does not know a part of the filter passes over it and deletes more, up to everything: send it only
+    /// what [`Plan::flush`](crate::filter::Plan::flush) gave for capabilities that were probed.
+    #[must_use]
+    pub const fn matching(filter: KernelFilter) -> Self {
+        Self { family: filter.family(), filter }
     }
 }
 
@@ -79,5 +90,6 @@ impl Request for FlushFlows {
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         // In version 0 the kernel does not look at the family and deletes them all.
         encoder.netfilter_header(NetfilterHeader::new(self.family).with_version(1));
+        self.filter.encode(encoder);
     }
 }

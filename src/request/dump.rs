@@ -3,6 +3,7 @@
 use super::Request;
 use crate::{
     error::{DecodeError, Operation},
+    filter::KernelFilter,
     model::Family,
     wire::{Attributes, Encoder, Flags, MessageType, NetfilterHeader},
 };
@@ -26,6 +27,7 @@ pub struct DumpFlows {
     table: Table,
     family: Family,
     zero_counters: bool,
+    filter: KernelFilter,
 }
 
 impl DumpFlows {
@@ -45,6 +47,13 @@ impl DumpFlows {
     #[must_use]
     pub const fn of_family(self, family: Family) -> Self {
         Self { family, ..self }
+    }
+
+    /// Those that the kernel finds by that filter, which a [`Plan`](crate::filter::Plan) makes: it is known to be
+    /// evaluated right, and it may be wider than what is wanted. The family is the filter's.
+    #[must_use]
+    pub const fn matching(self, filter: KernelFilter) -> Self {
+        Self { family: filter.family(), filter, ..self }
     }
 
     /// Sets the counters of every flow to zero as it is read. Meaningful for [`Table::Conntrack`] alone.
@@ -85,5 +94,6 @@ impl Request for DumpFlows {
 
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         encoder.netfilter_header(NetfilterHeader::new(self.family));
+        self.filter.encode(encoder);
     }
 }

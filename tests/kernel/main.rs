@@ -8,6 +8,7 @@
 
 mod batches;
 mod expectations;
+mod filters;
 mod flows;
 mod lab;
 mod listing;
@@ -23,9 +24,10 @@ use lab::{Case, Laboratory};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let laboratory = Laboratory::open();
-    let areas: [(&str, &[Case]); 6] = [
+    let areas: [(&str, &[Case]); 7] = [
         ("batches", batches::CASES),
         ("expectations", expectations::CASES),
+        ("filters", filters::CASES),
         ("flows", flows::CASES),
         ("listing", listing::CASES),
         ("sockets", sockets::CASES),

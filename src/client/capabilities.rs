@@ -1,0 +1,126 @@
+//! What the running kernel understands, found out without a side effect.
+
+use super::{Client, Socket};
+use crate::{
+    error::{Errno, Error, Operation},
+    exchange::Connection,
+    filter::Capabilities,
+    model::{Protocol, Tuple},
+    request::Request,
+    wire::{
+        CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
+        Encoder, Family, Flags, MessageType, NetfilterHeader,
+    },
+};
+
+/// A filter flag that no kernel has: whoever looks at it refuses.
+const UNKNOWN_FLAG: u32 = 1 << 31;
+
+/// A request that is refused by a kernel which understands what it carries, and harmless to any other.
+#[derive(Clone, Copy)]
+enum Probe {
+    /// A dump by a filter of an unknown flag.
+    DumpTupleFilter,
+    /// A dump by no status bit at all.
+    StatusFilter,
+    /// A dump by a mask of the mark without a mark, beside another filter.
+    MarkFilter,
+    /// A delete, by a filter of an unknown flag, of a tuple that no packet has: a kernel that does not know the filter
+    /// looks for that very tuple.
+    FlushTupleFilter,
+    /// A dump of a zone, whose entries say that they were filtered.
+    ZoneFilter,
+}
+
+impl Request for Probe {
+    fn operation(&self) -> Operation {
+        match self {
+            Self::FlushTupleFilter => Operation::DeleteFlow,
+            _ => Operation::DumpFlows,
+        }
+    }
+
+    fn message_type(&self) -> MessageType {
+        match self {
+            Self::FlushTupleFilter => MessageType::FLOW_DELETE,
+            _ => MessageType::FLOW_GET,
+        }
+    }
+
+    fn flags(&self) -> Flags {
+        match self {
+            Self::FlushTupleFilter => Flags::REQUEST | Flags::ACK,
+            _ => Flags::REQUEST | Flags::DUMP,
+        }
+    }
+
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        let family = if matches!(self, Self::FlushTupleFilter) { Family::IPV4 } else { Family::UNSPEC };
+        encoder.netfilter_header(NetfilterHeader::new(family));
+        let unknown_filter = |encoder: &mut Encoder<'_>| {
+            encoder.nest(CTA_FILTER, |nest| nest.u32_host(CTA_FILTER_ORIG_FLAGS, UNKNOWN_FLAG))
+        };
+        match self {
+            Self::DumpTupleFilter => unknown_filter(encoder),
+            Self::StatusFilter => encoder.u32(CTA_STATUS, 0),
+            Self::MarkFilter => {
+                encoder.u32(CTA_STATUS, 1);
+                encoder.u32(CTA_STATUS_MASK, 1);
+                encoder.u32(CTA_MARK_MASK, 1);
+            }
+            Self::FlushTupleFilter => {
+                let nowhere = Tuple { protocol: Protocol(255), ..Tuple::UNSPECIFIED };
+                encoder.nest(CTA_TUPLE_ORIG, |nest| nowhere.encode(nest));
+                unknown_filter(encoder);
+            }
+            Self::ZoneFilter => encoder.u16(CTA_ZONE, 0),
+        }
+    }
+}
+
+impl Client {
+    /// What filters this kernel understands. It is asked the first time, by requests that change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel refuses for want of permission, or the socket fails.
+    pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
+        if let Some(known) = self.capabilities {
+            return Ok(known);
+        }
+        let known = probe(&mut self.connection)?;
+        self.capabilities = Some(known);
+        Ok(known)
+    }
+}
+
+fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
+    let mut known = Capabilities::none();
+    known.dump_tuple_filter = is_refused(connection, Probe::DumpTupleFilter)?;
+    known.status_filter = is_refused(connection, Probe::StatusFilter)?;
+    known.mark_filter = known.status_filter && is_refused(connection, Probe::MarkFilter)?;
+    known.flush_tuple_filter = is_refused(connection, Probe::FlushTupleFilter)?;
+    // Flushing by tuples came last: a kernel that can do it can do these too.
+    known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::ZoneFilter)?;
+    known.flush_family = known.dump_tuple_filter;
+    Ok(known)
+}
+
+/// Whether the kernel says that the request is invalid.
+fn is_refused(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool, Error> {
+    // Where a dump begins instead, one message is enough: the connection knows how to give it up.
+    let answer = connection.start(&probe)?.next(connection).map(drop);
+    match answer {
+        Ok(()) => Ok(false),
+        Err(error) if error.is_not_found() || error.is_not_supported() => Ok(false),
+        Err(error) if error.errno() == Some(Errno::EINVAL) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the first entry says that it was filtered. An empty table tells nothing, and is taken for a no.
+fn is_filtered(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool, Error> {
+    let mut replies = connection.start(&probe)?;
+    let entry = replies.next(connection)?;
+    Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED)))
+}

@@ -1,0 +1,393 @@
+//! Filters: what the kernel gives by plan is what userspace finds, and what is deleted is what was meant.
+
+use std::collections::BTreeSet;
+
+use ctnetlink::{
+    Client, Filter, Flow, FlowKey, Labels, NatRange, SctpInfo, SctpState, Status, TcpState, Tuple,
+    filter::Capabilities,
+    request::{FlowUpdate, NewFlow},
+};
+
+use crate::{
+    cases,
+    lab::{Lab, endpoint, tcp_flow, udp_flow, udp6_flow},
+};
+
+cases! {
+    planned_dumps_give_what_userspace_finds: "nft";
+    deleting_by_a_filter_leaves_exactly_the_others;
+    flushing_by_a_filter_leaves_exactly_the_others;
+    updating_by_a_filter_changes_exactly_those;
+    capabilities_are_probed_without_a_side_effect;
+    deleting_unreplied_flows_leaves_the_replied;
+    deleting_flows_that_are_not_assured_leaves_the_assured;
+    statuses_set_and_unset_are_combined;
+    a_timeout_is_compared_and_never_deletes_everything;
+    gre_keys_are_compared;
+    sctp_verification_tags_are_compared;
+    an_ipv6_translation_is_compared_by_its_address;
+    a_translation_is_combined_with_other_terms;
+    icmp_flows_are_not_taken_for_translated;
+    an_ipv6_address_finds_that_address_and_not_all_others;
+    ports_of_sctp_are_compared;
+    a_filter_of_everything_is_refused_by_delete;
+    a_flow_in_a_zone_is_updated_by_a_filter;
+}
+
+/// A table of both families, five protocols, zones, marks, translations, states and labels.
+fn mixed_table(client: &mut Client, count: u16) {
+    let mut batch = client.batch();
+    for number in 0..count {
+        let (host, port) = (number % 7 + 1, 1000 + number);
+        let (source, destination) = match number % 3 {
+            0 => (format!("fd00::{host}"), format!("fd00:1::{}", number % 5 + 1)),
+            _ => (format!("10.0.{}.{host}", number % 4), format!("10.9.0.{}", number % 5 + 1)),
+        };
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let service = [22, 53, 80, 443, 8080][usize::from(number % 5)];
+        let ports = |make: fn(std::net::SocketAddr, std::net::SocketAddr) -> Tuple| {
+            make((source, port).into(), (destination, service).into())
+        };
+        let original = match number % 11 {
+            0..4 => ports(Tuple::tcp),
+            4..7 => ports(Tuple::udp),
+            7 => ports(Tuple::sctp),
+            8 => Tuple::gre(source, destination, port, service),
+            9 => Tuple::icmp(source, destination, if source.is_ipv4() { 8 } else { 128 }, 0, port),
+            _ => Tuple::new(ctnetlink::Protocol(50), source, destination),
+        };
+        let mut flow = NewFlow::untranslated(original, if number % 2 == 0 { 150 } else { 600 }).unwrap();
+        match number % 11 {
+            0..4 => flow = flow.liberal_tcp(TcpState((number % 9 + 1) as u8)),
+            7 => flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, number.into(), 7).into()),
+            _ => {}
+        }
+        flow.status =
+            [Status::empty(), Status::SEEN_REPLY, Status::SEEN_REPLY | Status::ASSURED][usize::from(number % 3)];
+        flow.mark = Some([0, 1, 0x10, 0xff][usize::from(number % 4)]);
+        match number % 13 {
+            0 => flow.zone = Some(number % 3),
+            1 => flow.original = flow.original.in_zone(4),
+            2 => flow.reply = flow.reply.in_zone(5),
+            3 if original.source_port().is_some() && source.is_ipv4() => {
+                flow.nat_source = Some(NatRange::address("192.0.2.1".parse().unwrap()).port(port));
+            }
+            4 if original.source_port().is_some() && source.is_ipv4() => {
+                flow.nat_destination = Some(NatRange::address("192.0.2.2".parse().unwrap()).port(81));
+            }
+            _ => {}
+        }
+        if number % 17 == 0 {
+            flow.labels = Some(Labels::default().with((number % 5) as u8));
+        }
+        batch.push(&flow).unwrap();
+    }
+    let report = batch.finish().unwrap();
+    // Protocols without ports clash where addresses repeat: the rest is table enough.
+    assert!(report.succeeded() > usize::from(count) * 3 / 4, "{:?}", report.failures().first());
+}
+
+/// Terms whose flows the table has some of, and not all.
+const TERMS: &[&str] = &[
+    "family ipv4",
+    "family ipv6",
+    "proto tcp",
+    "proto udp",
+    "proto sctp",
+    "proto gre",
+    "proto icmp",
+    "proto icmpv6",
+    "proto 50",
+    "src 10.0.1.1",
+    "src 10.0.0.0/16",
+    "dst 10.9.0.2",
+    "src fd00::1",
+    "dst fd00:1::/64",
+    "reply-src 10.9.0.3",
+    "reply-dst 192.0.2.1",
+    "addr 10.9.0.1",
+    "sport 1100",
+    "sport 1000-1200",
+    "dport 22",
+    "dport 53,80",
+    "port 443",
+    "reply-port-src 81",
+    "srckey 1008",
+    "dstkey 80",
+    "icmp-type 8",
+    "icmp-id 1009",
+    "tcp-state ESTABLISHED",
+    "state ESTABLISHED",
+    "assured",
+    "unreplied",
+    "status SEEN_REPLY",
+    "status !ASSURED",
+    "mark 0",
+    "mark 1",
+    "mark 0x10/0xf0",
+    "zone 0",
+    "zone 1",
+    "orig-zone 4",
+    "reply-zone 5",
+    "any-zone 4",
+    "label 1",
+    "any-label 1,2",
+    "src-nat",
+    "dst-nat",
+    "any-nat 192.0.2.1",
+    "dst-nat port 81",
+    "timeout >= 300",
+    "timeout < 200",
+    "orig-vtag 7",
+    "reply-vtag 7",
+    "offloaded",
+    "helper ftp",
+    "any",
+    "none",
+];
+
+/// A few hundred filters of one to four terms, always the same.
+fn filters() -> Vec<Filter> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % bound as u64) as usize
+    };
+    let mut texts: Vec<String> = TERMS.iter().flat_map(|term| [(*term).into(), format!("not ({term})")]).collect();
+    for _ in 0..250 {
+        let mut text = String::new();
+        for place in 0..=next(3) + 1 {
+            let operator = ["", "", "not "][next(3)];
+            let joiner = if place == 0 { "" } else { [" and ", " and ", " or "][next(3)] };
+            text += &format!("{joiner}{operator}{}", TERMS[next(TERMS.len())]);
+        }
+        texts.push(text);
+    }
+    texts.iter().map(|text| text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))).collect()
+}
+
+fn keys<'f>(flows: impl IntoIterator<Item = &'f Flow>) -> BTreeSet<String> {
+    flows.into_iter().map(|flow| format!("{:?} {:?} {:?}", flow.original, flow.zone, flow.id)).collect()
+}
+
+/// As sets; only what one has and the other has not is worth printing.
+fn assert_same(found: &BTreeSet<String>, expected: &BTreeSet<String>, filter: &Filter) {
+    let (more, less): (Vec<_>, Vec<_>) = (found.difference(expected).collect(), expected.difference(found).collect());
+    let plan = filter.plan(&Capabilities::linux(6, 18));
+    assert!(more.is_empty() && less.is_empty(), "{filter}\n{plan}\ntoo many: {more:#?}\ntoo few: {less:#?}");
+}
+
+fn planned_dumps_give_what_userspace_finds(lab: &Lab) {
+    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    let mut client = lab.client();
+    mixed_table(&mut client, 3000);
+    let all = lab.flows();
+    assert!(all.len() > 2000);
+    let (mut narrowed, mut matched) = (0, 0);
+    for filter in filters() {
+        let expected = keys(all.iter().filter(|flow| filter.matches(*flow)));
+        let planned: Vec<Flow> = client.dump_matching(&filter).unwrap().into_iter().map(Result::unwrap).collect();
+        assert_same(&keys(&planned), &expected, &filter);
+        assert_eq!(planned.len(), expected.len(), "{filter}: each once");
+        matched += usize::from(!expected.is_empty() && expected.len() < all.len());
+        let plan = filter.plan(&client.capabilities().unwrap()).to_string();
+        narrowed += usize::from(!plan.starts_with("dump: everything"));
+    }
+    assert!(matched > 150 && narrowed > 150, "{matched} filters find some, {narrowed} are narrowed in the kernel");
+}
+
+fn deleting_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
+    let mut client = lab.client();
+    for (round, filter) in filters().iter().enumerate().filter(|(round, _)| round % 20 == 0) {
+        if filter.is_everything() {
+            continue;
+        }
+        client.flush().unwrap();
+        mixed_table(&mut client, 300);
+        let before = lab.flows();
+        let (matching, others): (Vec<_>, Vec<_>) = before.iter().partition(|flow| filter.matches(*flow));
+        let report = client.delete_matching(filter).unwrap();
+        let expected = Some(matching.len() as u64);
+        assert_eq!((report.matched, report.changed, report.failed), (expected, expected, 0), "{round}: {filter}");
+        assert_same(&keys(&lab.flows()), &keys(others), filter);
+    }
+}
+
+fn flushing_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
+    let mut client = lab.client();
+    let mut in_kernel = 0;
+    for filter in filters().iter().step_by(6) {
+        if filter.is_everything() {
+            continue;
+        }
+        client.flush().unwrap();
+        mixed_table(&mut client, 120);
+        let others: Vec<Flow> = lab.flows().into_iter().filter(|flow| !filter.matches(flow)).collect();
+        let report = client.flush_matching(filter).unwrap();
+        in_kernel += usize::from(report.matched.is_none());
+        assert_same(&keys(&lab.flows()), &keys(&others), filter);
+    }
+    assert!(in_kernel > 5, "{in_kernel} flushes were the kernel's");
+}
+
+fn updating_by_a_filter_changes_exactly_those(lab: &Lab) {
+    let mut client = lab.client();
+    mixed_table(&mut client, 600);
+    let filter: Filter = "proto tcp and dport 22,443 or unreplied and src fd00::/16".parse().unwrap();
+    let expected = keys(lab.flows().iter().filter(|flow| filter.matches(*flow)));
+    let update = FlowUpdate::new().mark(4711).status(Status::FIXED_TIMEOUT);
+    let report = client.update_matching(&filter, &update).unwrap();
+    assert_eq!((report.changed, report.failed), (Some(expected.len() as u64), 0), "{:?}", report.errors);
+    let flows = lab.flows();
+    assert_eq!(keys(flows.iter().filter(|flow| flow.mark == Some(4711))), expected);
+    assert!(
+        flows
+            .iter()
+            .filter(|flow| flow.mark == Some(4711))
+            .all(|flow| flow.status.unwrap().contains(Status::FIXED_TIMEOUT))
+    );
+}
+
+fn capabilities_are_probed_without_a_side_effect(lab: &Lab) {
+    let mut client = lab.client();
+    mixed_table(&mut client, 100);
+    let before = keys(&lab.flows());
+    let capabilities = client.capabilities().unwrap();
+    assert_eq!(keys(&lab.flows()), before);
+    // What the release promises, this kernel has (one that is older and has more had it carried back).
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    let (major, minor) = (numbers.next().unwrap(), numbers.next().unwrap());
+    let promised = Capabilities::linux(major, minor);
+    assert!(capabilities.dump_tuple_filter || !promised.dump_tuple_filter);
+    assert!(capabilities.flush_tuple_filter || !promised.flush_tuple_filter);
+    assert!(capabilities.status_filter || !promised.status_filter);
+    assert!(capabilities.zone_filter || !promised.flush_tuple_filter);
+    assert!(capabilities.mark_filter || !promised.status_filter);
+}
+
+/// Creates the flows, deletes by the filter, and gives the source ports of those that are left.
+fn left_after(lab: &Lab, flows: &[NewFlow], filter: &str) -> Vec<u16> {
+    let mut client = lab.client();
+    for flow in flows {
+        client.create(flow).unwrap();
+    }
+    client.delete_matching(&filter.parse().unwrap()).unwrap();
+    let mut left: Vec<u16> = lab.flows().iter().filter_map(|flow| flow.original.source_port()).collect();
+    left.sort_unstable();
+    left
+}
+
+/// conntrack(8) deletes the whole table on `-D -u UNREPLIED`.
+fn deleting_unreplied_flows_leaves_the_replied(lab: &Lab) {
+    assert_eq!(left_after(lab, &[tcp_flow(1), udp_flow(2), udp6_flow(3)], "unreplied"), [1]);
+}
+
+/// conntrack(8) deletes the whole table on `-D -u '!ASSURED'`.
+fn deleting_flows_that_are_not_assured_leaves_the_assured(lab: &Lab) {
+    let mut seen = udp_flow(2);
+    seen.status = Status::SEEN_REPLY;
+    assert_eq!(left_after(lab, &[tcp_flow(1), seen], "not assured"), [1]);
+}
+
+/// `conntrack -L -u 'SEEN_REPLY,!ASSURED'` lists nothing ever.
+fn statuses_set_and_unset_are_combined(lab: &Lab) {
+    let mut seen = udp_flow(2);
+    seen.status = Status::SEEN_REPLY;
+    assert_eq!(left_after(lab, &[tcp_flow(1), seen, udp_flow(3)], "status SEEN_REPLY,!ASSURED"), [1, 3]);
+}
+
+/// `conntrack -D -t N` deletes everything, or compares for equality.
+fn a_timeout_is_compared_and_never_deletes_everything(lab: &Lab) {
+    let mut short = udp_flow(2);
+    short.timeout = 50;
+    assert_eq!(left_after(lab, &[udp_flow(1), short], "timeout < 100"), [1]);
+}
+
+/// `conntrack -D -p gre --srckey 1` deletes all GRE flows.
+fn gre_keys_are_compared(lab: &Lab) {
+    let mut client = lab.client();
+    for key in [1, 2] {
+        let tuple = Tuple::gre("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), key, 9);
+        client.create(&NewFlow::untranslated(tuple, 60).unwrap()).unwrap();
+    }
+    client.delete_matching(&"proto gre and srckey 1".parse().unwrap()).unwrap();
+    assert_eq!(lab.flows().len(), 1);
+}
+
+fn sctp_verification_tags_are_compared(lab: &Lab) {
+    let mut client = lab.client();
+    for port in [1, 2] {
+        let tuple = Tuple::sctp(endpoint("10.1.0.1", port), endpoint("10.1.0.2", 9));
+        let mut flow = NewFlow::untranslated(tuple, 60).unwrap();
+        flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678 + u32::from(port), 1).into());
+        client.create(&flow).unwrap();
+    }
+    client.delete_matching(&"orig-vtag 0x12345679".parse().unwrap()).unwrap();
+    assert_eq!(lab.flows().iter().map(|flow| flow.original.source_port()).collect::<Vec<_>>(), [Some(2)]);
+}
+
+/// conntrack(8) ignores the address of `-n`, `-g` and `-j` where it is an IPv6 address.
+fn an_ipv6_translation_is_compared_by_its_address(lab: &Lab) {
+    let translated = |number, to: &str| {
+        let mut flow = udp6_flow(number);
+        flow.nat_source = Some(NatRange::address(to.parse().unwrap()));
+        flow
+    };
+    assert_eq!(left_after(lab, &[translated(1, "fd00::77"), translated(2, "fd00::78")], "src-nat fd00::77"), [2]);
+}
+
+/// `conntrack -L -j ADDRESS -p tcp` lists nothing ever.
+fn a_translation_is_combined_with_other_terms(lab: &Lab) {
+    let mut translated = tcp_flow(1);
+    translated.nat_source = Some(NatRange::address("192.0.2.5".parse().unwrap()));
+    let mut other = udp_flow(2);
+    other.nat_source = Some(NatRange::address("192.0.2.5".parse().unwrap()));
+    assert_eq!(left_after(lab, &[translated, other], "any-nat 192.0.2.5 and proto tcp"), [2]);
+}
+
+/// conntrack(8) lists ICMP flows as translated, since their types differ.
+fn icmp_flows_are_not_taken_for_translated(lab: &Lab) {
+    let mut client = lab.client();
+    let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
+    client.create(&NewFlow::untranslated(echo, 60).unwrap()).unwrap();
+    assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched, Some(0));
+}
+
+/// The kernel answers a filter by an IPv6 address with everything but that address.
+fn an_ipv6_address_finds_that_address_and_not_all_others(lab: &Lab) {
+    let mut other = udp6_flow(2);
+    other.original.source = "fd00::5".parse().unwrap();
+    other.reply = other.original.inverted().unwrap();
+    assert_eq!(left_after(lab, &[udp6_flow(1), other, udp_flow(3)], "src fd00::5"), [1, 3]);
+}
+
+/// The kernel passes over the ports of any protocol but TCP and UDP.
+fn ports_of_sctp_are_compared(lab: &Lab) {
+    let sctp = |port| {
+        let tuple = Tuple::sctp(endpoint("10.1.0.1", port), endpoint("10.1.0.2", port + 1));
+        NewFlow::untranslated(tuple, 60).unwrap()
+    };
+    assert_eq!(left_after(lab, &[sctp(1), sctp(2)], "proto sctp and dport 2"), [2]);
+}
+
+fn a_filter_of_everything_is_refused_by_delete(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp_flow(1)).unwrap();
+    assert!(client.delete_matching(&Filter::everything()).is_err());
+    assert!(client.flush_matching(&Filter::everything()).is_err());
+    assert_eq!(lab.flows().len(), 1);
+}
+
+/// conntrack(8) cannot update a flow in a zone.
+fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
+    let mut client = lab.client();
+    let mut flow = udp_flow(1);
+    flow.zone = Some(9);
+    client.create(&flow).unwrap();
+    let report = client.update_matching(&"zone 9".parse().unwrap(), &FlowUpdate::new().mark(5)).unwrap();
+    assert_eq!(report.changed, Some(1));
+    assert_eq!(client.get(FlowKey::original(flow.original).in_zone(9)).unwrap().unwrap().mark, Some(5));
+}

@@ -14,12 +14,11 @@ use netlink_packet_netfilter::NetfilterMessage;
 /// A TCP flow as Linux 6.18 dumps it, of 240 bytes: tuples, status, mark, id, use, timeout, protocol information and
 /// counters of one direction.
 fn dumped() -> Vec<u8> {
-    let recorded = include_str!("../tests/data/vectors-dump.jsonl")
+    include_str!("../tests/data/vectors-dump.jsonl")
         .lines()
         .map(|line| hex(line.split('"').rev().nth(1).unwrap()))
         .find(|message| message.get(0x3c) == Some(&6) || message.windows(4).any(|bytes| bytes == [0x30, 0, 4, 0x80]))
-        .unwrap();
-    recorded
+        .unwrap()
 }
 
 fn hex(text: &str) -> Vec<u8> {

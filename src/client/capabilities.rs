@@ -20,60 +20,60 @@ const UNKNOWN_FLAG: u32 = 1 << 31;
 #[derive(Clone, Copy)]
 enum Probe {
     /// A dump by a filter of an unknown flag.
-    DumpTupleFilter,
+    TuplesOfDump,
     /// A dump by no status bit at all.
-    StatusFilter,
+    Status,
     /// A dump by a mask of the mark without a mark, beside another filter.
-    MarkFilter,
+    Mark,
     /// A delete, by a filter of an unknown flag, of a tuple that no packet has: a kernel that does not know the filter
     /// looks for that very tuple.
-    FlushTupleFilter,
+    TuplesOfFlush,
     /// A dump of a zone, whose entries say that they were filtered.
-    ZoneFilter,
+    Zone,
 }
 
 impl Request for Probe {
     fn operation(&self) -> Operation {
         match self {
-            Self::FlushTupleFilter => Operation::DeleteFlow,
+            Self::TuplesOfFlush => Operation::DeleteFlow,
             _ => Operation::DumpFlows,
         }
     }
 
     fn message_type(&self) -> MessageType {
         match self {
-            Self::FlushTupleFilter => MessageType::FLOW_DELETE,
+            Self::TuplesOfFlush => MessageType::FLOW_DELETE,
             _ => MessageType::FLOW_GET,
         }
     }
 
     fn flags(&self) -> Flags {
         match self {
-            Self::FlushTupleFilter => Flags::REQUEST | Flags::ACK,
+            Self::TuplesOfFlush => Flags::REQUEST | Flags::ACK,
             _ => Flags::REQUEST | Flags::DUMP,
         }
     }
 
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        let family = if matches!(self, Self::FlushTupleFilter) { Family::IPV4 } else { Family::UNSPEC };
+        let family = if matches!(self, Self::TuplesOfFlush) { Family::IPV4 } else { Family::UNSPEC };
         encoder.netfilter_header(NetfilterHeader::new(family));
         let unknown_filter = |encoder: &mut Encoder<'_>| {
             encoder.nest(CTA_FILTER, |nest| nest.u32_host(CTA_FILTER_ORIG_FLAGS, UNKNOWN_FLAG))
         };
         match self {
-            Self::DumpTupleFilter => unknown_filter(encoder),
-            Self::StatusFilter => encoder.u32(CTA_STATUS, 0),
-            Self::MarkFilter => {
+            Self::TuplesOfDump => unknown_filter(encoder),
+            Self::Status => encoder.u32(CTA_STATUS, 0),
+            Self::Mark => {
                 encoder.u32(CTA_STATUS, 1);
                 encoder.u32(CTA_STATUS_MASK, 1);
                 encoder.u32(CTA_MARK_MASK, 1);
             }
-            Self::FlushTupleFilter => {
+            Self::TuplesOfFlush => {
                 let nowhere = Tuple { protocol: Protocol(255), ..Tuple::UNSPECIFIED };
                 encoder.nest(CTA_TUPLE_ORIG, |nest| nowhere.encode(nest));
                 unknown_filter(encoder);
             }
-            Self::ZoneFilter => encoder.u16(CTA_ZONE, 0),
+            Self::Zone => encoder.u16(CTA_ZONE, 0),
         }
     }
 }
@@ -96,12 +96,12 @@ impl Client {
 
 fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
     let mut known = Capabilities::none();
-    known.dump_tuple_filter = is_refused(connection, Probe::DumpTupleFilter)?;
-    known.status_filter = is_refused(connection, Probe::StatusFilter)?;
-    known.mark_filter = known.status_filter && is_refused(connection, Probe::MarkFilter)?;
-    known.flush_tuple_filter = is_refused(connection, Probe::FlushTupleFilter)?;
+    known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump)?;
+    known.status_filter = is_refused(connection, Probe::Status)?;
+    known.mark_filter = known.status_filter && is_refused(connection, Probe::Mark)?;
+    known.flush_tuple_filter = is_refused(connection, Probe::TuplesOfFlush)?;
     // Flushing by tuples came last: a kernel that can do it can do these too.
-    known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::ZoneFilter)?;
+    known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::Zone)?;
     known.flush_family = known.dump_tuple_filter;
     Ok(known)
 }

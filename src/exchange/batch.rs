@@ -111,7 +111,7 @@ impl PendingBatch {
     }
 
     /// Whether everything that was pushed was sent.
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 

@@ -183,9 +183,8 @@ fn where_no_new_socket_is_to_be_had_the_rest_of_an_abandoned_dump_is_drained() {
         kernel(done(2, 0)),
     ]);
     connection.transport_mut().cannot_renew = true;
-    let mut replies = connection.start(&DumpFlows::new()).unwrap();
-    assert!(replies.next(&mut connection).unwrap().is_some());
-    drop(replies);
+    let mut abandoned = connection.start(&DumpFlows::new()).unwrap();
+    assert!(abandoned.next(&mut connection).unwrap().is_some());
     assert_eq!(dump(&mut connection).unwrap(), [8]);
 }
 

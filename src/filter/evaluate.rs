@@ -1,112 +1,56 @@
 //! A filter over a flow, in userspace.
 
-use core::cell::OnceCell;
+use core::{cell::OnceCell, net::IpAddr};
 
 use super::{
     Addresses, Translation,
     expression::{Expression, Side, Term},
     fields::{AddressField, NumberField},
     ranges::Ranges,
+    subject::Attributes,
 };
-use crate::model::{
-    Counters, Endpoint, Flow, FlowRef, Labels, Layer4, Lifetime, ProtocolInfo, Status, Timestamp, Tuple, nat,
-};
-
-/// What a filter can be held against: a [`Flow`] or a [`FlowRef`].
-pub trait Subject: sealed::Attributes {}
-
-impl Subject for Flow {}
-impl Subject for FlowRef<'_> {}
-
-mod sealed {
-    use super::{Counters, Flow, FlowRef, Labels, Lifetime, ProtocolInfo, Status, Tuple};
-
-    /// The attributes that filters look at.
-    #[allow(unnameable_types)] // Sealed: what a filter looks at may change.
-    pub trait Attributes {
-        fn original(&self) -> Tuple;
-        fn reply(&self) -> Tuple;
-        fn zone(&self) -> Option<u16>;
-        fn status(&self) -> Option<Status>;
-        fn timeout(&self) -> Option<u32>;
-        fn mark(&self) -> Option<u32>;
-        fn protocol_info(&self) -> Option<ProtocolInfo>;
-        fn counters_original(&self) -> Option<Counters>;
-        fn counters_reply(&self) -> Option<Counters>;
-        fn lifetime(&self) -> Option<Lifetime>;
-        fn helper_name(&self) -> Option<&str>;
-        fn labels(&self) -> Option<Labels>;
-        fn id(&self) -> Option<u32>;
-    }
-
-    macro_rules! attributes {
-        ($($name:ident: $type:ty),*) => {
-            impl Attributes for Flow {
-                fn original(&self) -> Tuple {
-                    self.original
-                }
-                fn reply(&self) -> Tuple {
-                    self.reply
-                }
-                fn helper_name(&self) -> Option<&str> {
-                    self.helper.as_ref().map(|helper| &*helper.name)
-                }
-                $( fn $name(&self) -> Option<$type> {
-                    self.$name
-                } )*
-            }
-
-            impl Attributes for FlowRef<'_> {
-                #[inline]
-                fn original(&self) -> Tuple {
-                    self.original().to_tuple()
-                }
-                #[inline]
-                fn reply(&self) -> Tuple {
-                    self.reply().to_tuple()
-                }
-                fn helper_name(&self) -> Option<&str> {
-                    self.helper().map(|helper| helper.name)
-                }
-                $( #[inline]
-                fn $name(&self) -> Option<$type> {
-                    self.$name()
-                } )*
-            }
-        };
-    }
-
-    attributes!(
-        zone: u16, status: Status, timeout: u32, mark: u32, protocol_info: ProtocolInfo, counters_original: Counters,
-        counters_reply: Counters, lifetime: Lifetime, labels: Labels, id: u32
-    );
-}
+use crate::model::{Counters, Direction, Endpoint, Family, Layer4, Protocol, Timestamp, Tuple, UsualTuple, nat};
 
 /// A flow under evaluation: each tuple is read once at most, and the clock only where an age is asked for.
-pub(super) struct Evaluation<'s, S: ?Sized> {
+pub(super) struct Evaluation<'s, S> {
     subject: &'s S,
-    original: OnceCell<Tuple>,
-    reply: OnceCell<Tuple>,
+    original: LazyTuple<'s>,
+    reply: LazyTuple<'s>,
     now: OnceCell<Timestamp>,
 }
 
-impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
+/// A tuple that is read when it is first asked for: part by part if it has the usual layout, else as a whole.
+#[derive(Default)]
+struct LazyTuple<'s> {
+    usual: OnceCell<Option<UsualTuple<'s>>>,
+    whole: OnceCell<Tuple>,
+}
+
+/// The directions whose tuples are asked for.
+const BOTH: [Direction; 2] = [Direction::Original, Direction::Reply];
+
+impl<'s, S: Attributes> Evaluation<'s, S> {
     #[inline]
-    pub(super) const fn new(subject: &'s S) -> Self {
-        Self { subject, original: OnceCell::new(), reply: OnceCell::new(), now: OnceCell::new() }
+    pub(super) fn new(subject: &'s S, now: Option<Timestamp>) -> Self {
+        let now = now.map_or_else(OnceCell::new, OnceCell::from);
+        Self { subject, original: LazyTuple::default(), reply: LazyTuple::default(), now }
     }
 
-    pub(super) fn at(subject: &'s S, now: Timestamp) -> Self {
-        Self { now: now.into(), ..Self::new(subject) }
-    }
-
-    #[inline]
     pub(super) fn holds(&self, expression: &Expression) -> bool {
         match expression {
-            Expression::All(parts) => parts.iter().all(|part| self.holds(part)),
-            Expression::Any(parts) => parts.iter().any(|part| self.holds(part)),
-            Expression::Not(inner) => !self.holds(inner),
+            Expression::All(parts) => parts.iter().all(|part| self.holds_part(part)),
+            Expression::Any(parts) => parts.iter().any(|part| self.holds_part(part)),
+            Expression::Not(inner) => !self.holds_part(inner),
             Expression::Term(term) => self.holds_term(term),
+        }
+    }
+
+    /// As [`holds`](Self::holds), with a call only where there is a tree.
+    #[inline]
+    fn holds_part(&self, expression: &Expression) -> bool {
+        match expression {
+            Expression::Term(term) => self.holds_term(term),
+            tree => self.holds(tree),
         }
     }
 
@@ -121,107 +65,140 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
             Term::AnyLabel(labels) => self.subject.labels().is_some_and(|have| have.0 & labels.0 != 0),
             Term::Helper(name) => self.subject.helper_name() == Some(name),
             Term::Nat { side, to } => self.holds_translation(*side, to),
-            Term::Tuple(set) => set.contains(self.original()),
+            Term::Tuple(set) => set.contains(self.tuple(Direction::Original)),
         }
     }
 
     #[inline]
-    fn original(&self) -> &Tuple {
-        self.original.get_or_init(|| self.subject.original())
+    const fn lazy(&self, direction: Direction) -> &LazyTuple<'s> {
+        match direction {
+            Direction::Original => &self.original,
+            Direction::Reply => &self.reply,
+        }
     }
 
     #[inline]
-    fn reply(&self) -> &Tuple {
-        self.reply.get_or_init(|| self.subject.reply())
+    fn tuple(&self, direction: Direction) -> &Tuple {
+        self.lazy(direction).whole.get_or_init(|| self.subject.tuple(direction))
+    }
+
+    #[inline]
+    fn usual(&self, direction: Direction) -> Option<&UsualTuple<'s>> {
+        self.lazy(direction).usual.get_or_init(|| self.subject.usual_tuple(direction)).as_ref()
+    }
+
+    #[inline]
+    fn source(&self, direction: Direction) -> IpAddr {
+        self.usual(direction).map_or_else(|| self.tuple(direction).source, UsualTuple::source)
+    }
+
+    #[inline]
+    fn destination(&self, direction: Direction) -> IpAddr {
+        self.usual(direction).map_or_else(|| self.tuple(direction).destination, UsualTuple::destination)
+    }
+
+    #[inline]
+    fn protocol(&self) -> Protocol {
+        let direction = Direction::Original;
+        self.usual(direction).map_or_else(|| self.tuple(direction).protocol, UsualTuple::protocol)
+    }
+
+    #[inline]
+    fn layer4(&self, direction: Direction) -> Layer4 {
+        self.usual(direction).map_or_else(|| self.tuple(direction).layer4, UsualTuple::layer4)
+    }
+
+    /// The zone that packets of the direction are looked up in.
+    fn zone(&self, direction: Direction) -> u16 {
+        // The usual tuple has none of its own.
+        let own = if self.usual(direction).is_some() { None } else { self.tuple(direction).zone };
+        own.or_else(|| self.subject.zone()).unwrap_or(0)
     }
 
     #[inline]
     fn holds_address(&self, field: AddressField, set: &Addresses) -> bool {
         match field {
-            AddressField::Source => set.contains(self.original().source),
-            AddressField::Destination => set.contains(self.original().destination),
-            AddressField::ReplySource => set.contains(self.reply().source),
-            AddressField::ReplyDestination => set.contains(self.reply().destination),
-            AddressField::Any => [self.original(), self.reply()]
-                .iter()
-                .any(|tuple| set.contains(tuple.source) || set.contains(tuple.destination)),
+            AddressField::Source => set.contains(self.source(Direction::Original)),
+            AddressField::Destination => set.contains(self.destination(Direction::Original)),
+            AddressField::ReplySource => set.contains(self.source(Direction::Reply)),
+            AddressField::ReplyDestination => set.contains(self.destination(Direction::Reply)),
+            AddressField::Any => {
+                BOTH.iter().any(|way| set.contains(self.source(*way)) || set.contains(self.destination(*way)))
+            }
         }
     }
 
     #[inline]
     fn holds_number(&self, field: NumberField, values: &Ranges<u64>) -> bool {
+        let within = |number: Option<u64>| number.is_some_and(|number| values.contains(number));
         match field {
-            NumberField::Port => [self.original(), self.reply()].iter().any(|tuple| {
-                let ports = [tuple.source_port(), tuple.destination_port()];
-                ports.into_iter().flatten().any(|port| values.contains(port.into()))
+            NumberField::Port => BOTH.iter().any(|way| {
+                let layer4 = self.layer4(*way);
+                within(source_port(layer4)) || within(destination_port(layer4))
             }),
-            NumberField::ZoneEither => {
-                values.contains(self.zone_of(self.original()).into())
-                    || values.contains(self.zone_of(self.reply()).into())
-            }
-            field => self.number(field).is_some_and(|number| values.contains(number)),
+            NumberField::ZoneEither => BOTH.iter().any(|way| within(Some(self.zone(*way).into()))),
+            field => within(self.number(field)),
         }
     }
 
     #[inline]
     fn number(&self, field: NumberField) -> Option<u64> {
         match field {
-            NumberField::Family => Some(self.original().family().0.into()),
-            NumberField::Protocol => Some(self.original().protocol.0.into()),
-            NumberField::SourcePort => self.original().source_port().map(u64::from),
-            NumberField::DestinationPort => self.original().destination_port().map(u64::from),
-            NumberField::ReplySourcePort => self.reply().source_port().map(u64::from),
-            NumberField::ReplyDestinationPort => self.reply().destination_port().map(u64::from),
-            NumberField::Port | NumberField::ZoneEither => None,
-            NumberField::SourceKey => keys(self.original()).map(|(source, _)| source),
-            NumberField::DestinationKey => keys(self.original()).map(|(_, destination)| destination),
-            NumberField::ReplySourceKey => keys(self.reply()).map(|(source, _)| source),
-            NumberField::ReplyDestinationKey => keys(self.reply()).map(|(_, destination)| destination),
-            NumberField::IcmpType => self.query().map(|(icmp_type, _, _)| icmp_type.into()),
-            NumberField::IcmpCode => self.query().map(|(_, code, _)| code.into()),
-            NumberField::IcmpId => self.query().map(|(_, _, id)| id.into()),
-            NumberField::TcpState => self.protocol_info()?.tcp()?.state.map(|state| state.0.into()),
-            NumberField::SctpState => self.protocol_info()?.sctp()?.state.map(|state| state.0.into()),
-            NumberField::DccpState => self.protocol_info()?.dccp()?.state.map(|state| state.0.into()),
-            NumberField::DccpRole => self.protocol_info()?.dccp()?.role.map(|role| role.0.into()),
-            NumberField::TagOriginal => self.protocol_info()?.sctp()?.verification_tag_original.map(u64::from),
-            NumberField::TagReply => self.protocol_info()?.sctp()?.verification_tag_reply.map(u64::from),
-            NumberField::Zone => self.zone().map(u64::from),
-            NumberField::ZoneOriginal => Some(self.zone_of(self.original()).into()),
-            NumberField::ZoneReply => Some(self.zone_of(self.reply()).into()),
+            NumberField::Family => Some(Family::of(self.source(Direction::Original)).0.into()),
+            NumberField::Protocol => Some(self.protocol().0.into()),
+            NumberField::SourcePort => source_port(self.layer4(Direction::Original)),
+            NumberField::DestinationPort => destination_port(self.layer4(Direction::Original)),
+            NumberField::ReplySourcePort => source_port(self.layer4(Direction::Reply)),
+            NumberField::ReplyDestinationPort => destination_port(self.layer4(Direction::Reply)),
             NumberField::Id => self.subject.id().map(u64::from),
             NumberField::Timeout => self.subject.timeout().map(u64::from),
-            NumberField::Age => self.age(),
-            NumberField::Packets => self.counters().map(|counters| counters.packets),
-            NumberField::Bytes => self.counters().map(|counters| counters.bytes),
-            NumberField::PacketsOriginal => self.subject.counters_original().map(|counters| counters.packets),
-            NumberField::BytesOriginal => self.subject.counters_original().map(|counters| counters.bytes),
-            NumberField::PacketsReply => self.subject.counters_reply().map(|counters| counters.packets),
-            NumberField::BytesReply => self.subject.counters_reply().map(|counters| counters.bytes),
+            field => self.rarer_number(field),
         }
     }
 
-    #[inline]
-    fn protocol_info(&self) -> Option<ProtocolInfo> {
-        self.subject.protocol_info()
+    fn rarer_number(&self, field: NumberField) -> Option<u64> {
+        match field {
+            NumberField::SourceKey => Some(keys(self.layer4(Direction::Original))?.0),
+            NumberField::DestinationKey => Some(keys(self.layer4(Direction::Original))?.1),
+            NumberField::ReplySourceKey => Some(keys(self.layer4(Direction::Reply))?.0),
+            NumberField::ReplyDestinationKey => Some(keys(self.layer4(Direction::Reply))?.1),
+            NumberField::IcmpType => Some(self.query()?.0.into()),
+            NumberField::IcmpCode => Some(self.query()?.1.into()),
+            NumberField::IcmpId => Some(self.query()?.2.into()),
+            NumberField::ZoneOriginal => Some(self.zone(Direction::Original).into()),
+            NumberField::ZoneReply => Some(self.zone(Direction::Reply).into()),
+            NumberField::Zone => {
+                let zone = self.zone(Direction::Original);
+                (zone == self.zone(Direction::Reply)).then_some(zone.into())
+            }
+            NumberField::Age => self.age(),
+            NumberField::Packets => Some(self.counters()?.packets),
+            NumberField::Bytes => Some(self.counters()?.bytes),
+            NumberField::PacketsOriginal => Some(self.subject.counters_original()?.packets),
+            NumberField::BytesOriginal => Some(self.subject.counters_original()?.bytes),
+            NumberField::PacketsReply => Some(self.subject.counters_reply()?.packets),
+            NumberField::BytesReply => Some(self.subject.counters_reply()?.bytes),
+            field => self.protocol_number(field),
+        }
+    }
+
+    /// What the tracker of the protocol knows.
+    fn protocol_number(&self, field: NumberField) -> Option<u64> {
+        let info = self.subject.protocol_info()?;
+        match field {
+            NumberField::TcpState => Some(info.tcp()?.state?.0.into()),
+            NumberField::SctpState => Some(info.sctp()?.state?.0.into()),
+            NumberField::DccpState => Some(info.dccp()?.state?.0.into()),
+            NumberField::DccpRole => Some(info.dccp()?.role?.0.into()),
+            NumberField::TagOriginal => Some(info.sctp()?.verification_tag_original?.into()),
+            NumberField::TagReply => Some(info.sctp()?.verification_tag_reply?.into()),
+            _ => None,
+        }
     }
 
     fn query(&self) -> Option<(u8, u8, u16)> {
-        if let Layer4::Icmp { icmp_type, code, id } = self.original().layer4 {
-            Some((icmp_type, code, id))
-        } else {
-            None
-        }
-    }
-
-    /// The zone that packets with this tuple are looked up in.
-    fn zone_of(&self, tuple: &Tuple) -> u16 {
-        tuple.zone.or_else(|| self.subject.zone()).unwrap_or(0)
-    }
-
-    fn zone(&self) -> Option<u16> {
-        let zone = self.zone_of(self.original());
-        (zone == self.zone_of(self.reply())).then_some(zone)
+        let layer4 = self.layer4(Direction::Original);
+        if let Layer4::Icmp { icmp_type, code, id } = layer4 { Some((icmp_type, code, id)) } else { None }
     }
 
     fn counters(&self) -> Option<Counters> {
@@ -233,28 +210,32 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
 
     fn age(&self) -> Option<u64> {
         let lifetime = self.subject.lifetime()?;
-
         let start = lifetime.start?;
         let end = lifetime.stop.unwrap_or_else(|| *self.now.get_or_init(Timestamp::now));
         Some(end.since(start).as_secs())
     }
 
     fn holds_translation(&self, side: Side, to: &Translation) -> bool {
-        let source = || nat::source_translation(self.original(), self.reply());
-        let destination = || nat::destination_translation(self.original(), self.reply());
+        let (original, reply) = (self.tuple(Direction::Original), self.tuple(Direction::Reply));
         let holds = |end: Option<Endpoint>| end.is_some_and(|end| to.contains(end));
+        let source = || holds(nat::source_translation(original, reply));
+        let destination = || holds(nat::destination_translation(original, reply));
         match side {
-            Side::Source => holds(source()),
-            Side::Destination => holds(destination()),
-            Side::Either => holds(source()) || holds(destination()),
+            Side::Source => source(),
+            Side::Destination => destination(),
+            Side::Either => source() || destination(),
         }
     }
 }
 
-fn keys(tuple: &Tuple) -> Option<(u64, u64)> {
-    if let Layer4::Keys { source, destination } = tuple.layer4 {
-        Some((source.into(), destination.into()))
-    } else {
-        None
-    }
+fn source_port(layer4: Layer4) -> Option<u64> {
+    if let Layer4::Ports { source, .. } = layer4 { Some(source.into()) } else { None }
+}
+
+fn destination_port(layer4: Layer4) -> Option<u64> {
+    if let Layer4::Ports { destination, .. } = layer4 { Some(destination.into()) } else { None }
+}
+
+fn keys(layer4: Layer4) -> Option<(u64, u64)> {
+    if let Layer4::Keys { source, destination } = layer4 { Some((source.into(), destination.into())) } else { None }
 }

@@ -16,11 +16,11 @@ use crate::model::Labels;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// Each of these; of none, every flow.
-    All(Vec<Expression>),
+    All(Vec<Self>),
     /// At least one of these; of none, no flow.
-    Any(Vec<Expression>),
+    Any(Vec<Self>),
     /// Not this.
-    Not(Box<Expression>),
+    Not(Box<Self>),
     /// One comparison.
     Term(Term),
 }

@@ -1,6 +1,7 @@
 //! A filter as the kernel and the socket can look at it: negations at the leaves, composite terms taken apart, and a
 //! mark where something is left to userspace.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
 
 use super::{
@@ -15,8 +16,8 @@ use crate::model::{Layer4, Tuple};
 /// A condition that every flow of the filter satisfies.
 #[derive(Clone, Debug)]
 pub(super) enum Lowered<'f> {
-    All(Vec<Lowered<'f>>),
-    Any(Vec<Lowered<'f>>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
     Leaf {
         leaf: Leaf<'f>,
         negated: bool,
@@ -120,7 +121,7 @@ impl<'f> Lowered<'f> {
             field,
             values: Cow::Owned(Ranges::new([(value, value)])),
         };
-        let address = |field, address: core::net::IpAddr| Leaf::Address { field, set: Cow::Owned(address.into()) };
+        let address = |field, address: IpAddr| Leaf::Address { field, set: Cow::Owned(address.into()) };
         let addresses =
             [address(AddressField::Source, tuple.source), address(AddressField::Destination, tuple.destination)];
         let mut numbers = vec![(NumberField::Protocol, u64::from(tuple.protocol.0))];
@@ -154,28 +155,23 @@ impl<'f> Lowered<'f> {
 
     /// Each part of the original tuple is that of one in the set.
     fn projection(set: &Tuples) -> Self {
-        let address = |field, of: fn(&Tuple) -> core::net::IpAddr| {
-            let set: Addresses = set.iter().map(|tuple| of(&tuple)).collect();
-            Self::address(field, Cow::Owned(set))
+        let address = |field, of: fn(Tuple) -> IpAddr| Self::address(field, Cow::Owned(set.iter().map(of).collect()));
+        let number = |field, numbers: &mut dyn Iterator<Item = u16>| {
+            let values = Ranges::new(numbers.map(|number| (number.into(), number.into())));
+            Self::Leaf { leaf: Leaf::Number { field, values: Cow::Owned(values) }, negated: false }
         };
-        let protocols = Ranges::new(set.iter().map(|tuple| (tuple.protocol.0.into(), tuple.protocol.0.into())));
         let mut parts = vec![
             Self::Undecided,
             address(AddressField::Source, |tuple| tuple.source),
             address(AddressField::Destination, |tuple| tuple.destination),
-            Self::Leaf {
-                leaf: Leaf::Number { field: NumberField::Protocol, values: Cow::Owned(protocols) },
-                negated: false,
-            },
+            number(NumberField::Protocol, &mut set.iter().map(|tuple| tuple.protocol.0.into())),
         ];
-        let ports: [(NumberField, fn(&Tuple) -> Option<u16>); 2] =
-            [(NumberField::SourcePort, Tuple::source_port), (NumberField::DestinationPort, Tuple::destination_port)];
-        for (field, of) in ports {
-            if set.iter().all(|tuple| of(&tuple).is_some()) {
-                let values = set.iter().filter_map(|tuple| of(&tuple)).map(|port| (port.into(), port.into()));
-                let leaf = Leaf::Number { field, values: Cow::Owned(Ranges::new(values)) };
-                parts.push(Self::Leaf { leaf, negated: false });
-            }
+        if set.iter().all(|tuple| tuple.source_port().is_some()) {
+            parts.push(number(NumberField::SourcePort, &mut set.iter().filter_map(|tuple| tuple.source_port())));
+            parts.push(number(
+                NumberField::DestinationPort,
+                &mut set.iter().filter_map(|tuple| tuple.destination_port()),
+            ));
         }
         Self::All(parts)
     }

@@ -89,6 +89,7 @@ mod plan;
 mod prefix;
 mod ranges;
 mod socket;
+mod subject;
 mod text;
 mod translation;
 mod tuples;
@@ -96,25 +97,25 @@ mod tuples;
 use core::ops::{BitAnd, BitOr, Not};
 
 use crate::model::Timestamp;
-use evaluate::Evaluation;
 use expression::Expression;
 
 pub use addresses::Addresses;
 pub use capabilities::Capabilities;
-pub use evaluate::Subject;
 pub use kernel::KernelFilter;
 pub use numbers::{Number, Numbers};
 pub use plan::Plan;
 pub use prefix::Prefix;
 pub use socket::{Instruction, SocketFilter};
+pub use subject::Subject;
 pub use text::ParseFilterError;
 pub use translation::Translation;
 
 /// Which flows are meant.
 ///
 /// Made of terms (the constructors), `&`, `|` and `!`; or read from text, whose language the
-/// [module](crate::filter) documents. Filters of the same terms compare equal however they were put together, as far
-/// as order, nesting and the splitting of sets go.
+/// [module](crate::filter) documents. Two filters compare equal if they print the same: order counts, but neither
+/// nesting that changes nothing nor how a set was split up. How deep a program nests filters is its own affair; the
+/// depth of text is bounded.
 ///
 /// # Example
 ///
@@ -193,14 +194,14 @@ impl Filter {
     #[must_use]
     #[inline]
     pub fn matches(&self, flow: &impl Subject) -> bool {
-        Evaluation::new(flow).holds(&self.expression)
+        flow.satisfies(&self.expression, None)
     }
 
     /// As [`matches`](Self::matches), at a given time.
     #[must_use]
     #[inline]
     pub fn matches_at(&self, flow: &impl Subject, now: Timestamp) -> bool {
-        Evaluation::at(flow, now).holds(&self.expression)
+        flow.satisfies(&self.expression, Some(now))
     }
 
     /// What of the filter a kernel that can do this does itself.

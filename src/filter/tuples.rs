@@ -8,13 +8,13 @@ use crate::model::{Layer4, Protocol, Tuple};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tuples(Box<[Key]>);
 
-/// A tuple in the order in which a set keeps it.
+/// A tuple in the order in which a set keeps it: what differs most, and is compared soonest, first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
+    layer4: Layer4Key,
     source: IpAddr,
     destination: IpAddr,
     protocol: Protocol,
-    layer4: Layer4Key,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

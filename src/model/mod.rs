@@ -45,4 +45,5 @@ pub use status::Status;
 pub use synproxy::Synproxy;
 pub use tcp::{MaskedTcpFlags, TcpFlags, TcpInfo, TcpState};
 pub use timestamp::{Lifetime, Timestamp};
+pub(crate) use tuple::UsualTuple;
 pub use tuple::{Layer4, Tuple, TupleRef};

@@ -10,7 +10,7 @@ use crate::{
         Attribute, Attributes, CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT,
         CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID,
         CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_TUPLE_ZONE,
-        Encoder, Nest,
+        Encoder, Expected, Fixed, Layout, Nest,
     },
 };
 
@@ -176,8 +176,8 @@ impl Tuple {
 
     #[inline(always)]
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match usual::recognise(attributes.as_bytes()) {
-            Some(tuple) => Ok(tuple),
+        match UsualTuple::recognise(attributes.as_bytes()) {
+            Some(usual) => Ok(usual.to_tuple()),
             None => Self::walk(attributes),
         }
     }
@@ -348,50 +348,84 @@ impl From<TupleRef<'_>> for Tuple {
     }
 }
 
-/// Tuples as the kernel writes them for TCP, UDP, UDP-Lite, SCTP and GRE.
-mod usual {
-    use super::{
-        CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT, CTA_PROTO_NUM,
-        CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, IpAddr, Ipv4Addr, Ipv6Addr, Layer4, Protocol, Tuple,
-    };
-    use crate::wire::{Expected, Fixed, Layout};
+const USUAL_IPV4: Layout<48, 7> = Layout::new([
+    Expected::nest(0, 20, CTA_TUPLE_IP),
+    Expected::value(4, 8, CTA_IP_V4_SRC),
+    Expected::value(12, 8, CTA_IP_V4_DST),
+    Expected::nest(20, 28, CTA_TUPLE_PROTO),
+    Expected::value(24, 5, CTA_PROTO_NUM),
+    Expected::value(32, 6, CTA_PROTO_SRC_PORT),
+    Expected::value(40, 6, CTA_PROTO_DST_PORT),
+]);
 
-    const IPV4: Layout<48, 7> = Layout::new([
-        Expected::nest(0, 20, CTA_TUPLE_IP),
-        Expected::value(4, 8, CTA_IP_V4_SRC),
-        Expected::value(12, 8, CTA_IP_V4_DST),
-        Expected::nest(20, 28, CTA_TUPLE_PROTO),
-        Expected::value(24, 5, CTA_PROTO_NUM),
-        Expected::value(32, 6, CTA_PROTO_SRC_PORT),
-        Expected::value(40, 6, CTA_PROTO_DST_PORT),
-    ]);
+const USUAL_IPV6: Layout<72, 7> = Layout::new([
+    Expected::nest(0, 44, CTA_TUPLE_IP),
+    Expected::value(4, 20, CTA_IP_V6_SRC),
+    Expected::value(24, 20, CTA_IP_V6_DST),
+    Expected::nest(44, 28, CTA_TUPLE_PROTO),
+    Expected::value(48, 5, CTA_PROTO_NUM),
+    Expected::value(56, 6, CTA_PROTO_SRC_PORT),
+    Expected::value(64, 6, CTA_PROTO_DST_PORT),
+]);
 
-    const IPV6: Layout<72, 7> = Layout::new([
-        Expected::nest(0, 44, CTA_TUPLE_IP),
-        Expected::value(4, 20, CTA_IP_V6_SRC),
-        Expected::value(24, 20, CTA_IP_V6_DST),
-        Expected::nest(44, 28, CTA_TUPLE_PROTO),
-        Expected::value(48, 5, CTA_PROTO_NUM),
-        Expected::value(56, 6, CTA_PROTO_SRC_PORT),
-        Expected::value(64, 6, CTA_PROTO_DST_PORT),
-    ]);
+/// A tuple as the kernel writes it for TCP, UDP, UDP-Lite, SCTP and GRE: each part is read where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UsualTuple<'a> {
+    Ipv4(Fixed<'a, 48>),
+    Ipv6(Fixed<'a, 72>),
+}
 
+impl<'a> UsualTuple<'a> {
     #[inline(always)]
-    pub(super) fn recognise(bytes: &[u8]) -> Option<Tuple> {
-        if let Some(nest) = IPV4.recognise(bytes) {
-            let address = |at| IpAddr::V4(Ipv4Addr::from(nest.array::<4>(at)));
-            return Some(tuple(address(8), address(16), &nest, 24));
+    pub(crate) fn recognise(bytes: &'a [u8]) -> Option<Self> {
+        match USUAL_IPV4.recognise(bytes) {
+            Some(nest) => Some(Self::Ipv4(nest)),
+            None => USUAL_IPV6.recognise(bytes).map(Self::Ipv6),
         }
-        let nest = IPV6.recognise(bytes)?;
-        let address = |at| IpAddr::V6(Ipv6Addr::from(nest.array::<16>(at)));
-        Some(tuple(address(8), address(28), &nest, 48))
     }
 
     #[inline(always)]
-    fn tuple<const N: usize>(source: IpAddr, destination: IpAddr, nest: &Fixed<'_, N>, at: usize) -> Tuple {
-        let protocol = Protocol(nest.u8(at + 4));
-        let layer4 = Layer4::pair(protocol, nest.u16(at + 12), nest.u16(at + 20));
-        Tuple { source, destination, protocol, layer4, zone: None }
+    pub(crate) fn source(&self) -> IpAddr {
+        match self {
+            Self::Ipv4(nest) => Ipv4Addr::from(nest.array::<4>(8)).into(),
+            Self::Ipv6(nest) => Ipv6Addr::from(nest.array::<16>(8)).into(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn destination(&self) -> IpAddr {
+        match self {
+            Self::Ipv4(nest) => Ipv4Addr::from(nest.array::<4>(16)).into(),
+            Self::Ipv6(nest) => Ipv6Addr::from(nest.array::<16>(28)).into(),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Ipv4(nest) => Protocol(nest.u8(28)),
+            Self::Ipv6(nest) => Protocol(nest.u8(52)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn layer4(&self) -> Layer4 {
+        let (source, destination) = match self {
+            Self::Ipv4(nest) => (nest.u16(36), nest.u16(44)),
+            Self::Ipv6(nest) => (nest.u16(60), nest.u16(68)),
+        };
+        Layer4::pair(self.protocol(), source, destination)
+    }
+
+    #[inline(always)]
+    fn to_tuple(self) -> Tuple {
+        Tuple {
+            source: self.source(),
+            destination: self.destination(),
+            protocol: self.protocol(),
+            layer4: self.layer4(),
+            zone: None,
+        }
     }
 }
 

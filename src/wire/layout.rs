@@ -80,11 +80,6 @@ impl<const N: usize> Fixed<'_, N> {
     }
 
     #[inline(always)]
-    pub(crate) fn u32(&self, at: usize) -> u32 {
-        NetworkEndian::read_u32(&self.array::<4>(at))
-    }
-
-    #[inline(always)]
     pub(crate) fn u64(&self, at: usize) -> u64 {
         NetworkEndian::read_u64(&self.array::<8>(at))
     }

@@ -3,7 +3,7 @@
 use ctnetlink::filter::Instruction;
 
 /// Checks a program as `bpf_check_classic` does: known operations, jumps that stay inside, a return at the end.
-pub fn check(program: &[Instruction]) {
+pub(crate) fn check(program: &[Instruction]) {
     assert!((1..=4096).contains(&program.len()), "{} instructions", program.len());
     for (at, instruction) in program.iter().enumerate() {
         let furthest = match instruction.code {
@@ -19,7 +19,7 @@ pub fn check(program: &[Instruction]) {
 }
 
 /// Whether the message passes.
-pub fn passes(program: &[Instruction], message: &[u8]) -> bool {
+pub(crate) fn passes(program: &[Instruction], message: &[u8]) -> bool {
     run(program, message).unwrap_or(0) != 0
 }
 

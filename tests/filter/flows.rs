@@ -9,29 +9,33 @@ use ctnetlink::{
 };
 use proptest::{option, prelude::*, sample::select};
 
-pub const NOW: Timestamp = Timestamp(100_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(100_000_000_000);
 
-pub fn addresses4() -> impl Strategy<Value = IpAddr> {
+pub(crate) fn addresses4() -> impl Strategy<Value = IpAddr> {
     select(vec!["10.0.0.1", "10.0.0.2", "10.0.1.1", "192.0.2.1", "255.255.255.255"])
         .prop_map(|text| text.parse().unwrap())
 }
 
-pub fn addresses6() -> impl Strategy<Value = IpAddr> {
+pub(crate) fn addresses6() -> impl Strategy<Value = IpAddr> {
     select(vec!["fd00::1", "fd00::2", "fd00:0:0:1::1", "2001:db8::1", "::"]).prop_map(|text| text.parse().unwrap())
 }
 
-pub fn ports() -> impl Strategy<Value = u16> {
+pub(crate) fn ports() -> impl Strategy<Value = u16> {
     select(vec![0, 22, 23, 80, 443, 65535])
 }
 
-pub fn protocols() -> impl Strategy<Value = Protocol> {
+pub(crate) fn protocols() -> impl Strategy<Value = Protocol> {
     let known =
         [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ICMPV6, Protocol::SCTP, Protocol::GRE, Protocol::DCCP];
     select(known.into_iter().chain([Protocol(50)]).collect::<Vec<_>>())
 }
 
-pub fn bits() -> impl Strategy<Value = u32> {
+pub(crate) fn bits() -> impl Strategy<Value = u32> {
     prop_oneof![0_u32..8, (0_u32..16).prop_map(|bit| 1 << bit), any::<u32>()]
+}
+
+fn pair() -> impl Strategy<Value = Layer4> {
+    (ports(), ports()).prop_map(|(source, destination)| Layer4::Ports { source, destination })
 }
 
 fn layer4(protocol: Protocol) -> BoxedStrategy<Layer4> {
@@ -45,14 +49,14 @@ fn layer4(protocol: Protocol) -> BoxedStrategy<Layer4> {
         Protocol::GRE => {
             (ports(), ports()).prop_map(|(source, destination)| Layer4::Keys { source, destination }).boxed()
         }
-        _ if protocol.has_ports() => {
-            (ports(), ports()).prop_map(|(source, destination)| Layer4::Ports { source, destination }).boxed()
-        }
+        // Where the kernel has no tracker for it, its tuples have no ports.
+        Protocol::SCTP | Protocol::DCCP => prop_oneof![5 => pair(), 1 => Just(Layer4::None)].boxed(),
+        _ if protocol.has_ports() => pair().boxed(),
         _ => Just(Layer4::None).boxed(),
     }
 }
 
-pub fn tuples() -> impl Strategy<Value = Tuple> {
+pub(crate) fn tuples() -> impl Strategy<Value = Tuple> {
     let ends = prop_oneof![(addresses4(), addresses4()).boxed(), (addresses6(), addresses6()).boxed()];
     (ends, protocols()).prop_flat_map(|(ends, protocol)| tuple(ends, protocol))
 }
@@ -96,7 +100,7 @@ fn lifetime() -> impl Strategy<Value = Lifetime> {
 }
 
 /// Any flow that a message can hold.
-pub fn flows() -> impl Strategy<Value = Flow> {
+pub(crate) fn flows() -> impl Strategy<Value = Flow> {
     let numbers = (option::of(bits()), option::of(bits()), option::of(0_u32..5), option::of(0_u32..5));
     let zones = (option::of(0_u16..3), option::of(0_u16..3), option::of(0_u16..3));
     let rest = (
@@ -126,14 +130,14 @@ pub fn flows() -> impl Strategy<Value = Flow> {
 
 /// The zone of an entry in the kernel: its number, and the directions that it is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Zone {
-    pub id: u16,
-    pub original: bool,
-    pub reply: bool,
+pub(crate) struct Zone {
+    pub(crate) id: u16,
+    pub(crate) original: bool,
+    pub(crate) reply: bool,
 }
 
 /// Entries as the kernel can have them, and as it dumps them.
-pub fn entries() -> impl Strategy<Value = (Flow, Zone)> {
+pub(crate) fn entries() -> impl Strategy<Value = (Flow, Zone)> {
     let directions = select(vec![(true, true), (true, false), (false, true)]);
     (flows(), 0_u16..3, directions, bits(), bits()).prop_map(|(mut flow, id, (original, reply), status, mark)| {
         let zone = Zone { id, original, reply };
@@ -148,7 +152,7 @@ pub fn entries() -> impl Strategy<Value = (Flow, Zone)> {
 }
 
 /// The flow in a message.
-pub fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> {
+pub(crate) fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> {
     let mut buffer = vec![0; 2048];
     let mut encoder = Encoder::new(&mut buffer);
     encoder.message(message_type, flags, 0, flow.family(), |body| flow.encode(body));
@@ -157,6 +161,6 @@ pub fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> 
     buffer
 }
 
-pub fn message(bytes: &[u8]) -> Message<'_> {
+pub(crate) fn message(bytes: &[u8]) -> Message<'_> {
     Messages::new(bytes).next().unwrap().unwrap()
 }

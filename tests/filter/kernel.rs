@@ -19,7 +19,7 @@ use crate::flows::{Zone, message};
 
 /// A request as the kernel has understood it.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     family: Family,
     mark: Option<(u32, u32)>,
     status: Option<(u32, u32)>,
@@ -42,7 +42,7 @@ struct Selector {
 
 impl Request {
     /// Takes the request in. Panics where the kernel refuses it, or does not know an attribute and passes over it.
-    pub fn receive(filter: &KernelFilter, capabilities: &Capabilities, tuple_filter: bool) -> Self {
+    pub(crate) fn receive(filter: &KernelFilter, capabilities: &Capabilities, tuple_filter: bool) -> Self {
         let mut buffer = [0; 512];
         let mut encoder = Encoder::new(&mut buffer);
         encoder.message(MessageType::FLOW_GET, Flags::DUMP, 0, filter.family(), |body| filter.encode(body));
@@ -59,7 +59,7 @@ impl Request {
             let tuple = attributes.find(number).map(|tuple| tuple.nested(Nest::Tuple));
             assert!(flags != 0 || tuple.is_none(), "a tuple without flags would be a lookup");
             assert!(flags == 0 || matches!(filter.family(), Family::IPV4 | Family::IPV6), "EOPNOTSUPP");
-            Selector::receive(tuple, flags)
+            Selector::receive(tuple, flags, filter.family())
         };
         assert!(filter_nest.is_none() || tuple_filter, "CTA_FILTER passed over");
         assert!(filter_nest.as_ref().is_none_or(|nest| nest.is_nested()), "EINVAL: CTA_FILTER not marked as a nest");
@@ -78,8 +78,13 @@ impl Request {
         request
     }
 
+    /// The flags of `CTA_FILTER`.
+    pub(crate) fn flags(&self) -> (u32, u32) {
+        (self.original.flags, self.reply.flags)
+    }
+
     /// `ctnetlink_filter_match`.
-    pub fn selects(&self, flow: &Flow, zone: Zone) -> bool {
+    pub(crate) fn selects(&self, flow: &Flow, zone: Zone) -> bool {
         let masked = |wanted: Option<(u32, u32)>, bits: u32| wanted.is_none_or(|(value, mask)| bits & mask == value);
         (self.family == Family::UNSPEC || self.family == flow.family())
             && masked(self.mark, flow.mark.unwrap())
@@ -92,7 +97,7 @@ impl Request {
 }
 
 impl Selector {
-    fn receive(tuple: Option<Attributes<'_>>, flags: u32) -> Self {
+    fn receive(tuple: Option<Attributes<'_>>, flags: u32, family: Family) -> Self {
         if flags == 0 {
             return Self::default();
         }
@@ -107,7 +112,7 @@ impl Selector {
                 assert!(!flagged(place), "EINVAL: no address");
                 return Vec::new();
             };
-            ip.find(v4).or_else(|| ip.find(v6)).expect("EINVAL: no address").payload().to_vec()
+            ip.find(if family == Family::IPV4 { v4 } else { v6 }).expect("EINVAL: no address").payload().to_vec()
         };
         let number = |place, number| {
             if !flagged(place) {

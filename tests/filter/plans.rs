@@ -81,6 +81,7 @@ fn the_plan_reads_as_words() {
         ("mark 1 or mark 3", vec!["all families, mark 0x1/0xfffffffd"], false, false),
         ("src 10.0.0.1", vec!["ipv4, original source 10.0.0.1"], true, true),
         ("src 10.0.0.0/8", vec!["ipv4"], false, false),
+        ("src 10.0.0.1,fd00::1", vec!["ipv4, original source 10.0.0.1", "ipv6"], false, false),
         (
             "proto udp and dport 53",
             vec![
@@ -114,6 +115,33 @@ fn the_plan_reads_as_words() {
     ] {
         let expected = (dumps.iter().map(ToString::to_string).collect(), exact, flush);
         assert_eq!(words(text, &new), expected, "{text}");
+    }
+}
+
+#[test]
+fn each_part_of_a_tuple_has_its_flag() {
+    let known = Capabilities::linux(6, 18);
+    for (text, flags) in [
+        ("src 10.0.0.1", (0x1, 0)),
+        ("dst 10.0.0.1", (0x2, 0)),
+        ("reply-src 10.0.0.1 and reply-dst 10.0.0.2", (0, 0x3)),
+        ("proto 50", (0x8, 0)),
+        ("proto tcp and sport 1", (0x18, 0)),
+        ("proto udp and dport 1 and reply-port-src 2", (0x28, 0x18)),
+        ("proto tcp and reply-port-dst 2", (0x8, 0x28)),
+        ("proto icmp and icmp-type 8", (0x48, 0)),
+        ("proto icmp and icmp-code 1", (0x88, 0)),
+        ("proto icmp and icmp-id 1", (0x108, 0)),
+        ("proto icmpv6 and icmp-type 128", (0x208, 0)),
+        ("proto icmpv6 and icmp-code 1", (0x408, 0)),
+        ("proto icmpv6 and icmp-id 1", (0x808, 0)),
+    ] {
+        let filter: Filter = text.parse().unwrap();
+        let plan = filter.plan(&known);
+        for dump in plan.dumps() {
+            assert_eq!(Request::receive(dump, &known, true).flags(), flags, "{text}");
+        }
+        assert!(plan.is_exact(), "{text}");
     }
 }
 

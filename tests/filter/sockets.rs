@@ -145,6 +145,20 @@ fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
 }
 
 #[test]
+fn a_program_is_as_short_as_it_has_to_be() {
+    let addresses: Addresses = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
+    let filter = Filter::source(addresses) & Filter::destination_port(22);
+    for longest in [0, 20, 100, 300, 1000, 4096, 100_000] {
+        let program = SocketFilter::per_event_within(longest, &filter, &filter, &filter);
+        bpf::check(program.instructions());
+        assert!(program.instructions().len() <= longest.max(32), "{longest}: {}", program.instructions().len());
+        assert!(bpf::passes(program.instructions(), &event(&tcp("10.0.0.3:1", "10.0.0.2:22"))));
+        let other = event(&tcp("10.0.0.3:1", "10.0.0.2:23"));
+        assert_eq!(bpf::passes(program.instructions(), &other), longest < 300, "{longest}");
+    }
+}
+
+#[test]
 fn a_condition_too_long_for_the_kernel_is_left_out_and_the_others_stay() {
     let marks = Filter::any_of((0..5000).map(Filter::mark));
     let program = compiled(&(marks.clone() & Filter::destination_port(22)));

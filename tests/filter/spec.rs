@@ -11,10 +11,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use crate::flows::{NOW, addresses4, addresses6, bits, ports, protocols, tuples};
 
 #[derive(Clone, Debug)]
-pub enum Spec {
-    All(Vec<Spec>),
-    Any(Vec<Spec>),
-    Not(Box<Spec>),
+pub(crate) enum Spec {
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Address(usize, Vec<Prefix>),
     Port(usize, Vec<(u16, u16)>),
     Wide(usize, Vec<(u32, u32)>),
@@ -31,10 +31,10 @@ pub enum Spec {
     Offloaded,
 }
 
-/// Of what comes in both directions, the value of the original and of the reply tuple.
-type Of<T, R> = fn(&T) -> R;
+/// The values that a flow has of something, and the filter that looks at it.
+type Field<T, Set> = (fn(&Flow) -> Vec<T>, fn(Set) -> Filter);
 
-const ADDRESSES: [(Of<Flow, Vec<IpAddr>>, fn(Addresses) -> Filter); 5] = [
+const ADDRESSES: [Field<IpAddr, Addresses>; 5] = [
     (|flow| vec![flow.original.source], |set| Filter::source(set)),
     (|flow| vec![flow.original.destination], |set| Filter::destination(set)),
     (|flow| vec![flow.reply.source], |set| Filter::reply_source(set)),
@@ -62,7 +62,7 @@ fn zones(flow: &Flow) -> (u16, u16) {
     (flow.original.zone.unwrap_or(both), flow.reply.zone.unwrap_or(both))
 }
 
-type Numbered<T> = (Of<Flow, Vec<T>>, fn(Numbers<T>) -> Filter);
+type Numbered<T> = Field<T, Numbers<T>>;
 
 const PORTS: [Numbered<u16>; 14] = [
     (|flow| ends(&flow.original).map(|ends| ends.0).into_iter().collect(), |set| Filter::source_port(set)),
@@ -125,7 +125,7 @@ fn role(flow: &Flow) -> Option<u8> {
 }
 
 /// Of one byte each: built as a union of single values, as their types take no ranges of bytes.
-const BYTES: [(Of<Flow, Vec<u8>>, fn(u8) -> Filter); 7] = [
+const BYTES: [Field<u8, u8>; 7] = [
     (|flow| vec![flow.original.protocol.0], |value| Filter::protocol(Protocol(value))),
     (|flow| query(flow).map(|query| query.0).into_iter().collect(), |value| Filter::icmp_type(value)),
     (|flow| query(flow).map(|query| query.1).into_iter().collect(), |value| Filter::icmp_code(value)),
@@ -148,7 +148,7 @@ fn inside(prefixes: &[Prefix], address: IpAddr) -> bool {
 }
 
 impl Spec {
-    pub fn build(&self) -> Filter {
+    pub(crate) fn build(&self) -> Filter {
         match self {
             Self::All(parts) => Filter::all_of(parts.iter().map(Self::build)),
             Self::Any(parts) => Filter::any_of(parts.iter().map(Self::build)),
@@ -183,7 +183,7 @@ impl Spec {
         }
     }
 
-    pub fn holds(&self, flow: &Flow) -> bool {
+    pub(crate) fn holds(&self, flow: &Flow) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(flow)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(flow)),
@@ -281,7 +281,7 @@ fn terms() -> impl Strategy<Value = Spec> {
 }
 
 /// Filters of some depth and breadth.
-pub fn specs() -> impl Strategy<Value = Spec> {
+pub(crate) fn specs() -> impl Strategy<Value = Spec> {
     terms().prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Spec::All),

@@ -51,7 +51,8 @@ pub(super) struct Label(usize);
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
-    /// The latest jump to each label that was too far for a condition: the target, and where the jump is.
+    /// Jumps to labels that were too far for a condition, as long as they are not too far themselves: the target, and
+    /// where the jump is.
     relays: Vec<(Label, Label)>,
 }
 
@@ -97,17 +98,15 @@ impl Assembler {
         if self.distance(label) <= REACH {
             return label;
         }
-        let known = self.relays.iter().position(|(target, _)| *target == label);
-        if let Some((_, relay)) = known.and_then(|at| self.relays.get(at)) {
-            if self.distance(*relay) <= REACH {
-                return *relay;
-            }
+        let known = self.relays.iter().find(|(target, relay)| *target == label && self.distance(*relay) <= REACH);
+        if let Some((_, relay)) = known {
+            return *relay;
         }
         let relay = self.push(Operation::Jump, self.distance(label) as u32);
-        match known.and_then(|at| self.relays.get_mut(at)) {
-            Some((_, latest)) => *latest = relay,
-            None => self.relays.push((label, relay)),
-        }
+        // No more than fit within reach are kept, so that looking for one stays cheap.
+        let length = self.reversed.len();
+        self.relays.retain(|(_, relay)| length - relay.0 <= REACH);
+        self.relays.push((label, relay));
         relay
     }
 

@@ -10,33 +10,27 @@ use crate::{
     wire::{CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Flags, MessageType},
 };
 
-/// `BPF_MAXINSNS`: what the kernel takes.
-const LONGEST: usize = 4096;
 /// Into how many ranges a set is broken up, from exact to coarse, until the program fits.
-const LIMITS: [usize; 4] = [usize::MAX, 512, 64, 8];
+const LIMITS: [usize; 4] = [usize::MAX, 512, 64, COARSEST];
+const COARSEST: usize = 8;
 
 /// Offsets in `struct nlmsghdr`.
 const TYPE: u32 = 4;
 const FLAGS: u32 = 6;
 
-/// A program for one filter, or for one filter each for new, update and destroy.
-pub(super) fn compile(filters: &[&Filter]) -> SocketFilter {
+/// A program of at most `longest` instructions for one filter, or for one filter each for new, update and destroy.
+pub(super) fn compile(filters: &[&Filter], longest: usize) -> SocketFilter {
+    let fits = |program: &SocketFilter| program.instructions.len() <= longest;
     let conditions: Vec<_> = filters.iter().map(|filter| Lowered::new(&filter.expression)).collect();
-    let fitting = LIMITS.iter().map(|limit| program(&conditions, *limit)).find(fits);
+    let fitting = LIMITS.into_iter().map(|limit| program(&conditions, limit)).find(fits);
     fitting.unwrap_or_else(|| {
         // Whole conditions have to go, until each program takes no more than its share.
-        let share = LONGEST / 2 / conditions.len().max(1);
+        let share = longest / 2 / conditions.len().max(1);
         let narrowed: Vec<_> = conditions.into_iter().map(|condition| shortened(condition, share)).collect();
         let coarsest = program(&narrowed, COARSEST);
         let all = || program(&[Lowered::Undecided], COARSEST);
         if fits(&coarsest) { coarsest } else { all() }
     })
-}
-
-const COARSEST: usize = 8;
-
-fn fits(program: &SocketFilter) -> bool {
-    program.instructions.len() <= LONGEST
 }
 
 /// The condition without those parts that make it longer than `share` instructions; wider, if any.

@@ -9,6 +9,9 @@ use super::Filter;
 
 pub use assembler::Instruction;
 
+/// `BPF_MAXINSNS`: what the kernel takes.
+const LONGEST: usize = 4096;
+
 /// A classic BPF program that lets pass the events of the flows that are meant, before they are queued.
 ///
 /// For a socket that receives events and nothing else: `SO_ATTACH_FILTER`. It passes every event that the filter
@@ -42,13 +45,23 @@ impl SocketFilter {
     /// One filter for every kind of event.
     #[must_use]
     pub fn new(filter: &Filter) -> Self {
-        compiler::compile(&[filter])
+        compiler::compile(&[filter], LONGEST)
     }
 
     /// A filter each for new flows, updates, and ends.
     #[must_use]
     pub fn per_event(new: &Filter, update: &Filter, destroy: &Filter) -> Self {
-        compiler::compile(&[new, update, destroy])
+        compiler::compile(&[new, update, destroy], LONGEST)
+    }
+
+    /// As [`per_event`](Self::per_event), in no more than `longest` instructions (but never fewer than it takes to let
+    /// everything pass).
+    ///
+    /// A program counts against what a socket may use for its options (`net.core.optmem_max`, 20 KiB by default before
+    /// Linux 6.8), and the kernel answers ENOMEM to one that is too long for it: then a shorter one is wanted.
+    #[must_use]
+    pub fn per_event_within(longest: usize, new: &Filter, update: &Filter, destroy: &Filter) -> Self {
+        compiler::compile(&[new, update, destroy], longest.min(LONGEST))
     }
 
     /// The program: at least one instruction, at most 4096.

@@ -1,0 +1,73 @@
+//! Filters on one recorded TCP flow: a few terms, and large sets.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{
+    hint::black_box,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ctnetlink::{
+    Filter, FlowRef, Tuple,
+    filter::{Addresses, Capabilities, SocketFilter},
+    wire::Messages,
+};
+
+/// A TCP flow as Linux 6.18 dumps it, of 240 bytes.
+fn dumped() -> Vec<u8> {
+    include_str!("../tests/data/vectors-dump.jsonl")
+        .lines()
+        .map(|line| hex(line.split('"').rev().nth(1).unwrap()))
+        .find(|message| message.windows(4).any(|bytes| bytes == [0x30, 0, 4, 0x80]))
+        .unwrap()
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+/// 10,000 addresses that are no neighbours.
+fn many() -> Addresses {
+    (0..10_000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + 7 * number)).collect()
+}
+
+fn matching(criterion: &mut Criterion) {
+    let bytes = dumped();
+    let flow = FlowRef::parse(&Messages::new(&bytes).next().unwrap().unwrap()).unwrap();
+    eprintln!("{} bytes: {flow:?}", bytes.len());
+    let port = flow.original().destination_port().unwrap();
+    let source = flow.original().source();
+    let ends: SocketAddr = "10.0.0.1:1".parse().unwrap();
+    let tuples = (0..10_000).map(|port| Tuple::tcp(SocketAddr::new(source, port), ends));
+    let ipv6: Addresses = (0..10_000).map(|number| Ipv6Addr::from_bits(7 * number)).collect();
+    let mut group = criterion.benchmark_group("filter");
+    for (name, filter) in [
+        ("three terms", format!("proto tcp and dport {port} and not status DYING").parse().unwrap()),
+        ("three terms, both tuples", format!("proto tcp and reply-port-src 1-65535 and src {source}").parse().unwrap()),
+        ("state and counters", "tcp-state SYN_SENT-SYN_SENT2 and bytes >= 0".parse().unwrap()),
+        ("one address", Filter::source(source)),
+        ("one address of 10,000", Filter::source(many())),
+        ("one address of 10,000, either side", Filter::address(many())),
+        ("one address of 20,000, both families", Filter::source(many()) | Filter::source(ipv6)),
+        ("one tuple of 10,000", Filter::tuples(tuples)),
+    ] {
+        eprintln!("{name}: {}", filter.matches(&flow));
+        group.bench_function(name, |bench| bench.iter(|| black_box(&filter).matches(black_box(&flow))));
+    }
+    group.finish();
+}
+
+fn preparing(criterion: &mut Criterion) {
+    let filter: Filter = "proto tcp and dport 22 and src 10.0.0.0/8 and not assured".parse().unwrap();
+    let capabilities = Capabilities::linux(6, 18);
+    let large = Filter::source(many());
+    let mut group = criterion.benchmark_group("filter, to prepare");
+    group.bench_function("parse", |bench| bench.iter(|| black_box("proto tcp and dport 22").parse::<Filter>()));
+    group.bench_function("plan", |bench| bench.iter(|| black_box(&filter).plan(&capabilities).dumps().len()));
+    group.bench_function("compile", |bench| bench.iter(|| SocketFilter::new(black_box(&filter))));
+    group.bench_function("compile 10,000 addresses", |bench| bench.iter(|| SocketFilter::new(black_box(&large))));
+    group.finish();
+}
+
+criterion_group!(benches, matching, preparing);
+criterion_main!(benches);

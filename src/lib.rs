@@ -90,6 +90,8 @@ mod numbers;
 mod packet_core;
 pub mod proc;
 pub mod request;
+#[cfg(feature = "serde")]
+mod serde;
 pub mod wire;
 
 #[cfg(all(target_os = "linux", feature = "client"))]

@@ -61,8 +61,6 @@ macro_rules! open_enum {
             }
         }
 
-        crate::macros::serde_as_text!($name as $what);
-
         impl From<$repr> for $name {
             fn from(value: $repr) -> Self {
                 Self(value)
@@ -152,8 +150,6 @@ macro_rules! flag_text {
             }
         }
 
-        crate::macros::serde_as_text!($name as $what);
-
         impl $name {
             /// Every bit that has a name.
             fn named_bits() -> Self {
@@ -188,37 +184,4 @@ macro_rules! flag_text {
     };
 }
 
-/// Serializes a type as what it prints, and deserializes it from what it parses.
-macro_rules! serde_as_text {
-    ($name:ident as $what:literal) => {
-        #[cfg(feature = "serde")]
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        #[cfg(feature = "serde")]
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Text;
-
-                impl serde::de::Visitor<'_> for Text {
-                    type Value = $name;
-
-                    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                        f.write_str(concat!("the name of a ", $what))
-                    }
-
-                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
-                        text.parse().map_err(E::custom)
-                    }
-                }
-
-                deserializer.deserialize_str(Text)
-            }
-        }
-    };
-}
-
-pub(crate) use {attributes, flag_text, open_enum, read_attributes, serde_as_text};
+pub(crate) use {attributes, flag_text, open_enum, read_attributes};

@@ -7,7 +7,7 @@ use crate::{
     macros::read_attributes,
     wire::{
         Attribute, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES, CTA_COUNTERS32_PACKETS,
-        Encoder, Expected, Layout,
+        Encoder, Expected, Layout, Nest,
     },
 };
 
@@ -37,14 +37,13 @@ impl Counters {
     }
 
     #[inline(always)]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match USUAL.recognise(attributes.as_bytes()) {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { packets: nest.u64(4), bytes: nest.u64(16) }),
-            None => Self::walk(attributes),
+            None => attribute.walk(Nest::Counters, Self::walk),
         }
     }
 
-    #[inline(never)]
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_COUNTERS_PACKETS => packets = Attribute::u64,

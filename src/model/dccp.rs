@@ -5,7 +5,7 @@ use crate::{
     macros::{open_enum, read_attributes},
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, CTA_PROTOINFO_DCCP_ROLE, CTA_PROTOINFO_DCCP_STATE,
-        Encoder,
+        Encoder, Nest,
     },
 };
 
@@ -80,7 +80,12 @@ impl DccpInfo {
         Self { state: Some(state), role: Some(role), handshake_sequence: Some(handshake_sequence) }
     }
 
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Dccp, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_PROTOINFO_DCCP_STATE => state = Attribute::u8,
             CTA_PROTOINFO_DCCP_ROLE => role = Attribute::u8,

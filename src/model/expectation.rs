@@ -42,10 +42,14 @@ pub struct ExpectationNat {
 }
 
 impl ExpectationNat {
-    fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::ExpectationNat, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_EXPECT_NAT_DIR => direction = Attribute::u32,
-            CTA_EXPECT_NAT_TUPLE => tuple = |tuple: Attribute<'_>| tuple.within(Tuple::decode(tuple.nested(Nest::Tuple))),
+            CTA_EXPECT_NAT_TUPLE => tuple = Tuple::read,
         );
         let direction = match direction.ok_or_else(|| attributes.missing(CTA_EXPECT_NAT_DIR))? {
             0 => Direction::Original,
@@ -196,18 +200,17 @@ impl<'a> ExpectationRef<'a> {
     }
 
     fn check(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
-        let tuple = |attribute: Attribute<'a>| attribute.within(TupleRef::parse(attribute.nested(Nest::Tuple)));
         read_attributes!(attributes;
-            CTA_EXPECT_MASTER => master = tuple,
-            CTA_EXPECT_TUPLE => expected = tuple,
-            CTA_EXPECT_MASK => mask = tuple,
+            CTA_EXPECT_MASTER => master = TupleRef::read,
+            CTA_EXPECT_TUPLE => expected = TupleRef::read,
+            CTA_EXPECT_MASK => mask = TupleRef::read,
             CTA_EXPECT_TIMEOUT => _timeout = Attribute::u32,
             CTA_EXPECT_ID => _id = Attribute::u32,
             CTA_EXPECT_HELP_NAME => _helper = Attribute::<'a>::text,
             CTA_EXPECT_ZONE => _zone = Attribute::u16,
             CTA_EXPECT_FLAGS => _flags = Attribute::u32,
             CTA_EXPECT_CLASS => _class = Attribute::u32,
-            CTA_EXPECT_NAT => _nat = |nat: Attribute<'_>| nat.within(ExpectationNat::decode(nat.nested(Nest::ExpectationNat))),
+            CTA_EXPECT_NAT => _nat = ExpectationNat::read,
             CTA_EXPECT_FN => _function = Attribute::<'a>::text,
         );
         let require = |tuple: Option<_>, number| tuple.ok_or_else(|| attributes.missing(number));
@@ -276,7 +279,7 @@ impl<'a> ExpectationRef<'a> {
     /// The translation that the expected flow will get.
     #[must_use]
     pub fn nat(&self) -> Option<ExpectationNat> {
-        ExpectationNat::decode(self.attributes.find(CTA_EXPECT_NAT)?.nested(Nest::ExpectationNat)).ok()
+        ExpectationNat::read(self.attributes.find(CTA_EXPECT_NAT)?).ok()
     }
 
     /// The registered function that is called when the flow comes.

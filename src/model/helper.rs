@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encoder},
+    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encoder, Nest},
 };
 
 /// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
@@ -44,7 +44,12 @@ pub struct HelperRef<'a> {
 }
 
 impl<'a> HelperRef<'a> {
-    pub(crate) fn decode(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Help, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_HELP_NAME => name = Attribute::<'a>::text,
             CTA_HELP_INFO => info = |info: Attribute<'a>| Ok::<_, DecodeError>(info.payload()),

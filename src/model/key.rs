@@ -4,7 +4,7 @@ use super::{Direction, Flow, FlowRef, Tuple};
 use crate::{
     error::{DecodeError, EncodeError},
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_ID, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Family, Nest},
+    wire::{Attribute, Attributes, CTA_ID, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Family},
 };
 
 /// What names one flow: a tuple of either direction, the zone, and the identifier where it is known.
@@ -68,7 +68,7 @@ impl FlowKey {
 
     /// Reads the tuple, the original one where both are there, zone and identifier; `None` where there is no tuple.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
-        let tuple = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple)));
+        let tuple = Tuple::read;
         read_attributes!(attributes;
             CTA_TUPLE_ORIG => original = tuple,
             CTA_TUPLE_REPLY => reply = tuple,

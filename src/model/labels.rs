@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use crate::wire::{Attribute, Encoder};
+use crate::{
+    error::DecodeError,
+    wire::{Attribute, Encoder},
+};
 
 /// The labels of a flow: a bitmap of 128 bits, numbered from 0 (`CTA_LABELS`).
 ///
@@ -59,7 +62,7 @@ impl Labels {
 
     /// Reads a bitmap of any length: what is not there is not set.
     #[inline]
-    pub(crate) fn read(attribute: Attribute<'_>) -> Self {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         let mut bits = 0;
         for (place, word) in attribute.payload().chunks(Self::WORD).take(Self::LENGTH / Self::WORD).enumerate() {
             let mut bytes = [0; Self::WORD];
@@ -68,7 +71,7 @@ impl Labels {
             }
             bits |= (usize::from_ne_bytes(bytes) as u128) << (place * Self::WORD * 8);
         }
-        Self(bits)
+        Ok(Self(bits))
     }
 
     pub(crate) fn encode(self, encoder: &mut Encoder<'_>, number: u16) {
@@ -100,39 +103,6 @@ impl fmt::Display for Labels {
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Labels({self})")
-    }
-}
-
-/// Labels serialize as the list of their numbers.
-#[cfg(feature = "serde")]
-impl serde::Serialize for Labels {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for Labels {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-
-        impl<'de> serde::de::Visitor<'de> for Numbers {
-            type Value = Labels;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of label numbers")
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Labels, A::Error> {
-                let mut labels = Labels::default();
-                while let Some(bit) = numbers.next_element()? {
-                    labels = labels.with(bit);
-                }
-                Ok(labels)
-            }
-        }
-
-        deserializer.deserialize_seq(Numbers)
     }
 }
 

@@ -116,13 +116,17 @@ impl NatRange {
         Self { first_port: Some(first), last_port: Some(last), ..self }
     }
 
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Nat, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_NAT_V4_MINIP => first4 = Attribute::array::<4>,
             CTA_NAT_V4_MAXIP => last4 = Attribute::array::<4>,
             CTA_NAT_V6_MINIP => first6 = Attribute::array::<16>,
             CTA_NAT_V6_MAXIP => last6 = Attribute::array::<16>,
-            CTA_NAT_PROTO => ports = |nest: Attribute<'_>| nest.within(decode_ports(nest.nested(Nest::NatProtocol))),
+            CTA_NAT_PROTO => ports = |nest: Attribute<'_>| nest.walk(Nest::NatProtocol, walk_ports),
         );
         let (first_port, last_port) = ports.unwrap_or_default();
         let first = (first4.map(|bytes| IpAddr::from(*bytes)), first6.map(|bytes| IpAddr::from(*bytes)));
@@ -164,7 +168,7 @@ impl NatRange {
     }
 }
 
-fn decode_ports(attributes: Attributes<'_>) -> Result<(Option<u16>, Option<u16>), DecodeError> {
+fn walk_ports(attributes: Attributes<'_>) -> Result<(Option<u16>, Option<u16>), DecodeError> {
     read_attributes!(attributes;
         CTA_PROTONAT_PORT_MIN => first = Attribute::u16,
         CTA_PROTONAT_PORT_MAX => last = Attribute::u16,

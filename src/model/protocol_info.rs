@@ -57,19 +57,18 @@ impl ProtocolInfo {
     }
 
     #[inline(always)]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match TcpInfo::recognise(attributes.as_bytes()) {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        match TcpInfo::recognise(attribute.payload()) {
             Some(info) => Ok(Self::Tcp(info)),
-            None => Self::walk(attributes),
+            None => attribute.walk(Nest::ProtocolInfo, Self::walk),
         }
     }
 
-    #[inline(never)]
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_PROTOINFO_TCP => tcp = |nest: Attribute<'_>| nest.within(TcpInfo::decode(nest.nested(Nest::Tcp))),
-            CTA_PROTOINFO_SCTP => sctp = |nest: Attribute<'_>| nest.within(SctpInfo::decode(nest.nested(Nest::Sctp))),
-            CTA_PROTOINFO_DCCP => dccp = |nest: Attribute<'_>| nest.within(DccpInfo::decode(nest.nested(Nest::Dccp))),
+            CTA_PROTOINFO_TCP => tcp = TcpInfo::read,
+            CTA_PROTOINFO_SCTP => sctp = SctpInfo::read,
+            CTA_PROTOINFO_DCCP => dccp = DccpInfo::read,
         );
         let known = tcp.map(Self::Tcp).or(sctp.map(Self::Sctp)).or(dccp.map(Self::Dccp));
         Ok(known.unwrap_or(Self::Unknown))

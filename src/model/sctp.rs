@@ -5,7 +5,7 @@ use crate::{
     macros::{open_enum, read_attributes},
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_SCTP_STATE, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL,
-        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encoder,
+        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encoder, Nest,
     },
 };
 
@@ -78,7 +78,12 @@ impl SctpInfo {
         }
     }
 
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Sctp, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_PROTOINFO_SCTP_STATE => state = Attribute::u8,
             CTA_PROTOINFO_SCTP_VTAG_ORIGINAL => verification_tag_original = Attribute::u32,

@@ -5,6 +5,7 @@ use crate::{
     macros::read_attributes,
     wire::{
         Attribute, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE, Encoder,
+        Nest,
     },
 };
 
@@ -25,7 +26,12 @@ pub struct SequenceAdjustment {
 }
 
 impl SequenceAdjustment {
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::SequenceAdjustment, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_SEQADJ_CORRECTION_POS => position = Attribute::u32,
             CTA_SEQADJ_OFFSET_BEFORE => before = Attribute::u32,

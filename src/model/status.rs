@@ -1,6 +1,6 @@
 //! The status bits of a flow.
 
-use crate::macros::flag_text;
+use crate::{error::DecodeError, macros::flag_text, wire::Attribute};
 
 bitflags::bitflags! {
     /// The status bits of a flow (`enum ip_conntrack_status`).
@@ -60,6 +60,13 @@ bitflags::bitflags! {
         #[doc(alias = "IPS_HW_OFFLOAD")]
         const HW_OFFLOAD = 1 << 15;
         const _ = !0;
+    }
+}
+
+impl Status {
+    #[inline(always)]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.u32().map(Self::from_bits_retain)
     }
 }
 

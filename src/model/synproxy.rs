@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encoder},
+    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encoder, Nest},
 };
 
 /// What the SYN proxy keeps of a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
@@ -25,7 +25,12 @@ pub struct Synproxy {
 }
 
 impl Synproxy {
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Synproxy, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_SYNPROXY_ISN => sequence = Attribute::u32,
             CTA_SYNPROXY_ITS => timestamp = Attribute::u32,

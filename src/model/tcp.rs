@@ -6,7 +6,7 @@ use crate::{
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
         CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encoder, Expected,
-        Layout,
+        Layout, Nest,
     },
 };
 
@@ -195,7 +195,12 @@ impl TcpInfo {
         })
     }
 
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(Nest::Tcp, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_PROTOINFO_TCP_STATE => state = Attribute::u8,
             CTA_PROTOINFO_TCP_WSCALE_ORIGINAL => window_scale_original = Attribute::u8,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encoder, Expected, Layout},
+    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encoder, Expected, Layout, Nest},
 };
 
 /// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
@@ -41,6 +41,13 @@ impl Timestamp {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Timestamp {
+    #[inline(always)]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.u64().map(Self)
     }
 }
 
@@ -92,14 +99,13 @@ impl Lifetime {
     }
 
     #[inline(always)]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match USUAL.recognise(attributes.as_bytes()) {
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { start: Some(Timestamp(nest.u64(4))), stop: None }),
-            None => Self::walk(attributes),
+            None => attribute.walk(Nest::Timestamp, Self::walk),
         }
     }
 
-    #[inline(never)]
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_TIMESTAMP_START => start = Attribute::u64,

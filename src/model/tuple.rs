@@ -174,19 +174,33 @@ impl Tuple {
         Some(Self { source: self.destination, destination: self.source, protocol: self.protocol, layer4, zone: None })
     }
 
-    #[inline(always)]
-    pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        match UsualTuple::recognise(attributes.as_bytes()) {
-            Some(usual) => Ok(usual.to_tuple()),
-            None => Self::walk(attributes),
-        }
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        let mut tuple = Self::UNSPECIFIED;
+        tuple.read_in_place(attribute)?;
+        Ok(tuple)
     }
 
+    /// Reads a tuple to where it is to stay: it is many small fields, and copying it costs as much as reading it.
+    #[inline(always)]
+    pub(crate) fn read_in_place(&mut self, attribute: Attribute<'_>) -> Result<(), DecodeError> {
+        if let Some(tuple) = UsualTuple::ipv4(attribute.payload()) {
+            *self = tuple.to_tuple();
+        } else if !self.read_ipv6(attribute.payload()) {
+            *self = attribute.walk(Nest::Tuple, Self::walk)?;
+        }
+        Ok(())
+    }
+
+    /// Apart, because the compiler would make one code of both families that is slower for each.
     #[inline(never)]
+    fn read_ipv6(&mut self, nest: &[u8]) -> bool {
+        UsualTuple::ipv6(nest).map(|tuple| *self = tuple.to_tuple()).is_some()
+    }
+
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_TUPLE_IP => addresses = |ip: Attribute<'_>| ip.within(decode_addresses(ip.nested(Nest::TupleIp))),
-            CTA_TUPLE_PROTO => layer4 = |protocol: Attribute<'_>| protocol.within(decode_layer4(protocol.nested(Nest::TupleProtocol))),
+            CTA_TUPLE_IP => addresses = |ip: Attribute<'_>| ip.walk(Nest::TupleIp, walk_addresses),
+            CTA_TUPLE_PROTO => layer4 = |protocol: Attribute<'_>| protocol.walk(Nest::TupleProtocol, walk_layer4),
             CTA_TUPLE_ZONE => zone = Attribute::u16,
         );
         match (addresses, layer4) {
@@ -290,7 +304,7 @@ const fn answering_type(protocol: Protocol, icmp_type: u8) -> Option<u8> {
 }
 
 #[inline]
-fn decode_addresses(attributes: Attributes<'_>) -> Result<(IpAddr, IpAddr), DecodeError> {
+fn walk_addresses(attributes: Attributes<'_>) -> Result<(IpAddr, IpAddr), DecodeError> {
     read_attributes!(attributes;
         CTA_IP_V4_SRC => source4 = Attribute::u32,
         CTA_IP_V4_DST => destination4 = Attribute::u32,
@@ -313,7 +327,7 @@ fn decode_addresses(attributes: Attributes<'_>) -> Result<(IpAddr, IpAddr), Deco
 }
 
 #[inline]
-fn decode_layer4(attributes: Attributes<'_>) -> Result<(Protocol, Layer4), DecodeError> {
+fn walk_layer4(attributes: Attributes<'_>) -> Result<(Protocol, Layer4), DecodeError> {
     read_attributes!(attributes;
         CTA_PROTO_NUM => protocol = Attribute::u8,
         CTA_PROTO_SRC_PORT => source = Attribute::u16,
@@ -378,10 +392,20 @@ pub(crate) enum UsualTuple<'a> {
 impl<'a> UsualTuple<'a> {
     #[inline(always)]
     pub(crate) fn recognise(bytes: &'a [u8]) -> Option<Self> {
-        match USUAL_IPV4.recognise(bytes) {
-            Some(nest) => Some(Self::Ipv4(nest)),
-            None => USUAL_IPV6.recognise(bytes).map(Self::Ipv6),
+        match Self::ipv4(bytes) {
+            Some(tuple) => Some(tuple),
+            None => Self::ipv6(bytes),
         }
+    }
+
+    #[inline(always)]
+    fn ipv4(bytes: &'a [u8]) -> Option<Self> {
+        USUAL_IPV4.recognise(bytes).map(Self::Ipv4)
+    }
+
+    #[inline(always)]
+    fn ipv6(bytes: &'a [u8]) -> Option<Self> {
+        USUAL_IPV6.recognise(bytes).map(Self::Ipv6)
     }
 
     #[inline(always)]
@@ -434,7 +458,7 @@ impl<'a> UsualTuple<'a> {
 /// Its structure was checked when the message was parsed, so that reading it cannot fail.
 #[derive(Clone, Copy, Debug)]
 pub struct TupleRef<'a> {
-    attributes: Attributes<'a>,
+    bytes: &'a [u8],
 }
 
 impl<'a> TupleRef<'a> {
@@ -445,24 +469,37 @@ impl<'a> TupleRef<'a> {
     /// Where an attribute is malformed or missing, as the error's path says.
     #[inline]
     pub fn parse(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
-        Tuple::decode(attributes)?;
-        Ok(Self { attributes })
+        let bytes = attributes.as_bytes();
+        if UsualTuple::recognise(bytes).is_none() {
+            Tuple::walk(Attributes::new(bytes, Nest::Tuple))?;
+        }
+        Ok(Self { bytes })
     }
 
-    /// A tuple whose structure was checked as part of the message it stands in.
-    #[inline]
-    pub(crate) const fn checked(attributes: Attributes<'a>) -> Self {
-        Self { attributes }
+    #[inline(always)]
+    pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
+        if UsualTuple::recognise(attribute.payload()).is_none() {
+            attribute.walk(Nest::Tuple, Tuple::walk)?;
+        }
+        Ok(Self { bytes: attribute.payload() })
     }
 
     /// The tuple as a value.
     #[must_use]
     #[inline]
     pub fn to_tuple(&self) -> Tuple {
-        match Tuple::decode(self.attributes) {
-            Ok(tuple) => tuple,
-            // `parse` ran this very function over these very bytes: it is not reached.
-            Err(_) => Tuple::UNSPECIFIED,
+        match UsualTuple::ipv4(self.bytes) {
+            Some(tuple) => tuple.to_tuple(),
+            None => self.to_other_tuple(),
+        }
+    }
+
+    #[inline(never)]
+    fn to_other_tuple(self) -> Tuple {
+        match UsualTuple::ipv6(self.bytes) {
+            Some(tuple) => tuple.to_tuple(),
+            // `parse` has walked these very bytes: that cannot fail now.
+            None => Tuple::walk(self.attributes()).unwrap_or(Tuple::UNSPECIFIED),
         }
     }
 
@@ -511,6 +548,6 @@ impl<'a> TupleRef<'a> {
     /// The attributes, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
-        self.attributes
+        Attributes::new(self.bytes, Nest::Tuple)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO,
         CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
-        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType, Nest, NetfilterHeader,
+        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType, NetfilterHeader,
     },
 };
 
@@ -118,7 +118,7 @@ impl NewFlow {
 
     /// Reads a create request.
     pub(crate) fn decode(attributes: Attributes<'_>, or_update: bool) -> Result<Self, DecodeError> {
-        let range = |nest: Attribute<'_>| nest.within(NatRange::decode(nest.nested(Nest::Nat)));
+        let range = NatRange::read;
         read_attributes!(attributes;
             CTA_TIMEOUT => timeout = Attribute::u32,
             CTA_NAT_SRC => nat_source = range,

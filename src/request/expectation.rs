@@ -7,7 +7,7 @@ use crate::{
     model::{Expectation, Family, Tuple},
     wire::{
         Attribute, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID, CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE,
-        CTA_EXPECT_ZONE, Encoder, Flags, MessageType, Nest, NetfilterHeader,
+        CTA_EXPECT_ZONE, Encoder, Flags, MessageType, NetfilterHeader,
     },
 };
 
@@ -45,7 +45,7 @@ impl ExpectationKey {
     /// Reads tuple, zone and identifier; `None` where there is no tuple.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
         read_attributes!(attributes;
-            CTA_EXPECT_TUPLE => tuple = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple))),
+            CTA_EXPECT_TUPLE => tuple = Tuple::read,
             CTA_EXPECT_ZONE => zone = Attribute::u16,
             CTA_EXPECT_ID => id = Attribute::u32,
         );
@@ -126,7 +126,7 @@ impl DumpExpectations {
 impl DumpExpectations {
     pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_EXPECT_MASTER => master = |nest: Attribute<'_>| nest.within(Tuple::decode(nest.nested(Nest::Tuple))),
+            CTA_EXPECT_MASTER => master = Tuple::read,
         );
         Ok(Self { family, master })
     }

@@ -7,7 +7,7 @@ use crate::{
     model::{FlowKey, Helper, HelperRef, Labels, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO,
-        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType, Nest,
+        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType,
         NetfilterHeader,
     },
 };
@@ -125,22 +125,20 @@ impl FlowUpdate {
 
     /// Reads what an update request names besides the key.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        let labels = |bits: Attribute<'_>| Ok::<_, DecodeError>(Labels::read(bits));
-        let adjustment =
-            |nest: Attribute<'_>| nest.within(SequenceAdjustment::decode(nest.nested(Nest::SequenceAdjustment)));
+        let adjustment = SequenceAdjustment::read;
         read_attributes!(attributes;
             CTA_MARK => mark = Attribute::u32,
             CTA_MARK_MASK => mark_mask = Attribute::u32,
             CTA_TIMEOUT => timeout = Attribute::u32,
             CTA_STATUS => status = Attribute::u32,
-            CTA_LABELS => label_bits = labels,
-            CTA_LABELS_MASK => labels_mask = labels,
+            CTA_LABELS => label_bits = Labels::read,
+            CTA_LABELS_MASK => labels_mask = Labels::read,
             CTA_PROTOINFO => protocol_info =
-                |nest: Attribute<'_>| nest.within(ProtocolInfo::decode(nest.nested(Nest::ProtocolInfo))),
-            CTA_HELP => helper = |nest: Attribute<'_>| nest.within(HelperRef::decode(nest.nested(Nest::Help)).map(Helper::from)),
+                ProtocolInfo::read,
+            CTA_HELP => helper = |nest: Attribute<'_>| HelperRef::read(nest).map(Helper::from),
             CTA_SEQ_ADJ_ORIG => sequence_adjustment_original = adjustment,
             CTA_SEQ_ADJ_REPLY => sequence_adjustment_reply = adjustment,
-            CTA_SYNPROXY => synproxy = |nest: Attribute<'_>| nest.within(Synproxy::decode(nest.nested(Nest::Synproxy))),
+            CTA_SYNPROXY => synproxy = Synproxy::read,
         );
         Ok(Self {
             mark: mark.map(|mark| (mark, mark_mask.unwrap_or(u32::MAX))),

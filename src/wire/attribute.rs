@@ -10,7 +10,7 @@
 
 use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
 
-use super::{Nest, encoder::ALIGNMENT};
+use super::{Nest, encoder::ALIGNMENT, layout::header};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// Bytes of `struct nlattr`.
@@ -165,13 +165,20 @@ impl<'a> Attribute<'a> {
         Attributes::new(self.payload, nest)
     }
 
-    /// What came of decoding the payload as a nest; in an error this attribute is named.
+    /// Decodes the payload as a nest; in an error this attribute is named.
     #[inline(always)]
-    pub(crate) fn within<T>(self, decoded: Result<T, DecodeError>) -> Result<T, DecodeError> {
-        match decoded {
-            Ok(value) => Ok(value),
-            Err(error) => Err(error.within(self.nest, self.number(), self.position() + ATTRIBUTE_HEADER_LENGTH)),
-        }
+    pub(crate) fn walk<T>(
+        self,
+        nest: Nest,
+        decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        walk(self.payload, nest, decode).map_err(|error| self.around(error))
+    }
+
+    /// The error of something in the payload, with this attribute named.
+    #[inline(always)]
+    fn around(self, error: DecodeError) -> DecodeError {
+        error.within(self.nest, self.number(), self.position() + ATTRIBUTE_HEADER_LENGTH)
     }
 
     /// An error in this attribute.
@@ -181,11 +188,29 @@ impl<'a> Attribute<'a> {
         DecodeError::in_attribute(kind, self.nest, self.number(), self.position())
     }
 
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn too_short(self, expected: usize) -> DecodeError {
-        self.error(DecodeErrorKind::Length { actual: self.payload.len() as u16, expected: expected as u16 })
+        too_short(self.nest, self.number(), self.position, self.payload.len(), expected)
     }
+}
+
+/// Walks a nest, out of the way of the code that recognises most of them whole.
+#[inline(never)]
+fn walk<'a, T>(
+    payload: &'a [u8],
+    nest: Nest,
+    decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    decode(Attributes::new(payload, nest))
+}
+
+/// The error of a reader. It takes the parts of the attribute, not the attribute, which would be put into memory for it
+/// whether it is called or not.
+#[cold]
+#[inline(never)]
+fn too_short(nest: Nest, number: u16, position: u32, actual: usize, expected: usize) -> DecodeError {
+    let kind = DecodeErrorKind::Length { actual: actual as u16, expected: expected as u16 };
+    DecodeError::in_attribute(kind, nest, number, position as usize)
 }
 
 /// The attributes of a nest.
@@ -195,7 +220,8 @@ impl<'a> Attribute<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],
-    position: u32,
+    /// Bytes of the whole nest: the walk stands where its rest begins, and counts nothing as it goes.
+    length: u32,
     nest: Nest,
 }
 
@@ -204,13 +230,20 @@ impl<'a> Attributes<'a> {
     #[must_use]
     #[inline]
     pub const fn new(bytes: &'a [u8], nest: Nest) -> Self {
-        Self { bytes, position: 0, nest }
+        Self { bytes, length: bytes.len() as u32, nest }
     }
 
     /// What was not walked yet.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether there is nothing left to walk.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// The last attribute of that number, or `None`. Attributes behind a malformed one are not seen.
@@ -232,14 +265,31 @@ impl<'a> Attributes<'a> {
     #[inline(always)]
     pub(crate) fn advance(&mut self) -> Option<Attribute<'a>> {
         let (length, kind) = read_header(self.bytes.first_chunk()?);
+        self.advance_by(length, kind)
+    }
+
+    /// The next attribute, whose header was read before.
+    #[inline(always)]
+    pub(super) fn advance_by(&mut self, length: u16, kind: u16) -> Option<Attribute<'a>> {
         let length = usize::from(length);
         let payload = self.bytes.get(ATTRIBUTE_HEADER_LENGTH..length)?;
-        let attribute = Attribute { payload, position: self.position, kind, nest: self.nest };
-        let aligned = align(length);
+        let attribute = Attribute { payload, position: self.walked(), kind, nest: self.nest };
         // The last attribute need not be padded.
-        self.bytes = self.bytes.get(aligned..).unwrap_or_default();
-        self.position += aligned as u32;
+        self.bytes = self.bytes.get(align(length)..).unwrap_or_default();
         Some(attribute)
+    }
+
+    /// The header that comes next, without the flags of its type; 0 where there is none.
+    #[inline(always)]
+    pub(super) fn peek(self) -> u32 {
+        const MASK: u32 = header(u16::MAX, NUMBER_MASK);
+        self.bytes.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes) & MASK)
+    }
+
+    /// Bytes of the nest that were walked.
+    #[inline(always)]
+    const fn walked(self) -> u32 {
+        self.length.wrapping_sub(self.bytes.len() as u32)
     }
 
     /// Whether the walk came to the end of the nest.
@@ -257,7 +307,7 @@ impl<'a> Attributes<'a> {
             needed: ATTRIBUTE_HEADER_LENGTH.max(needed.into()) as u32,
             available: self.bytes.len() as u32,
         };
-        DecodeError::in_attribute(truncated, self.nest, kind & NUMBER_MASK, self.position as usize)
+        DecodeError::in_attribute(truncated, self.nest, kind & NUMBER_MASK, self.walked() as usize)
     }
 }
 

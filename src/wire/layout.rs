@@ -34,7 +34,7 @@ impl Expected {
 }
 
 /// Length and type as they stand in memory.
-const fn header(length: u16, kind: u16) -> u32 {
+pub(super) const fn header(length: u16, kind: u16) -> u32 {
     let ([l0, l1], [k0, k1]) = (length.to_ne_bytes(), kind.to_ne_bytes());
     u32::from_ne_bytes([l0, l1, k0, k1])
 }

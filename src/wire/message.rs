@@ -143,6 +143,7 @@ pub struct Header {
 }
 
 impl Header {
+    #[inline(always)]
     fn read(bytes: &[u8; NETLINK_HEADER_LENGTH]) -> Self {
         let (length, rest) = bytes.split_at(4);
         let (message_type, rest) = rest.split_at(2);
@@ -196,7 +197,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// [`Truncated`](DecodeErrorKind::Truncated) where there are fewer than four bytes.
-    #[inline]
+    #[inline(always)]
     pub fn netfilter(&self) -> Result<Netfilter<'a>, DecodeError> {
         match self.payload.split_first_chunk::<NETFILTER_HEADER_LENGTH>() {
             Some(([family, version, resource @ ..], attributes)) => Ok(Netfilter {
@@ -205,13 +206,10 @@ impl<'a> Message<'a> {
                 resource: NetworkEndian::read_u16(resource),
                 attributes,
             }),
-            None => Err(DecodeError::new(
-                DecodeErrorKind::Truncated {
-                    needed: NETFILTER_HEADER_LENGTH as u32,
-                    available: self.payload.len() as u32,
-                },
-                self.offset.saturating_add(NETLINK_HEADER_LENGTH),
-            )),
+            None => {
+                let offset = self.offset.saturating_add(NETLINK_HEADER_LENGTH);
+                Err(truncated(NETFILTER_HEADER_LENGTH, self.payload.len(), offset))
+            }
         }
     }
 
@@ -221,7 +219,7 @@ impl<'a> Message<'a> {
     }
 
     /// The error for a message that is of another type than the caller decodes.
-    #[cold]
+    #[inline(always)]
     pub(crate) const fn unexpected_type(&self) -> DecodeError {
         DecodeError::new(DecodeErrorKind::MessageType(self.header.message_type.0), self.offset)
     }
@@ -288,11 +286,11 @@ impl<'a> Messages<'a> {
         self.offset
     }
 
-    #[cold]
+    #[inline(always)]
     fn truncated(&mut self, needed: usize) -> DecodeError {
-        let available = self.rest.len() as u32;
+        let available = self.rest.len();
         self.rest = &[];
-        DecodeError::new(DecodeErrorKind::Truncated { needed: needed as u32, available }, self.offset)
+        truncated(needed, available, self.offset)
     }
 }
 
@@ -319,6 +317,12 @@ impl<'a> Iterator for Messages<'a> {
         self.offset = self.offset.saturating_add(advance);
         Some(Ok(message))
     }
+}
+
+#[cold]
+#[inline(never)]
+const fn truncated(needed: usize, available: usize, offset: usize) -> DecodeError {
+    DecodeError::new(DecodeErrorKind::Truncated { needed: needed as u32, available: available as u32 }, offset)
 }
 
 impl core::iter::FusedIterator for Messages<'_> {}

@@ -44,6 +44,7 @@ mod family;
 mod layout;
 mod message;
 mod reply;
+mod walk;
 
 pub use crate::numbers::*;
 pub use attribute::{Attribute, Attributes};
@@ -55,6 +56,7 @@ pub use message::{
     Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, Netfilter,
 };
 pub use reply::{Acknowledgement, Done};
+pub(crate) use walk::Walk;
 
 /// A datagram of one message with a mark of 42, for the examples in the documentation.
 #[doc(hidden)]

@@ -1,10 +1,10 @@
 //! Programs for event sockets.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ctnetlink::{
     Filter, Flow, Protocol, Tuple,
-    filter::{Addresses, Prefix, SocketFilter},
+    filter::{Addresses, Capabilities, Numbers, Prefix, SocketFilter},
     wire::{Flags, MessageType},
 };
 use proptest::{prelude::*, sample::select};
@@ -155,6 +155,7 @@ fn a_program_is_as_short_as_it_has_to_be() {
         assert!(bpf::passes(program.instructions(), &event(&tcp("10.0.0.3:1", "10.0.0.2:22"))));
         let other = event(&tcp("10.0.0.3:1", "10.0.0.2:23"));
         assert_eq!(bpf::passes(program.instructions(), &other), longest < 300, "{longest}");
+        assert_eq!(program.is_exact(), longest >= 4096, "{longest}");
     }
 }
 
@@ -195,4 +196,40 @@ fn a_large_set_of_tuples_is_seen_by_its_parts() {
     let flow = |tuple: Tuple| Flow::new(tuple, tuple.inverted().unwrap());
     assert!(bpf::passes(program.instructions(), &event(&flow(tuple(10)))));
     assert!(!bpf::passes(program.instructions(), &event(&flow(tuple(11)))));
+}
+
+#[test]
+fn a_large_set_of_tuples_with_ports_and_without_passes_both() {
+    let ports =
+        (0..1000).map(|port| Tuple::tcp(SocketAddr::from(([10, 0, 0, 1], port)), "10.0.0.2:2".parse().unwrap()));
+    let queries = (0..1000).map(|id| Tuple::icmp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 8, 0, id));
+    let program = compiled(&Filter::tuples(ports.chain(queries)));
+    let query = Tuple::icmp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 8, 0, 5);
+    assert!(bpf::passes(program.instructions(), &event(&Flow::new(query, query.inverted().unwrap()))));
+    assert!(bpf::passes(program.instructions(), &event(&tcp("10.0.0.1:5", "10.0.0.2:2"))));
+    assert!(!bpf::passes(program.instructions(), &event(&tcp("10.0.0.1:5", "10.0.0.3:2"))));
+}
+
+#[test]
+fn that_a_tuple_has_no_ports_is_left_to_userspace() {
+    let tuple = Tuple::new(Protocol::SCTP, [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let ported = Tuple::sctp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+    let flow = Flow::new(ported, ported.inverted().unwrap());
+    for filter in [Filter::tuples([tuple]), !Filter::tuples([tuple])] {
+        let program = compiled(&filter);
+        assert!(!program.is_exact());
+        assert!(bpf::passes(program.instructions(), &event(&flow)) || !filter.matches(&flow));
+        assert!(!filter.plan(&Capabilities::linux(6, 18)).is_exact());
+    }
+}
+
+#[test]
+fn a_program_of_any_length_jumps_where_it_should() {
+    let events: Vec<_> = (0..700_u16).map(|port| event(&tcp(&format!("10.0.0.1:{port}"), "10.0.0.2:1"))).collect();
+    for count in 50..350_u16 {
+        let program = compiled(&!Filter::source_port((0..count).map(|number| 2 * number).collect::<Numbers<u16>>()));
+        for (port, event) in events.iter().take(usize::from(2 * count)).enumerate() {
+            assert_eq!(bpf::passes(program.instructions(), event), port % 2 == 1, "{count} ports, port {port}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A flow: one entry of the connection tracking table.
 
+mod decode;
 mod derived;
 mod encode;
 mod view;

@@ -1,0 +1,71 @@
+//! Nest → attributes, in the order in which they usually come.
+//!
+//! The kernel writes the attributes of a flow in one order, most of them of one length. A walk that knows both needs
+//! no jump for each attribute: it compares the header that comes next with those that may come, one after the other.
+//! One that is not there costs a comparison; one that is there has a length known in advance.
+
+use super::{Attribute, Attributes, attribute::read_header, layout::header};
+use crate::error::DecodeError;
+
+/// A walk that has read the header of the attribute that comes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk<'a> {
+    rest: Attributes<'a>,
+    /// Length and number of the next attribute, without the flags of its type; 0, which none has, at the end.
+    next: u32,
+}
+
+impl<'a> Walk<'a> {
+    #[inline(always)]
+    pub(crate) fn new(attributes: Attributes<'a>) -> Self {
+        Self { rest: attributes, next: attributes.peek() }
+    }
+
+    /// The next attribute, if it has that number and exactly that length.
+    #[inline(always)]
+    pub(crate) fn advance_if_usual(&mut self, number: u16, length: u16) -> Option<Attribute<'a>> {
+        if self.next != header(length, number) {
+            return None;
+        }
+        let attribute = self.rest.advance_by(length, number)?;
+        self.next = self.rest.peek();
+        Some(attribute)
+    }
+
+    /// The next attribute, if it has that number.
+    #[inline(always)]
+    pub(crate) fn advance_if(&mut self, number: u16) -> Option<Attribute<'a>> {
+        let (length, next) = read_header(&self.next.to_ne_bytes());
+        if next != number {
+            return None;
+        }
+        let attribute = self.rest.advance_by(length, number)?;
+        self.next = self.rest.peek();
+        Some(attribute)
+    }
+
+    /// Passes over the next attribute, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// Where its header cannot be.
+    pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
+        if self.rest.advance().is_none() {
+            return self.rest.end();
+        }
+        self.next = self.rest.peek();
+        Ok(())
+    }
+
+    /// Whether both walks of the nest have come equally far.
+    #[inline(always)]
+    pub(crate) const fn is_at(self, other: Self) -> bool {
+        self.rest.as_bytes().len() == other.rest.as_bytes().len()
+    }
+
+    /// Whether nothing is left to walk.
+    #[inline(always)]
+    pub(crate) const fn is_at_end(self) -> bool {
+        self.rest.is_empty()
+    }
+}

@@ -1,0 +1,282 @@
+//! What holds for any value and any bytes.
+
+use ctnetlink::{
+    DecodeError, DecodeErrorKind, Expectation, ExpectationRef, Flow, FlowRef, Tuple,
+    wire::{CTA_HELP_INFO, CTA_LABELS, CTA_STATUS, Message, Messages},
+};
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use crate::{
+    arbitrary,
+    messages::{
+        Content, HEADERS, Node, all_recorded, expectation_bytes, flow_bytes, is_flow, message, nodes, with_nodes,
+    },
+};
+
+/// Decodes in every way there is, and holds the ways against each other.
+fn decode_every_way(bytes: &[u8]) {
+    for message in Messages::new(bytes).map_while(Result::ok) {
+        let _ = flow(&message);
+        let _ = expectation(&message);
+        let _ = ctnetlink::wire::Acknowledgement::parse(&message);
+        let _ = ctnetlink::wire::Done::parse(&message);
+    }
+}
+
+fn flow(message: &Message<'_>) -> Result<Flow, DecodeError> {
+    let view = FlowRef::parse(message);
+    let owned = Flow::decode(message);
+    assert_eq!(view.map(|view| view.to_flow()), owned);
+    if let (Ok(view), Ok(owned)) = (&view, &owned) {
+        assert_same_flow(view, owned);
+    }
+    owned
+}
+
+fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
+    assert_eq!(view.original().to_tuple(), flow.original);
+    assert_eq!(view.reply().to_tuple(), flow.reply);
+    assert_eq!(view.zone(), flow.zone);
+    assert_eq!(view.status(), flow.status);
+    assert_eq!(view.timeout(), flow.timeout);
+    assert_eq!(view.mark(), flow.mark);
+    assert_eq!(view.protocol_info(), flow.protocol_info);
+    assert_eq!(view.counters_original(), flow.counters_original);
+    assert_eq!(view.counters_reply(), flow.counters_reply);
+    assert_eq!(view.lifetime(), flow.lifetime);
+    assert_eq!(view.event_time(), flow.event_time);
+    assert_eq!(view.helper().map(Into::into), flow.helper);
+    assert_eq!(view.labels(), flow.labels);
+    assert_eq!(view.security_context(), flow.security_context.as_deref());
+    assert_eq!(view.master().map(|tuple| tuple.to_tuple()), flow.master);
+    assert_eq!(view.sequence_adjustment_original(), flow.sequence_adjustment_original);
+    assert_eq!(view.sequence_adjustment_reply(), flow.sequence_adjustment_reply);
+    assert_eq!(view.synproxy(), flow.synproxy);
+    assert_eq!(view.id(), flow.id);
+    assert_eq!(view.use_count(), flow.use_count);
+}
+
+fn expectation(message: &Message<'_>) -> Result<Expectation, DecodeError> {
+    let view = ExpectationRef::parse(message);
+    let owned = Expectation::decode(message);
+    assert_eq!(view.map(|view| view.to_expectation()), owned);
+    owned
+}
+
+fn decoded(bytes: &[u8]) -> Flow {
+    flow(&message(bytes)).unwrap()
+}
+
+/// An attribute that nobody knows.
+fn unknown() -> Node {
+    Node::value(1000, &[1, 2, 3])
+}
+
+/// Every nest and the top level, changed.
+fn change_nests(nodes: &mut Vec<Node>, change: &mut impl FnMut(&mut Vec<Node>)) {
+    for node in nodes.iter_mut() {
+        if let Content::Nest(nodes) = &mut node.content {
+            change_nests(nodes, change);
+        }
+    }
+    change(nodes);
+}
+
+/// Every value and where it stands: the numbers that lead to it.
+fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Vec<u8>)> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let path = [above, &[node.number]].concat();
+        match &mut node.content {
+            Content::Value(payload) => found.push((path, payload)),
+            Content::Nest(nodes) => found.extend(values(nodes, &path)),
+        }
+    }
+    found
+}
+
+/// Values of any length: text, labels, and what a helper keeps.
+fn is_of_any_length(path: &[u16]) -> bool {
+    let text = [vec![5, 1], vec![5, CTA_HELP_INFO], vec![19, 1], vec![CTA_LABELS]];
+    text.contains(&path.to_vec())
+}
+
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let encoded = prop_oneof![
+        arbitrary::flow().prop_map(|flow| flow_bytes(&flow)),
+        arbitrary::expectation().prop_map(|expectation| expectation_bytes(&expectation)),
+    ];
+    (encoded, vec((any::<Index>(), any::<u8>()), 0..8)).prop_map(|(mut bytes, changes)| {
+        for (place, byte) in changes {
+            let place = place.index(bytes.len() - HEADERS) + HEADERS;
+            bytes[place] = byte;
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_flow_comes_back_from_its_bytes(sent in arbitrary::flow()) {
+        prop_assert_eq!(decoded(&flow_bytes(&sent)), sent);
+    }
+
+    #[test]
+    fn an_expectation_comes_back_from_its_bytes(sent in arbitrary::expectation()) {
+        prop_assert_eq!(expectation(&message(&expectation_bytes(&sent))).unwrap(), sent);
+    }
+
+    #[test]
+    fn any_bytes_decode_alike_in_every_way(bytes in vec(any::<u8>(), 0..300)) {
+        decode_every_way(&bytes);
+    }
+
+    #[test]
+    fn mutated_messages_decode_alike_in_every_way(bytes in mutated()) {
+        decode_every_way(&bytes);
+    }
+
+    #[test]
+    fn the_order_of_attributes_does_not_matter(sent in arbitrary::flow(), seed in any::<u64>()) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        let mut random = seed;
+        change_nests(&mut nodes, &mut |nest| nest.sort_by_key(|_| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            random >> 33
+        }));
+        prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
+    }
+
+    /// A nest with a stranger in it is not recognised by its layout: it is walked, and gives the same.
+    #[test]
+    fn unknown_attributes_are_passed_over_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        change_nests(&mut nodes, &mut |nest| nest.insert(place.index(nest.len() + 1), unknown()));
+        prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
+    }
+
+    #[test]
+    fn the_last_of_two_attributes_counts(first in arbitrary::flow(), last in arbitrary::flow()) {
+        let bytes = flow_bytes(&first);
+        let both = with_nodes(&bytes, &[nodes(&bytes), nodes(&flow_bytes(&last))].concat());
+        let got = decoded(&both);
+        prop_assert_eq!(got.original, last.original);
+        prop_assert_eq!(got.reply, last.reply);
+        prop_assert_eq!(got.zone, last.zone.or(first.zone));
+        prop_assert_eq!(got.status, last.status.or(first.status));
+        prop_assert_eq!(got.protocol_info, last.protocol_info.or(first.protocol_info));
+        prop_assert_eq!(got.labels, last.labels.or(first.labels));
+        prop_assert_eq!(got.helper, last.helper.or(first.helper));
+        prop_assert_eq!(got.master, last.master.or(first.master));
+        prop_assert_eq!(got.counters_reply, last.counters_reply.or(first.counters_reply));
+    }
+
+    #[test]
+    fn a_value_that_is_there_twice_is_no_error(sent in arbitrary::flow()) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        change_nests(&mut nodes, &mut |nest| *nest = [nest.clone(), nest.clone()].concat());
+        prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
+    }
+
+    /// `CTA_TIMESTAMP_EVENT` is padded with an empty attribute that has the number of `CTA_STATUS`.
+    #[test]
+    fn the_misnumbered_pad_is_passed_over_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        nodes.insert(place.index(nodes.len() + 1), Node::value(CTA_STATUS, &[]));
+        prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
+    }
+
+    #[test]
+    fn longer_values_are_accepted(sent in arbitrary::flow(), more in 1..9_usize) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        for (path, payload) in values(&mut nodes, &[]) {
+            if !is_of_any_length(&path) {
+                payload.resize(payload.len() + more, 0xff);
+            }
+        }
+        prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
+    }
+
+    #[test]
+    fn a_value_that_is_too_short_is_named_with_its_path_and_byte(sent in arbitrary::flow(), which in any::<Index>()) {
+        let bytes = flow_bytes(&sent);
+        let mut nodes = nodes(&bytes);
+        let mut values = values(&mut nodes, &[]);
+        values.retain(|(path, _)| !is_of_any_length(path));
+        let (path, payload) = values.swap_remove(which.index(values.len()));
+        let expected = payload.len() as u16;
+        payload.pop();
+        // An empty status is the pad.
+        prop_assume!(path != [CTA_STATUS] || !payload.is_empty());
+        let error = flow(&message(&with_nodes(&bytes, &nodes))).unwrap_err();
+        prop_assert_eq!(error.kind(), DecodeErrorKind::Length { actual: expected - 1, expected });
+        prop_assert_eq!(&error.path().iter().map(|(_, number)| number).collect::<Vec<_>>(), &path);
+        // Headers stand where they stood: what was taken away is behind them, and padding takes its place.
+        let number = path[path.len() - 1];
+        prop_assert_eq!(&bytes[error.offset() + 2..error.offset() + 4], &number.to_ne_bytes()[..]);
+    }
+}
+
+#[test]
+fn a_tuple_of_two_families_is_an_error() {
+    let tuple = |ends: [&str; 2]| Tuple::udp(ends[0].parse().unwrap(), ends[1].parse().unwrap());
+    let four = tuple(["10.0.0.1:1", "10.0.0.2:2"]);
+    let six = tuple(["[fd00::1]:1", "[fd00::2]:2"]);
+    let bytes = flow_bytes(&Flow::new(four, four));
+    let Content::Nest(six) = nodes(&flow_bytes(&Flow::new(six, six)))[0].content.clone() else { unreachable!() };
+    let Content::Nest(addresses) = six[0].content.clone() else { unreachable!() };
+    let mut nodes = nodes(&bytes);
+    change_nests(&mut nodes, &mut |nest| {
+        if nest.iter().all(|node| matches!(&node.content, Content::Value(bytes) if bytes.len() == 4)) {
+            nest.extend(addresses.clone());
+        }
+    });
+    let error = flow(&message(&with_nodes(&bytes, &nodes))).unwrap_err();
+    assert_eq!(error.to_string(), "CTA_TUPLE_ORIG > CTA_TUPLE_IP: addresses of two families (byte 28)");
+}
+
+#[test]
+fn every_truncation_of_every_recorded_message_is_an_error_or_a_message() {
+    for bytes in all_recorded() {
+        for length in 0..bytes.len() {
+            decode_every_way(&bytes[..length]);
+            // The same with a header that owns up to it.
+            if length >= HEADERS {
+                let mut shorter = bytes[..length].to_vec();
+                shorter[..4].copy_from_slice(&(length as u32).to_ne_bytes());
+                decode_every_way(&shorter);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_every_recorded_message_decodes_alike_in_every_way() {
+    for bytes in all_recorded() {
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[place] ^= 1 << bit;
+                decode_every_way(&flipped);
+            }
+        }
+    }
+}
+
+/// What `nlattr` lengths can be at worst: shorter than their own header, and longer than the message.
+#[test]
+fn lengths_that_cannot_be_end_the_walk_with_an_error() {
+    let bytes = all_recorded().into_iter().find(|bytes| is_flow(bytes)).unwrap();
+    for length in [0_u16, 3, 4000, u16::MAX] {
+        let mut broken = bytes.clone();
+        broken[HEADERS..HEADERS + 2].copy_from_slice(&length.to_ne_bytes());
+        let error = flow(&message(&broken)).unwrap_err();
+        assert!(matches!(error.kind(), DecodeErrorKind::Truncated { .. }), "{error}");
+        assert_eq!(error.offset(), HEADERS);
+    }
+}

@@ -1,0 +1,13 @@
+//! The codec: its laws, the recordings of a kernel, the kernel's headers.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)] // A test that panics fails.
+
+#[path = "../support/arbitrary.rs"]
+mod arbitrary;
+
+mod allocations;
+mod constants;
+mod golden;
+mod laws;
+mod messages;
+#[cfg(feature = "serde")]
+mod serde;

@@ -1,0 +1,91 @@
+//! Values as JSON, and back.
+
+use ctnetlink::{Expectation, Flow, Labels, Protocol, Status, TcpState, Tuple, wire::Family};
+use proptest::prelude::*;
+
+use crate::{
+    arbitrary,
+    messages::{message, recorded},
+};
+
+proptest! {
+    #[test]
+    fn a_flow_comes_back_from_json(flow in arbitrary::flow()) {
+        let json = serde_json::to_string(&flow).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Flow>(&json).unwrap(), flow);
+    }
+
+    #[test]
+    fn an_expectation_comes_back_from_json(expectation in arbitrary::expectation()) {
+        let json = serde_json::to_string(&expectation).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Expectation>(&json).unwrap(), expectation);
+    }
+}
+
+/// The names of fields are part of the interface: they change with the major version alone.
+#[test]
+fn a_flow_as_json() {
+    let bytes = recorded("vectors-dump").swap_remove(3);
+    let flow = Flow::decode(&message(&bytes)).unwrap();
+    let expected = serde_json::json!({
+        "original": {
+            "source": "10.99.0.1",
+            "destination": "10.99.0.2",
+            "protocol": "tcp",
+            "layer4": { "ports": { "source": 40174, "destination": 21 } },
+        },
+        "reply": {
+            "source": "10.99.0.2",
+            "destination": "10.99.0.1",
+            "protocol": "tcp",
+            "layer4": { "ports": { "source": 21, "destination": 40174 } },
+        },
+        "status": "SEEN_REPLY,ASSURED,CONFIRMED,SRC_NAT_DONE,DST_NAT_DONE,HELPER",
+        "timeout": 431_993,
+        "mark": 0,
+        "protocol_info": {
+            "tcp": {
+                "state": "ESTABLISHED",
+                "window_scale_original": 10,
+                "window_scale_reply": 10,
+                "flags_original": { "flags": "WINDOW_SCALE,SACK_PERM,MAXACK_SET", "mask": "UNSET" },
+                "flags_reply": { "flags": "WINDOW_SCALE,SACK_PERM,MAXACK_SET", "mask": "UNSET" },
+            },
+        },
+        "counters_original": { "packets": 5, "bytes": 274 },
+        "counters_reply": { "packets": 4, "bytes": 270 },
+        "lifetime": { "start": 1_795_400_622_422_670_107_u64 },
+        "helper": { "name": "ftp" },
+        "id": 1_315_078_033,
+        "use_count": 1,
+    });
+    assert_eq!(serde_json::to_value(&flow).unwrap(), expected);
+}
+
+#[test]
+fn numbers_without_a_name_stay_numbers() {
+    assert_eq!(serde_json::to_string(&TcpState(200)).unwrap(), "200");
+    assert_eq!(serde_json::from_str::<TcpState>("200").unwrap(), TcpState(200));
+    assert_eq!(serde_json::from_str::<TcpState>("3").unwrap(), TcpState::ESTABLISHED);
+    assert_eq!(serde_json::from_str::<TcpState>("\"established\"").unwrap(), TcpState::ESTABLISHED);
+    assert!(serde_json::from_str::<TcpState>("256").is_err());
+    assert!(serde_json::from_str::<TcpState>("\"ESTABLISHD\"").is_err());
+    assert_eq!(serde_json::to_string(&(Family::IPV6, Protocol::GRE)).unwrap(), "[\"ipv6\",\"gre\"]");
+}
+
+#[test]
+fn labels_are_a_list_and_flags_are_text() {
+    let labels: Labels = [0, 5, 127].into_iter().collect();
+    assert_eq!(serde_json::to_string(&labels).unwrap(), "[0,5,127]");
+    assert!(serde_json::from_str::<Labels>("[128]").is_err());
+    let status = Status::ASSURED | Status::from_bits_retain(1 << 30);
+    assert_eq!(serde_json::to_string(&status).unwrap(), "\"ASSURED,0x40000000\"");
+    assert_eq!(serde_json::from_str::<Status>("\"ASSURED,0x40000000\"").unwrap(), status);
+}
+
+#[test]
+fn a_tuple_without_ports_says_so() {
+    let tuple = Tuple::new(Protocol(50), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let json = r#"{"source":"10.0.0.1","destination":"10.0.0.2","protocol":50,"layer4":"none"}"#;
+    assert_eq!(serde_json::to_string(&tuple).unwrap(), json);
+}

@@ -10,7 +10,9 @@
 //!
 //! Source: `include/uapi/linux/netlink.h`, `include/uapi/linux/netfilter/nfnetlink.h`.
 
-use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
+use core::fmt;
+
+use byteorder::{ByteOrder, NetworkEndian};
 
 use super::{Attributes, Nest};
 use crate::{
@@ -143,26 +145,32 @@ pub struct Header {
 }
 
 impl Header {
-    #[inline(always)]
-    fn read(bytes: &[u8; NETLINK_HEADER_LENGTH]) -> Self {
-        let (length, rest) = bytes.split_at(4);
-        let (message_type, rest) = rest.split_at(2);
-        let (flags, rest) = rest.split_at(2);
-        let (sequence, port) = rest.split_at(4);
+    const fn read(bytes: [u8; NETLINK_HEADER_LENGTH]) -> Self {
+        let [l0, l1, l2, l3, t0, t1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3] = bytes;
         Self {
-            length: NativeEndian::read_u32(length),
-            message_type: MessageType(NativeEndian::read_u16(message_type)),
-            flags: Flags::from_bits_retain(NativeEndian::read_u16(flags)),
-            sequence: NativeEndian::read_u32(sequence),
-            port: NativeEndian::read_u32(port),
+            length: u32::from_ne_bytes([l0, l1, l2, l3]),
+            message_type: MessageType(u16::from_ne_bytes([t0, t1])),
+            flags: Flags::from_bits_retain(u16::from_ne_bytes([f0, f1])),
+            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            port: u32::from_ne_bytes([p0, p1, p2, p3]),
         }
+    }
+
+    const fn to_bytes(self) -> [u8; NETLINK_HEADER_LENGTH] {
+        let [l0, l1, l2, l3] = self.length.to_ne_bytes();
+        let [t0, t1] = self.message_type.0.to_ne_bytes();
+        let [f0, f1] = self.flags.bits().to_ne_bytes();
+        let [s0, s1, s2, s3] = self.sequence.to_ne_bytes();
+        let [p0, p1, p2, p3] = self.port.to_ne_bytes();
+        [l0, l1, l2, l3, t0, t1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3]
     }
 }
 
 /// One message of a datagram: header and payload, borrowed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
-    header: Header,
+    /// As received: one copy moves it, where the fields of a [`Header`] would take five.
+    header: [u8; NETLINK_HEADER_LENGTH],
     payload: &'a [u8],
     offset: usize,
 }
@@ -170,8 +178,9 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// The header.
     #[must_use]
+    #[inline]
     pub const fn header(&self) -> Header {
-        self.header
+        Header::read(self.header)
     }
 
     /// What follows the netlink header.
@@ -189,7 +198,7 @@ impl<'a> Message<'a> {
     /// A message whose header was read by somebody else; byte offsets in errors count as if the header stood before it.
     #[must_use]
     pub const fn from_parts(header: Header, payload: &'a [u8]) -> Self {
-        Self { header, payload, offset: 0 }
+        Self { header: header.to_bytes(), payload, offset: 0 }
     }
 
     /// The payload as a netfilter message.
@@ -221,7 +230,18 @@ impl<'a> Message<'a> {
     /// The error for a message that is of another type than the caller decodes.
     #[inline(always)]
     pub(crate) const fn unexpected_type(&self) -> DecodeError {
-        DecodeError::new(DecodeErrorKind::MessageType(self.header.message_type.0), self.offset)
+        DecodeError::new(DecodeErrorKind::MessageType(self.header().message_type.0), self.offset)
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { payload, offset, .. } = self;
+        f.debug_struct("Message")
+            .field("header", &self.header())
+            .field("payload", payload)
+            .field("offset", offset)
+            .finish()
     }
 }
 
@@ -302,11 +322,10 @@ impl<'a> Iterator for Messages<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let Some(header) = self.rest.first_chunk() else {
+        let Some(header) = self.rest.first_chunk().copied() else {
             return Some(Err(self.truncated(NETLINK_HEADER_LENGTH)));
         };
-        let header = Header::read(header);
-        let length = header.length as usize;
+        let length = Header::read(header).length as usize;
         let Some(payload) = self.rest.get(NETLINK_HEADER_LENGTH..length) else {
             return Some(Err(self.truncated(length.max(NETLINK_HEADER_LENGTH))));
         };

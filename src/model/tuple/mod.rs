@@ -1,0 +1,271 @@
+//! Tuples: what identifies one direction of a flow.
+
+mod decode;
+mod usual;
+mod view;
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{Family, Protocol};
+use crate::{
+    error::EncodeError,
+    wire::{
+        CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
+        CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE,
+        CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_TUPLE_ZONE, Encoder,
+    },
+};
+
+pub(crate) use usual::UsualTuple;
+pub use view::TupleRef;
+
+/// Addresses, protocol and ports of the packets of one direction: what the kernel looks a flow up by.
+///
+/// Source: `struct nf_conntrack_tuple`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Protocol, Tuple};
+///
+/// let request = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// assert_eq!(request.protocol, Protocol::TCP);
+/// assert_eq!(request.destination_port(), Some(22));
+/// assert_eq!(request.inverted().map(|reply| reply.source), Some(request.destination));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Tuple {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address, of the same family.
+    pub destination: IpAddr,
+    /// Layer 4 protocol.
+    pub protocol: Protocol,
+    /// What the protocol adds.
+    pub layer4: Layer4,
+    /// The zone of this direction, where the flow has one for this direction only (`CTA_TUPLE_ZONE`).
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub zone: Option<u16>,
+}
+
+/// What a layer 4 protocol adds to a tuple.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Layer4 {
+    /// Nothing: a protocol without a tracker of its own.
+    #[default]
+    None,
+    /// TCP, UDP, UDP-Lite, SCTP, DCCP: ports, in the order of the host.
+    Ports {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// GRE: the keys of a PPTP call, 0 for plain GRE.
+    Keys {
+        /// Source key.
+        source: u16,
+        /// Destination key.
+        destination: u16,
+    },
+    /// ICMP and ICMPv6: a query.
+    Icmp {
+        /// Type: of the request in the original tuple, of the answer in the reply tuple.
+        #[cfg_attr(feature = "serde", serde(rename = "type"))]
+        icmp_type: u8,
+        /// Code.
+        code: u8,
+        /// Identifier, the same in both tuples.
+        id: u16,
+    },
+}
+
+impl Tuple {
+    /// What no packet has: to be overwritten.
+    pub(crate) const UNSPECIFIED: Self =
+        Self::new(Protocol(0), IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
+    /// A tuple of addresses alone, for a protocol without ports.
+    #[must_use]
+    pub const fn new(protocol: Protocol, source: IpAddr, destination: IpAddr) -> Self {
+        Self { source, destination, protocol, layer4: Layer4::None, zone: None }
+    }
+
+    /// A tuple of a protocol with ports.
+    #[must_use]
+    pub const fn with_ports(protocol: Protocol, source: SocketAddr, destination: SocketAddr) -> Self {
+        let layer4 = Layer4::Ports { source: source.port(), destination: destination.port() };
+        Self { layer4, ..Self::new(protocol, source.ip(), destination.ip()) }
+    }
+
+    /// A TCP tuple.
+    #[must_use]
+    pub const fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::with_ports(Protocol::TCP, source, destination)
+    }
+
+    /// A UDP tuple.
+    #[must_use]
+    pub const fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::with_ports(Protocol::UDP, source, destination)
+    }
+
+    /// An SCTP tuple.
+    #[must_use]
+    pub const fn sctp(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::with_ports(Protocol::SCTP, source, destination)
+    }
+
+    /// A GRE tuple.
+    #[must_use]
+    pub const fn gre(source: IpAddr, destination: IpAddr, source_key: u16, destination_key: u16) -> Self {
+        let layer4 = Layer4::Keys { source: source_key, destination: destination_key };
+        Self { layer4, ..Self::new(Protocol::GRE, source, destination) }
+    }
+
+    /// An ICMP or, between IPv6 addresses, ICMPv6 tuple.
+    ///
+    /// The kernel tracks queries: echo (8), timestamp (13), information (15), address mask (17) and their answers; of
+    /// ICMPv6 echo (128) and node information (139).
+    #[must_use]
+    pub const fn icmp(source: IpAddr, destination: IpAddr, icmp_type: u8, code: u8, id: u16) -> Self {
+        let protocol = if source.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 };
+        Self { layer4: Layer4::Icmp { icmp_type, code, id }, ..Self::new(protocol, source, destination) }
+    }
+
+    /// The same tuple in a zone of this direction only.
+    #[must_use]
+    pub const fn in_zone(self, zone: u16) -> Self {
+        Self { zone: Some(zone), ..self }
+    }
+
+    /// The layer 3 family, that of the source address.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        Family::of(self.source)
+    }
+
+    /// The source port, if the protocol has ports.
+    #[must_use]
+    pub const fn source_port(&self) -> Option<u16> {
+        if let Layer4::Ports { source, .. } = self.layer4 { Some(source) } else { None }
+    }
+
+    /// The destination port, if the protocol has ports.
+    #[must_use]
+    pub const fn destination_port(&self) -> Option<u16> {
+        if let Layer4::Ports { destination, .. } = self.layer4 { Some(destination) } else { None }
+    }
+
+    /// The tuple of the answers, as it is without NAT: ends swapped, and the answering type for ICMP.
+    ///
+    /// `None` for an ICMP type that has no answer: the kernel does not track those. The zone of a direction does not
+    /// carry over.
+    #[must_use]
+    pub fn inverted(&self) -> Option<Self> {
+        let layer4 = match self.layer4 {
+            Layer4::None => Layer4::None,
+            Layer4::Ports { source, destination } => Layer4::Ports { source: destination, destination: source },
+            Layer4::Keys { source, destination } => Layer4::Keys { source: destination, destination: source },
+            Layer4::Icmp { icmp_type, code, id } => {
+                Layer4::Icmp { icmp_type: answering_type(self.protocol, icmp_type)?, code, id }
+            }
+        };
+        Some(Self { source: self.destination, destination: self.source, protocol: self.protocol, layer4, zone: None })
+    }
+
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.nest(CTA_TUPLE_IP, |ip| match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                ip.u32(CTA_IP_V4_SRC, source.to_bits());
+                ip.u32(CTA_IP_V4_DST, destination.to_bits());
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                ip.attribute(CTA_IP_V6_SRC, &source.octets());
+                ip.attribute(CTA_IP_V6_DST, &destination.octets());
+            }
+            _ => ip.fail(EncodeError::Value("source and destination are of different families")),
+        });
+        encoder.nest(CTA_TUPLE_PROTO, |nest| {
+            nest.u8(CTA_PROTO_NUM, self.protocol.0);
+            self.layer4.encode(self.protocol, nest);
+        });
+        if let Some(zone) = self.zone {
+            encoder.u16(CTA_TUPLE_ZONE, zone);
+        }
+    }
+}
+
+impl Layer4 {
+    /// What a pair of 16-bit numbers is in that protocol.
+    #[inline]
+    pub(crate) const fn pair(protocol: Protocol, source: u16, destination: u16) -> Self {
+        match protocol {
+            Protocol::GRE => Self::Keys { source, destination },
+            _ => Self::Ports { source, destination },
+        }
+    }
+
+    fn encode(self, protocol: Protocol, nest: &mut Encoder<'_>) {
+        match self {
+            Self::None => {}
+            Self::Ports { source, destination } | Self::Keys { source, destination } => {
+                nest.u16(CTA_PROTO_SRC_PORT, source);
+                nest.u16(CTA_PROTO_DST_PORT, destination);
+            }
+            Self::Icmp { icmp_type, code, id } => match IcmpAttributes::of(protocol) {
+                Some(attributes) => {
+                    nest.u16(attributes.id, id);
+                    nest.u8(attributes.icmp_type, icmp_type);
+                    nest.u8(attributes.code, code);
+                }
+                None => nest.fail(EncodeError::Value("an ICMP query in a tuple of another protocol")),
+            },
+        }
+    }
+}
+
+/// The attributes that carry a query: ICMP and ICMPv6 each have their own three.
+struct IcmpAttributes {
+    id: u16,
+    icmp_type: u16,
+    code: u16,
+}
+
+impl IcmpAttributes {
+    const fn of(protocol: Protocol) -> Option<Self> {
+        match protocol {
+            Protocol::ICMP => {
+                Some(Self { id: CTA_PROTO_ICMP_ID, icmp_type: CTA_PROTO_ICMP_TYPE, code: CTA_PROTO_ICMP_CODE })
+            }
+            Protocol::ICMPV6 => {
+                Some(Self { id: CTA_PROTO_ICMPV6_ID, icmp_type: CTA_PROTO_ICMPV6_TYPE, code: CTA_PROTO_ICMPV6_CODE })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The type that answers a query, or that it answers (`invmap` in `nf_conntrack_proto_icmp.c` and `…icmpv6.c`).
+const fn answering_type(protocol: Protocol, icmp_type: u8) -> Option<u8> {
+    Some(match (protocol, icmp_type) {
+        (Protocol::ICMP, 0) => 8,
+        (Protocol::ICMP, 8) => 0,
+        (Protocol::ICMP, 13) => 14,
+        (Protocol::ICMP, 14) => 13,
+        (Protocol::ICMP, 15) => 16,
+        (Protocol::ICMP, 16) => 15,
+        (Protocol::ICMP, 17) => 18,
+        (Protocol::ICMP, 18) => 17,
+        (Protocol::ICMPV6, 128) => 129,
+        (Protocol::ICMPV6, 129) => 128,
+        (Protocol::ICMPV6, 139) => 140,
+        (Protocol::ICMPV6, 140) => 139,
+        _ => return None,
+    })
+}

@@ -1,0 +1,115 @@
+//! A tuple in the datagram it was received in.
+
+use core::net::IpAddr;
+
+use super::{Layer4, Tuple, UsualTuple};
+use crate::{
+    error::DecodeError,
+    model::Protocol,
+    wire::{Attribute, Attributes, Nest},
+};
+
+/// A tuple in the datagram it was received in.
+///
+/// Its structure was checked when the message was parsed, so that reading it cannot fail.
+#[derive(Clone, Copy, Debug)]
+pub struct TupleRef<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> TupleRef<'a> {
+    /// Checks the payload of `CTA_TUPLE_ORIG`, or of any other attribute that holds a tuple.
+    ///
+    /// # Errors
+    ///
+    /// Where an attribute is malformed or missing, as the error's path says.
+    #[inline]
+    pub fn parse(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
+        let bytes = attributes.as_bytes();
+        if UsualTuple::recognise(bytes).is_none() {
+            Tuple::walk(Attributes::new(bytes, Nest::Tuple))?;
+        }
+        Ok(Self { bytes })
+    }
+
+    #[inline(always)]
+    pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
+        if UsualTuple::recognise(attribute.payload()).is_none() {
+            attribute.walk(Nest::Tuple, Tuple::walk)?;
+        }
+        Ok(Self { bytes: attribute.payload() })
+    }
+
+    /// The tuple as a value.
+    #[must_use]
+    #[inline]
+    pub fn to_tuple(&self) -> Tuple {
+        match UsualTuple::ipv4(self.bytes) {
+            Some(tuple) => tuple.to_tuple(),
+            None => self.to_other_tuple(),
+        }
+    }
+
+    #[inline(never)]
+    fn to_other_tuple(self) -> Tuple {
+        match UsualTuple::ipv6(self.bytes) {
+            Some(tuple) => tuple.to_tuple(),
+            // `parse` has walked these very bytes: that cannot fail now.
+            None => Tuple::walk(self.attributes()).unwrap_or(Tuple::UNSPECIFIED),
+        }
+    }
+
+    /// Source address.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        self.to_tuple().source
+    }
+
+    /// Destination address.
+    #[must_use]
+    pub fn destination(&self) -> IpAddr {
+        self.to_tuple().destination
+    }
+
+    /// Layer 4 protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.to_tuple().protocol
+    }
+
+    /// What the protocol adds.
+    #[must_use]
+    pub fn layer4(&self) -> Layer4 {
+        self.to_tuple().layer4
+    }
+
+    /// The source port, if the protocol has ports.
+    #[must_use]
+    pub fn source_port(&self) -> Option<u16> {
+        self.to_tuple().source_port()
+    }
+
+    /// The destination port, if the protocol has ports.
+    #[must_use]
+    pub fn destination_port(&self) -> Option<u16> {
+        self.to_tuple().destination_port()
+    }
+
+    /// The zone of this direction, where the flow has one for this direction only.
+    #[must_use]
+    pub fn zone(&self) -> Option<u16> {
+        self.to_tuple().zone
+    }
+
+    /// The attributes, known and unknown.
+    #[must_use]
+    pub const fn attributes(&self) -> Attributes<'a> {
+        Attributes::new(self.bytes, Nest::Tuple)
+    }
+}
+
+impl From<TupleRef<'_>> for Tuple {
+    fn from(tuple: TupleRef<'_>) -> Self {
+        tuple.to_tuple()
+    }
+}

@@ -70,7 +70,7 @@ impl Request for Probe {
             }
             Self::TuplesOfFlush => {
                 let nowhere = Tuple { protocol: Protocol(255), ..Tuple::UNSPECIFIED };
-                encoder.nest(CTA_TUPLE_ORIG, |nest| nowhere.encode(nest));
+                encoder.nested(CTA_TUPLE_ORIG, &nowhere);
                 unknown_filter(encoder);
             }
             Self::Zone => encoder.u16(CTA_ZONE, 0),

@@ -7,7 +7,7 @@ use crate::{
     macros::read_attributes,
     wire::{
         Attribute, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES, CTA_COUNTERS32_PACKETS,
-        Encoder, Expected, Layout, Nest,
+        Encode, Encoder, Expected, Layout, Nest,
     },
 };
 
@@ -59,8 +59,10 @@ impl Counters {
             (_, None) => Err(attributes.missing(CTA_COUNTERS_BYTES)),
         }
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for Counters {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.u64(CTA_COUNTERS_PACKETS, self.packets);
         encoder.u64(CTA_COUNTERS_BYTES, self.bytes);
     }

@@ -5,7 +5,7 @@ use crate::{
     macros::{open_enum, read_attributes},
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, CTA_PROTOINFO_DCCP_ROLE, CTA_PROTOINFO_DCCP_STATE,
-        Encoder, Nest,
+        Encode, Encoder, Nest,
     },
 };
 
@@ -93,16 +93,12 @@ impl DccpInfo {
         );
         Ok(Self { state: state.map(DccpState), role: role.map(DccpRole), handshake_sequence })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        if let Some(state) = self.state {
-            encoder.u8(CTA_PROTOINFO_DCCP_STATE, state.0);
-        }
-        if let Some(role) = self.role {
-            encoder.u8(CTA_PROTOINFO_DCCP_ROLE, role.0);
-        }
-        if let Some(sequence) = self.handshake_sequence {
-            encoder.u64(CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, sequence);
-        }
+impl Encode for DccpInfo {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.optional_u8(CTA_PROTOINFO_DCCP_STATE, self.state.map(|state| state.0));
+        encoder.optional_u8(CTA_PROTOINFO_DCCP_ROLE, self.role.map(|role| role.0));
+        encoder.optional_u64(CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, self.handshake_sequence);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     wire::{
         Attribute, Attributes, CTA_EXPECT_CLASS, CTA_EXPECT_FLAGS, CTA_EXPECT_FN, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID,
         CTA_EXPECT_MASK, CTA_EXPECT_MASTER, CTA_EXPECT_NAT, CTA_EXPECT_NAT_DIR, CTA_EXPECT_NAT_TUPLE,
-        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encoder, Family, Message, MessageType, Nest,
+        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encode, Encoder, Family, Message, MessageType, Nest,
     },
 };
 
@@ -58,10 +58,12 @@ impl ExpectationNat {
         let tuple = tuple.ok_or_else(|| attributes.missing(CTA_EXPECT_NAT_TUPLE))?;
         Ok(Self { direction, tuple })
     }
+}
 
+impl Encode for ExpectationNat {
     fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.u32(CTA_EXPECT_NAT_DIR, self.direction as u32);
-        encoder.nest(CTA_EXPECT_NAT_TUPLE, |tuple| self.tuple.encode(tuple));
+        encoder.nested(CTA_EXPECT_NAT_TUPLE, &self.tuple);
     }
 }
 
@@ -144,33 +146,21 @@ impl Expectation {
 
     /// Writes every attribute that is set, in the order in which the kernel sends them.
     pub fn encode(&self, encoder: &mut Encoder<'_>) {
-        encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));
-        encoder.nest(CTA_EXPECT_MASK, |mask| self.mask.encode(mask));
-        encoder.nest(CTA_EXPECT_MASTER, |master| self.master.encode(master));
-        if let Some(nat) = &self.nat {
-            encoder.nest(CTA_EXPECT_NAT, |nest| nat.encode(nest));
-        }
-        if let Some(timeout) = self.timeout {
-            encoder.u32(CTA_EXPECT_TIMEOUT, timeout);
-        }
-        if let Some(id) = self.id {
-            encoder.u32(CTA_EXPECT_ID, id);
-        }
-        if let Some(flags) = self.flags {
-            encoder.u32(CTA_EXPECT_FLAGS, flags.bits());
-        }
-        if let Some(class) = self.class {
-            encoder.u32(CTA_EXPECT_CLASS, class);
-        }
+        encoder.nested(CTA_EXPECT_TUPLE, &self.tuple);
+        encoder.nested(CTA_EXPECT_MASK, &self.mask);
+        encoder.nested(CTA_EXPECT_MASTER, &self.master);
+        encoder.optional_nest(CTA_EXPECT_NAT, self.nat.as_ref());
+        encoder.optional_u32(CTA_EXPECT_TIMEOUT, self.timeout);
+        encoder.optional_u32(CTA_EXPECT_ID, self.id);
+        encoder.optional_u32(CTA_EXPECT_FLAGS, self.flags.map(|flags| flags.bits()));
+        encoder.optional_u32(CTA_EXPECT_CLASS, self.class);
         if let Some(helper) = &self.helper {
             encoder.text(CTA_EXPECT_HELP_NAME, helper);
         }
         if let Some(function) = &self.function {
             encoder.text(CTA_EXPECT_FN, function);
         }
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_EXPECT_ZONE, zone);
-        }
+        encoder.optional_u16(CTA_EXPECT_ZONE, self.zone);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encoder, Nest},
+    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encode, Encoder, Nest},
 };
 
 /// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
@@ -24,8 +24,10 @@ impl Helper {
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), info: None }
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for Helper {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.text(CTA_HELP_NAME, &self.name);
         if let Some(info) = &self.info {
             encoder.attribute(CTA_HELP_INFO, info);

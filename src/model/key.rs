@@ -88,17 +88,13 @@ impl FlowKey {
             Direction::Original => CTA_TUPLE_ORIG,
             Direction::Reply => CTA_TUPLE_REPLY,
         };
-        encoder.nest(number, |tuple| self.tuple.encode(tuple));
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_ZONE, zone);
-        }
+        encoder.nested(number, &self.tuple);
+        encoder.optional_u16(CTA_ZONE, self.zone);
     }
 
     pub(crate) fn encode_with_id(&self, encoder: &mut Encoder<'_>) {
         self.encode(encoder);
-        if let Some(id) = self.id {
-            encoder.u32(CTA_ID, id);
-        }
+        encoder.optional_u32(CTA_ID, self.id);
     }
 }
 

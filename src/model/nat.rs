@@ -8,7 +8,7 @@ use crate::{
     macros::read_attributes,
     wire::{
         Attribute, Attributes, CTA_NAT_PROTO, CTA_NAT_V4_MAXIP, CTA_NAT_V4_MINIP, CTA_NAT_V6_MAXIP, CTA_NAT_V6_MINIP,
-        CTA_PROTONAT_PORT_MAX, CTA_PROTONAT_PORT_MIN, Encoder, Nest,
+        CTA_PROTONAT_PORT_MAX, CTA_PROTONAT_PORT_MIN, Encode, Encoder, Nest,
     },
 };
 
@@ -138,8 +138,10 @@ impl NatRange {
         };
         Ok(Self { first_address, last_address, first_port, last_port })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for NatRange {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         match (self.first_address, self.last_address) {
             (Some(IpAddr::V4(first)), None) => encoder.u32(CTA_NAT_V4_MINIP, first.to_bits()),
             (Some(IpAddr::V6(first)), None) => encoder.attribute(CTA_NAT_V6_MINIP, &first.octets()),

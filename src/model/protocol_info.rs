@@ -6,7 +6,7 @@ use super::{DccpInfo, SctpInfo, TcpInfo};
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encoder, Nest},
+    wire::{Attribute, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encode, Encoder, Nest},
 };
 
 /// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
@@ -73,12 +73,14 @@ impl ProtocolInfo {
         let known = tcp.map(Self::Tcp).or(sctp.map(Self::Sctp)).or(dccp.map(Self::Dccp));
         Ok(known.unwrap_or(Self::Unknown))
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for ProtocolInfo {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         match self {
-            Self::Tcp(info) => encoder.nest(CTA_PROTOINFO_TCP, |nest| info.encode(nest)),
-            Self::Sctp(info) => encoder.nest(CTA_PROTOINFO_SCTP, |nest| info.encode(nest)),
-            Self::Dccp(info) => encoder.nest(CTA_PROTOINFO_DCCP, |nest| info.encode(nest)),
+            Self::Tcp(info) => encoder.nested(CTA_PROTOINFO_TCP, info),
+            Self::Sctp(info) => encoder.nested(CTA_PROTOINFO_SCTP, info),
+            Self::Dccp(info) => encoder.nested(CTA_PROTOINFO_DCCP, info),
             Self::Unknown => {}
         }
     }

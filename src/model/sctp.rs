@@ -5,7 +5,7 @@ use crate::{
     macros::{open_enum, read_attributes},
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_SCTP_STATE, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL,
-        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encoder, Nest,
+        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encode, Encoder, Nest,
     },
 };
 
@@ -91,16 +91,12 @@ impl SctpInfo {
         );
         Ok(Self { state: state.map(SctpState), verification_tag_original, verification_tag_reply })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        if let Some(state) = self.state {
-            encoder.u8(CTA_PROTOINFO_SCTP_STATE, state.0);
-        }
-        if let Some(tag) = self.verification_tag_original {
-            encoder.u32(CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, tag);
-        }
-        if let Some(tag) = self.verification_tag_reply {
-            encoder.u32(CTA_PROTOINFO_SCTP_VTAG_REPLY, tag);
-        }
+impl Encode for SctpInfo {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.optional_u8(CTA_PROTOINFO_SCTP_STATE, self.state.map(|state| state.0));
+        encoder.optional_u32(CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, self.verification_tag_original);
+        encoder.optional_u32(CTA_PROTOINFO_SCTP_VTAG_REPLY, self.verification_tag_reply);
     }
 }

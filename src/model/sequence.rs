@@ -4,8 +4,8 @@ use crate::{
     error::DecodeError,
     macros::read_attributes,
     wire::{
-        Attribute, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE, Encoder,
-        Nest,
+        Attribute, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE, Encode,
+        Encoder, Nest,
     },
 };
 
@@ -44,8 +44,10 @@ impl SequenceAdjustment {
             offset_after: require(after, CTA_SEQADJ_OFFSET_AFTER)? as i32,
         })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for SequenceAdjustment {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.u32(CTA_SEQADJ_CORRECTION_POS, self.correction_position);
         encoder.u32(CTA_SEQADJ_OFFSET_BEFORE, self.offset_before as u32);
         encoder.u32(CTA_SEQADJ_OFFSET_AFTER, self.offset_after as u32);

@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encoder, Nest},
+    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder, Nest},
 };
 
 /// What the SYN proxy keeps of a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
@@ -43,8 +43,10 @@ impl Synproxy {
             timestamp_offset: require(offset, CTA_SYNPROXY_TSOFF)?,
         })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for Synproxy {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.u32(CTA_SYNPROXY_ISN, self.initial_sequence);
         encoder.u32(CTA_SYNPROXY_ITS, self.initial_timestamp);
         encoder.u32(CTA_SYNPROXY_TSOFF, self.timestamp_offset);

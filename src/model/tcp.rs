@@ -5,8 +5,8 @@ use crate::{
     macros::{flag_text, open_enum, read_attributes},
     wire::{
         Attribute, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
-        CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encoder, Expected,
-        Layout, Nest,
+        CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encode, Encoder,
+        Expected, Layout, Nest,
     },
 };
 
@@ -211,17 +211,13 @@ impl TcpInfo {
         let state = state.map(TcpState);
         Ok(Self { state, window_scale_original, window_scale_reply, flags_original, flags_reply })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        if let Some(state) = self.state {
-            encoder.u8(CTA_PROTOINFO_TCP_STATE, state.0);
-        }
-        if let Some(scale) = self.window_scale_original {
-            encoder.u8(CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, scale);
-        }
-        if let Some(scale) = self.window_scale_reply {
-            encoder.u8(CTA_PROTOINFO_TCP_WSCALE_REPLY, scale);
-        }
+impl Encode for TcpInfo {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.optional_u8(CTA_PROTOINFO_TCP_STATE, self.state.map(|state| state.0));
+        encoder.optional_u8(CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, self.window_scale_original);
+        encoder.optional_u8(CTA_PROTOINFO_TCP_WSCALE_REPLY, self.window_scale_reply);
         if let Some(flags) = self.flags_original {
             encoder.attribute(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, &flags.to_bytes());
         }

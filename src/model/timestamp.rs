@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encoder, Expected, Layout, Nest},
+    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encode, Encoder, Expected, Layout, Nest},
 };
 
 /// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
@@ -113,13 +113,11 @@ impl Lifetime {
         );
         Ok(Self { start: start.map(Timestamp), stop: stop.map(Timestamp) })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        if let Some(start) = self.start {
-            encoder.u64(CTA_TIMESTAMP_START, start.0);
-        }
-        if let Some(stop) = self.stop {
-            encoder.u64(CTA_TIMESTAMP_STOP, stop.0);
-        }
+impl Encode for Lifetime {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.optional_u64(CTA_TIMESTAMP_START, self.start.map(|start| start.0));
+        encoder.optional_u64(CTA_TIMESTAMP_STOP, self.stop.map(|stop| stop.0));
     }
 }

@@ -141,43 +141,23 @@ impl NewFlow {
         if self.original.protocol != self.reply.protocol {
             encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
         }
-        encoder.nest(CTA_TUPLE_ORIG, |nest| self.original.encode(nest));
-        encoder.nest(CTA_TUPLE_REPLY, |nest| self.reply.encode(nest));
+        encoder.nested(CTA_TUPLE_ORIG, &self.original);
+        encoder.nested(CTA_TUPLE_REPLY, &self.reply);
         encoder.u32(CTA_TIMEOUT, self.timeout);
         encoder.u32(CTA_STATUS, (self.status & Self::SETTABLE | Status::CONFIRMED).bits());
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_ZONE, zone);
-        }
-        if let Some(mark) = self.mark {
-            encoder.u32(CTA_MARK, mark);
-        }
-        if let Some(info) = &self.protocol_info {
-            encoder.nest(CTA_PROTOINFO, |nest| info.encode(nest));
-        }
-        if let Some(helper) = &self.helper {
-            encoder.nest(CTA_HELP, |nest| helper.encode(nest));
-        }
+        encoder.optional_u16(CTA_ZONE, self.zone);
+        encoder.optional_u32(CTA_MARK, self.mark);
+        encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
+        encoder.optional_nest(CTA_HELP, self.helper.as_ref());
         if let Some(labels) = self.labels {
             labels.encode(encoder, CTA_LABELS);
         }
-        if let Some(master) = &self.master {
-            encoder.nest(CTA_TUPLE_MASTER, |nest| master.encode(nest));
-        }
-        if let Some(range) = &self.nat_source {
-            encoder.nest(CTA_NAT_SRC, |nest| range.encode(nest));
-        }
-        if let Some(range) = &self.nat_destination {
-            encoder.nest(CTA_NAT_DST, |nest| range.encode(nest));
-        }
-        if let Some(adjustment) = &self.sequence_adjustment_original {
-            encoder.nest(CTA_SEQ_ADJ_ORIG, |nest| adjustment.encode(nest));
-        }
-        if let Some(adjustment) = &self.sequence_adjustment_reply {
-            encoder.nest(CTA_SEQ_ADJ_REPLY, |nest| adjustment.encode(nest));
-        }
-        if let Some(synproxy) = &self.synproxy {
-            encoder.nest(CTA_SYNPROXY, |nest| synproxy.encode(nest));
-        }
+        encoder.optional_nest(CTA_TUPLE_MASTER, self.master.as_ref());
+        encoder.optional_nest(CTA_NAT_SRC, self.nat_source.as_ref());
+        encoder.optional_nest(CTA_NAT_DST, self.nat_destination.as_ref());
+        encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
+        encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
+        encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
     }
 }
 

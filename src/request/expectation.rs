@@ -53,13 +53,9 @@ impl ExpectationKey {
     }
 
     fn encode(&self, encoder: &mut Encoder<'_>) {
-        encoder.nest(CTA_EXPECT_TUPLE, |tuple| self.tuple.encode(tuple));
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_EXPECT_ZONE, zone);
-        }
-        if let Some(id) = self.id {
-            encoder.u32(CTA_EXPECT_ID, id);
-        }
+        encoder.nested(CTA_EXPECT_TUPLE, &self.tuple);
+        encoder.optional_u16(CTA_EXPECT_ZONE, self.zone);
+        encoder.optional_u32(CTA_EXPECT_ID, self.id);
     }
 }
 
@@ -148,9 +144,7 @@ impl Request for DumpExpectations {
 
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         encoder.netfilter_header(NetfilterHeader::new(self.family));
-        if let Some(master) = &self.master {
-            encoder.nest(CTA_EXPECT_MASTER, |nest| master.encode(nest));
-        }
+        encoder.optional_nest(CTA_EXPECT_MASTER, self.master.as_ref());
     }
 }
 

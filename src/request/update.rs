@@ -154,9 +154,7 @@ impl FlowUpdate {
     }
 
     fn encode(&self, current_status: Status, encoder: &mut Encoder<'_>) {
-        if let Some(timeout) = self.timeout {
-            encoder.u32(CTA_TIMEOUT, timeout);
-        }
+        encoder.optional_u32(CTA_TIMEOUT, self.timeout);
         if let Some(bits) = self.status {
             encoder.u32(CTA_STATUS, (bits | current_status | Status::CONFIRMED).bits());
         }
@@ -166,25 +164,15 @@ impl FlowUpdate {
                 encoder.u32(CTA_MARK_MASK, mask);
             }
         }
-        if let Some(info) = &self.protocol_info {
-            encoder.nest(CTA_PROTOINFO, |nest| info.encode(nest));
-        }
-        if let Some(helper) = &self.helper {
-            encoder.nest(CTA_HELP, |nest| helper.encode(nest));
-        }
+        encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
+        encoder.optional_nest(CTA_HELP, self.helper.as_ref());
         if let Some(MaskedLabels { labels, mask }) = self.labels {
             labels.encode(encoder, CTA_LABELS);
             mask.encode(encoder, CTA_LABELS_MASK);
         }
-        if let Some(adjustment) = &self.sequence_adjustment_original {
-            encoder.nest(CTA_SEQ_ADJ_ORIG, |nest| adjustment.encode(nest));
-        }
-        if let Some(adjustment) = &self.sequence_adjustment_reply {
-            encoder.nest(CTA_SEQ_ADJ_REPLY, |nest| adjustment.encode(nest));
-        }
-        if let Some(synproxy) = &self.synproxy {
-            encoder.nest(CTA_SYNPROXY, |nest| synproxy.encode(nest));
-        }
+        encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
+        encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
+        encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
     }
 }
 

@@ -181,6 +181,20 @@ impl<'b> Encoder<'b> {
         }
     }
 
+    /// Writes an attribute made of those of `value`.
+    #[inline]
+    pub(crate) fn nested(&mut self, number: u16, value: &impl Encode) {
+        self.nest(number, |nest| value.encode(nest));
+    }
+
+    /// Writes an attribute made of those of `value`, if there is one.
+    #[inline]
+    pub(crate) fn optional_nest(&mut self, number: u16, value: Option<&impl Encode>) {
+        if let Some(value) = value {
+            self.nested(number, value);
+        }
+    }
+
     /// Records that what is being written cannot be sent; the first such thing is what `finish` tells.
     #[cold]
     pub(crate) fn fail(&mut self, error: EncodeError) {
@@ -223,6 +237,34 @@ impl<'b> Encoder<'b> {
             target.copy_from_slice(bytes);
         }
     }
+}
+
+/// Declares the writers of values that may be absent.
+macro_rules! optional {
+    ($( $name:ident: $type:ty => $write:ident; )*) => {
+        impl Encoder<'_> { $(
+            #[doc = concat!("As `", stringify!($write), "`, if there is a value.")]
+            #[inline]
+            pub(crate) fn $name(&mut self, number: u16, value: Option<$type>) {
+                if let Some(value) = value {
+                    self.$write(number, value);
+                }
+            }
+        )* }
+    };
+}
+
+optional! {
+    optional_u8: u8 => u8;
+    optional_u16: u16 => u16;
+    optional_u32: u32 => u32;
+    optional_u64: u64 => u64;
+}
+
+/// What is written as the attributes of a nest.
+pub(crate) trait Encode {
+    /// Writes the attributes.
+    fn encode(&self, encoder: &mut Encoder<'_>);
 }
 
 /// `struct nfgenmsg` of a request.

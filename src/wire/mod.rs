@@ -49,7 +49,7 @@ mod walk;
 pub use crate::numbers::*;
 pub use attribute::{Attribute, Attributes};
 pub use encoder::Encoder;
-pub(crate) use encoder::NetfilterHeader;
+pub(crate) use encoder::{Encode, NetfilterHeader};
 pub use family::Family;
 pub(crate) use layout::{Expected, Fixed, Layout};
 pub use message::{

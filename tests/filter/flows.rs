@@ -128,26 +128,17 @@ pub(crate) fn flows() -> impl Strategy<Value = Flow> {
     })
 }
 
-/// The zone of an entry in the kernel: its number, and the directions that it is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Zone {
-    pub(crate) id: u16,
-    pub(crate) original: bool,
-    pub(crate) reply: bool,
-}
-
-/// Entries as the kernel can have them, and as it dumps them.
-pub(crate) fn entries() -> impl Strategy<Value = (Flow, Zone)> {
+/// Entries as the kernel dumps them, each with the number of its zone, whichever directions that is for.
+pub(crate) fn entries() -> impl Strategy<Value = (Flow, u16)> {
     let directions = select(vec![(true, true), (true, false), (false, true)]);
     (flows(), 0_u16..3, directions, bits(), bits()).prop_map(|(mut flow, id, (original, reply), status, mark)| {
-        let zone = Zone { id, original, reply };
         let named = |named: bool| (named && id != 0).then_some(id);
         flow.zone = named(original && reply);
         flow.original.zone = named(original && !reply);
         flow.reply.zone = named(reply && !original);
         flow.status = Some(Status::from_bits_retain(status));
         flow.mark = Some(mark);
-        (flow, zone)
+        (flow, id)
     })
 }
 

@@ -15,7 +15,7 @@ use ctnetlink::{
     },
 };
 
-use crate::flows::{Zone, message};
+use crate::flows::message;
 
 /// A request as the kernel has understood it.
 #[derive(Debug)]
@@ -84,13 +84,13 @@ impl Request {
     }
 
     /// `ctnetlink_filter_match`.
-    pub(crate) fn selects(&self, flow: &Flow, zone: Zone) -> bool {
+    pub(crate) fn selects(&self, flow: &Flow, zone: u16) -> bool {
         let masked = |wanted: Option<(u32, u32)>, bits: u32| wanted.is_none_or(|(value, mask)| bits & mask == value);
         (self.family == Family::UNSPEC || self.family == flow.family())
             && masked(self.mark, flow.mark.unwrap())
             && masked(self.status, flow.status.unwrap().bits())
             // `nf_ct_zone_equal_any`: whichever directions the zone is for.
-            && self.zone.is_none_or(|wanted| wanted == zone.id)
+            && self.zone.is_none_or(|wanted| wanted == zone)
             && self.original.selects(&flow.original)
             && self.reply.selects(&flow.reply)
     }

@@ -12,7 +12,7 @@ use crate::{
     wire::{
         CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
         CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE,
-        CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_TUPLE_ZONE, Encoder,
+        CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_TUPLE_ZONE, Encode, Encoder,
     },
 };
 
@@ -178,8 +178,10 @@ impl Tuple {
         };
         Some(Self { source: self.destination, destination: self.source, protocol: self.protocol, layer4, zone: None })
     }
+}
 
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+impl Encode for Tuple {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.nest(CTA_TUPLE_IP, |ip| match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 ip.u32(CTA_IP_V4_SRC, source.to_bits());
@@ -195,9 +197,7 @@ impl Tuple {
             nest.u8(CTA_PROTO_NUM, self.protocol.0);
             self.layer4.encode(self.protocol, nest);
         });
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_TUPLE_ZONE, zone);
-        }
+        encoder.optional_u16(CTA_TUPLE_ZONE, self.zone);
     }
 }
 

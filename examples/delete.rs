@@ -1,26 +1,21 @@
-//! Deletes the flows from or to an address: `cargo run --example delete -- ADDRESS`.
+//! Deletes the flows that a filter matches: `cargo run --example delete -- 'addr 192.0.2.7 and not assured'`.
 //!
 //! Each is deleted by its tuple, zone and identifier, so that a flow which reuses the tuple meanwhile is left alone.
 #![allow(missing_docs)]
 
-use std::{env, error::Error, net::IpAddr};
+use std::{env, error::Error};
 
-use ctnetlink::{Client, FlowKey, request::DeleteFlow};
+use ctnetlink::{Client, Filter};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let address: IpAddr = env::args().nth(1).ok_or("which address?")?.parse()?;
-    let (mut reader, mut writer) = (Client::open()?, Client::open()?);
-    let mut batch = writer.batch();
-    let mut flows = reader.dump()?;
-    while let Some(flow) = flows.next() {
-        let flow = flow?;
-        let (original, reply) = (flow.original().to_tuple(), flow.reply().to_tuple());
-        if [original.source, original.destination, reply.source, reply.destination].contains(&address) {
-            batch.push(&DeleteFlow::new(FlowKey::from(&flow)))?;
-        }
+    let filter: Filter = env::args().nth(1).ok_or("which flows? (a filter)")?.parse()?;
+    let mut client = Client::open()?;
+    println!("{}", filter.plan(&client.capabilities()?));
+
+    let report = client.delete_matching(&filter)?;
+    println!("{} flows deleted, {} had ended by themselves", report.changed.unwrap_or(0), report.vanished);
+    match report.errors.into_iter().next() {
+        Some(error) => Err(format!("{} flows could not be deleted: {error}", report.failed).into()),
+        None => Ok(()),
     }
-    let report = batch.finish()?;
-    let vanished = report.failures().iter().filter(|(_, error)| error.errno() == ctnetlink::Errno::ENOENT).count();
-    println!("{} flows deleted, {vanished} had ended by themselves", report.succeeded());
-    Ok(())
 }

@@ -13,7 +13,7 @@ fn main() {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 fn private_table() -> Result<(), Box<dyn std::error::Error>> {
     use ctnetlink::{Client, Protocol};
 
@@ -44,7 +44,7 @@ fn private_table() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// A namespace of our own, where we may do anything and see nothing of the machine's flows.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 fn enter_private_namespace() -> Result<(), String> {
     use nix::sched::{CloneFlags, unshare};
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
@@ -60,7 +60,7 @@ fn enter_private_namespace() -> Result<(), String> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 fn sample_flows() -> Result<Vec<ctnetlink::request::NewFlow>, Box<dyn std::error::Error>> {
     use ctnetlink::{NatRange, Status, TcpState, Tuple, request::NewFlow};
 
@@ -80,9 +80,9 @@ fn sample_flows() -> Result<Vec<ctnetlink::request::NewFlow>, Box<dyn std::error
     Ok(vec![ssh, web, dns, new(ping, 30)?, new(gre, 180)?])
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "client")))]
 fn private_table() -> Result<(), Box<dyn std::error::Error>> {
-    Err("only Linux has it".into())
+    Err("it takes Linux and the feature `client`".into())
 }
 
 /// Decodes the messages of a dump that ships with the crate.

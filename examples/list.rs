@@ -1,19 +1,20 @@
-//! Lists the flows of this network namespace, or those of one protocol: `cargo run --example list -- [tcp|udp|…]`.
+//! Lists the flows of this network namespace that a filter matches: `cargo run --example list -- 'proto tcp and dport 22'`.
 #![allow(missing_docs)]
 
-use std::{env, error::Error};
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+};
 
-use ctnetlink::{Client, Protocol};
+use ctnetlink::{Client, Filter};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let wanted: Option<Protocol> = env::args().nth(1).map(|name| name.parse()).transpose()?;
+    let filter: Filter = env::args().nth(1).as_deref().unwrap_or("any").parse()?;
     let mut client = Client::open()?;
-    let mut flows = client.dump()?;
-    while let Some(flow) = flows.next() {
-        let flow = flow?;
-        if wanted.is_none_or(|protocol| flow.original().protocol() == protocol) {
-            println!("{}", flow.to_flow());
-        }
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    for flow in client.dump_matching(&filter)? {
+        writeln!(output, "{}", flow?)?;
     }
-    Ok(())
+    Ok(output.flush()?)
 }

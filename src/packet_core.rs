@@ -9,10 +9,10 @@ use netlink_packet_core::{
 };
 
 use crate::{
-    error::DecodeError,
+    error::{DecodeError, EncodeError},
     message::Message,
     model::{Expectation, Flow},
-    wire::{self, Encoder, Flags, Header, MessageType, Messages},
+    wire::{self, CTA_EXPECT_TIMEOUT, Encoder, Flags, Header, MessageType, Messages},
 };
 
 impl NetlinkDeserializable for Message {
@@ -36,11 +36,18 @@ impl NetlinkSerializable for Message {
     }
 
     fn buffer_len(&self) -> usize {
-        measure(|encoder| self.encode_payload(encoder))
+        if is_encodable(self) { measure(|encoder| self.encode_payload(encoder)) } else { REFUSED.len() }
     }
 
+    /// Writes the payload. A message that cannot be encoded (a name with a NUL, a range without a begin) becomes one
+    /// that the kernel refuses as out of range, since the trait knows no error: were the attribute left out instead, a
+    /// delete could become a flush.
     fn serialize(&self, buffer: &mut [u8]) {
-        self.encode_payload(&mut Encoder::new(buffer));
+        if is_encodable(self) {
+            self.encode_payload(&mut Encoder::new(buffer));
+        } else {
+            buffer.iter_mut().zip(REFUSED).for_each(|(target, byte)| *target = byte);
+        }
     }
 }
 
@@ -83,6 +90,19 @@ impl Parseable<[u8]> for Message {
         let message = Messages::new(bytes).next().ok_or_else(|| CoreError::from("no message in an empty buffer"))?;
         message.and_then(|message| Self::decode(&message)).map_err(|error| CoreError::from(error.to_string()))
     }
+}
+
+/// `struct nfgenmsg`, and an attribute 4 of one byte: neither `CTA_PROTOINFO` nor `CTA_EXPECT_TIMEOUT` may be so short.
+const REFUSED: [u8; 12] = {
+    let ([l0, l1], [n0, n1]) = (5_u16.to_ne_bytes(), CTA_EXPECT_TIMEOUT.to_ne_bytes());
+    [0, 0, 0, 0, l0, l1, n0, n1, 0, 0, 0, 0]
+};
+
+/// Whether nothing but room is missing.
+fn is_encodable(message: &Message) -> bool {
+    let mut encoder = Encoder::new(&mut []);
+    message.encode_payload(&mut encoder);
+    matches!(encoder.finish(), Ok(_) | Err(EncodeError::BufferTooSmall { .. }))
 }
 
 /// What an encoder without a buffer counts.

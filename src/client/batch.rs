@@ -4,7 +4,7 @@ use super::{Client, Socket};
 use crate::{
     error::Error,
     exchange::{BatchReport, Connection, PendingBatch},
-    request::Request,
+    request::Command,
 };
 
 /// Creates, updates and deletes that are sent many at a time, and answered one by one.
@@ -35,7 +35,7 @@ impl Batch<'_> {
     ///
     /// Where the operation cannot be encoded, or the socket fails in sending what has gathered. That the kernel refuses
     /// an operation is no error here: it is in the report.
-    pub fn push(&mut self, request: &impl Request) -> Result<(), Error> {
+    pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
         self.pending.push(self.connection, request)
     }
 

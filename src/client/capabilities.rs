@@ -5,8 +5,8 @@ use crate::{
     error::{Errno, Error, Operation},
     exchange::Connection,
     filter::Capabilities,
-    model::{Protocol, Tuple},
-    request::Request,
+    model::{GlobalStatistics, Protocol, Tuple},
+    request::{GetGlobalStatistics, Request},
     wire::{
         CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
         Encoder, Family, Flags, MessageType, NetfilterHeader,
@@ -95,6 +95,8 @@ impl Client {
 }
 
 fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
+    // Without connection tracking for netlink every request is refused as invalid, which the probes take for a yes.
+    connection.fetch(&GetGlobalStatistics, GlobalStatistics::decode)?;
     let mut known = Capabilities::none();
     known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump)?;
     known.status_filter = is_refused(connection, Probe::Status)?;
@@ -120,7 +122,9 @@ fn is_refused(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool,
 
 /// Whether the first entry says that it was filtered. An empty table tells nothing, and is taken for a no.
 fn is_filtered(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool, Error> {
-    let mut replies = connection.start(&probe)?;
-    let entry = replies.next(connection)?;
-    Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED)))
+    match connection.start(&probe)?.next(connection) {
+        Ok(entry) => Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED))),
+        Err(error) if error.is_not_supported() => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -1,6 +1,6 @@
 //! Dump, change and delete by a filter.
 
-use super::{Client, Socket};
+use super::{Client, Socket, flows::refuse_nothing};
 use crate::{
     error::{EncodeError, Error, KernelError},
     exchange::{BatchReport, Connection, PendingBatch, Replies},
@@ -58,12 +58,15 @@ impl Client {
 
     /// Changes every flow that a filter matches. Memory does not grow with the table.
     ///
-    /// The kernel's dump may give a flow twice while the table changes: it is then changed, and counted, twice.
+    /// The kernel's dump may give a flow twice while the table changes: it is then changed, and counted, twice. An
+    /// update looks at no identifier, so that a flow which took over the tuple since is changed too. One that was
+    /// answered since its status was read refuses a change of status bits (EBUSY, in the report).
     ///
     /// # Errors
     ///
     /// Where the dump or the socket fails. That a single flow is refused is in the report.
     pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<MatchReport, Error> {
+        refuse_nothing(update)?;
         self.change_matching(filter, |batch, writer, flow| {
             let status = flow.status().unwrap_or(Status::empty());
             batch.push(writer, &UpdateFlow::new(FlowKey::from(flow), update).with_current_status(status))
@@ -129,7 +132,7 @@ impl Client {
             return Ok(writer);
         }
         let socket = self.connection.transport();
-        let another = socket.open_another().map_err(|error| Error::io("open a second netfilter socket", error))?;
+        let another = socket.open_another()?;
         Ok(Connection::new(another, socket.timeout()))
     }
 }
@@ -182,7 +185,16 @@ impl<'c> FilteredDump<'c> {
                 self.replies = Some(self.connection.start(&DumpFlows::new().matching(filter))?);
                 continue;
             };
-            match replies.next(self.connection)? {
+            let message = match replies.next(self.connection) {
+                Ok(message) => message,
+                Err(error) => {
+                    if !matches!(error, Error::Decode(_)) {
+                        self.dumps = Vec::new().into_iter();
+                    }
+                    return Err(error);
+                }
+            };
+            match message {
                 None => self.replies = None,
                 Some(message) if self.filter.matches_at(&FlowRef::parse(&message)?, self.now) => return Ok(true),
                 Some(_) => {}

@@ -2,9 +2,9 @@
 
 use super::{Client, FlowDump};
 use crate::{
-    error::Error,
+    error::{EncodeError, Errno, Error, KernelError, Operation},
     model::{Family, Flow, FlowKey, FlowRef, Status},
-    request::{DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, Request, UpdateFlow},
+    request::{Command, DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, UpdateFlow},
 };
 
 /// What an update is told of the flow: its key, and the status that it has, where that is known.
@@ -106,11 +106,25 @@ impl Client {
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others. The kernel does not look at the identifier
     /// of the key in an update.
     pub fn update(&mut self, target: impl Into<UpdateTarget>, update: &FlowUpdate) -> Result<(), Error> {
-        let UpdateTarget { key, mut status } = target.into();
-        if update.needs_status() && status.is_none() {
-            status = self.get(key)?.and_then(|flow| flow.status);
+        let UpdateTarget { key, status } = target.into();
+        refuse_nothing(update)?;
+        let known = match status {
+            None if update.needs_status() => self.current_status(key)?,
+            known => known.unwrap_or_default(),
+        };
+        match self.execute(&UpdateFlow::new(key, update).with_current_status(known)) {
+            // An answer may have come since the status was read.
+            Err(error) if error.is_busy() && update.needs_status() => {
+                let current = self.current_status(key)?;
+                self.execute(&UpdateFlow::new(key, update).with_current_status(current))
+            }
+            other => other,
         }
-        self.execute(&UpdateFlow::new(key, update).with_current_status(status.unwrap_or_default()))
+    }
+
+    fn current_status(&mut self, key: FlowKey) -> Result<Status, Error> {
+        let gone = || KernelError::new(Operation::UpdateFlow, Errno::ENOENT);
+        Ok(self.get(key)?.ok_or_else(gone)?.status.unwrap_or_default())
     }
 
     /// Deletes one flow.
@@ -147,7 +161,15 @@ impl Client {
     /// # Errors
     ///
     /// Where the kernel refuses or the socket fails.
-    pub fn execute(&mut self, request: &impl Request) -> Result<(), Error> {
+    pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
         self.connection.execute(request)
     }
+}
+
+/// The kernel sends an event for an update even if nothing changes.
+pub(super) fn refuse_nothing(update: &FlowUpdate) -> Result<(), Error> {
+    if update.is_empty() {
+        return Err(EncodeError::Value("the update names nothing").into());
+    }
+    Ok(())
 }

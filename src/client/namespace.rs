@@ -53,7 +53,9 @@ impl NetworkNamespace {
     ///
     /// Where the file cannot be opened.
     pub fn from_path(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)? })
+        let path = path.as_ref();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Ok(Self { file: File::open(path).map_err(named)? })
     }
 
     /// The namespace that a descriptor stands for.
@@ -73,7 +75,7 @@ impl NetworkNamespace {
             move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
             Ok(work())
         };
-        thread::scope(|scope| match scope.spawn(enter_and_work).join() {
+        thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, enter_and_work)?.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         })

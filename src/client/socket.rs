@@ -11,7 +11,10 @@ use rustix::net::{
 };
 
 use super::{NetworkNamespace, Options};
-use crate::exchange::{Datagram, Transport, Wait};
+use crate::{
+    error::Error,
+    exchange::{Datagram, Transport, Wait},
+};
 
 /// A netlink socket to netfilter, with the options that it was opened with.
 pub(crate) struct Socket {
@@ -25,28 +28,24 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Opens a socket in the namespace of the calling thread, or in the one that the options name.
-    pub(crate) fn open(options: &Options) -> io::Result<Self> {
-        let socket = match &options.namespace {
-            Some(namespace) => namespace.run(|| bound_socket(options))??,
-            None => bound_socket(options)?,
-        };
+    pub(crate) fn open(options: &Options) -> Result<Self, Error> {
         let namespace = match &options.namespace {
-            Some(namespace) => Some(namespace.try_clone()?),
+            Some(namespace) => Some(namespace.try_clone().map_err(|error| Error::io("keep the namespace", error))?),
             None => NetworkNamespace::of_this_thread().ok(),
         };
-        let receive_capacity = sockopt::socket_recv_buffer_size(&socket)?;
-        let send_capacity = sockopt::socket_send_buffer_size(&socket)?;
-        Ok(Self { socket, options: options.try_clone()?, namespace, receive_capacity, send_capacity })
+        let options = options.try_clone().map_err(|error| Error::io("keep the namespace", error))?;
+        let socket = open_in(namespace.as_ref(), &options)?;
+        let capacity = |granted: rustix::io::Result<usize>| granted.map_err(|error| Error::io(OPEN, error.into()));
+        let receive_capacity = capacity(sockopt::socket_recv_buffer_size(&socket))?;
+        let send_capacity = capacity(sockopt::socket_send_buffer_size(&socket))?;
+        Ok(Self { socket, options, namespace, receive_capacity, send_capacity })
     }
-}
 
-impl Socket {
     /// Opens another with the same options, in the same namespace.
-    pub(super) fn open_another(&self) -> io::Result<Self> {
-        let mut options = self.options.try_clone()?;
-        if let Some(namespace) = &self.namespace {
-            options.namespace = if namespace.is_that_of_this_thread() { None } else { Some(namespace.try_clone()?) };
-        }
+    pub(super) fn open_another(&self) -> Result<Self, Error> {
+        let mut options = self.options.try_clone().map_err(|error| Error::io("keep the namespace", error))?;
+        let namespace = self.namespace.as_ref().map(NetworkNamespace::try_clone).transpose();
+        options.namespace = namespace.map_err(|error| Error::io("keep the namespace", error))?;
         Self::open(&options)
     }
 
@@ -55,12 +54,27 @@ impl Socket {
     }
 }
 
+const OPEN: &str = "open a netfilter socket";
+
+/// Opens a socket in that namespace, which takes a capability unless this thread is there already.
+fn open_in(namespace: Option<&NetworkNamespace>, options: &Options) -> Result<netlink_sys::Socket, Error> {
+    let socket = match namespace {
+        Some(namespace) if !namespace.is_that_of_this_thread() => namespace
+            .run(|| bound_socket(options))
+            .map_err(|error| Error::io("enter the network namespace (which takes CAP_SYS_ADMIN)", error))?,
+        _ => bound_socket(options),
+    };
+    socket.map_err(|error| Error::io(OPEN, error))
+}
+
 fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
     let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
     if let Some(bytes) = options.receive_buffer {
         set_receive_buffer(&socket, bytes)?;
     }
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, options.timeout)?;
+    // The system knows no time-out of zero: the shortest that it knows stands in.
+    let timeout = options.timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, timeout)?;
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
@@ -102,17 +116,17 @@ impl Transport for Socket {
     }
 
     fn renew(&mut self) -> io::Result<bool> {
-        let Some(namespace) = &self.namespace else { return Ok(false) };
-        let socket = if namespace.is_that_of_this_thread() {
-            bound_socket(&self.options)?
-        } else {
-            match namespace.run(|| bound_socket(&self.options)) {
-                Ok(socket) => socket?,
-                Err(_) => return Ok(false),
+        if self.namespace.is_none() {
+            return Ok(false);
+        }
+        match open_in(self.namespace.as_ref(), &self.options) {
+            Ok(socket) => {
+                self.socket = socket;
+                Ok(true)
             }
-        };
-        self.socket = socket;
-        Ok(true)
+            Err(error) if error.is_permission_denied() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn receive_capacity(&self) -> usize {

@@ -55,7 +55,7 @@ impl Error {
     /// Whether there was no such entry (`ENOENT`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.errno() == Some(Errno::ENOENT)
+        matches!(self, Self::Kernel(error) if error.errno() == Errno::ENOENT)
     }
 
     /// Whether there was such an entry already (`EEXIST`).
@@ -126,7 +126,6 @@ impl fmt::Debug for Error {
 
 fn advice(error: &io::Error) -> Option<&'static str> {
     match Errno(error.raw_os_error()?) {
-        Errno::EPERM => Some("CAP_NET_ADMIN is needed in the user namespace that owns the network namespace"),
         Errno::EPROTONOSUPPORT => Some("the kernel has no nfnetlink: load the module nfnetlink"),
         _ => None,
     }

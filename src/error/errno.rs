@@ -2,10 +2,7 @@
 
 use core::fmt;
 
-/// An error number of Linux.
-///
-/// The numbers are those of most architectures; the few above 34 that MIPS, SPARC, Alpha and PA-RISC number otherwise
-/// are told by the operating system's own text alone there.
+/// An error number of Linux. Those above 34 differ between architectures: the constants are those of the target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // A number.
 pub struct Errno(
@@ -14,7 +11,7 @@ pub struct Errno(
 );
 
 macro_rules! errnos {
-    ($( $name:ident = $number:literal, )*) => {
+    ($( $name:ident = $number:expr, )*) => {
         impl Errno {
             $(
                 #[doc = concat!("`", stringify!($name), "`.")]
@@ -24,13 +21,26 @@ macro_rules! errnos {
             /// The name, where this crate knows it.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $( $number => Some(stringify!($name)), )*
-                    _ => None,
-                }
+                $(
+                    if self.0 == Self::$name.0 {
+                        return Some(stringify!($name));
+                    }
+                )*
+                None
             }
         }
     };
+}
+
+/// The number on most architectures, on MIPS, and on SPARC (`asm/errno.h` of each).
+const fn by_architecture(most: i32, mips: i32, sparc: i32) -> i32 {
+    if cfg!(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6")) {
+        mips
+    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        sparc
+    } else {
+        most
+    }
 }
 
 errnos! {
@@ -46,14 +56,14 @@ errnos! {
     EMFILE = 24,
     ENOSPC = 28,
     ERANGE = 34,
-    ETIME = 62,
-    EMSGSIZE = 90,
-    EPROTONOSUPPORT = 93,
-    EOPNOTSUPP = 95,
-    EAFNOSUPPORT = 97,
-    ENOBUFS = 105,
-    ESHUTDOWN = 108,
-    EALREADY = 114,
+    ETIME = by_architecture(62, 62, 73),
+    EMSGSIZE = by_architecture(90, 97, 40),
+    EPROTONOSUPPORT = by_architecture(93, 120, 43),
+    EOPNOTSUPP = by_architecture(95, 122, 45),
+    EAFNOSUPPORT = by_architecture(97, 124, 47),
+    ENOBUFS = by_architecture(105, 132, 55),
+    ESHUTDOWN = by_architecture(108, 143, 58),
+    EALREADY = by_architecture(114, 149, 37),
 }
 
 impl fmt::Display for Errno {

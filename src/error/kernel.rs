@@ -167,7 +167,9 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
             "no helper of that name and protocol is registered, NAT is not available, or the family is neither IPv4 nor \
              IPv6"
         }
-        (Op::CreateFlow, Errno::EBUSY) => "the status names a bit that the kernel alone may set",
+        (Op::CreateFlow, Errno::EBUSY) => {
+            "the flow exists, and a status bit that it has is not among those named, or the helper would change"
+        }
         (Op::CreateFlow | Op::UpdateFlow, Errno::ERANGE) => {
             "a value is out of range: a TCP state above 9, a window scale above 14, an SCTP state above 8, labels of more \
              than 16 bytes"
@@ -186,7 +188,11 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
         (Op::DeleteFlow, Errno::EBUSY) => "the flow is offloaded, and this kernel deletes no such flow",
         (Op::GetFlow | Op::DeleteFlow, Errno::EINVAL) => "the tuple is incomplete",
         (Op::DumpFlows | Op::DumpExpectations, Errno::EBUSY) => "another dump is under way on this socket",
-        (Op::DumpFlows | Op::FlushFlows, Errno::EINVAL) => "the kernel does not take this filter",
+        (Op::DumpFlows | Op::FlushFlows, Errno::EINVAL) => {
+            "the kernel does not take this filter, or has no connection tracking for netlink: load the module \
+             nf_conntrack_netlink"
+        }
+        (Op::GetExpectation | Op::DeleteExpectation | Op::DumpExpectations, Errno::EINVAL) => "the tuple is incomplete",
         (Op::DumpFlows | Op::FlushFlows, Errno::EOPNOTSUPP) => {
             "this kernel has no such filter, or a filter on tuples lacks a family"
         }

@@ -34,6 +34,7 @@ use crate::{
 pub struct BatchReport {
     operations: usize,
     failures: Vec<(usize, KernelError)>,
+    unanswered: usize,
 }
 
 impl BatchReport {
@@ -46,7 +47,14 @@ impl BatchReport {
     /// How many succeeded.
     #[must_use]
     pub fn succeeded(&self) -> usize {
-        self.operations - self.failures.len()
+        self.operations - self.failures.len() - self.unanswered
+    }
+
+    /// Of how many it is not known what became of them, since the socket failed when they had been sent. They are those
+    /// behind which an error of the batch was returned.
+    #[must_use]
+    pub const fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// The operations that failed, by their place in the batch, in order.
@@ -74,12 +82,18 @@ impl BatchReport {
 /// Operations that wait to be sent, and the report on those that were.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
-    /// The messages, each with a sequence number one higher than the one before.
     bytes: Vec<u8>,
-    /// Where each message starts, and what it asks.
-    messages: Vec<(usize, Operation)>,
-    first_sequence: u32,
+    messages: Vec<Pending>,
     report: BatchReport,
+}
+
+/// A message that waits to be sent, or for its answer.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// Where it starts.
+    start: usize,
+    sequence: u32,
+    operation: Operation,
 }
 
 /// Kernel memory that one acknowledgement takes of the receive buffer, with something to spare (768 measured).
@@ -94,14 +108,11 @@ impl PendingBatch {
         connection: &mut Connection<T>,
         request: &impl Request,
     ) -> Result<(), Error> {
-        let sequence = connection.next_sequence();
-        if self.messages.is_empty() {
-            self.first_sequence = sequence;
-        }
         let start = self.bytes.len();
+        let sequence = connection.next_sequence();
         Connection::<T>::append(&mut self.bytes, request, sequence)?;
         set_acknowledged(&mut self.bytes, start, false);
-        self.messages.push((start, request.operation()));
+        self.messages.push(Pending { start, sequence, operation: request.operation() });
         if self.is_full(connection) { self.send(connection) } else { Ok(()) }
     }
 
@@ -128,13 +139,27 @@ impl PendingBatch {
     }
 
     /// Sends what has gathered and waits until every operation of it has its result.
-    fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
-        let Some(&(last, _)) = self.messages.last() else { return Ok(()) };
-        set_acknowledged(&mut self.bytes, last, true);
+    pub(super) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+        let Some(last) = self.messages.last() else { return Ok(()) };
+        set_acknowledged(&mut self.bytes, last.start, true);
+        let failures = self.report.failures.len();
+        let answered = self.exchange(connection);
+        let sent = self.messages.len();
+        self.report.failures.get_mut(failures..).unwrap_or_default().sort_by_key(|(index, _)| *index);
+        if answered.is_err() {
+            // Whatever became of them, they are not to be sent again.
+            self.report.unanswered += sent - (self.report.failures.len() - failures);
+        }
+        self.report.operations += sent;
+        self.bytes.clear();
+        self.messages.clear();
+        answered
+    }
+
+    fn exchange<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         connection.settle()?;
         connection.send(&self.bytes)?;
         connection.expect_stale();
-        let known = self.report.failures.len();
         let mut wait = Wait::Yes;
         loop {
             let length = match connection.fill(wait) {
@@ -149,10 +174,6 @@ impl PendingBatch {
             }
         }
         connection.forget_stale();
-        self.report.operations += self.messages.len();
-        self.report.failures.get_mut(known..).unwrap_or_default().sort_by_key(|(index, _)| *index);
-        self.bytes.clear();
-        self.messages.clear();
         Ok(())
     }
 
@@ -161,12 +182,25 @@ impl PendingBatch {
         let mut answers = Answers::Partial;
         for message in Messages::new(datagram) {
             let message = message?;
-            let index = message.header().sequence.wrapping_sub(self.first_sequence) as usize;
-            if message.header().message_type == MessageType::ERROR && index < self.messages.len() {
+            if message.header().message_type != MessageType::ERROR {
+                continue;
+            }
+            if let Some(index) = self.index_of(message.header().sequence) {
                 answers = answers.max(self.note(&message, index));
             }
         }
         Ok(answers)
+    }
+
+    /// Which operation has that sequence number. Numbers ascend, but for one that could not be encoded and where they
+    /// begin anew.
+    fn index_of(&self, sequence: u32) -> Option<usize> {
+        let first = self.messages.first()?.sequence;
+        let likely = sequence.wrapping_sub(first) as usize;
+        match self.messages.get(likely) {
+            Some(pending) if pending.sequence == sequence => Some(likely),
+            _ => self.messages.iter().position(|pending| pending.sequence == sequence),
+        }
     }
 
     /// Notes the answer to one operation.
@@ -192,7 +226,7 @@ impl PendingBatch {
 
     fn fail(&mut self, index: usize, refusal: Refusal) {
         let place = self.report.operations + index;
-        let Some(&(start, operation)) = self.messages.get(index) else { return };
+        let Some(&Pending { start, operation, .. }) = self.messages.get(index) else { return };
         // An answer that comes twice counts once.
         let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
         if !known {

@@ -93,7 +93,7 @@ impl<T: Transport> Connection<T> {
         sent?;
         let exchange = Exchange::new(request.operation(), sequence);
         self.stale = Stale::Until(exchange);
-        Ok(Replies { exchange, current: 0, position: 0, length: 0 })
+        Ok(Replies { exchange, current: 0, position: 0, length: 0, failed: false })
     }
 
     /// Writes a request behind what `bytes` holds.
@@ -172,7 +172,12 @@ impl<T: Transport> Connection<T> {
     fn drain(&mut self, stale: Stale) -> Result<(), Error> {
         let Stale::Until(mut exchange) = stale else { return Ok(()) };
         while !exchange.is_finished() {
-            let length = self.fill(Wait::Yes)?.length;
+            let length = match self.fill(Wait::Yes) {
+                Ok(datagram) => datagram.length,
+                // Its end was lost, or never sent: what may still come is told by its number.
+                Err(Error::TimedOut | Error::Overrun) => return Ok(()),
+                Err(error) => return Err(error),
+            };
             for message in Messages::new(self.received(length)).map_while(Result::ok) {
                 exchange.receive(&message);
             }
@@ -198,18 +203,29 @@ pub(crate) struct Replies {
     current: usize,
     position: usize,
     length: usize,
+    /// Whether an error has ended it: to ask again would be to wait again.
+    failed: bool,
 }
 
 impl Replies {
     /// The next message of the answer, `None` after the last.
     ///
-    /// An error of the kernel ends the answer. Bytes that are no message do not: the rest of their datagram is skipped.
+    /// An error of the kernel or the transport ends the answer. Bytes that are no message do not: the rest of their datagram is skipped.
     pub(crate) fn next<'c, T: Transport>(
         &mut self,
         connection: &'c mut Connection<T>,
     ) -> Result<Option<Message<'c>>, Error> {
-        let Some(position) = self.advance(connection)? else { return Ok(None) };
-        self.current = position;
+        if self.failed {
+            return Ok(None);
+        }
+        match self.advance(connection) {
+            Ok(Some(position)) => self.current = position,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.failed = !matches!(error, Error::Decode(_));
+                return Err(error);
+            }
+        }
         // Found once already: reading it again frees the loop above from holding it while the buffer is filled.
         Ok(self.current(connection))
     }

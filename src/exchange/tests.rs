@@ -318,3 +318,60 @@ fn sequence_numbers_wrap_past_that_of_events() {
     assert_eq!(dump(&mut connection).unwrap(), []);
     assert_eq!(dump(&mut connection).unwrap(), []);
 }
+
+/// A number was taken for the operation that could not be encoded: the answers behind it are found all the same.
+#[test]
+fn an_operation_that_cannot_be_encoded_leaves_the_batch_whole() {
+    let mut connection = connection([kernel(acknowledgement(1, Errno::EEXIST)), kernel(acknowledgement(3, SUCCESS))]);
+    let mut batch = PendingBatch::default();
+    let mixed = FlowKey::original(Tuple { destination: "fd00::1".parse().unwrap(), ..tuple(2) });
+    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(1)))).unwrap();
+    assert!(matches!(batch.push(&mut connection, &DeleteFlow::new(mixed)), Err(Error::Encode(_))));
+    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3)))).unwrap();
+    let report = batch.finish(&mut connection).unwrap();
+    assert_eq!((report.operations(), report.succeeded(), report.failures()[0].0), (2, 1, 0));
+}
+
+#[test]
+fn a_batch_across_the_end_of_sequence_numbers_finds_its_answers() {
+    let mut connection =
+        connection([kernel(acknowledgement(u32::MAX, Errno::ENOENT)), kernel(acknowledgement(2, SUCCESS))]);
+    connection.set_sequence(u32::MAX - 1);
+    assert_eq!(batch(&mut connection, 3).unwrap(), [(0, Errno::ENOENT)]);
+}
+
+#[test]
+fn what_was_sent_before_the_socket_failed_is_not_sent_again() {
+    for failure in [Step::Failure(Errno::ENOBUFS), Step::Truncated(40_000), kernel(vec![1, 2, 3])] {
+        let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), failure]);
+        let mut batch = PendingBatch::default();
+        for port in 1..=3 {
+            batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+        }
+        assert!(batch.send(&mut connection).is_err());
+        let report = batch.finish(&mut connection).unwrap();
+        assert_eq!((report.operations(), report.unanswered(), report.succeeded()), (3, 2, 0));
+        assert_eq!(connection.transport().sent.len(), 1);
+    }
+}
+
+#[test]
+fn an_error_of_the_socket_ends_a_dump() {
+    for failure in [Step::Failure(Errno::ENOBUFS), Step::Truncated(40_000)] {
+        let mut connection = connection([kernel(entry(1, 5)), failure, kernel(done(1, 0))]);
+        let mut replies = connection.start(&DumpFlows::new()).unwrap();
+        assert!(replies.next(&mut connection).unwrap().is_some());
+        assert!(replies.next(&mut connection).is_err());
+        assert!(replies.next(&mut connection).unwrap().is_none());
+    }
+}
+
+#[test]
+fn where_no_new_socket_is_to_be_had_a_lost_end_is_waited_for_once() {
+    let mut connection = connection([kernel(entry(1, 5))]);
+    connection.transport_mut().cannot_renew = true;
+    assert!(dump(&mut connection).unwrap_err().is_timed_out());
+    connection.transport_mut().steps.extend([]);
+    assert!(dump(&mut connection).unwrap_err().is_timed_out());
+    assert_eq!(connection.transport().sent.len(), 2, "the second dump was asked for");
+}

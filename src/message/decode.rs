@@ -3,13 +3,14 @@
 use super::{Acknowledged, Message};
 use crate::{
     error::{DecodeError, Errno},
+    filter::KernelFilter,
     model::{CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, GlobalStatistics},
     request::{
         DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
     },
     wire::{
-        self, Acknowledgement, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_TUPLE_ORIG, Done, Flags,
-        MessageType, Nest,
+        self, Acknowledgement, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_FILTER, CTA_TUPLE_ORIG, Done,
+        Flags, MessageType, Nest,
     },
 };
 
@@ -71,6 +72,8 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
         MessageType::FLOW_GET_UNCONFIRMED => {
             Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Unconfirmed))
         }
+        // In version 0 the kernel looks at no family.
+        MessageType::FLOW_DELETE if netfilter.version() == 0 => decode_delete(Family::UNSPEC, flow)?,
         MessageType::FLOW_DELETE => decode_delete(family, flow)?,
         MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
         MessageType::GLOBAL_STATISTICS => Message::GetGlobalStatistics,
@@ -88,11 +91,13 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
     }))
 }
 
-/// A delete without a tuple is a flush, as it is to the kernel.
+/// A delete without a tuple is a flush, as it is to the kernel; so is one with a filter.
 fn decode_delete(family: Family, attributes: Attributes<'_>) -> Result<Message, DecodeError> {
-    Ok(match FlowKey::decode(attributes)? {
-        Some(key) => Message::DeleteFlow(DeleteFlow::new(key)),
-        None => Message::FlushFlows(FlushFlows::of_family(family)),
+    let filtered = attributes.find(CTA_FILTER).is_some();
+    Ok(match FlowKey::decode(attributes) {
+        Ok(Some(key)) if !filtered => Message::DeleteFlow(DeleteFlow::new(key)),
+        Err(error) if !filtered => return Err(error),
+        _ => Message::FlushFlows(FlushFlows::matching(KernelFilter::decode(family, attributes)?)),
     })
 }
 

@@ -5,8 +5,8 @@ use crate::{
     error::{DecodeError, EncodeError, Operation},
     macros::read_attributes,
     model::{
-        Family, Flow, FlowRef, Helper, Labels, NatRange, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpFlags,
-        TcpInfo, TcpState, Tuple,
+        Family, Flow, FlowRef, Helper, Labels, MaskedTcpFlags, NatRange, ProtocolInfo, SequenceAdjustment, Status,
+        Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
     },
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO,
@@ -17,8 +17,8 @@ use crate::{
 
 /// A flow to be created: both tuples and a timeout, which the kernel demands, and whatever else it is to have.
 ///
-/// The status always has [`CONFIRMED`](Status::CONFIRMED), which the kernel demands too; of other bits those that a
-/// user may set are sent.
+/// Of status bits those that a user may set are sent, and [`CONFIRMED`](Status::CONFIRMED) with them, as the kernel
+/// demands.
 ///
 /// Two things the kernel does without a word: where no rule in the namespace uses labels, the labels are lost; and a
 /// timeout of 0 creates a flow that has already ended. A TCP flow without [`protocol_info`](Self::protocol_info) has
@@ -85,7 +85,7 @@ impl NewFlow {
             reply,
             timeout,
             zone: None,
-            status: Status::CONFIRMED,
+            status: Status::empty(),
             mark: None,
             protocol_info: None,
             helper: None,
@@ -110,7 +110,6 @@ impl NewFlow {
     /// handshake of a flow that is made by hand, so that it does not know the window.
     #[must_use]
     pub fn liberal_tcp(mut self, state: TcpState) -> Self {
-        use crate::model::MaskedTcpFlags;
         let flags = MaskedTcpFlags::set(TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM);
         self.protocol_info = Some(TcpInfo::new(state).with_flags(flags).into());
         self
@@ -124,11 +123,12 @@ impl NewFlow {
             CTA_NAT_SRC => nat_source = range,
             CTA_NAT_DST => nat_destination = range,
         );
-        let flow = FlowRef::from_attributes(Family::UNSPEC, attributes.as_bytes())?.to_flow();
+        let mut flow = FlowRef::from_attributes(Family::UNSPEC, attributes.as_bytes())?.to_flow();
+        flow.status = flow.status.map(|status| status & Self::SETTABLE);
         let timeout = timeout.ok_or_else(|| attributes.missing(CTA_TIMEOUT))?;
         Ok(Self {
             timeout,
-            synproxy: flow.synproxy,
+            protocol_info: flow.protocol_info,
             master: flow.master,
             nat_source,
             nat_destination,
@@ -144,7 +144,9 @@ impl NewFlow {
         encoder.nested(CTA_TUPLE_ORIG, &self.original);
         encoder.nested(CTA_TUPLE_REPLY, &self.reply);
         encoder.u32(CTA_TIMEOUT, self.timeout);
-        encoder.u32(CTA_STATUS, (self.status & Self::SETTABLE | Status::CONFIRMED).bits());
+        // Where the flow exists already, a status that lacks a bit of today's would be refused: none is sent unless named.
+        let status = self.status & Self::SETTABLE;
+        encoder.optional_u32(CTA_STATUS, (!status.is_empty()).then_some((status | Status::CONFIRMED).bits()));
         encoder.optional_u16(CTA_ZONE, self.zone);
         encoder.optional_u32(CTA_MARK, self.mark);
         encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
@@ -164,13 +166,15 @@ impl NewFlow {
 impl From<&Flow> for NewFlow {
     /// What it takes to create the flow anew, as a backup does: its tuples as they are, so that a translated flow
     /// shows its translation in the tuples, but carries it no more (give a NAT range for that). A flow without a timeout
-    /// (an offloaded one) gets five minutes.
+    /// (an offloaded one) gets five minutes. The master is left out: it has to be in the table first. TCP flags are set
+    /// to exactly those that the flow had.
     fn from(flow: &Flow) -> Self {
         Self {
             zone: flow.zone,
             status: flow.status.unwrap_or_default(),
             mark: flow.mark,
-            protocol_info: flow.protocol_info,
+            protocol_info: flow.protocol_info.map(with_flags_to_be_set),
+            synproxy: flow.synproxy,
             helper: flow.helper.clone(),
             labels: flow.labels,
             sequence_adjustment_original: flow.sequence_adjustment_original,
@@ -178,6 +182,16 @@ impl From<&Flow> for NewFlow {
             ..Self::new(flow.original, flow.reply, flow.timeout.unwrap_or(300))
         }
     }
+}
+
+/// What the kernel sends has an empty mask, which would set no flag.
+fn with_flags_to_be_set(mut info: ProtocolInfo) -> ProtocolInfo {
+    if let ProtocolInfo::Tcp(tcp) = &mut info {
+        for flags in [&mut tcp.flags_original, &mut tcp.flags_reply].into_iter().flatten() {
+            *flags = MaskedTcpFlags::exactly(flags.flags);
+        }
+    }
+    info
 }
 
 impl Request for NewFlow {

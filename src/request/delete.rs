@@ -69,7 +69,7 @@ impl FlushFlows {
     /// A kernel that does not know a part of the filter passes over it and deletes more, up to everything: send it only
     /// what [`Plan::flush`](crate::filter::Plan::flush) gave for capabilities that were probed.
     #[must_use]
-    pub const fn matching(filter: KernelFilter) -> Self {
+    pub(crate) const fn matching(filter: KernelFilter) -> Self {
         Self { family: filter.family(), filter }
     }
 }

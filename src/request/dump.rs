@@ -25,7 +25,6 @@ pub enum Table {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpFlows {
     table: Table,
-    family: Family,
     zero_counters: bool,
     filter: KernelFilter,
 }
@@ -43,17 +42,17 @@ impl DumpFlows {
         Self { table, ..self }
     }
 
-    /// Those of one family.
+    /// Those of one family, whatever filter was given before.
     #[must_use]
     pub const fn of_family(self, family: Family) -> Self {
-        Self { family, ..self }
+        Self { filter: KernelFilter::of_family(family), ..self }
     }
 
     /// Those that the kernel finds by that filter, which a [`Plan`](crate::filter::Plan) makes: it is known to be
     /// evaluated right, and it may be wider than what is wanted. The family is the filter's.
     #[must_use]
     pub const fn matching(self, filter: KernelFilter) -> Self {
-        Self { family: filter.family(), filter, ..self }
+        Self { filter, ..self }
     }
 
     /// Sets the counters of every flow to zero as it is read. Meaningful for [`Table::Conntrack`] alone.
@@ -69,8 +68,8 @@ impl DumpFlows {
 }
 
 impl DumpFlows {
-    pub(crate) fn decode(family: Family, _attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { family, ..Self::default() })
+    pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::new().matching(KernelFilter::decode(family, attributes)?))
     }
 }
 
@@ -93,7 +92,7 @@ impl Request for DumpFlows {
     }
 
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.family));
+        encoder.netfilter_header(NetfilterHeader::new(self.filter.family()));
         self.filter.encode(encoder);
     }
 }

@@ -97,34 +97,42 @@ impl Request for GetExpectation {
 pub struct DumpExpectations {
     family: Family,
     master: Option<Tuple>,
+    zone: Option<u16>,
 }
 
 impl DumpExpectations {
     /// All of both families.
     #[must_use]
     pub const fn all() -> Self {
-        Self { family: Family::UNSPEC, master: None }
+        Self::of_family(Family::UNSPEC)
     }
 
     /// Those of one family.
     #[must_use]
     pub const fn of_family(family: Family) -> Self {
-        Self { family, master: None }
+        Self { family, master: None, zone: None }
     }
 
     /// Those of the flow with that original tuple. It fails with "not found" where there is no such flow.
     #[must_use]
     pub const fn of_master(master: Tuple) -> Self {
-        Self { family: master.family(), master: Some(master) }
+        Self { family: master.family(), master: Some(master), zone: None }
     }
 }
 
 impl DumpExpectations {
+    /// Whose master is in that zone. Without a master it says nothing.
+    #[must_use]
+    pub const fn in_zone(self, zone: u16) -> Self {
+        Self { zone: Some(zone), ..self }
+    }
+
     pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_EXPECT_MASTER => master = Tuple::read,
+            CTA_EXPECT_ZONE => zone = Attribute::u16,
         );
-        Ok(Self { family, master })
+        Ok(Self { family, master, zone })
     }
 }
 
@@ -145,6 +153,7 @@ impl Request for DumpExpectations {
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         encoder.netfilter_header(NetfilterHeader::new(self.family));
         encoder.optional_nest(CTA_EXPECT_MASTER, self.master.as_ref());
+        encoder.optional_u16(CTA_EXPECT_ZONE, self.zone);
     }
 }
 

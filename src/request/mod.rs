@@ -61,6 +61,20 @@ pub trait Request {
     }
 }
 
+/// A request that is answered by an acknowledgement and nothing else: what can be executed, or go in a batch.
+pub trait Command: Request {}
+
+impl<T: Command + ?Sized> Command for &T {}
+
+impl Command for NewFlow {}
+impl Command for UpdateFlow<'_> {}
+impl Command for DeleteFlow {}
+impl Command for FlushFlows {}
+impl Command for CreateExpectation<'_> {}
+impl Command for DeleteExpectation {}
+impl Command for DeleteExpectationsOf<'_> {}
+impl Command for FlushExpectations {}
+
 impl<T: Request + ?Sized> Request for &T {
     fn operation(&self) -> Operation {
         (**self).operation()

@@ -40,6 +40,10 @@ pub struct FlowUpdate {
 }
 
 impl FlowUpdate {
+    /// Status bits that the kernel refuses to see changed or cleared: those that a flow has must be sent back.
+    const KEPT: Status =
+        Status::EXPECTED.union(Status::SEEN_REPLY).union(Status::ASSURED).union(Status::CONFIRMED).union(Status::DYING);
+
     /// Nothing.
     pub fn new() -> Self {
         Self::default()
@@ -156,7 +160,8 @@ impl FlowUpdate {
     fn encode(&self, current_status: Status, encoder: &mut Encoder<'_>) {
         encoder.optional_u32(CTA_TIMEOUT, self.timeout);
         if let Some(bits) = self.status {
-            encoder.u32(CTA_STATUS, (bits | current_status | Status::CONFIRMED).bits());
+            let kept = current_status & Self::KEPT;
+            encoder.u32(CTA_STATUS, (bits | kept | Status::CONFIRMED).bits());
         }
         if let Some((mark, mask)) = self.mark {
             encoder.u32(CTA_MARK, mark);
@@ -167,7 +172,8 @@ impl FlowUpdate {
         encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
         encoder.optional_nest(CTA_HELP, self.helper.as_ref());
         if let Some(MaskedLabels { labels, mask }) = self.labels {
-            labels.encode(encoder, CTA_LABELS);
+            // The kernel flips what lies outside the mask.
+            Labels(labels.0 & mask.0).encode(encoder, CTA_LABELS);
             mask.encode(encoder, CTA_LABELS_MASK);
         }
         encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());

@@ -17,6 +17,7 @@ cases! {
     deleting_those_of_a_helper_leaves_the_flows;
     an_expectation_without_a_master_says_so;
     statistics_of_expectations_are_counted;
+    those_of_a_master_in_a_zone_are_listed;
 }
 
 fn master(lab: &Lab, number: u16) -> Tuple {
@@ -124,4 +125,20 @@ fn statistics_of_expectations_are_counted(lab: &Lab) {
     client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
     let statistics = client.expectation_statistics().unwrap();
     assert_eq!(statistics.iter().map(|cpu| cpu.create.unwrap()).sum::<u32>(), 1);
+}
+
+fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.helper = Some(Helper::new("ftp"));
+    new.zone = Some(6);
+    client.create(&new).unwrap();
+    let mut wanted = expectation(new.original, 5001);
+    wanted.zone = Some(6);
+    client.create_expectation(&wanted).unwrap();
+    let of_master = DumpExpectations::of_master(new.original);
+    let listed = client.dump_expectations(&of_master.in_zone(6)).unwrap().into_iter().count();
+    assert_eq!(listed, 1);
+    assert!(client.dump_expectations(&of_master).unwrap().into_iter().next().unwrap().unwrap_err().is_not_found());
+    assert!(client.get_expectation(&wanted).unwrap().is_some());
 }

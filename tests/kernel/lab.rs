@@ -207,7 +207,7 @@ impl Lab {
     /// An echo request to a loopback address; the kernel answers.
     pub fn ping(&self, address: IpAddr) {
         use nix::sys::socket::{
-            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
+            AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recv, sendto, socket,
         };
         let (family, protocol, request) = match address {
             IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, [8, 0, 0xe5, 0xcb, 0x12, 0x34, 0, 0]),
@@ -216,7 +216,12 @@ impl Lab {
         };
         let socket = socket(family, SockType::Raw, SockFlag::empty(), protocol).expect("a raw socket");
         let target = SockaddrStorage::from(SocketAddr::new(address, 0));
-        sendto(std::os::fd::AsRawFd::as_raw_fd(&socket), &request, &target, MsgFlags::empty()).expect("sent");
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        sendto(fd, &request, &target, MsgFlags::empty()).expect("sent");
+        // Both the request and its answer come in here; IPv4 has its header before them.
+        let (answer, header) = if address.is_ipv4() { (0, 20) } else { (129, 0) };
+        let mut buffer = [0; 128];
+        while recv(fd, &mut buffer, MsgFlags::empty()).expect("received") <= header || buffer[header] != answer {}
     }
 }
 

@@ -81,18 +81,14 @@ fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
         batch.push(&udp_flow(number)).unwrap();
     }
     batch.finish().unwrap();
-    let before = resident_kilobytes();
     let mut seen = vec![false; 20_001];
-    let mut flows = client.dump().unwrap();
-    while let Some(flow) = flows.next() {
-        let port = usize::from(flow.unwrap().original().source_port().unwrap());
-        assert!(!std::mem::replace(&mut seen[port], true), "{port} came twice");
-    }
+    let allocated = allocation_counter::measure(|| {
+        let mut flows = client.dump().unwrap();
+        while let Some(flow) = flows.next() {
+            let port = usize::from(flow.unwrap().original().source_port().unwrap());
+            assert!(!std::mem::replace(&mut seen[port], true), "{port} came twice");
+        }
+    });
     assert_eq!(seen.iter().filter(|seen| **seen).count(), 20_000);
-    assert!(resident_kilobytes() < before + 20_000, "other tests in this process take some, but not as much");
-}
-
-fn resident_kilobytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+    assert!(allocated.bytes_max < 4096, "{allocated:?}");
 }

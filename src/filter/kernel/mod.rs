@@ -1,5 +1,7 @@
 //! What a dump or a flush can carry for the kernel to select by.
 
+mod decode;
+
 use core::{
     fmt::{self, Display, Formatter},
     net::Ipv4Addr,
@@ -65,6 +67,13 @@ pub(super) struct QueryFilter {
 }
 
 impl KernelFilter {
+    /// Every flow of a family.
+    #[must_use]
+    pub const fn of_family(family: Family) -> Self {
+        const NOTHING: TupleFilter = TupleFilter { source: None, destination: None, layer4: None };
+        Self { family, original: NOTHING, reply: NOTHING, mark: None, status: None, zone: None }
+    }
+
     /// The family for the header of the request. A flush needs version 1 with it.
     #[must_use]
     pub const fn family(&self) -> Family {

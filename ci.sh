@@ -6,7 +6,10 @@ cd "$(dirname "$0")"
 fmt()      { cargo fmt --check; }
 clippy()   { cargo clippy --locked --all-targets --all-features -- -D warnings; }
 test_()    { cargo test --locked --all-features; }
-kernel()   { CTNETLINK_KERNEL=required cargo test --locked --all-features --test kernel; }
+kernel()   {
+    cargo build --locked --all-features --examples # which the tests of the drop-in conntrack run
+    CTNETLINK_KERNEL=required cargo test --locked --all-features --test kernel
+}
 docs()     { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
 features() {
     for set in "" client packet-core serde client,serde client,packet-core packet-core,serde; do

@@ -7,11 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod batches;
+mod conntrack;
 mod expectations;
 mod filters;
 mod flows;
 mod lab;
-mod listing;
+mod manual;
 mod sockets;
 mod statistics;
 
@@ -24,12 +25,13 @@ use lab::{Case, Laboratory};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let laboratory = Laboratory::open();
-    let areas: [(&str, &[Case]); 7] = [
+    let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
+        ("conntrack", conntrack::CASES),
         ("expectations", expectations::CASES),
         ("filters", filters::CASES),
         ("flows", flows::CASES),
-        ("listing", listing::CASES),
+        ("manual", manual::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
     ];

@@ -1,0 +1,174 @@
+//! Which option goes with which command.
+
+use super::{
+    Arguments, Table,
+    options::{Command, Field, Parameter},
+};
+use crate::failure::{Failure, Outcome};
+
+/// Whether an option may go with a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Legality {
+    Illegal,
+    Mandatory,
+    Optional,
+    /// One of two pairs has to be whole.
+    Paired,
+}
+
+/// The options of [`Parameter::ALL`] in their order: 0 illegal, 1 mandatory, 2 optional, 3 one of two pairs.
+///
+/// More than conntrack 1.4.7 takes: zones with `-G` and `-U`, without which flows in zones cannot be reached, and a
+/// family with `-C expect`.
+#[rustfmt::skip]
+fn parameters(command: Command, table: Table) -> &'static str {
+    match (command, table) {
+        //                                                 s d r q p t u z e [ ] { } a m i f n g o c b j w l < > ( ) M F X
+        (Command::List, Table::Conntrack) =>              "2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2",
+        (Command::List, Table::Dying | Table::Unconfirmed) =>
+                                                          "2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2",
+        (Command::Create | Command::Add, Table::Conntrack) =>
+                                                          "3 3 3 3 1 1 2 0 0 0 0 0 0 2 2 0 0 2 2 0 0 0 0 2 0 2 0 2 2 2 0 2",
+        (Command::Update, Table::Conntrack) =>            "2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 2 2 2 2 2 2 2",
+        (Command::Delete, Table::Conntrack) =>            "2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 0 0 2 2 2 2 2",
+        (Command::Get, Table::Conntrack) =>               "3 3 3 3 1 0 0 0 0 0 0 0 0 2 0 2 0 0 0 2 0 0 0 2 2 0 0 2 2 2 0 2",
+        (Command::Flush, Table::Conntrack) =>             "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+        (Command::Event, Table::Conntrack) =>             "2 2 2 2 2 0 0 0 2 0 0 2 2 2 2 0 2 2 2 2 2 2 2 2 2 0 0 2 2 2 2 2",
+        (Command::List, Table::Expect) =>                 "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 2",
+        (Command::Create, Table::Expect) =>               "1 1 2 2 1 1 2 0 0 1 1 1 1 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+        (Command::Delete | Command::Get, Table::Expect) =>
+                                                          "1 1 2 2 1 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+        (Command::Event, Table::Expect) =>                "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 2 0 2 0 0 0 0 0 0 0 0 0 2",
+        (Command::Count, Table::Expect) =>                "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+        (Command::Help, _) =>                             "0 0 0 0 2 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
+        (Command::Load, _) =>                             "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 2",
+        _ =>                                              "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+    }
+}
+
+fn fields(field: Field, command: Command, table: Table) -> Legality {
+    use Field as F;
+    use Legality::{Illegal, Mandatory, Optional, Paired};
+    let is_expectation = table == Table::Expect;
+    match (field, command) {
+        (_, Command::Flush | Command::Count | Command::Statistics | Command::Load | Command::Version) => Illegal,
+        (_, Command::Help) => Optional,
+        (_, Command::List | Command::Event) if is_expectation => Illegal,
+        (F::SourcePort | F::DestinationPort | F::SourceKey | F::DestinationKey, _) if is_expectation => Mandatory,
+        // What is expected has no answer yet.
+        (
+            F::ReplySourcePort | F::ReplyDestinationPort | F::ReplySourceKey | F::ReplyDestinationKey,
+            Command::Create,
+        ) if is_expectation => Illegal,
+        (
+            F::MaskSourcePort
+            | F::MaskDestinationPort
+            | F::TupleSourcePort
+            | F::TupleDestinationPort
+            | F::MaskSourceKey
+            | F::MaskDestinationKey
+            | F::TupleSourceKey
+            | F::TupleDestinationKey,
+            _,
+        ) => match command {
+            Command::Create if is_expectation => Mandatory,
+            _ => Illegal,
+        },
+        (_, _) if is_expectation => Optional,
+        (
+            F::SourcePort
+            | F::DestinationPort
+            | F::ReplySourcePort
+            | F::ReplyDestinationPort
+            | F::SourceKey
+            | F::DestinationKey
+            | F::ReplySourceKey
+            | F::ReplyDestinationKey,
+            Command::Create | Command::Add | Command::Get,
+        ) => Paired,
+        (F::IcmpType | F::IcmpCode | F::Icmpv6Type | F::Icmpv6Code, Command::Create | Command::Add | Command::Get)
+        | (F::State | F::OriginalTag | F::ReplyTag | F::Role, Command::Create | Command::Add) => Mandatory,
+        (F::OriginalTag | F::ReplyTag | F::Role, Command::List | Command::Delete | Command::Event)
+        | (F::Role, Command::Update | Command::Get) => Illegal,
+        _ => Optional,
+    }
+}
+
+/// Refuses a command whose options do not go with it, or that lacks one.
+pub fn check(arguments: &Arguments) -> Outcome {
+    let (command, table) = (arguments.command, arguments.table);
+    check_table(command, table)?;
+    let row = parameters(command, table).as_bytes();
+    let mut is_paired = false;
+    for (place, parameter) in Parameter::ALL.iter().enumerate() {
+        let legality = match row.get(2 * place) {
+            Some(b'1') => Legality::Mandatory,
+            Some(b'2') => Legality::Optional,
+            Some(b'3') => Legality::Paired,
+            _ => Legality::Illegal,
+        };
+        is_paired |= legality == Legality::Paired;
+        check_one(legality, arguments.has(*parameter), parameter.name())?;
+    }
+    if is_paired {
+        let has = |parameter| (arguments.has(parameter), Parameter::name(parameter));
+        check_pairs(
+            [has(Parameter::Source), has(Parameter::Destination)],
+            [has(Parameter::ReplySource), has(Parameter::ReplyDestination)],
+        )?;
+    }
+    check_fields(arguments)
+}
+
+fn check_table(command: Command, table: Table) -> Outcome {
+    match (command, table) {
+        (Command::Update | Command::Add, Table::Expect) => {
+            Err(Failure::usage(format_args!("Can't do --{} on expectations", command.name())))
+        }
+        (Command::List, _) | (_, Table::Conntrack | Table::Expect) => Ok(()),
+        (_, Table::Dying | Table::Unconfirmed) => {
+            Err(Failure::usage("Can't do that command with tables `dying' and `unconfirmed'"))
+        }
+    }
+}
+
+fn check_fields(arguments: &Arguments) -> Outcome {
+    let Some(protocol) = arguments.protocol else { return Ok(()) };
+    let of_protocol = Field::ALL.iter().copied().filter(|field| field.is_of(protocol));
+    for field in of_protocol {
+        let legality = fields(field, arguments.command, arguments.table);
+        check_one(legality, arguments.has_field(field), field.name())?;
+    }
+    let is_paired = |field| fields(field, arguments.command, arguments.table) == Legality::Paired;
+    let pairs = if protocol.has_ports() && is_paired(Field::SourcePort) {
+        [Field::SourcePort, Field::DestinationPort, Field::ReplySourcePort, Field::ReplyDestinationPort]
+    } else if Field::SourceKey.is_of(protocol) && is_paired(Field::SourceKey) {
+        [Field::SourceKey, Field::DestinationKey, Field::ReplySourceKey, Field::ReplyDestinationKey]
+    } else {
+        return Ok(());
+    };
+    let [source, destination, reply_source, reply_destination] =
+        pairs.map(|field| (arguments.has_field(field), field.name()));
+    check_pairs([source, destination], [reply_source, reply_destination])
+}
+
+fn check_one(legality: Legality, is_given: bool, name: &str) -> Outcome {
+    match (legality, is_given) {
+        (Legality::Illegal, true) => Err(Failure::usage(format_args!("Illegal option `--{name}' with this command"))),
+        (Legality::Mandatory, false) => {
+            Err(Failure::usage(format_args!("You need to supply the `--{name}' option for this command")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One of the pairs has to be whole; what is said of is the one that was begun.
+fn check_pairs(original: [(bool, &str); 2], reply: [(bool, &str); 2]) -> Outcome {
+    let is_whole = |pair: [(bool, &str); 2]| pair.iter().all(|(is_given, _)| *is_given);
+    let is_begun = |pair: [(bool, &str); 2]| pair.iter().any(|(is_given, _)| *is_given);
+    if is_whole(original) || is_whole(reply) {
+        return Ok(());
+    }
+    let [(_, first), (_, second)] = if is_begun(reply) && !is_begun(original) { reply } else { original };
+    Err(Failure::usage(format_args!("you have to specify `--{first}' and `--{second}'")))
+}

@@ -1,0 +1,505 @@
+//! The command line, or a line of a file: words → [`Arguments`].
+
+mod legality;
+mod options;
+mod scanner;
+mod values;
+
+use std::{fmt::Display, net::IpAddr};
+
+use ctnetlink::{
+    DccpInfo, DccpRole, Family, Filter, Labels, Protocol, ProtocolInfo, SctpInfo, filter::Prefix, format::LabelMap,
+};
+
+pub use options::{Command, Field, Parameter};
+pub use values::StatusWords;
+
+use crate::failure::{Failure, Outcome};
+use options::Opt;
+use scanner::{Found, Scanner};
+
+/// The table that a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    Conntrack,
+    Expect,
+    Dying,
+    Unconfirmed,
+}
+
+impl Table {
+    const NAMES: [(&'static str, Self); 4] = [
+        ("conntrack", Self::Conntrack),
+        ("expect", Self::Expect),
+        ("dying", Self::Dying),
+        ("unconfirmed", Self::Unconfirmed),
+    ];
+
+    fn parse(text: &str) -> Outcome<Self> {
+        let table = Self::NAMES.iter().find(|(name, _)| name.starts_with(text)).map(|(_, table)| *table);
+        table.ok_or_else(|| Failure::usage(format_args!("unknown type `{text}'")))
+    }
+}
+
+/// How entries are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Xml,
+    Extended,
+    Timestamp,
+    Id,
+    KernelTimestamp,
+    Labels,
+    Userspace,
+    Save,
+    Json,
+}
+
+const OUTPUTS: &[(&str, Output)] = &[
+    ("xml", Output::Xml),
+    ("extended", Output::Extended),
+    ("timestamp", Output::Timestamp),
+    ("id", Output::Id),
+    ("ktimestamp", Output::KernelTimestamp),
+    ("labels", Output::Labels),
+    ("userspace", Output::Userspace),
+    ("save", Output::Save),
+    ("json", Output::Json),
+];
+
+/// Kinds of events to listen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventWord {
+    All,
+    New,
+    Updates,
+    Destroy,
+}
+
+const EVENTS: &[(&str, EventWord)] = &[
+    ("ALL", EventWord::All),
+    ("NEW", EventWord::New),
+    ("UPDATES", EventWord::Updates),
+    ("DESTROY", EventWord::Destroy),
+];
+
+/// An option that filters by translation, and perhaps by what to.
+pub type Nat = (Option<IpAddr>, Option<u16>);
+
+/// Two numbers, of the source and of the destination.
+pub type Pair = (Option<u16>, Option<u16>);
+
+/// What a command line says.
+#[derive(Debug)]
+pub struct Arguments {
+    pub command: Command,
+    pub table: Table,
+    /// The file of `--load-file`.
+    pub file: Option<String>,
+    parameters: u64,
+    fields: u64,
+
+    pub source: Option<(IpAddr, Option<u8>)>,
+    pub destination: Option<(IpAddr, Option<u8>)>,
+    pub reply_source: Option<IpAddr>,
+    pub reply_destination: Option<IpAddr>,
+    pub mask_source: Option<IpAddr>,
+    pub mask_destination: Option<IpAddr>,
+    pub tuple_source: Option<(IpAddr, Option<u8>)>,
+    pub tuple_destination: Option<(IpAddr, Option<u8>)>,
+    pub family: Option<Family>,
+
+    pub protocol: Option<Protocol>,
+    /// Ports, or keys of GRE.
+    pub ports: Pair,
+    pub reply_ports: Pair,
+    pub mask_ports: Pair,
+    pub tuple_ports: Pair,
+    pub icmp_type: Option<u8>,
+    pub icmp_code: Option<u8>,
+    pub icmp_id: Option<u16>,
+    pub state: Option<ProtocolInfo>,
+    pub original_tag: Option<u32>,
+    pub reply_tag: Option<u32>,
+    pub role: Option<DccpRole>,
+
+    pub timeout: Option<u32>,
+    pub status: Option<StatusWords>,
+    pub mark: Option<(u32, u32)>,
+    pub id: Option<u32>,
+    pub source_nat: Option<Nat>,
+    pub destination_nat: Option<Nat>,
+    pub any_nat: Option<Nat>,
+    pub zone: Option<u16>,
+    pub original_zone: Option<u16>,
+    pub reply_zone: Option<u16>,
+    pub labels: Option<Labels>,
+    pub labels_added: Option<Labels>,
+    /// The inner `None` is every label.
+    pub labels_deleted: Option<Option<Labels>>,
+    pub label_map: Option<LabelMap>,
+    pub filter: Option<Filter>,
+
+    pub outputs: Vec<Output>,
+    pub events: Vec<EventWord>,
+    pub buffer_size: Option<usize>,
+}
+
+/// What the words of labels are looked up in once all options are known.
+#[derive(Default)]
+struct LabelWords<'a> {
+    wanted: Vec<&'a str>,
+    added: Vec<&'a str>,
+    deleted: Option<Vec<&'a str>>,
+    map: Option<&'a str>,
+}
+
+impl Arguments {
+    /// Reads a command line, and refuses one that makes no sense.
+    pub fn parse(words: &[&str]) -> Outcome<Self> {
+        Self::parse_with(words, None)
+    }
+
+    /// As [`parse`](Self::parse), with names of labels for a line that gives no file of them.
+    pub fn parse_with(words: &[&str], labels: Option<&LabelMap>) -> Outcome<Self> {
+        let mut arguments = Self::of_command(Command::Help);
+        let (mut command, mut label_words) = (None, LabelWords::default());
+        let mut scanner = Scanner::new(words);
+        while let Some(Found { option, argument }) = scanner.next(arguments.protocol)? {
+            match option {
+                Opt::Command(_) if command.is_some() => return Err(Failure::usage("Invalid commands combination")),
+                Opt::Command(found) => {
+                    command = Some(found);
+                    arguments.set_command(found, argument)?;
+                }
+                Opt::Parameter(parameter) => {
+                    arguments.set(parameter, argument.unwrap_or_default(), argument.is_some(), &mut label_words)?;
+                }
+                Opt::Field(field) => arguments.set_field(field, argument.unwrap_or_default())?,
+            }
+        }
+        arguments.resolve(&label_words, labels)?;
+        if command.is_none() && arguments.has(Parameter::Protocol) {
+            return Err(Failure::usage("Illegal option `--protonum' with this command"));
+        }
+        arguments.finish()
+    }
+
+    const fn of_command(command: Command) -> Self {
+        Self {
+            command,
+            table: Table::Conntrack,
+            file: None,
+            parameters: 0,
+            fields: 0,
+            source: None,
+            destination: None,
+            reply_source: None,
+            reply_destination: None,
+            mask_source: None,
+            mask_destination: None,
+            tuple_source: None,
+            tuple_destination: None,
+            family: None,
+            protocol: None,
+            ports: (None, None),
+            reply_ports: (None, None),
+            mask_ports: (None, None),
+            tuple_ports: (None, None),
+            icmp_type: None,
+            icmp_code: None,
+            icmp_id: None,
+            state: None,
+            original_tag: None,
+            reply_tag: None,
+            role: None,
+            timeout: None,
+            status: None,
+            mark: None,
+            id: None,
+            source_nat: None,
+            destination_nat: None,
+            any_nat: None,
+            zone: None,
+            original_zone: None,
+            reply_zone: None,
+            labels: None,
+            labels_added: None,
+            labels_deleted: None,
+            label_map: None,
+            filter: None,
+            outputs: Vec::new(),
+            events: Vec::new(),
+            buffer_size: None,
+        }
+    }
+
+    /// Whether the option was given.
+    pub const fn has(&self, parameter: Parameter) -> bool {
+        self.parameters >> parameter as u32 & 1 == 1
+    }
+
+    /// Whether the option of the protocol was given.
+    pub const fn has_field(&self, field: Field) -> bool {
+        self.fields >> field as u32 & 1 == 1
+    }
+
+    pub fn has_output(&self, output: Output) -> bool {
+        self.outputs.contains(&output)
+    }
+
+    fn set_command(&mut self, command: Command, argument: Option<&str>) -> Outcome {
+        self.command = command;
+        match (command, argument) {
+            (Command::Load, file) => self.file = file.map(str::to_owned),
+            (_, Some(table)) => self.table = Table::parse(table)?,
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn set<'a>(&mut self, parameter: Parameter, text: &'a str, is_given: bool, labels: &mut LabelWords<'a>) -> Outcome {
+        use Parameter as P;
+        self.mark_given(parameter);
+        let nat = || is_given.then(|| values::endpoint(text)).transpose().map(|end| end.map_or((None, None), to_nat));
+        match parameter {
+            P::Source => self.source = Some(self.network(P::MaskSource, text)?),
+            P::Destination => self.destination = Some(self.network(P::MaskDestination, text)?),
+            P::TupleSource => self.tuple_source = Some(self.network(P::MaskSource, text)?),
+            P::TupleDestination => self.tuple_destination = Some(self.network(P::MaskDestination, text)?),
+            P::ReplySource => self.reply_source = Some(self.host(parameter, text)?),
+            P::ReplyDestination => self.reply_destination = Some(self.host(parameter, text)?),
+            P::MaskSource => self.mask_source = Some(self.host(parameter, text)?),
+            P::MaskDestination => self.mask_destination = Some(self.host(parameter, text)?),
+            P::Protocol => self.protocol = Some(values::protocol(text)?),
+            P::Family => self.set_family(values::family(text)?)?,
+            P::Timeout => self.timeout = Some(values::number("timeout", text)?),
+            P::Status => self.status = Some(StatusWords::parse(text)?),
+            P::EventMask => self.events = values::words(EVENTS, text)?,
+            P::Mark => self.mark = Some(values::mark(text)?),
+            P::Id => self.id = Some(values::number("id", text)?),
+            P::SourceNat => self.source_nat = Some(nat()?),
+            P::DestinationNat => self.destination_nat = Some(nat()?),
+            P::AnyNat => self.any_nat = Some(nat()?),
+            P::Output => self.outputs = values::words(OUTPUTS, text)?,
+            P::SecurityMark => {
+                let _: u32 = values::number("secmark", text)?;
+                warn("ignoring -c: the kernel does not tell the number of a security mark");
+            }
+            P::NatRange => warn("ignoring -a, deprecated option."),
+            P::BufferSize => self.buffer_size = Some(values::number("buffer size", text)?),
+            P::Zone => self.zone = Some(values::number("zone", text)?),
+            P::OriginalZone => self.original_zone = Some(values::number("zone", text)?),
+            P::ReplyZone => self.reply_zone = Some(values::number("zone", text)?),
+            P::Label => labels.wanted.extend(text.split(',')),
+            P::LabelAdd => labels.added.extend(text.split(',')),
+            P::LabelDelete => labels
+                .deleted
+                .get_or_insert_default()
+                .extend(is_given.then_some(text).into_iter().flat_map(|text| text.split(','))),
+            P::LabelMap => labels.map = Some(text),
+            P::Filter => {
+                self.filter =
+                    Some(text.parse().map_err(|error| Failure::usage(format_args!("Invalid filter: {error}")))?);
+            }
+            P::Zero | P::Explain => {}
+        }
+        Ok(())
+    }
+
+    fn set_field(&mut self, field: Field, text: &str) -> Outcome {
+        use Field as F;
+        self.fields |= 1 << field as u32;
+        let protocol = self.protocol.unwrap_or(Protocol::TCP);
+        let key = || values::number("key", text);
+        match field {
+            F::SourcePort => self.ports.0 = Some(values::port(text)?),
+            F::DestinationPort => self.ports.1 = Some(values::port(text)?),
+            F::ReplySourcePort => self.reply_ports.0 = Some(values::port(text)?),
+            F::ReplyDestinationPort => self.reply_ports.1 = Some(values::port(text)?),
+            F::MaskSourcePort => self.mask_ports.0 = Some(values::port(text)?),
+            F::MaskDestinationPort => self.mask_ports.1 = Some(values::port(text)?),
+            F::TupleSourcePort => self.tuple_ports.0 = Some(values::port(text)?),
+            F::TupleDestinationPort => self.tuple_ports.1 = Some(values::port(text)?),
+            F::SourceKey => self.ports.0 = Some(key()?),
+            F::DestinationKey => self.ports.1 = Some(key()?),
+            F::ReplySourceKey => self.reply_ports.0 = Some(key()?),
+            F::ReplyDestinationKey => self.reply_ports.1 = Some(key()?),
+            F::MaskSourceKey => self.mask_ports.0 = Some(key()?),
+            F::MaskDestinationKey => self.mask_ports.1 = Some(key()?),
+            F::TupleSourceKey => self.tuple_ports.0 = Some(key()?),
+            F::TupleDestinationKey => self.tuple_ports.1 = Some(key()?),
+            F::IcmpType | F::Icmpv6Type => self.icmp_type = Some(values::number("type", text)?),
+            F::IcmpCode | F::Icmpv6Code => self.icmp_code = Some(values::number("code", text)?),
+            F::IcmpId | F::Icmpv6Id => self.icmp_id = Some(values::number("id", text)?),
+            F::State => self.state = Some(values::state(protocol, text)?),
+            F::OriginalTag => self.original_tag = Some(values::number("tag", text)?),
+            F::ReplyTag => self.reply_tag = Some(values::number("tag", text)?),
+            F::Role => self.role = Some(values::role(text)?),
+        }
+        Ok(())
+    }
+
+    /// An address; the length of a prefix stands for the option `mask`.
+    fn network(&mut self, mask: Parameter, text: &str) -> Outcome<(IpAddr, Option<u8>)> {
+        let (address, length) = values::network(text)?;
+        if length.is_some() {
+            self.mark_given(mask);
+        }
+        self.set_family(Family::of(address))?;
+        Ok((address, length))
+    }
+
+    fn host(&mut self, parameter: Parameter, text: &str) -> Outcome<IpAddr> {
+        let address = values::host(parameter.name(), text)?;
+        self.set_family(Family::of(address))?;
+        Ok(address)
+    }
+
+    /// All addresses of a command are of one family.
+    fn set_family(&mut self, family: Family) -> Outcome {
+        match self.family.replace(family) {
+            Some(known) if known != family => Err(Failure::usage("mismatched address family")),
+            _ => Ok(()),
+        }
+    }
+
+    const fn mark_given(&mut self, parameter: Parameter) {
+        self.parameters |= 1 << parameter as u32;
+    }
+
+    fn resolve(&mut self, words: &LabelWords<'_>, default: Option<&LabelMap>) -> Outcome {
+        let is_named = !words.wanted.is_empty() || !words.added.is_empty() || words.deleted.is_some();
+        if !is_named && words.map.is_none() && !self.has_output(Output::Labels) {
+            return Ok(());
+        }
+        let opened = match (words.map, default) {
+            (Some(path), _) => Some(open_labels(path).map_err(Failure::usage)?),
+            (None, Some(_)) => None,
+            (None, None) => Some(open_labels(LabelMap::DEFAULT_PATH).unwrap_or_else(|error| {
+                warn(error);
+                LabelMap::default()
+            })),
+        };
+        let none = LabelMap::default();
+        let map = opened.as_ref().or(default).unwrap_or(&none);
+        let labels = |words: &[&str]| words.iter().map(|word| label(map, word)).collect::<Outcome<Labels>>();
+        if !words.wanted.is_empty() {
+            self.labels = Some(labels(&words.wanted)?);
+        }
+        if !words.added.is_empty() {
+            self.labels_added = Some(labels(&words.added)?);
+        }
+        if let Some(deleted) = &words.deleted {
+            self.labels_deleted = Some(if deleted.is_empty() { None } else { Some(labels(deleted)?) });
+        }
+        self.label_map = opened;
+        Ok(())
+    }
+
+    /// What can be said only when all options are known.
+    fn finish(self) -> Outcome<Self> {
+        use Parameter as P;
+        legality::check(&self)?;
+        if self.any_nat.is_some() && (self.source_nat.is_some() || self.destination_nat.is_some()) {
+            return Err(Failure::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
+        }
+        if self.table == Table::Conntrack {
+            for (mask, address, names) in
+                [(P::MaskSource, P::Source, "src"), (P::MaskDestination, P::Destination, "dst")]
+            {
+                if self.has(mask) && !self.has(address) {
+                    return Err(Failure::usage(format_args!("Can't use --mask-{names} without --{names}")));
+                }
+            }
+        }
+        if self.has(P::Zero) && self.is_selective() {
+            return Err(Failure::usage("Can't use -z with filtering parameters"));
+        }
+        if self.labels_added.is_some() && self.labels_deleted.is_some() {
+            return Err(Failure::usage("cannot use --label-add and --label-del at the same time"));
+        }
+        if self.has_output(Output::Save) && self.outputs.iter().any(|output| *output != Output::Save) {
+            return Err(Failure::failed("cannot combine save output with any other output type, use -o save only"));
+        }
+        if self.has_output(Output::Json) && !cfg!(feature = "serde") {
+            return Err(Failure::usage("-o json takes the feature `serde`"));
+        }
+        Ok(self)
+    }
+
+    /// Whether some option besides the family says which entries are meant.
+    pub fn is_selective(&self) -> bool {
+        use Parameter as P;
+        let selects = |parameter: &P| {
+            !matches!(
+                parameter,
+                P::Zero
+                    | P::Family
+                    | P::EventMask
+                    | P::NatRange
+                    | P::Output
+                    | P::SecurityMark
+                    | P::BufferSize
+                    | P::LabelMap
+                    | P::Explain
+            )
+        };
+        self.fields != 0 || P::ALL.iter().filter(|parameter| selects(parameter)).any(|parameter| self.has(*parameter))
+    }
+
+    /// The network that the packets of the original direction come from, with its mask.
+    pub fn source_network(&self) -> Outcome<Option<Prefix>> {
+        network(self.source, self.mask_source)
+    }
+
+    /// The network that the packets of the original direction go to, with its mask.
+    pub fn destination_network(&self) -> Outcome<Option<Prefix>> {
+        network(self.destination, self.mask_destination)
+    }
+
+    /// The state with what goes with it.
+    pub fn protocol_info(&self) -> Option<ProtocolInfo> {
+        Some(match self.state? {
+            ProtocolInfo::Sctp(SctpInfo { state: Some(state), .. }) => {
+                SctpInfo::new(state, self.original_tag.unwrap_or(0), self.reply_tag.unwrap_or(0)).into()
+            }
+            ProtocolInfo::Dccp(DccpInfo { state: Some(state), .. }) => {
+                DccpInfo::new(state, self.role.unwrap_or(DccpRole::CLIENT), 0).into()
+            }
+            other => other,
+        })
+    }
+}
+
+const fn to_nat((address, port): (IpAddr, Option<u16>)) -> Nat {
+    (Some(address), port)
+}
+
+fn network(address: Option<(IpAddr, Option<u8>)>, mask: Option<IpAddr>) -> Outcome<Option<Prefix>> {
+    Ok(match (address, mask) {
+        (None, _) => None,
+        (Some((address, _)), Some(mask)) => Some(values::masked(address, mask)?),
+        (Some((address, Some(length))), None) => Some(Prefix::new(address, length)),
+        (Some((address, None)), None) => Some(address.into()),
+    })
+}
+
+/// The mask of an expected address: one that was given, that of its length, or that of a host.
+pub fn expectation_mask((address, length): (IpAddr, Option<u8>), mask: Option<IpAddr>) -> IpAddr {
+    mask.unwrap_or_else(|| values::mask(address, length.unwrap_or(u8::MAX)))
+}
+
+fn open_labels(path: &str) -> Result<LabelMap, String> {
+    LabelMap::open(path).map_err(|error| format!("no names of labels: {path}: {error}"))
+}
+
+/// A label by its name or, where none has that name, its number.
+fn label(map: &LabelMap, word: &str) -> Outcome<u8> {
+    let number = || word.parse().ok().filter(|bit| *bit < 128);
+    map.bit(word).or_else(number).ok_or_else(|| Failure::usage(format_args!("unknown label '{word}'")))
+}
+
+pub fn warn(message: impl Display) {
+    eprintln!("WARNING: {message}");
+}

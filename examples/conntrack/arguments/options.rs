@@ -1,0 +1,212 @@
+//! The names of commands and options.
+
+use ctnetlink::Protocol;
+
+/// Declares an enum of options, with the spellings of each: long ones, and a letter.
+macro_rules! options {
+    ($(#[$meta:meta])* $name:ident { $( $variant:ident: $argument:ident, $($letter:literal)?, $first:literal $($more:literal)*; )* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $variant, )* }
+
+        impl $name {
+            /// Every option, in the order of the legality tables.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// Every long spelling.
+            pub const LONG: &'static [(&'static str, Self)] =
+                &[ $( ($first, Self::$variant), $( ($more, Self::$variant), )* )* ];
+
+            /// The name in messages.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $first, )* }
+            }
+
+            pub const fn argument(self) -> Argument {
+                match self { $( Self::$variant => Argument::$argument, )* }
+            }
+
+            pub const fn of_letter(letter: char) -> Option<Self> {
+                match letter {
+                    $( $( $letter => Some(Self::$variant), )? )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Whether an option is followed by an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    Never,
+    Always,
+    /// If what follows is no option.
+    Perhaps,
+    /// The name of a table, if what follows is no option.
+    Table,
+}
+
+options! {
+    /// What to do.
+    Command {
+        List: Table, 'L', "dump";
+        Get: Table, 'G', "get";
+        Delete: Table, 'D', "delete";
+        Create: Table, 'I', "create";
+        Add: Table, 'A', "add";
+        Update: Table, 'U', "update";
+        Event: Table, 'E', "event";
+        Flush: Table, 'F', "flush";
+        Count: Table, 'C', "count" "counter";
+        Statistics: Table, 'S', "stats";
+        Load: Always, 'R', "load-file";
+        Version: Never, 'V', "version";
+        Help: Never, 'h', "help";
+    }
+}
+
+options! {
+    /// An option of any protocol.
+    Parameter {
+        Source: Always, 's', "src" "orig-src";
+        Destination: Always, 'd', "dst" "orig-dst";
+        ReplySource: Always, 'r', "reply-src";
+        ReplyDestination: Always, 'q', "reply-dst";
+        Protocol: Always, 'p', "protonum" "proto";
+        Timeout: Always, 't', "timeout";
+        Status: Always, 'u', "status";
+        Zero: Never, 'z', "zero";
+        EventMask: Always, 'e', "event-mask";
+        TupleSource: Always, '[', "tuple-src";
+        TupleDestination: Always, ']', "tuple-dst";
+        MaskSource: Always, '{', "mask-src";
+        MaskDestination: Always, '}', "mask-dst";
+        NatRange: Always, 'a', "nat-range";
+        Mark: Always, 'm', "mark";
+        Id: Always, 'i', "id";
+        Family: Always, 'f', "family";
+        SourceNat: Perhaps, 'n', "src-nat";
+        DestinationNat: Perhaps, 'g', "dst-nat";
+        Output: Always, 'o', "output";
+        SecurityMark: Always, 'c', "secmark";
+        BufferSize: Always, 'b', "buffer-size";
+        AnyNat: Perhaps, 'j', "any-nat";
+        Zone: Always, 'w', "zone";
+        Label: Always, 'l', "label";
+        LabelAdd: Always, '<', "label-add";
+        LabelDelete: Perhaps, '>', "label-del";
+        OriginalZone: Always, '(', "orig-zone";
+        ReplyZone: Always, ')', "reply-zone";
+        LabelMap: Always, , "labelmap";
+        Filter: Always, , "filter";
+        Explain: Never, , "explain";
+    }
+}
+
+options! {
+    /// An option of some protocol.
+    Field {
+        SourcePort: Always, , "sport" "orig-port-src";
+        DestinationPort: Always, , "dport" "orig-port-dst";
+        ReplySourcePort: Always, , "reply-port-src";
+        ReplyDestinationPort: Always, , "reply-port-dst";
+        MaskSourcePort: Always, , "mask-port-src";
+        MaskDestinationPort: Always, , "mask-port-dst";
+        TupleSourcePort: Always, , "tuple-port-src";
+        TupleDestinationPort: Always, , "tuple-port-dst";
+        SourceKey: Always, , "srckey" "orig-key-src";
+        DestinationKey: Always, , "dstkey" "orig-key-dst";
+        ReplySourceKey: Always, , "reply-key-src";
+        ReplyDestinationKey: Always, , "reply-key-dst";
+        MaskSourceKey: Always, , "mask-key-src";
+        MaskDestinationKey: Always, , "mask-key-dst";
+        TupleSourceKey: Always, , "tuple-key-src";
+        TupleDestinationKey: Always, , "tuple-key-dst";
+        IcmpType: Always, , "icmp-type";
+        IcmpCode: Always, , "icmp-code";
+        IcmpId: Always, , "icmp-id";
+        Icmpv6Type: Always, , "icmpv6-type";
+        Icmpv6Code: Always, , "icmpv6-code";
+        Icmpv6Id: Always, , "icmpv6-id";
+        State: Always, , "state";
+        OriginalTag: Always, , "orig-vtag";
+        ReplyTag: Always, , "reply-vtag";
+        Role: Always, , "role";
+    }
+}
+
+/// Any option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opt {
+    Command(Command),
+    Parameter(Parameter),
+    Field(Field),
+}
+
+impl Opt {
+    pub const fn argument(self) -> Argument {
+        match self {
+            Self::Command(command) => command.argument(),
+            Self::Parameter(parameter) => parameter.argument(),
+            Self::Field(field) => field.argument(),
+        }
+    }
+
+    pub fn of_letter(letter: char) -> Option<Self> {
+        let parameter = || Parameter::of_letter(letter).map(Self::Parameter);
+        Command::of_letter(letter).map(Self::Command).or_else(parameter)
+    }
+
+    /// The option of that long name, or the only one that begins so. There are the options of a protocol only once it
+    /// was named.
+    pub fn of_name(name: &str, protocol: Option<Protocol>) -> Option<Self> {
+        let exact = |table: &[(&str, Field)]| table.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
+        if let Some(field) = exact(Field::LONG).filter(|field| protocol.is_some_and(|protocol| field.is_of(protocol))) {
+            return Some(Self::Field(field));
+        }
+        if let Some((_, option)) = all_long(protocol).find(|(known, _)| *known == name) {
+            return Some(option);
+        }
+        let mut beginning = all_long(protocol).filter(|(known, _)| known.starts_with(name)).map(|(_, option)| option);
+        let first = beginning.next()?;
+        beginning.all(|option| option == first).then_some(first)
+    }
+}
+
+fn all_long(protocol: Option<Protocol>) -> impl Iterator<Item = (&'static str, Opt)> {
+    let fields = Field::LONG.iter().filter(move |(_, field)| protocol.is_some_and(|protocol| field.is_of(protocol)));
+    let parameters = Parameter::LONG.iter().map(|(name, parameter)| (*name, Opt::Parameter(*parameter)));
+    let commands = Command::LONG.iter().map(|(name, command)| (*name, Opt::Command(*command)));
+    parameters.chain(commands).chain(fields.map(|(name, field)| (*name, Opt::Field(*field))))
+}
+
+impl Field {
+    /// Whether the protocol has this option.
+    pub fn is_of(self, protocol: Protocol) -> bool {
+        use Field as F;
+        match self {
+            F::SourcePort
+            | F::DestinationPort
+            | F::ReplySourcePort
+            | F::ReplyDestinationPort
+            | F::MaskSourcePort
+            | F::MaskDestinationPort
+            | F::TupleSourcePort
+            | F::TupleDestinationPort => protocol.has_ports(),
+            F::SourceKey
+            | F::DestinationKey
+            | F::ReplySourceKey
+            | F::ReplyDestinationKey
+            | F::MaskSourceKey
+            | F::MaskDestinationKey
+            | F::TupleSourceKey
+            | F::TupleDestinationKey => protocol == Protocol::GRE,
+            F::IcmpType | F::IcmpCode | F::IcmpId => protocol == Protocol::ICMP,
+            F::Icmpv6Type | F::Icmpv6Code | F::Icmpv6Id => protocol == Protocol::ICMPV6,
+            F::State => matches!(protocol, Protocol::TCP | Protocol::SCTP | Protocol::DCCP),
+            F::OriginalTag | F::ReplyTag => protocol == Protocol::SCTP,
+            F::Role => protocol == Protocol::DCCP,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Words → options and their arguments, as getopt_long(3) takes them apart.
+
+use ctnetlink::Protocol;
+
+use super::options::{Argument, Opt};
+use crate::failure::{Failure, Outcome};
+
+/// An option, and the argument that it was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub option: Opt,
+    pub argument: Option<&'a str>,
+}
+
+/// Goes through the words. Those that are neither options nor arguments are passed over.
+#[derive(Debug)]
+pub struct Scanner<'w, 'a> {
+    words: &'w [&'a str],
+    place: usize,
+    /// The letters that are left of a word of letters.
+    letters: &'a str,
+}
+
+impl<'w, 'a> Scanner<'w, 'a> {
+    pub const fn new(words: &'w [&'a str]) -> Self {
+        Self { words, place: 0, letters: "" }
+    }
+
+    /// The next option; `protocol` is what was named so far, with its options.
+    pub fn next(&mut self, protocol: Option<Protocol>) -> Outcome<Option<Found<'a>>> {
+        loop {
+            if let Some(letter) = self.letters.chars().next() {
+                self.letters = self.letters.get(letter.len_utf8()..).unwrap_or_default();
+                return self.short(letter).map(Some);
+            }
+            let Some(word) = self.words.get(self.place) else { return Ok(None) };
+            self.place += 1;
+            match word.strip_prefix('-') {
+                None | Some("") => {}
+                Some("-") => self.place = self.words.len(),
+                Some(rest) => match rest.strip_prefix('-') {
+                    Some(long) => return self.long(word, long, protocol).map(Some),
+                    None => self.letters = rest,
+                },
+            }
+        }
+    }
+
+    fn short(&mut self, letter: char) -> Outcome<Found<'a>> {
+        let option = Opt::of_letter(letter).ok_or_else(|| unknown(format_args!("-{letter}")))?;
+        let attached = match option.argument() {
+            Argument::Never => None,
+            _ => Some(std::mem::take(&mut self.letters)).filter(|rest| !rest.is_empty()),
+        };
+        self.found(option, attached, format_args!("-{letter}"))
+    }
+
+    fn long(&mut self, word: &str, long: &'a str, protocol: Option<Protocol>) -> Outcome<Found<'a>> {
+        let (name, attached) = match long.split_once('=') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (long, None),
+        };
+        let option = Opt::of_name(name, protocol).ok_or_else(|| unknown(word))?;
+        if attached.is_some() && option.argument() == Argument::Never {
+            return Err(unknown(word));
+        }
+        self.found(option, attached, word)
+    }
+
+    fn found(&mut self, option: Opt, attached: Option<&'a str>, spelled: impl std::fmt::Display) -> Outcome<Found<'a>> {
+        let argument = match option.argument() {
+            Argument::Never => None,
+            Argument::Always => {
+                let missing = || Failure::usage(format_args!("option `{spelled}' requires an argument"));
+                Some(attached.or_else(|| self.word()).ok_or_else(missing)?)
+            }
+            Argument::Perhaps => attached.or_else(|| self.word_that_is_no_option()),
+            // One that is attached was never read.
+            Argument::Table => self.word_that_is_no_option(),
+        };
+        Ok(Found { option, argument })
+    }
+
+    fn word(&mut self) -> Option<&'a str> {
+        let word = self.words.get(self.place)?;
+        self.place += 1;
+        Some(word)
+    }
+
+    fn word_that_is_no_option(&mut self) -> Option<&'a str> {
+        self.words.get(self.place).filter(|word| !word.starts_with('-'))?;
+        self.word()
+    }
+}
+
+fn unknown(option: impl std::fmt::Display) -> Failure {
+    Failure::usage(format_args!("unknown option `{option}'"))
+}

@@ -1,0 +1,91 @@
+//! The commands on the table of flows.
+
+use ctnetlink::Client;
+
+use crate::{
+    arguments::Arguments,
+    failure::{Failure, Outcome},
+    output::Output,
+    request,
+    selection::Selection,
+    table, tell,
+};
+
+pub fn list(mut arguments: Arguments) -> Outcome {
+    let selection = Selection::new(&arguments)?;
+    let mut output = Output::new(&mut arguments);
+    let count = table::each(&mut Client::open()?, &selection, |flow| output.flow(&flow, None))?;
+    output.finish()?;
+    tell(format_args!("{count} flow entries have been shown."));
+    Ok(())
+}
+
+pub fn get(mut arguments: Arguments) -> Outcome {
+    let (key, filter) = (request::key(&arguments)?, Selection::new(&arguments)?.filter);
+    let flow = Client::open()?.get(key)?.filter(|flow| filter.matches(flow));
+    let flow = flow.ok_or_else(|| Failure::failed("Operation failed: such conntrack doesn't exist"))?;
+    let mut output = Output::new(&mut arguments);
+    output.flow(&flow, None)?;
+    output.finish()?;
+    tell("1 flow entries have been shown.");
+    Ok(())
+}
+
+pub fn delete(mut arguments: Arguments) -> Outcome {
+    let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
+    let mut output = Output::new(&mut arguments).as_deletion();
+    let changed = table::delete(&selection, |flow| output.flow(flow, None))?;
+    output.finish()?;
+    tell(format_args!("{} flow entries have been deleted.", changed.count));
+    something(changed.into_result()?)
+}
+
+pub fn update(mut arguments: Arguments) -> Outcome {
+    let selection = Selection::new(&arguments)?;
+    let update = request::update(&arguments)?;
+    if update.is_empty() {
+        return Err(Failure::usage("there is nothing to change: give `--mark', `--timeout', `--status' or labels"));
+    }
+    let mut output = Output::new(&mut arguments);
+    let changed = table::update(&selection, &update, |flow| output.flow(flow, None))?;
+    output.finish()?;
+    tell(format_args!("{} flow entries have been updated.", changed.count));
+    something(changed.into_result()?)
+}
+
+pub fn create(arguments: &Arguments) -> Outcome {
+    let flow = request::new_flow(arguments)?;
+    Client::open()?.create(&flow).map_err(|error| match error.is_exists() {
+        true => Failure::failed("Operation failed: Such conntrack exists, try -U to update"),
+        false => error.into(),
+    })?;
+    tell("1 flow entries have been created.");
+    Ok(())
+}
+
+/// Creates the flow, or makes the one that there is what is asked for.
+pub fn add(arguments: &Arguments) -> Outcome {
+    let flow = request::new_flow(arguments)?;
+    let mut client = Client::open()?;
+    match client.create(&flow) {
+        Err(error) if error.is_exists() => client.update(request::key(arguments)?, &request::update_to(&flow))?,
+        other => other?,
+    }
+    tell("1 flow entries have been added.");
+    Ok(())
+}
+
+pub fn flush(arguments: &Arguments) -> Outcome {
+    let mut client = Client::open()?;
+    match arguments.family {
+        Some(family) => client.flush_family(family)?,
+        None => client.flush()?,
+    }
+    tell("connection tracking table has been emptied.");
+    Ok(())
+}
+
+/// To have changed nothing is a failure.
+const fn something(count: u64) -> Outcome {
+    if count == 0 { Err(Failure::Nothing) } else { Ok(()) }
+}

@@ -1,0 +1,219 @@
+//! Entries → lines on the standard output.
+
+use std::io::{self, StdoutLock, Write as _};
+
+use ctnetlink::{
+    EventKind, Expectation, Flow, Timestamp,
+    format::{LabelMap, Printed, Save, Sender, Text, Xml},
+};
+
+use crate::{
+    arguments::{self, Arguments, Table},
+    failure::Outcome,
+};
+
+/// How many bytes are gathered before they are written.
+const ENOUGH: usize = 64 * 1024;
+
+/// Entries on their way to the standard output: gathered in one buffer, and written when there is enough of it.
+pub struct Output {
+    printer: Printer,
+    stdout: StdoutLock<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    pub fn new(arguments: &mut Arguments) -> Self {
+        let printer = Printer::new(arguments);
+        let mut buffer = Vec::with_capacity(ENOUGH + ENOUGH / 4);
+        buffer.extend_from_slice(printer.frame().0.as_bytes());
+        Self { printer, stdout: io::stdout().lock(), buffer }
+    }
+
+    /// In the format that loads, flows are deleted.
+    pub fn as_deletion(mut self) -> Self {
+        self.printer.saved_as = Some(EventKind::Destroy);
+        self
+    }
+
+    pub fn flow(&mut self, flow: &Flow, event: Option<Event<'_>>) -> Outcome {
+        self.printer.flow(flow, event).append_to(&mut self.buffer);
+        self.end_line()
+    }
+
+    pub fn expectation(&mut self, expectation: &Expectation, event: Option<Event<'_>>) -> Outcome {
+        self.printer.expectation(expectation, event).append_to(&mut self.buffer);
+        self.end_line()
+    }
+
+    fn end_line(&mut self) -> Outcome {
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= ENOUGH { self.write() } else { Ok(()) }
+    }
+
+    /// Writes what has gathered, for a reader who is not to wait.
+    pub fn write(&mut self) -> Outcome {
+        self.stdout.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(self.stdout.flush()?)
+    }
+
+    /// Closes the document, and writes the rest.
+    pub fn finish(mut self) -> Outcome {
+        self.buffer.extend_from_slice(self.printer.frame().1.as_bytes());
+        self.write()
+    }
+}
+
+/// What an event adds to the entry that it tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    pub kind: EventKind,
+    /// When it came in.
+    pub time: Timestamp,
+    pub sender: Option<Sender<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Save,
+    Xml,
+    #[cfg(feature = "serde")]
+    Json,
+}
+
+/// The format, with its options.
+struct Printer {
+    format: Format,
+    table: Table,
+    extended: bool,
+    id: bool,
+    timestamps: bool,
+    kernel_timestamps: bool,
+    labels: Option<LabelMap>,
+    saved_as: Option<EventKind>,
+    utc_offset_seconds: i32,
+    begun: Timestamp,
+}
+
+impl Printer {
+    fn new(arguments: &mut Arguments) -> Self {
+        let format = match () {
+            () if arguments.has_output(arguments::Output::Save) => Format::Save,
+            #[cfg(feature = "serde")]
+            () if arguments.has_output(arguments::Output::Json) => Format::Json,
+            () if arguments.has_output(arguments::Output::Xml) => Format::Xml,
+            () => Format::Text,
+        };
+        let timestamps = arguments.has_output(arguments::Output::Timestamp);
+        let kernel_timestamps = arguments.has_output(arguments::Output::KernelTimestamp);
+        let shows_dates = timestamps || kernel_timestamps;
+        Self {
+            format,
+            table: arguments.table,
+            extended: arguments.has_output(arguments::Output::Extended),
+            id: arguments.has_output(arguments::Output::Id),
+            timestamps,
+            kernel_timestamps,
+            labels: arguments
+                .has_output(arguments::Output::Labels)
+                .then(|| arguments.label_map.take())
+                .flatten()
+                .filter(|map| !map.is_empty()),
+            saved_as: None,
+            utc_offset_seconds: if shows_dates { local_offset_seconds() } else { 0 },
+            begun: Timestamp::now(),
+        }
+    }
+
+    /// What goes before and after all entries.
+    fn frame(&self) -> (&'static str, &'static str) {
+        match (self.format, self.table) {
+            (Format::Xml, Table::Expect) => (Xml::EXPECTATIONS_BEGIN, Xml::EXPECTATIONS_END),
+            (Format::Xml, _) => (Xml::FLOWS_BEGIN, Xml::FLOWS_END),
+            _ => ("", ""),
+        }
+    }
+
+    fn flow<'a>(&'a self, flow: &'a Flow, event: Option<Event<'a>>) -> Printed<'a> {
+        match self.format {
+            Format::Text => self.text(event).flow(flow),
+            Format::Save => self.save(event).flow(flow),
+            Format::Xml => self.xml(event).flow(flow),
+            #[cfg(feature = "serde")]
+            Format::Json => json(event).flow(flow),
+        }
+    }
+
+    /// There is no command that loads expectations: where it is asked for, they are text.
+    fn expectation<'a>(&'a self, expectation: &'a Expectation, event: Option<Event<'a>>) -> Printed<'a> {
+        match self.format {
+            Format::Text | Format::Save => self.text(event).expectation(expectation),
+            Format::Xml => self.xml(event).expectation(expectation),
+            #[cfg(feature = "serde")]
+            Format::Json => json(event).expectation(expectation),
+        }
+    }
+
+    fn text<'a>(&'a self, event: Option<Event<'a>>) -> Text<'a> {
+        let mut text = Text::new()
+            .extended(self.extended)
+            .id(self.id)
+            .kernel_timestamps(self.kernel_timestamps)
+            .utc_offset_seconds(self.utc_offset_seconds)
+            .now(event.map_or(self.begun, |event| event.time));
+        if let Some(labels) = &self.labels {
+            text = text.labels(labels);
+        }
+        if let Some(event) = event {
+            text = text.event(event.kind);
+            if self.timestamps {
+                text = text.timestamp(event.time);
+            }
+            if let Some(sender) = event.sender {
+                text = text.sender(sender);
+            }
+        }
+        text
+    }
+
+    fn save(&self, event: Option<Event<'_>>) -> Save<'_> {
+        let save = self.labels.as_ref().map_or(Save::new(), |labels| Save::new().labels(labels));
+        event.map(|event| event.kind).or(self.saved_as).map_or(save, |kind| save.event(kind))
+    }
+
+    fn xml<'a>(&'a self, event: Option<Event<'a>>) -> Xml<'a> {
+        let mut xml = Xml::new()
+            .kernel_timestamps(self.kernel_timestamps)
+            .utc_offset_seconds(self.utc_offset_seconds)
+            .now(event.map_or(self.begun, |event| event.time));
+        if let Some(labels) = &self.labels {
+            xml = xml.labels(labels);
+        }
+        if let Some(event) = event {
+            xml = xml.event(event.kind);
+            if self.timestamps {
+                xml = xml.timestamp(event.time);
+            }
+        }
+        xml
+    }
+}
+
+#[cfg(feature = "serde")]
+fn json(event: Option<Event<'_>>) -> ctnetlink::format::Json {
+    let json = ctnetlink::format::Json::new();
+    event.map_or(json, |event| json.event(event.kind))
+}
+
+/// How far local time is ahead of UTC, which only the C library knows: date(1) asks it. UTC where there is no date(1).
+fn local_offset_seconds() -> i32 {
+    let ask = || {
+        let output = std::process::Command::new("date").arg("+%z").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let number: i32 = text.trim().parse().ok()?;
+        Some((number / 100 * 60 + number % 100) * 60)
+    };
+    ask().unwrap_or(0)
+}

@@ -1,0 +1,218 @@
+//! Arguments → flows and expectations to be made, found or changed.
+
+use std::net::IpAddr;
+
+use ctnetlink::{
+    Expectation, FlowKey, Labels, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
+    TcpFlags, TcpInfo, TcpState, Tuple,
+    request::{ExpectationKey, FlowUpdate, NewFlow},
+};
+
+use crate::{
+    arguments::{Arguments, Nat, Pair, expectation_mask, warn},
+    failure::{Failure, Outcome},
+};
+
+/// The tuple of packets from the initiator, where the options give its addresses.
+pub fn original_tuple(arguments: &Arguments) -> Option<Tuple> {
+    let ((source, _), (destination, _)) = (arguments.source?, arguments.destination?);
+    let ports = either(arguments.ports, swapped(arguments.reply_ports));
+    Some(tuple(arguments, source, destination, ports))
+}
+
+/// The tuple of the answers, where the options give its addresses.
+fn reply_tuple(arguments: &Arguments) -> Option<Tuple> {
+    let (source, destination) = (arguments.reply_source?, arguments.reply_destination?);
+    let ports = either(arguments.reply_ports, swapped(arguments.ports));
+    // The type is that of the request, and so it has to be turned round.
+    tuple(arguments, destination, source, swapped(ports)).inverted()
+}
+
+fn tuple(arguments: &Arguments, source: IpAddr, destination: IpAddr, ports: Pair) -> Tuple {
+    let protocol = arguments.protocol.unwrap_or(Protocol(0));
+    let (source_number, destination_number) = (ports.0.unwrap_or(0), ports.1.unwrap_or(0));
+    let mut tuple = Tuple::new(protocol, source, destination);
+    tuple.layer4 = match protocol {
+        Protocol::GRE => Layer4::Keys { source: source_number, destination: destination_number },
+        protocol if protocol.has_ports() => Layer4::Ports { source: source_number, destination: destination_number },
+        protocol if protocol.is_icmp() => Layer4::Icmp {
+            icmp_type: arguments.icmp_type.unwrap_or(0),
+            code: arguments.icmp_code.unwrap_or(0),
+            id: arguments.icmp_id.unwrap_or(0),
+        },
+        _ => Layer4::None,
+    };
+    tuple
+}
+
+const fn swapped((source, destination): Pair) -> Pair {
+    (destination, source)
+}
+
+fn either(first: Pair, second: Pair) -> Pair {
+    (first.0.or(second.0), first.1.or(second.1))
+}
+
+fn no_query() -> Failure {
+    Failure::failed("Operation failed: an ICMP type that is no query has no answer, and is not tracked")
+}
+
+/// What names the flow of `--get`: the tuple of either direction.
+pub fn key(arguments: &Arguments) -> Outcome<FlowKey> {
+    let zone = |tuple: Tuple, zone: Option<u16>| zone.map_or(tuple, |zone| tuple.in_zone(zone));
+    let key = match original_tuple(arguments) {
+        Some(tuple) => FlowKey::original(zone(tuple, arguments.original_zone)),
+        None => FlowKey::reply(zone(reply_tuple(arguments).ok_or_else(no_query)?, arguments.reply_zone)),
+    };
+    Ok(arguments.zone.map_or(key, |zone| key.in_zone(zone)))
+}
+
+/// The flow of `--create` and `--add`. What is not said of one direction mirrors the other.
+pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
+    let (mut original, mut reply) = match original_tuple(arguments) {
+        Some(original) => (original, original.inverted().ok_or_else(no_query)?),
+        None => {
+            let reply = reply_tuple(arguments).ok_or_else(no_query)?;
+            (reply.inverted().ok_or_else(no_query)?, reply)
+        }
+    };
+    if let Some(address) = arguments.reply_source {
+        reply.source = address;
+    }
+    if let Some(address) = arguments.reply_destination {
+        reply.destination = address;
+    }
+    set_ports(&mut reply.layer4, arguments.reply_ports);
+    original.zone = arguments.original_zone;
+    reply.zone = arguments.reply_zone;
+    let mut flow = NewFlow::new(original, reply, arguments.timeout.unwrap_or(0));
+    flow.zone = arguments.zone;
+    flow.mark = arguments.mark.map(|(mark, _)| mark);
+    flow.labels = arguments.labels_added;
+    flow.status = arguments.status.map_or(Ok(Status::empty()), |status| settable(status.set))?;
+    flow.protocol_info = arguments.protocol_info().map(tracked);
+    flow.nat_source = arguments.source_nat.map(|to| nat_range("src-nat", to)).transpose()?;
+    flow.nat_destination = arguments.destination_nat.map(|to| nat_range("dst-nat", to)).transpose()?;
+    Ok(flow)
+}
+
+fn set_ports(layer4: &mut Layer4, ports: Pair) {
+    if let Layer4::Ports { source, destination } | Layer4::Keys { source, destination } = layer4 {
+        *source = ports.0.unwrap_or(*source);
+        *destination = ports.1.unwrap_or(*destination);
+    }
+}
+
+/// The bits that a user may set.
+fn settable(status: Status) -> Outcome<Status> {
+    for (bit, option) in [(Status::SRC_NAT, "src-nat"), (Status::DST_NAT, "dst-nat")] {
+        if status.contains(bit) {
+            warn(format_args!("ignoring {bit}, use --{option} instead"));
+        }
+    }
+    let kernels = Status::EXPECTED | Status::OFFLOAD | Status::HW_OFFLOAD;
+    if status.intersects(kernels) {
+        return Err(Failure::failed(format_args!("Operation failed: only the kernel sets {}", status & kernels)));
+    }
+    Ok(status & !(Status::SRC_NAT | Status::DST_NAT))
+}
+
+/// Nobody has seen the handshake of a flow that is made by hand, so that its windows are not checked.
+fn tracked(info: ProtocolInfo) -> ProtocolInfo {
+    let ProtocolInfo::Tcp(info) = info else { return info };
+    let mut flags = TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM;
+    flags.set(TcpFlags::CLOSE_INIT, info.state.is_some_and(|state| state >= TcpState::TIME_WAIT));
+    info.with_flags(MaskedTcpFlags::set(flags)).into()
+}
+
+fn nat_range(option: &str, (address, port): Nat) -> Outcome<NatRange> {
+    let missing = || Failure::usage(format_args!("option `--{option}' requires an argument with this command"));
+    let range = NatRange::address(address.ok_or_else(missing)?);
+    Ok(port.map_or(range, |port| range.port(port)))
+}
+
+/// What `--update` changes.
+pub fn update(arguments: &Arguments) -> Outcome<FlowUpdate> {
+    let mut update = FlowUpdate::new();
+    if let Some((mark, mask)) = arguments.mark {
+        if mark & !mask != 0 {
+            return Err(Failure::usage("Invalid mark: it has bits that its mask leaves alone"));
+        }
+        update = update.mark_bits(mark, mask);
+    }
+    if let Some(timeout) = arguments.timeout {
+        update = update.timeout(timeout);
+    }
+    if let Some(status) = arguments.status {
+        let bits = settable(status.set)?;
+        if !bits.is_empty() {
+            update = update.status(bits);
+        }
+    }
+    if let Some(labels) = arguments.labels_added {
+        update = update.labels(MaskedLabels::add(labels));
+    }
+    if let Some(labels) = arguments.labels_deleted {
+        update = update.labels(MaskedLabels::remove(labels.unwrap_or(Labels::ALL)));
+    }
+    if let Some(info) = new_state(arguments)? {
+        update = update.protocol_info(info);
+    }
+    Ok(update)
+}
+
+/// Only the state changes: flags and window scales of a live connection stay as they are.
+fn new_state(arguments: &Arguments) -> Outcome<Option<ProtocolInfo>> {
+    let has_tags = arguments.original_tag.is_some() && arguments.reply_tag.is_some();
+    match arguments.protocol_info() {
+        Some(ProtocolInfo::Sctp(_)) if !has_tags => Err(Failure::usage(
+            "the kernel takes a state of SCTP only with both tags: you have to specify `--orig-vtag' and `--reply-vtag'",
+        )),
+        Some(ProtocolInfo::Tcp(TcpInfo { state: Some(state), .. })) => Ok(Some(TcpInfo::new(state).into())),
+        None if arguments.original_tag.is_some() || arguments.reply_tag.is_some() => {
+            Err(Failure::usage("the kernel takes tags of SCTP only with a state: you have to specify `--state'"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// What makes an existing flow what `--add` asks for.
+pub fn update_to(flow: &NewFlow) -> FlowUpdate {
+    let mut update = FlowUpdate::new().timeout(flow.timeout);
+    if let Some(mark) = flow.mark {
+        update = update.mark(mark);
+    }
+    if !flow.status.is_empty() {
+        update = update.status(flow.status);
+    }
+    if let Some(labels) = flow.labels {
+        update = update.labels(MaskedLabels::exactly(labels));
+    }
+    match flow.protocol_info {
+        Some(ProtocolInfo::Tcp(TcpInfo { state: Some(state), .. })) => update.protocol_info(TcpInfo::new(state)),
+        Some(info) => update.protocol_info(info),
+        None => update,
+    }
+}
+
+/// What names the expectation of `--get expect` and `--delete expect`.
+pub fn expectation_key(arguments: &Arguments) -> Outcome<ExpectationKey> {
+    original_tuple(arguments).map(ExpectationKey::new).ok_or_else(|| Failure::usage("no addresses"))
+}
+
+/// The expectation of `--create expect`.
+pub fn expectation(arguments: &Arguments) -> Outcome<Expectation> {
+    let missing = || Failure::usage("no addresses");
+    let master = original_tuple(arguments).ok_or_else(missing)?;
+    let source = arguments.tuple_source.ok_or_else(missing)?;
+    let destination = arguments.tuple_destination.ok_or_else(missing)?;
+    let mask_source = expectation_mask(source, arguments.mask_source);
+    let mask_destination = expectation_mask(destination, arguments.mask_destination);
+    let mut expectation = Expectation::new(
+        master,
+        tuple(arguments, source.0, destination.0, arguments.tuple_ports),
+        tuple(arguments, mask_source, mask_destination, arguments.mask_ports),
+    );
+    expectation.timeout = arguments.timeout;
+    Ok(expectation)
+}

@@ -78,6 +78,7 @@
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod client;
 mod error;
+pub mod events;
 #[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, unused_imports))]
 pub mod exchange;
 pub mod filter;
@@ -99,6 +100,7 @@ pub use client::*;
 pub use error::{
     AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
 };
+pub use events::*;
 pub use filter::Filter;
 pub use message::Message;
 pub use model::*;

@@ -21,7 +21,7 @@ pub use dump::{ExpectationDump, ExpectationIterator, FlowDump, FlowIterator};
 pub use filtered::{FilteredDump, FilteredIterator, MatchReport};
 pub use flows::UpdateTarget;
 pub use namespace::NetworkNamespace;
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Socket, receive, set_receive_buffer};
 
 use crate::{
     error::Error,
@@ -53,7 +53,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    connection: Connection<Socket>,
+    pub(crate) connection: Connection<Socket>,
     /// A second one, opened when it is needed: for changes while the first is busy with a dump.
     writer: Option<Connection<Socket>>,
     capabilities: Option<Capabilities>,

@@ -12,7 +12,7 @@ use rustix::net::{
 
 use super::{NetworkNamespace, Options};
 use crate::{
-    error::Error,
+    error::{ENTER_NAMESPACE, Error},
     exchange::{Datagram, Transport, Wait},
 };
 
@@ -59,9 +59,9 @@ const OPEN: &str = "open a netfilter socket";
 /// Opens a socket in that namespace, which takes a capability unless this thread is there already.
 fn open_in(namespace: Option<&NetworkNamespace>, options: &Options) -> Result<netlink_sys::Socket, Error> {
     let socket = match namespace {
-        Some(namespace) if !namespace.is_that_of_this_thread() => namespace
-            .run(|| bound_socket(options))
-            .map_err(|error| Error::io("enter the network namespace (which takes CAP_SYS_ADMIN)", error))?,
+        Some(namespace) if !namespace.is_that_of_this_thread() => {
+            namespace.run(|| bound_socket(options)).map_err(|error| Error::io(ENTER_NAMESPACE, error))?
+        }
         _ => bound_socket(options),
     };
     socket.map_err(|error| Error::io(OPEN, error))
@@ -82,7 +82,7 @@ fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
 }
 
 /// Beyond `net.core.rmem_max` only the initial user namespace may go: elsewhere the kernel grants what it allows.
-pub(super) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+pub(crate) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     // The kernel takes an int, and doubles it.
     let bytes = bytes.min(i32::MAX as usize / 2);
     match sockopt::set_socket_recv_buffer_size_force(socket, bytes) {
@@ -93,7 +93,7 @@ pub(super) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result
 }
 
 /// Receives one datagram. The length told is that of the datagram, however much of it fitted.
-pub(super) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
     let mut flags = RecvFlags::TRUNC;
     flags.set(RecvFlags::DONTWAIT, wait == Wait::No);
     let room = buffer.len();

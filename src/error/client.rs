@@ -101,7 +101,7 @@ impl fmt::Display for Error {
             Self::Kernel(error) => error.fmt(f),
             Self::Io { action, source } => {
                 write!(f, "{action}: {source}")?;
-                match advice(source) {
+                match advice(action, source) {
                     Some(advice) => write!(f, ": {advice}"),
                     None => Ok(()),
                 }
@@ -124,8 +124,15 @@ impl fmt::Debug for Error {
     }
 }
 
-fn advice(error: &io::Error) -> Option<&'static str> {
+/// What opening a socket elsewhere does first.
+pub(crate) const ENTER_NAMESPACE: &str = "enter the network namespace";
+
+fn advice(action: &str, error: &io::Error) -> Option<&'static str> {
     match Errno(error.raw_os_error()?) {
+        Errno::EPERM if action == ENTER_NAMESPACE => {
+            Some("CAP_SYS_ADMIN is needed in the user namespaces of this process and of the network namespace")
+        }
+        Errno::EPERM => Some("CAP_NET_ADMIN is needed in the user namespace that owns the network namespace"),
         Errno::EPROTONOSUPPORT => Some("the kernel has no nfnetlink: load the module nfnetlink"),
         _ => None,
     }

@@ -7,6 +7,8 @@ mod errno;
 mod kernel;
 mod name;
 
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) use client::ENTER_NAMESPACE;
 pub use client::Error;
 pub use decode::{AttributePath, DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;

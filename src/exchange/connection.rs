@@ -235,6 +235,12 @@ impl Replies {
         Messages::at(connection.received(self.length), self.current).next()?.ok()
     }
 
+    /// Whether all that was received has been given, so that [`next`](Self::next) receives.
+    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    pub(crate) const fn is_between_datagrams(&self) -> bool {
+        self.position >= self.length
+    }
+
     /// Where the next message of the answer starts.
     fn advance<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<Option<usize>, Error> {
         while !self.exchange.is_finished() {

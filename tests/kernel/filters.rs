@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ctnetlink::{
-    Client, Filter, Flow, FlowKey, Labels, NatRange, SctpInfo, SctpState, Status, TcpState, Tuple,
-    filter::Capabilities,
+    Client, EventGroups, EventKind, EventSocket, EventSocketBuilder, Filter, Flow, FlowKey, Labels, NatRange, SctpInfo,
+    SctpState, Status, TcpState, Tuple,
+    filter::{Capabilities, SocketFilter},
     request::{FlowUpdate, NewFlow},
 };
 
@@ -32,6 +33,7 @@ cases! {
     ports_of_sctp_are_compared;
     a_filter_of_everything_is_refused_by_delete;
     a_flow_in_a_zone_is_updated_by_a_filter;
+    sockets_let_through_what_userspace_finds: "nft";
 }
 
 /// A table of both families, five protocols, zones, marks, translations, states and labels.
@@ -390,4 +392,50 @@ fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
     let report = client.update_matching(&"zone 9".parse().unwrap(), &FlowUpdate::new().mark(5)).unwrap();
     assert_eq!(report.changed, Some(1));
     assert_eq!(client.get(FlowKey::original(flow.original).in_zone(9)).unwrap().unwrap().mark, Some(5));
+}
+
+/// Every event that userspace finds comes through the socket, and no other where the program says that it is exact.
+fn sockets_let_through_what_userspace_finds(lab: &Lab) {
+    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    let mut client = lab.client();
+    let listen = |builder: EventSocketBuilder| builder.receive_buffer(4 << 20).open().unwrap();
+    let filters: Vec<Filter> = filters().into_iter().step_by(5).collect();
+    let mut all = listen(EventSocket::builder(EventGroups::FLOWS));
+    let mut filtered: Vec<(SocketFilter, EventSocket)> = Vec::new();
+    for filter in &filters {
+        let program = SocketFilter::new(filter);
+        let socket = listen(EventSocket::builder(EventGroups::FLOWS).filter(&program));
+        filtered.push((program, socket));
+    }
+    mixed_table(&mut client, 200);
+    client.flush().unwrap();
+    let events = heard(&mut all);
+    assert!(events.len() > 300, "{}", events.len());
+    let mut narrowed = 0;
+    for (filter, (program, socket)) in filters.iter().zip(&mut filtered) {
+        let wanted: BTreeSet<String> = names(events.iter().filter(|(_, flow)| filter.matches(flow)));
+        let passed = names(&heard(socket));
+        assert!(passed.is_superset(&wanted), "{filter}: too few came through");
+        if program.is_exact() {
+            assert_eq!(passed.len(), wanted.len(), "{filter}: more came through than an exact program lets");
+        }
+        narrowed += usize::from(passed.len() < events.len());
+    }
+    assert!(narrowed > 20, "{narrowed} of {} programs keep anything back", filters.len());
+}
+
+fn heard(socket: &mut EventSocket) -> Vec<(EventKind, Flow)> {
+    let mut heard = Vec::new();
+    while let Some(event) = socket.try_next().unwrap() {
+        let (kind, event) = event.flow().unwrap_or_else(|| panic!("{event:?}"));
+        heard.push((kind, event.flow.to_flow()));
+    }
+    heard
+}
+
+fn names<'e>(events: impl IntoIterator<Item = &'e (EventKind, Flow)>) -> BTreeSet<String> {
+    events
+        .into_iter()
+        .map(|(kind, flow)| format!("{kind} {:?} {:?} {:?}", flow.original, flow.zone, flow.mark))
+        .collect()
 }

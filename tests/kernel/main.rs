@@ -8,11 +8,13 @@
 
 mod batches;
 mod conntrack;
+mod events;
 mod expectations;
 mod filters;
 mod flows;
 mod lab;
 mod manual;
+mod mirror;
 mod sockets;
 mod statistics;
 
@@ -28,10 +30,12 @@ fn main() -> ExitCode {
     let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
         ("conntrack", conntrack::CASES),
+        ("events", events::CASES),
         ("expectations", expectations::CASES),
         ("filters", filters::CASES),
         ("flows", flows::CASES),
         ("manual", manual::CASES),
+        ("mirror", mirror::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
     ];

@@ -1,0 +1,272 @@
+//! Every fault that a listener can meet, played from a script.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::{
+    EventKind, Expectation, Flow, Tuple,
+    wire::{Encoder, Flags, MessageType},
+};
+
+const CAPACITY: usize = 2000;
+const BEGINNING: Flags = Flags::CREATE.union(Flags::EXCLUSIVE);
+
+/// What the next receive gives.
+enum Step {
+    /// A datagram from that port.
+    Datagram(Vec<u8>, u32),
+    /// A datagram that is longer than the buffer.
+    Truncated(usize),
+    /// An error of the system.
+    Failure(Errno),
+    /// Nothing has come.
+    Empty,
+}
+
+#[derive(Default)]
+struct Script {
+    steps: VecDeque<Step>,
+    /// Whether each receive was to wait.
+    waits: Vec<Wait>,
+    polls: usize,
+}
+
+impl Source for Script {
+    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+        self.waits.push(wait);
+        match self.steps.pop_front() {
+            Some(Step::Datagram(bytes, sender)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(Datagram { length: bytes.len(), sender })
+            }
+            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0 }),
+            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
+            Some(Step::Empty) | None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
+        self.polls += 1;
+        Ok(!self.steps.is_empty())
+    }
+
+    fn capacity(&self) -> usize {
+        CAPACITY
+    }
+}
+
+fn stream(steps: impl IntoIterator<Item = Step>) -> EventStream<Script> {
+    EventStream::new(Script { steps: steps.into_iter().collect(), ..Script::default() }, None)
+}
+
+fn kernel(bytes: Vec<u8>) -> Step {
+    Step::Datagram(bytes, 0)
+}
+
+const OVERRUN: Step = Step::Failure(Errno::ENOBUFS);
+
+fn tuple(port: u16) -> Tuple {
+    Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
+}
+
+fn message(message_type: MessageType, flags: Flags, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    let mut buffer = vec![0; 512];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(message_type, flags, 0, crate::Family::IPV4, write);
+    let length = encoder.finish().unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+fn event(message_type: MessageType, flags: Flags, port: u16) -> Vec<u8> {
+    let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
+    message(message_type, flags, |body| flow.encode(body))
+}
+
+fn new(port: u16) -> Vec<u8> {
+    event(MessageType::FLOW_NEW, BEGINNING, port)
+}
+
+/// What an event is, in short.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Flow(EventKind, u16),
+    Expectation(EventKind),
+    Overrun,
+    Malformed(usize),
+}
+
+fn see(event: Event<'_>) -> Seen {
+    match event {
+        Event::Overrun => Seen::Overrun,
+        Event::Malformed(malformed) => Seen::Malformed(malformed.bytes.len()),
+        Event::ExpectationNew(_) | Event::ExpectationDestroy(_) => Seen::Expectation(event.kind().unwrap()),
+        _ => {
+            let (kind, event) = event.flow().unwrap();
+            Seen::Flow(kind, event.flow.original().source_port().unwrap())
+        }
+    }
+}
+
+fn begins(port: u16) -> Seen {
+    Seen::Flow(EventKind::New, port)
+}
+
+/// Everything until there is nothing more.
+fn all(stream: &mut EventStream<Script>) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    while let Some(event) = stream.next(Patience::None).unwrap() {
+        seen.push(see(event));
+    }
+    seen
+}
+
+#[test]
+fn the_flags_tell_new_from_update() {
+    let mut stream = stream([
+        kernel(event(MessageType::FLOW_NEW, BEGINNING, 1)),
+        kernel(event(MessageType::FLOW_NEW, Flags::empty(), 2)),
+        kernel(event(MessageType::FLOW_DELETE, Flags::empty(), 3)),
+    ]);
+    let expected = [begins(1), Seen::Flow(EventKind::Update, 2), Seen::Flow(EventKind::Destroy, 3)];
+    assert_eq!(all(&mut stream), expected);
+}
+
+#[test]
+fn expectations_are_told_apart_by_their_type() {
+    let expectation = Expectation::new(tuple(1), tuple(2), tuple(3));
+    let [begin, end] = [MessageType::EXPECTATION_NEW, MessageType::EXPECTATION_DELETE]
+        .map(|kind| kernel(message(kind, Flags::empty(), |body| expectation.encode(body))));
+    let expected = [Seen::Expectation(EventKind::New), Seen::Expectation(EventKind::Destroy)];
+    assert_eq!(all(&mut stream([begin, end])), expected);
+}
+
+#[test]
+fn the_port_of_who_caused_an_event_is_told() {
+    let mut caused = new(1);
+    caused[12..16].copy_from_slice(&4711_u32.to_ne_bytes());
+    let mut stream = stream([kernel([new(1), caused].concat())]);
+    for expected in [None, Some(4711)] {
+        let (_, event) = stream.next(Patience::None).unwrap().unwrap().flow().unwrap();
+        assert_eq!(event.port_id, expected);
+    }
+}
+
+#[test]
+fn many_messages_of_a_datagram_come_in_order() {
+    let mut stream = stream([kernel([new(1), new(2), new(3)].concat()), kernel(new(4))]);
+    assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4)]);
+}
+
+/// ti-mo's worker ends at the first ENOBUFS, and conntrack -E with it.
+#[test]
+fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
+    let mut stream = stream([
+        kernel(new(1)),
+        OVERRUN,
+        kernel([new(2), new(3)].concat()),
+        kernel(new(4)),
+        Step::Empty,
+        kernel(new(5)),
+    ]);
+    assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4), Seen::Overrun, begins(5)]);
+    assert_eq!(stream.overruns(), 1);
+}
+
+/// Otherwise a listener would wait for ever before it tells.
+#[test]
+fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
+    let mut stream = stream([OVERRUN, kernel(new(1)), Step::Empty]);
+    assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), begins(1));
+    assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), Seen::Overrun);
+    assert_eq!(stream.source().waits, [Wait::Yes, Wait::No, Wait::No]);
+    assert_eq!(stream.source().polls, 0);
+}
+
+#[test]
+fn a_second_overrun_ends_the_search_for_the_place_of_the_first() {
+    let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), Step::Empty]);
+    assert_eq!(all(&mut stream), [begins(1), Seen::Overrun, begins(2), Seen::Overrun]);
+    assert_eq!(stream.overruns(), 2);
+}
+
+/// New events may come as fast as they are read, so that the buffer is never found empty.
+#[test]
+fn an_overrun_is_told_at_the_latest_when_the_buffer_cannot_have_held_more() {
+    let mut stream = stream([OVERRUN].into_iter().chain((1..=20).map(|port| kernel(new(port)))));
+    let seen = all(&mut stream);
+    let each = new(1).len() + LEAST_OVERHEAD;
+    assert_eq!(seen.iter().position(|seen| *seen == Seen::Overrun), Some(CAPACITY / each + 1));
+    assert_eq!(seen.len(), 21);
+}
+
+#[test]
+fn look_alikes_from_other_senders_are_dropped_and_counted() {
+    let mut stream = stream([
+        Step::Datagram(new(66), 4711),
+        kernel(new(1)),
+        Step::Datagram(new(67), u32::MAX),
+        Step::Failure(Errno::EINTR),
+        kernel(new(2)),
+    ]);
+    assert_eq!(all(&mut stream), [begins(1), begins(2)]);
+    assert_eq!(stream.foreign(), 2);
+}
+
+#[test]
+fn what_does_not_decode_is_an_item_with_its_bytes_and_the_stream_goes_on() {
+    let mut garbled = new(5);
+    garbled[20..24].fill(0xff);
+    let length = garbled.len();
+    let foreign_type = message(MessageType::DONE, Flags::empty(), |_| ());
+    let mut stream = stream([kernel([new(1), garbled.clone(), new(2)].concat()), kernel(foreign_type), kernel(new(3))]);
+    assert_eq!(all(&mut stream), [begins(1), Seen::Malformed(length), begins(2), Seen::Malformed(20), begins(3)]);
+}
+
+#[test]
+fn a_length_that_cannot_be_costs_the_rest_of_its_datagram_alone() {
+    let mut garbled = new(5);
+    garbled[..4].copy_from_slice(&7_u32.to_ne_bytes());
+    let rest = [garbled, new(6)].concat();
+    let length = rest.len();
+    let mut stream = stream([kernel([new(1), rest].concat()), kernel(new(2))]);
+    assert_eq!(all(&mut stream), [begins(1), Seen::Malformed(length), begins(2)]);
+}
+
+#[test]
+fn an_empty_datagram_is_passed_over() {
+    assert_eq!(all(&mut stream([kernel(Vec::new()), kernel(new(1))])), [begins(1)]);
+}
+
+#[test]
+fn a_truncated_datagram_is_an_error_and_the_stream_goes_on() {
+    let mut stream = stream([Step::Truncated(40_000), kernel(new(1))]);
+    assert!(matches!(stream.next(Patience::None), Err(Error::Truncated { length: 40_000 })));
+    assert_eq!(all(&mut stream), [begins(1)]);
+}
+
+#[test]
+fn errors_of_the_socket_are_told_and_the_stream_goes_on() {
+    let mut stream = stream([Step::Failure(Errno::ENOMEM), kernel(new(1))]);
+    assert_eq!(stream.next(Patience::OfSource).unwrap_err().errno(), Some(Errno::ENOMEM));
+    assert_eq!(all(&mut stream), [begins(1)]);
+}
+
+#[test]
+fn patience_ends_in_an_error_a_none_or_at_once() {
+    assert!(stream([]).next(Patience::OfSource).unwrap_err().is_timed_out());
+    let mut patient = stream([]);
+    assert!(patient.next(Patience::Until(Instant::now())).unwrap().is_none());
+    assert_eq!(patient.source().polls, 1);
+    let mut impatient = stream([]);
+    assert!(impatient.next(Patience::None).unwrap().is_none());
+    assert_eq!(impatient.source().polls, 0);
+}
+
+#[test]
+fn look_alikes_do_not_prolong_the_wait() {
+    let mut stream = stream((0..5).map(|_| Step::Datagram(new(66), 4711)));
+    stream.timeout = Some(Duration::ZERO);
+    assert!(stream.next(Patience::OfSource).unwrap_err().is_timed_out());
+    assert_eq!(stream.foreign(), 1);
+}

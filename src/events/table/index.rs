@@ -1,0 +1,206 @@
+//! From a hash to the places of records.
+
+/// An open hash index: linear probing, and no tombstones, so that churn leaves nothing behind.
+///
+/// A slot keeps the hash beside the place, so that growing, removing and most of a search leave the records alone.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// None, or a power of two, of which at least one is empty.
+    slots: Vec<Slot>,
+    used: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    hash: u32,
+    place: u32,
+}
+
+const EMPTY: Slot = Slot { hash: 0, place: u32::MAX };
+const LEAST_SLOTS: usize = 64;
+
+impl Index {
+    /// The places that were inserted under that hash.
+    #[inline]
+    pub(super) fn places(&self, hash: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut at = self.home(hash);
+        core::iter::from_fn(move || {
+            loop {
+                let slot = self.slot(at);
+                if slot == EMPTY {
+                    return None;
+                }
+                at = self.after(at);
+                if slot.hash == hash {
+                    return Some(slot.place);
+                }
+            }
+        })
+    }
+
+    /// `place` is no `u32::MAX`.
+    pub(super) fn insert(&mut self, hash: u32, place: u32) {
+        if (self.used + 1) * 8 > self.slots.len() * 7 {
+            self.resize((self.slots.len() * 2).max(LEAST_SLOTS));
+        }
+        self.put(Slot { hash, place });
+        self.used += 1;
+    }
+
+    /// Takes out what was inserted.
+    pub(super) fn remove(&mut self, hash: u32, place: u32) {
+        let Some(mut hole) = self.find(Slot { hash, place }) else { return };
+        let mut at = self.after(hole);
+        loop {
+            let slot = self.slot(at);
+            if slot == EMPTY {
+                break;
+            }
+            // One that may stand in the hole, since its home is not behind it.
+            if self.distance(self.home(slot.hash), at) >= self.distance(hole, at) {
+                self.set(hole, slot);
+                hole = at;
+            }
+            at = self.after(at);
+        }
+        self.set(hole, EMPTY);
+        self.used -= 1;
+        if self.slots.len() > LEAST_SLOTS && self.used * 8 < self.slots.len() {
+            self.resize(self.slots.len() / 4);
+        }
+    }
+
+    /// The record has moved.
+    pub(super) fn relocate(&mut self, hash: u32, from: u32, to: u32) {
+        if let Some(at) = self.find(Slot { hash, place: from }) {
+            self.set(at, Slot { hash, place: to });
+        }
+    }
+
+    fn find(&self, wanted: Slot) -> Option<usize> {
+        let mut at = self.home(wanted.hash);
+        loop {
+            match self.slot(at) {
+                EMPTY => return None,
+                slot if slot == wanted => return Some(at),
+                _ => at = self.after(at),
+            }
+        }
+    }
+
+    fn put(&mut self, slot: Slot) {
+        let mut at = self.home(slot.hash);
+        while self.slot(at) != EMPTY {
+            at = self.after(at);
+        }
+        self.set(at, slot);
+    }
+
+    fn resize(&mut self, slots: usize) {
+        let old = core::mem::replace(&mut self.slots, vec![EMPTY; slots.max(LEAST_SLOTS)]);
+        old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.put(slot));
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.slots.len().wrapping_sub(1)
+    }
+
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        hash as usize & self.mask()
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        at.wrapping_add(1) & self.mask()
+    }
+
+    #[inline]
+    fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & self.mask()
+    }
+
+    #[inline]
+    fn slot(&self, at: usize) -> Slot {
+        self.slots.get(at).copied().unwrap_or(EMPTY)
+    }
+
+    fn set(&mut self, at: usize, slot: Slot) {
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = slot;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u32, u32),
+        Remove(usize),
+        Relocate(usize, u32),
+    }
+
+    /// Few hashes, some of which are next to each other and at the end of the slots, so that runs meet and wrap.
+    fn hash() -> impl Strategy<Value = u32> {
+        prop_oneof![0..8_u32, 60..68_u32, any::<u32>()]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (hash(), 0..1000_u32).prop_map(|(hash, place)| Step::Insert(hash, place)),
+            3 => any::<usize>().prop_map(Step::Remove),
+            1 => (any::<usize>(), 1000..2000_u32).prop_map(|(at, to)| Step::Relocate(at, to)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_set_of_pairs_holds(steps in proptest::collection::vec(step(), 0..300)) {
+            let mut index = Index::default();
+            let mut model = BTreeSet::new();
+            let pick = |model: &BTreeSet<(u32, u32)>, at: usize| model.iter().nth(at % model.len().max(1)).copied();
+            for step in steps {
+                match step {
+                    Step::Insert(hash, place) => if model.insert((hash, place)) { index.insert(hash, place) },
+                    Step::Remove(at) => if let Some((hash, place)) = pick(&model, at) {
+                        model.remove(&(hash, place));
+                        index.remove(hash, place);
+                    },
+                    Step::Relocate(at, to) => if let Some((hash, from)) = pick(&model, at) {
+                        if model.insert((hash, to)) {
+                            model.remove(&(hash, from));
+                            index.relocate(hash, from, to);
+                        }
+                    },
+                }
+                prop_assert_eq!(index.used, model.len());
+            }
+            for hash in (0..8).chain(60..68).chain(model.iter().map(|(hash, _)| *hash)) {
+                let found: BTreeSet<u32> = index.places(hash).collect();
+                let expected = model.iter().filter(|(known, _)| *known == hash).map(|(_, place)| *place).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn it_shrinks_with_what_it_holds() {
+        let mut index = Index::default();
+        for place in 0..10_000_u32 {
+            index.insert(place.wrapping_mul(0x9e37_79b1), place);
+        }
+        assert!(index.slots.len() >= 10_000);
+        for place in 0..10_000_u32 {
+            index.remove(place.wrapping_mul(0x9e37_79b1), place);
+        }
+        assert_eq!((index.used, index.slots.len()), (0, LEAST_SLOTS));
+    }
+}

@@ -1,0 +1,286 @@
+//! Events.
+
+use std::{
+    os::fd::{AsFd, AsRawFd},
+    thread,
+    time::Duration,
+};
+
+use ctnetlink::{
+    Client, Event, EventGroups, EventKind, EventSocket, Expectation, FlowKey, Helper, NetworkNamespace, Tuple,
+    request::FlowUpdate, sysctl,
+};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    cases,
+    lab::{Lab, endpoint, tcp_flow, udp_flow},
+};
+
+cases! {
+    a_flow_begins_changes_and_ends;
+    only_the_groups_that_were_asked_for_are_heard;
+    expectations_are_heard;
+    packets_cause_events_without_a_port: "ip", "nft";
+    joining_takes_a_capability_and_says_which;
+    what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on;
+    a_busy_kernel_does_not_hide_the_loss;
+    look_alikes_from_other_processes_are_dropped_and_counted;
+    waits_end_when_they_should;
+    the_descriptor_is_readable_when_there_is_an_event_or_a_loss;
+    a_listener_in_another_namespace_hears_that_one;
+    the_receive_buffer_is_granted_and_told;
+    reliable_delivery_brings_the_end_of_every_flow;
+    times_of_events_are_told_where_the_kernel_does;
+}
+
+/// What happened, to the flow of which port.
+fn heard(events: &mut EventSocket) -> Vec<(EventKind, u16)> {
+    let mut heard = Vec::new();
+    while let Some(event) = events.try_next().unwrap() {
+        let (kind, event) = event.flow().unwrap_or_else(|| panic!("{event:?}"));
+        heard.push((kind, event.flow.original().source_port().unwrap()));
+    }
+    heard
+}
+
+fn listen(groups: EventGroups) -> EventSocket {
+    EventSocket::open(groups).unwrap()
+}
+
+/// The netlink port of a socket.
+fn port_id(socket: &impl AsRawFd) -> u32 {
+    getsockname::<NetlinkAddr>(socket.as_raw_fd()).unwrap().pid()
+}
+
+fn a_flow_begins_changes_and_ends(lab: &Lab) {
+    let mut events = listen(EventGroups::FLOWS);
+    let mut client = lab.client();
+    let new = tcp_flow(1000);
+    client.create(&new).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().mark(7)).unwrap();
+    client.delete(FlowKey::original(new.original)).unwrap();
+    let mut kinds = Vec::new();
+    let port = port_id(&client.as_fd());
+    while let Some(event) = events.try_next().unwrap() {
+        let (kind, event) = event.flow().unwrap();
+        assert_eq!(event.port_id, Some(port));
+        let flow = event.flow.to_flow();
+        assert_eq!(flow.original, new.original);
+        assert_eq!(flow.mark.unwrap_or(0), if kind == EventKind::New { 0 } else { 7 });
+        kinds.push(kind);
+    }
+    assert_eq!(kinds, [EventKind::New, EventKind::Update, EventKind::Destroy]);
+}
+
+fn only_the_groups_that_were_asked_for_are_heard(lab: &Lab) {
+    let mut ends = listen(EventGroups::DESTROY);
+    let mut begins = listen(EventGroups::NEW);
+    let mut client = lab.client();
+    let new = udp_flow(1000);
+    client.create(&new).unwrap();
+    client.delete(FlowKey::original(new.original)).unwrap();
+    assert_eq!(heard(&mut ends), [(EventKind::Destroy, 1000)]);
+    assert_eq!(heard(&mut begins), [(EventKind::New, 1000)]);
+}
+
+fn expectations_are_heard(lab: &Lab) {
+    let mut events = listen(EventGroups::EXPECTATIONS);
+    let mut client = lab.client();
+    let mut master = tcp_flow(1000);
+    master.helper = Some(Helper::new("ftp"));
+    client.create(&master).unwrap();
+    let (source, destination) = (master.original.source, master.original.destination);
+    let mask = Tuple::tcp(endpoint("255.255.255.255", 0), endpoint("255.255.255.255", 0xffff));
+    let expected = Tuple::tcp((source, 0).into(), (destination, 5001).into());
+    let mut expectation = Expectation::new(master.original, expected, mask);
+    expectation.timeout = Some(300);
+    expectation.class = Some(0);
+    client.create_expectation(&expectation).unwrap();
+    client.delete_expectation(&expectation).unwrap();
+    let mut kinds = Vec::new();
+    while let Some(event) = events.try_next().unwrap() {
+        let (Event::ExpectationNew(inner) | Event::ExpectationDestroy(inner)) = event else { panic!("{event:?}") };
+        assert_eq!(inner.expectation.tuple().to_tuple(), expected);
+        assert!(inner.port_id.is_some());
+        kinds.push(event.kind());
+    }
+    assert_eq!(kinds, [Some(EventKind::New), Some(EventKind::Destroy)]);
+}
+
+fn packets_cause_events_without_a_port(lab: &Lab) {
+    lab.track_loopback();
+    let mut events = listen(EventGroups::FLOWS);
+    let (here, there) = lab.udp("127.0.0.1:0");
+    let Event::New(new) = events.next_within(Duration::from_secs(5)).unwrap().unwrap() else { panic!("no new flow") };
+    assert_eq!((new.port_id, new.flow.original().to_tuple()), (None, Tuple::udp(here, there)));
+    assert!(matches!(events.next_within(Duration::from_secs(5)).unwrap(), Some(Event::Update(_))));
+}
+
+fn joining_takes_a_capability_and_says_which(lab: &Lab) {
+    lab.without_capabilities(|| {
+        let error = EventSocket::open(EventGroups::NEW).unwrap_err();
+        assert!(error.is_permission_denied());
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+        assert!(EventSocket::open(EventGroups::empty()).is_ok());
+    });
+}
+
+fn create(client: &mut Client, numbers: impl Iterator<Item = u16>) {
+    let mut batch = client.batch();
+    for number in numbers {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    assert!(batch.finish().unwrap().failures().is_empty());
+}
+
+/// The kernel tells of the loss before it gives what is older.
+fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) {
+    let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(50_000).open().unwrap();
+    let mut client = lab.client();
+    for round in 0..3_u16 {
+        let first = 1 + round * 1000;
+        create(&mut client, first..first + 500);
+        let mut expected = first;
+        loop {
+            match events.try_next().unwrap().expect("an event or the loss") {
+                Event::New(new) => assert_eq!(new.flow.original().source_port(), Some(expected)),
+                Event::Overrun => break,
+                other => panic!("{other:?}"),
+            }
+            expected += 1;
+        }
+        assert!(expected > first + 10 && expected < first + 500, "{expected}");
+        assert!(events.try_next().unwrap().is_none());
+        create(&mut client, first + 500..first + 501);
+        assert_eq!(heard(&mut events), [(EventKind::New, first + 500)]);
+        assert_eq!(events.overruns(), u64::from(round) + 1);
+    }
+}
+
+/// Where events come in all the while, the buffer may never be found empty.
+fn a_busy_kernel_does_not_hide_the_loss(lab: &Lab) {
+    let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
+    let mut client = lab.client();
+    let burst = move || create(&mut client, 1..=20_000);
+    let writer = thread::spawn(burst);
+    let (mut seen, mut last) = (0, 0);
+    loop {
+        match events.next_within(Duration::from_millis(10)).unwrap() {
+            Some(Event::New(new)) => {
+                let port = new.flow.original().source_port().unwrap();
+                assert!(port > last, "{port} behind {last}");
+                (seen, last) = (seen + 1, port);
+            }
+            Some(Event::Overrun) => {}
+            None if writer.is_finished() => break,
+            None => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!(events.overruns() == 0, seen == 20_000, "{seen} seen, {} overruns", events.overruns());
+}
+
+fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
+    let mut events = listen(EventGroups::FLOWS);
+    let mut real = listen(EventGroups::FLOWS);
+    let mut client = lab.client();
+    create(&mut client, 1..=1);
+    // A message as the kernel sends it, and from the kernel's own format, but from a process.
+    let flow = real.next().unwrap().flow().unwrap().1.flow.to_flow();
+    let mut buffer = [0; 512];
+    let mut encoder = ctnetlink::wire::Encoder::new(&mut buffer);
+    let delete = ctnetlink::wire::MessageType::FLOW_DELETE;
+    encoder.message(delete, ctnetlink::wire::Flags::empty(), 0, flow.family(), |body| flow.encode(body));
+    let length = encoder.finish().unwrap();
+    let target = NetlinkAddr::new(port_id(&events), 0);
+    sendto(client.as_fd().as_raw_fd(), &buffer[..length], &target, MsgFlags::empty()).unwrap();
+    create(&mut client, 2..=2);
+    assert_eq!(heard(&mut events), [(EventKind::New, 1), (EventKind::New, 2)]);
+    assert_eq!((events.foreign_datagrams(), real.foreign_datagrams()), (1, 0));
+}
+
+fn waits_end_when_they_should(lab: &Lab) {
+    let builder = EventSocket::builder(EventGroups::NEW).timeout(Some(Duration::from_millis(20)));
+    let mut events = builder.open().unwrap();
+    assert!(events.next().unwrap_err().is_timed_out());
+    assert!(events.next_within(Duration::from_millis(1)).unwrap().is_none());
+    assert!(events.next_within(Duration::ZERO).unwrap().is_none());
+    create(&mut lab.client(), 1..=3);
+    assert!(matches!(events.next_within(Duration::MAX).unwrap(), Some(Event::New(_))));
+    assert!(matches!(events.next().unwrap(), Event::New(_)));
+    assert!(matches!(events.next_within(Duration::ZERO).unwrap(), Some(Event::New(_))));
+}
+
+fn is_ready(events: &EventSocket) -> bool {
+    poll(&mut [PollFd::new(events, PollFlags::IN)], Some(&Timespec::default())).unwrap() > 0
+}
+
+fn the_descriptor_is_readable_when_there_is_an_event_or_a_loss(lab: &Lab) {
+    let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
+    assert!(!is_ready(&events));
+    create(&mut lab.client(), 1..=100);
+    assert!(is_ready(&events));
+    let mut overruns = 0;
+    while let Some(event) = events.try_next().unwrap() {
+        overruns += usize::from(matches!(event, Event::Overrun));
+    }
+    assert_eq!(overruns, 1);
+    assert!(!is_ready(&events));
+}
+
+fn a_listener_in_another_namespace_hears_that_one(lab: &Lab) {
+    let here = NetworkNamespace::of_this_thread().unwrap();
+    let elsewhere = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let events = EventSocket::builder(EventGroups::FLOWS).namespace(here).open().unwrap();
+        create(&mut Client::open().unwrap(), 9..=9);
+        events
+    };
+    let mut events = thread::spawn(elsewhere).join().unwrap();
+    create(&mut lab.client(), 1..=1);
+    assert_eq!(heard(&mut events), [(EventKind::New, 1)]);
+}
+
+fn the_receive_buffer_is_granted_and_told(_: &Lab) {
+    let events = EventSocket::builder(EventGroups::NEW).receive_buffer(100_000).open().unwrap();
+    assert_eq!(events.receive_buffer(), 200_000);
+}
+
+/// What does not fit is repeated until it does.
+fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
+    let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(8192).reliable(true);
+    let mut events = builder.open().unwrap();
+    let mut client = lab.client();
+    create(&mut client, 1..=200);
+    client.flush().unwrap();
+    let mut ended = vec![false; 201];
+    while ended.iter().filter(|ended| **ended).count() < 200 {
+        match events.next_within(Duration::from_secs(20)).unwrap().expect("an end") {
+            Event::Destroy(end) => {
+                let port = usize::from(end.flow.original().source_port().unwrap());
+                assert!(!std::mem::replace(&mut ended[port], true), "{port} ended twice");
+            }
+            Event::Overrun => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
+    lab.sysctl(sysctl::TIMESTAMP, 1);
+    let mut events = listen(EventGroups::FLOWS);
+    create(&mut lab.client(), 1..=1);
+    lab.client().flush().unwrap();
+    let times = |event: Option<Event<'_>>| {
+        let (_, event) = event.unwrap().flow().unwrap();
+        (event.flow.event_time(), event.flow.lifetime())
+    };
+    let (begin, _) = times(events.try_next().unwrap());
+    let (end, lifetime) = times(events.try_next().unwrap());
+    // Linux 6.14 and later tell the time of events; all tell it at the end of a flow.
+    assert!(begin <= end);
+    assert!(lifetime.unwrap().stop.is_some());
+}

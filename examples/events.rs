@@ -7,7 +7,10 @@ use std::{
     io::{self, Write},
 };
 
-use ctnetlink::{Event, EventGroups, EventSocket, format::Text};
+use ctnetlink::{
+    Event, EventGroups, EventSocket,
+    format::{Sender, Text},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let bytes = env::args().nth(1).map_or(Ok(16 << 20), |bytes| bytes.parse())?;
@@ -34,7 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn print(event: Event<'_>, lines: &mut Vec<u8>) {
     match (event, event.flow()) {
         (_, Some((kind, event))) => {
-            Text::new().event(kind).flow(&event.flow.to_flow()).append_to(lines);
+            let mut text = Text::new().event(kind);
+            if let Some(port_id) = event.port_id {
+                text = text.sender(Sender { port_id, program: None });
+            }
+            text.flow(&event.flow.to_flow()).append_to(lines);
             lines.push(b'\n');
         }
         (Event::Overrun, _) => eprintln!("events are missing here: the receive buffer was full"),

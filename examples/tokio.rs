@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(16 << 20).open()?;
+    #[allow(deprecated)] // What stands in for it is unsafe; the socket keeps its descriptor open as long as it lives.
     let mut events = AsyncFd::new(events)?;
     loop {
         let mut ready = events.readable_mut().await?;

@@ -57,9 +57,9 @@ pub fn watch(mut arguments: Arguments) -> Outcome {
         Watcher { output: Output::new(&mut arguments), programs: Programs::default(), shown: 0, losses: 0 };
     // What opens a document is not to wait for the first event.
     let watched = watcher.output.write().and_then(|()| watcher.watch(&mut source, &signals));
-    let finished = watcher.output.finish();
+    watched.and_then(|()| watcher.output.finish())?;
     tell_counts(table, watcher.shown, watcher.losses);
-    watched.and(finished)
+    Ok(())
 }
 
 fn signals() -> nix::Result<SignalFd> {
@@ -130,14 +130,21 @@ impl Watcher {
     }
 }
 
-/// Waits for an event or a signal; whether it is a signal.
-fn wait(events: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut waiting =
-        [PollFd::from_borrowed_fd(events, PollFlags::IN), PollFd::from_borrowed_fd(signals, PollFlags::IN)];
+/// Waits for an event, a signal, or for the reader to go away; whether it is a signal.
+fn wait(events: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Outcome<bool> {
+    let stdout = io::stdout();
+    let mut waiting = [
+        PollFd::from_borrowed_fd(events, PollFlags::IN),
+        PollFd::from_borrowed_fd(signals, PollFlags::IN),
+        PollFd::new(&stdout, PollFlags::empty()),
+    ];
     match poll(&mut waiting, None) {
         Err(rustix::io::Errno::INTR) => return Ok(false),
-        other => other?,
+        other => other.map_err(io::Error::from)?,
     };
-    let [_, signal] = waiting;
+    let [_, signal, reader] = waiting;
+    if reader.revents().contains(PollFlags::ERR) {
+        return Err(Failure::ClosedPipe);
+    }
     Ok(!signal.revents().is_empty())
 }

@@ -33,7 +33,7 @@ pub fn get(mut arguments: Arguments) -> Outcome {
 
 pub fn delete(mut arguments: Arguments) -> Outcome {
     let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
-    let mut output = Output::new(&mut arguments).as_deletion();
+    let mut output = Output::new(&mut arguments).for_deletion();
     let changed = table::delete(&selection, |flow| output.flow(flow, None))?;
     output.finish()?;
     tell(format_args!("{} flow entries have been deleted.", changed.count));

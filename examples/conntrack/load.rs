@@ -1,7 +1,6 @@
 //! The commands of a file.
 
 use std::{
-    borrow::Cow,
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
     path::Path,
@@ -111,12 +110,20 @@ impl<'a> Loader<'a> {
         if line.starts_with('#') {
             return Ok(());
         }
-        let words = words(line)?;
-        let words: Vec<&str> = words.iter().map(|word| &**word).collect();
+        if line.contains(['"', '\\']) {
+            let words = quoted_words(line)?;
+            return self.words(number, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let mut words = Vec::with_capacity(64);
+        words.extend(line.split_ascii_whitespace());
+        self.words(number, &words)
+    }
+
+    fn words(&mut self, number: u64, words: &[&str]) -> Outcome {
         if words.is_empty() {
             return Ok(());
         }
-        let mut arguments = Arguments::parse_with(&words, Some(&self.labels))?;
+        let mut arguments = Arguments::parse_with(words, Some(&self.labels))?;
         arguments.original_tag = arguments.original_tag.map(as_saved);
         arguments.reply_tag = arguments.reply_tag.map(as_saved);
         self.command(number, &arguments)
@@ -228,10 +235,7 @@ const fn as_saved(tag: u32) -> u32 {
 }
 
 /// Words as a shell would take them: between blanks, or in double quotes; a backslash takes the next character as it is.
-fn words(line: &str) -> Outcome<Vec<Cow<'_, str>>> {
-    if !line.contains(['"', '\\']) {
-        return Ok(line.split_ascii_whitespace().map(Cow::Borrowed).collect());
-    }
+fn quoted_words(line: &str) -> Outcome<Vec<String>> {
     let (mut words, mut word, mut is_word, mut is_quoted) = (Vec::new(), String::new(), false, false);
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
@@ -243,7 +247,7 @@ fn words(line: &str) -> Outcome<Vec<Cow<'_, str>>> {
             }
             blank if blank.is_ascii_whitespace() && !is_quoted => {
                 if is_word {
-                    words.push(Cow::Owned(std::mem::take(&mut word)));
+                    words.push(std::mem::take(&mut word));
                 }
                 is_word = false;
             }
@@ -257,7 +261,7 @@ fn words(line: &str) -> Outcome<Vec<Cow<'_, str>>> {
         return Err(Failure::usage("a quote is not closed"));
     }
     if is_word {
-        words.push(Cow::Owned(word));
+        words.push(word);
     }
     Ok(words)
 }

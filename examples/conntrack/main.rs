@@ -11,6 +11,8 @@
 //! ([`request`]); commands run them ([`flows`], [`expectations`], [`events`], [`load`], [`statistics`]) and print
 //! ([`output`]).
 
+#![allow(unreachable_pub)] // Nobody reaches into a program.
+
 mod arguments;
 mod events;
 mod expectations;

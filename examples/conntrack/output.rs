@@ -31,7 +31,7 @@ impl Output {
     }
 
     /// In the format that loads, flows are deleted.
-    pub fn as_deletion(mut self) -> Self {
+    pub fn for_deletion(mut self) -> Self {
         self.printer.saved_as = Some(EventKind::Destroy);
         self
     }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, FlowKey, Labels, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
-    TcpFlags, TcpInfo, TcpState, Tuple,
+    Expectation, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status, TcpFlags,
+    TcpInfo, TcpState, Tuple,
     request::{ExpectationKey, FlowUpdate, NewFlow},
 };
 
@@ -153,7 +153,7 @@ pub fn update(arguments: &Arguments) -> Outcome<FlowUpdate> {
         update = update.labels(MaskedLabels::add(labels));
     }
     if let Some(labels) = arguments.labels_deleted {
-        update = update.labels(MaskedLabels::remove(labels.unwrap_or(Labels::ALL)));
+        update = update.labels(MaskedLabels::remove(labels));
     }
     if let Some(info) = new_state(arguments)? {
         update = update.protocol_info(info);

@@ -29,7 +29,11 @@ fn main() -> ExitCode {
     let laboratory = Laboratory::open();
     let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
-        ("conntrack", conntrack::CASES),
+        ("conntrack::better", conntrack::better::CASES),
+        ("conntrack::changing", conntrack::changing::CASES),
+        ("conntrack::files", conntrack::files::CASES),
+        ("conntrack::options", conntrack::options::CASES),
+        ("conntrack::reading", conntrack::reading::CASES),
         ("events", events::CASES),
         ("expectations", expectations::CASES),
         ("filters", filters::CASES),

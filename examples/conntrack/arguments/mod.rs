@@ -1,9 +1,11 @@
 //! The command line, or a line of a file: words → [`Arguments`].
 
+mod labels;
 mod legality;
 mod options;
 mod scanner;
 mod values;
+mod words;
 
 use std::{fmt::Display, net::IpAddr};
 
@@ -13,75 +15,12 @@ use ctnetlink::{
 
 pub use options::{Command, Field, Parameter};
 pub use values::StatusWords;
+pub use words::{EventWord, Output, Table};
 
 use crate::failure::{Failure, Outcome};
+use labels::LabelWords;
 use options::Opt;
 use scanner::{Found, Scanner};
-
-/// The table that a command is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    Conntrack,
-    Expect,
-    Dying,
-    Unconfirmed,
-}
-
-impl Table {
-    const NAMES: [(&'static str, Self); 4] = [
-        ("conntrack", Self::Conntrack),
-        ("expect", Self::Expect),
-        ("dying", Self::Dying),
-        ("unconfirmed", Self::Unconfirmed),
-    ];
-
-    fn parse(text: &str) -> Outcome<Self> {
-        let table = Self::NAMES.iter().find(|(name, _)| name.starts_with(text)).map(|(_, table)| *table);
-        table.ok_or_else(|| Failure::usage(format_args!("unknown type `{text}'")))
-    }
-}
-
-/// How entries are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    Xml,
-    Extended,
-    Timestamp,
-    Id,
-    KernelTimestamp,
-    Labels,
-    Userspace,
-    Save,
-    Json,
-}
-
-const OUTPUTS: &[(&str, Output)] = &[
-    ("xml", Output::Xml),
-    ("extended", Output::Extended),
-    ("timestamp", Output::Timestamp),
-    ("id", Output::Id),
-    ("ktimestamp", Output::KernelTimestamp),
-    ("labels", Output::Labels),
-    ("userspace", Output::Userspace),
-    ("save", Output::Save),
-    ("json", Output::Json),
-];
-
-/// Kinds of events to listen to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventWord {
-    All,
-    New,
-    Updates,
-    Destroy,
-}
-
-const EVENTS: &[(&str, EventWord)] = &[
-    ("ALL", EventWord::All),
-    ("NEW", EventWord::New),
-    ("UPDATES", EventWord::Updates),
-    ("DESTROY", EventWord::Destroy),
-];
 
 /// An option that filters by translation, and perhaps by what to.
 pub type Nat = (Option<IpAddr>, Option<u16>);
@@ -135,23 +74,13 @@ pub struct Arguments {
     pub reply_zone: Option<u16>,
     pub labels: Option<Labels>,
     pub labels_added: Option<Labels>,
-    /// The inner `None` is every label.
-    pub labels_deleted: Option<Option<Labels>>,
+    pub labels_deleted: Option<Labels>,
     pub label_map: Option<LabelMap>,
     pub filter: Option<Filter>,
 
     pub outputs: Vec<Output>,
     pub events: Vec<EventWord>,
     pub buffer_size: Option<usize>,
-}
-
-/// What the words of labels are looked up in once all options are known.
-#[derive(Default)]
-struct LabelWords<'a> {
-    wanted: Vec<&'a str>,
-    added: Vec<&'a str>,
-    deleted: Option<Vec<&'a str>>,
-    map: Option<&'a str>,
 }
 
 impl Arguments {
@@ -275,13 +204,13 @@ impl Arguments {
             P::Family => self.set_family(values::family(text)?)?,
             P::Timeout => self.timeout = Some(values::number("timeout", text)?),
             P::Status => self.status = Some(StatusWords::parse(text)?),
-            P::EventMask => self.events = values::words(EVENTS, text)?,
+            P::EventMask => self.events = values::words(words::EVENTS, text)?,
             P::Mark => self.mark = Some(values::mark(text)?),
             P::Id => self.id = Some(values::number("id", text)?),
             P::SourceNat => self.source_nat = Some(nat()?),
             P::DestinationNat => self.destination_nat = Some(nat()?),
             P::AnyNat => self.any_nat = Some(nat()?),
-            P::Output => self.outputs = values::words(OUTPUTS, text)?,
+            P::Output => self.outputs = values::words(words::OUTPUTS, text)?,
             P::SecurityMark => {
                 let _: u32 = values::number("secmark", text)?;
                 warn("ignoring -c: the kernel does not tell the number of a security mark");
@@ -368,31 +297,17 @@ impl Arguments {
         self.parameters |= 1 << parameter as u32;
     }
 
+    /// Looks the words of labels up, now that it is known where.
     fn resolve(&mut self, words: &LabelWords<'_>, default: Option<&LabelMap>) -> Outcome {
-        let is_named = !words.wanted.is_empty() || !words.added.is_empty() || words.deleted.is_some();
-        if !is_named && words.map.is_none() && !self.has_output(Output::Labels) {
+        if words.are_none() && !self.has_output(Output::Labels) {
             return Ok(());
         }
-        let opened = match (words.map, default) {
-            (Some(path), _) => Some(open_labels(path).map_err(Failure::usage)?),
-            (None, Some(_)) => None,
-            (None, None) => Some(open_labels(LabelMap::DEFAULT_PATH).unwrap_or_else(|error| {
-                warn(error);
-                LabelMap::default()
-            })),
-        };
+        let opened = words.open(default)?;
         let none = LabelMap::default();
         let map = opened.as_ref().or(default).unwrap_or(&none);
-        let labels = |words: &[&str]| words.iter().map(|word| label(map, word)).collect::<Outcome<Labels>>();
-        if !words.wanted.is_empty() {
-            self.labels = Some(labels(&words.wanted)?);
-        }
-        if !words.added.is_empty() {
-            self.labels_added = Some(labels(&words.added)?);
-        }
-        if let Some(deleted) = &words.deleted {
-            self.labels_deleted = Some(if deleted.is_empty() { None } else { Some(labels(deleted)?) });
-        }
+        self.labels = words.wanted(map)?;
+        self.labels_added = words.added(map)?;
+        self.labels_deleted = words.deleted(map)?;
         self.label_map = opened;
         Ok(())
     }
@@ -488,16 +403,6 @@ fn network(address: Option<(IpAddr, Option<u8>)>, mask: Option<IpAddr>) -> Outco
 /// The mask of an expected address: one that was given, that of its length, or that of a host.
 pub fn expectation_mask((address, length): (IpAddr, Option<u8>), mask: Option<IpAddr>) -> IpAddr {
     mask.unwrap_or_else(|| values::mask(address, length.unwrap_or(u8::MAX)))
-}
-
-fn open_labels(path: &str) -> Result<LabelMap, String> {
-    LabelMap::open(path).map_err(|error| format!("no names of labels: {path}: {error}"))
-}
-
-/// A label by its name or, where none has that name, its number.
-fn label(map: &LabelMap, word: &str) -> Outcome<u8> {
-    let number = || word.parse().ok().filter(|bit| *bit < 128);
-    map.bit(word).or_else(number).ok_or_else(|| Failure::usage(format_args!("unknown label '{word}'")))
 }
 
 pub fn warn(message: impl Display) {

@@ -9,6 +9,8 @@ macro_rules! options {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $( $variant, )* }
 
+        #[allow(dead_code)] // Not every kind of option is asked for all of these.
+        #[allow(dead_code)] // Each set needs some of it.
         impl $name {
             /// Every option, in the order of the legality tables.
             pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
@@ -184,29 +186,28 @@ fn all_long(protocol: Option<Protocol>) -> impl Iterator<Item = (&'static str, O
 impl Field {
     /// Whether the protocol has this option.
     pub fn is_of(self, protocol: Protocol) -> bool {
-        use Field as F;
         match self {
-            F::SourcePort
-            | F::DestinationPort
-            | F::ReplySourcePort
-            | F::ReplyDestinationPort
-            | F::MaskSourcePort
-            | F::MaskDestinationPort
-            | F::TupleSourcePort
-            | F::TupleDestinationPort => protocol.has_ports(),
-            F::SourceKey
-            | F::DestinationKey
-            | F::ReplySourceKey
-            | F::ReplyDestinationKey
-            | F::MaskSourceKey
-            | F::MaskDestinationKey
-            | F::TupleSourceKey
-            | F::TupleDestinationKey => protocol == Protocol::GRE,
-            F::IcmpType | F::IcmpCode | F::IcmpId => protocol == Protocol::ICMP,
-            F::Icmpv6Type | F::Icmpv6Code | F::Icmpv6Id => protocol == Protocol::ICMPV6,
-            F::State => matches!(protocol, Protocol::TCP | Protocol::SCTP | Protocol::DCCP),
-            F::OriginalTag | F::ReplyTag => protocol == Protocol::SCTP,
-            F::Role => protocol == Protocol::DCCP,
+            Self::SourcePort
+            | Self::DestinationPort
+            | Self::ReplySourcePort
+            | Self::ReplyDestinationPort
+            | Self::MaskSourcePort
+            | Self::MaskDestinationPort
+            | Self::TupleSourcePort
+            | Self::TupleDestinationPort => protocol.has_ports(),
+            Self::SourceKey
+            | Self::DestinationKey
+            | Self::ReplySourceKey
+            | Self::ReplyDestinationKey
+            | Self::MaskSourceKey
+            | Self::MaskDestinationKey
+            | Self::TupleSourceKey
+            | Self::TupleDestinationKey => protocol == Protocol::GRE,
+            Self::IcmpType | Self::IcmpCode | Self::IcmpId => protocol == Protocol::ICMP,
+            Self::Icmpv6Type | Self::Icmpv6Code | Self::Icmpv6Id => protocol == Protocol::ICMPV6,
+            Self::State => matches!(protocol, Protocol::TCP | Protocol::SCTP | Protocol::DCCP),
+            Self::OriginalTag | Self::ReplyTag => protocol == Protocol::SCTP,
+            Self::Role => protocol == Protocol::DCCP,
         }
     }
 }

@@ -1,0 +1,64 @@
+//! Labels: by the names that a file gives them, or by their numbers.
+
+use ctnetlink::{Labels, format::LabelMap};
+
+use super::warn;
+use crate::failure::{Failure, Outcome};
+
+/// The words of a command line that are about labels, until it is known which file names them.
+#[derive(Default)]
+pub struct LabelWords<'a> {
+    pub wanted: Vec<&'a str>,
+    pub added: Vec<&'a str>,
+    /// `Some` of nothing is every label.
+    pub deleted: Option<Vec<&'a str>>,
+    pub map: Option<&'a str>,
+}
+
+impl LabelWords<'_> {
+    pub fn are_none(&self) -> bool {
+        self.wanted.is_empty() && self.added.is_empty() && self.deleted.is_none() && self.map.is_none()
+    }
+
+    /// Opens the file that is named, or the usual one; neither where there are names already.
+    pub fn open(&self, default: Option<&LabelMap>) -> Outcome<Option<LabelMap>> {
+        match (self.map, default) {
+            (Some(path), _) => open(path).map(Some).map_err(Failure::usage),
+            (None, Some(_)) => Ok(None),
+            (None, None) => Ok(Some(open(LabelMap::DEFAULT_PATH).unwrap_or_else(|error| {
+                warn(error);
+                LabelMap::default()
+            }))),
+        }
+    }
+
+    pub fn wanted(&self, map: &LabelMap) -> Outcome<Option<Labels>> {
+        if self.wanted.is_empty() { Ok(None) } else { labels(map, &self.wanted).map(Some) }
+    }
+
+    pub fn added(&self, map: &LabelMap) -> Outcome<Option<Labels>> {
+        if self.added.is_empty() { Ok(None) } else { labels(map, &self.added).map(Some) }
+    }
+
+    pub fn deleted(&self, map: &LabelMap) -> Outcome<Option<Labels>> {
+        match self.deleted.as_deref() {
+            None => Ok(None),
+            Some([]) => Ok(Some(Labels::ALL)),
+            Some(words) => labels(map, words).map(Some),
+        }
+    }
+}
+
+fn open(path: &str) -> Result<LabelMap, String> {
+    LabelMap::open(path).map_err(|error| format!("no names of labels: {path}: {error}"))
+}
+
+fn labels(map: &LabelMap, words: &[&str]) -> Outcome<Labels> {
+    words.iter().map(|word| label(map, word)).collect()
+}
+
+/// A label by its name or, where none has that name, its number.
+fn label(map: &LabelMap, word: &str) -> Outcome<u8> {
+    let number = || word.parse().ok().filter(|bit| *bit < 128);
+    map.bit(word).or_else(number).ok_or_else(|| Failure::usage(format_args!("unknown label '{word}'")))
+}

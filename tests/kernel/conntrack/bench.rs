@@ -1,0 +1,196 @@
+//! Both programs on one table, and what came of them.
+
+use std::process::Output;
+
+use ctnetlink::{NatRange, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple, request::NewFlow};
+
+use crate::lab::{Lab, endpoint};
+
+/// Both programs in one namespace.
+pub struct Bench<'l> {
+    pub lab: &'l Lab,
+    pub ours: String,
+}
+
+/// What came of a command, as far as both have to agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Result {
+    pub status: Option<i32>,
+    pub stdout: String,
+    /// The count, or the first complaint.
+    pub message: String,
+}
+
+impl<'l> Bench<'l> {
+    pub fn new(lab: &'l Lab) -> Self {
+        Self { lab, ours: lab.example("conntrack") }
+    }
+
+    pub fn ours(&self, line: &str) -> Result {
+        Result::of(&self.lab.output(&self.ours, &split(line)))
+    }
+
+    pub fn theirs(&self, line: &str) -> Result {
+        Result::of(&self.lab.output("conntrack", &split(line)))
+    }
+
+    /// Both read the same: at best within one tick of the timeouts, else but for them.
+    pub fn same(&self, line: &str) {
+        for _ in 0..4 {
+            if self.theirs(line) == self.ours(line) {
+                return;
+            }
+        }
+        assert_eq!(self.ours(line).timeless(), self.theirs(line).timeless(), "ours and theirs: conntrack {line}");
+    }
+
+    /// Each on a table of its own, filled the same.
+    pub fn both_on_a_full_table(&self, line: &str) -> [(Result, Vec<String>); 2] {
+        [Self::ours as fn(&Self, &str) -> Result, Self::theirs].map(|run| {
+            self.lab.client().flush().unwrap();
+            fill(self.lab);
+            let result = run(self, line);
+            (result.timeless(), self.table())
+        })
+    }
+
+    /// The table as lines without what differs from one filling to the next.
+    pub fn table(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.lab.flows().iter().map(|flow| timeless(&flow.to_string())).collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl Result {
+    pub fn of(output: &Output) -> Self {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = |line: &str| line.split_once("): ").map(|(_, message)| message.to_owned());
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            message: stderr.lines().find_map(said).unwrap_or_default(),
+        }
+    }
+
+    pub fn timeless(&self) -> Self {
+        let stdout = self.stdout.lines().map(timeless).collect::<Vec<_>>().join("\n");
+        // What the kernel refuses, each says in its own words.
+        let message = match self.message.strip_prefix("Operation failed: ") {
+            Some(_) => "Operation failed".to_owned(),
+            None => self.message.clone(),
+        };
+        Self { stdout, message, ..self.clone() }
+    }
+}
+
+/// The line without timeouts, ages and identifiers.
+fn timeless(line: &str) -> String {
+    let mut line = line.to_owned();
+    for (before, after) in
+        [("<timeout>", "<"), ("<id>", "<"), ("<deltatime>", "<"), (" -t ", " "), ("delta-time=", " ")]
+    {
+        line = without_number(&line, before, after);
+    }
+    // The identifier of a flow stands at the end, that of an ICMP query does not.
+    if let Some((rest, _)) = line.rsplit_once(" id=").filter(|(_, id)| id.bytes().all(|byte| byte.is_ascii_digit())) {
+        line = format!("{rest} id=");
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    let source = words.iter().position(|word| word.starts_with("src=")).unwrap_or(0);
+    let is_number = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    match (0..source).rev().find(|place| is_number(&words[*place])) {
+        Some(place) => {
+            let mut words = words;
+            words[place] = "T";
+            words.join(" ")
+        }
+        None => line,
+    }
+}
+
+fn split(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+fn without_number(line: &str, before: &str, after: &str) -> String {
+    let Some((first, rest)) = line.split_once(before) else { return line.to_owned() };
+    let end = rest.find(after).unwrap_or(rest.len());
+    format!("{first}{before}{}", without_number(&rest[end..], before, after))
+}
+
+/// Flows of every kind, made by hand so that they are the same each time.
+pub fn fill(lab: &Lab) {
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for flow in flows() {
+        batch.push(&flow).unwrap();
+    }
+    let report = batch.finish().unwrap();
+    assert!(report.failures().is_empty(), "{:?}", report.failures());
+}
+
+fn flows() -> Vec<NewFlow> {
+    let between = |protocol, source, destination| {
+        let tuple = Tuple::with_ports(protocol, endpoint("10.9.0.1", source), endpoint("10.9.0.2", destination));
+        NewFlow::untranslated(tuple, 3000).unwrap()
+    };
+    let plain = |tuple: Tuple| NewFlow::untranslated(tuple, 3000).unwrap();
+    let address = |text: &str| text.parse().unwrap();
+    let mut flows = Vec::new();
+
+    let mut ssh = between(Protocol::TCP, 1000, 22).liberal_tcp(TcpState::ESTABLISHED);
+    ssh.status = Status::SEEN_REPLY | Status::ASSURED;
+    ssh.mark = Some(5);
+    let mut closing = between(Protocol::TCP, 1001, 80).liberal_tcp(TcpState::TIME_WAIT);
+    closing.status = Status::SEEN_REPLY;
+    let mut fixed = between(Protocol::TCP, 1002, 80).liberal_tcp(TcpState::SYN_SENT);
+    fixed.status = Status::FIXED_TIMEOUT;
+    flows.extend([ssh, closing, fixed]);
+
+    flows.push(between(Protocol::UDP, 1000, 53));
+    let mut source_nat = between(Protocol::UDP, 1001, 53);
+    source_nat.nat_source = Some(NatRange::address(address("10.9.0.9")).port(77));
+    let mut destination_nat = between(Protocol::UDP, 1002, 53);
+    destination_nat.nat_destination = Some(NatRange::address(address("10.9.0.8")));
+    let mut zoned = between(Protocol::UDP, 1003, 53);
+    zoned.zone = Some(11);
+    zoned.mark = Some(6);
+    let mut half_zoned = between(Protocol::UDP, 1004, 53);
+    half_zoned.original.zone = Some(12);
+    flows.extend([source_nat, destination_nat, zoned, half_zoned]);
+
+    let mut udp6 = plain(Tuple::udp(endpoint("fd09::1", 1000), endpoint("fd09::2", 53)));
+    udp6.status = Status::SEEN_REPLY;
+    let mut translated6 = plain(Tuple::udp(endpoint("fd09::1", 1001), endpoint("fd09::2", 53)));
+    translated6.nat_source = Some(NatRange::address(address("fd09::9")));
+    flows.extend([udp6, translated6]);
+
+    flows.push(plain(Tuple::icmp(address("10.9.0.1"), address("10.9.0.2"), 8, 0, 77)));
+    flows.push(plain(Tuple::icmp(address("fd09::1"), address("fd09::2"), 128, 0, 78)));
+    flows.push(plain(Tuple::gre(address("10.9.0.1"), address("10.9.0.2"), 16, 32)));
+    flows.push(plain(Tuple::gre(address("10.9.0.1"), address("10.9.0.3"), 17, 33)));
+    flows.push(plain(Tuple::new(Protocol(50), address("10.9.0.1"), address("10.9.0.2"))));
+    flows.push(between(Protocol::UDPLITE, 1000, 1));
+    let mut sctp = between(Protocol::SCTP, 1000, 2);
+    sctp.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 0x1234, 0x5678).into());
+    flows.push(sctp);
+    flows
+}
+
+/// A file for a test, which goes with it.
+pub struct Scratch(pub std::path::PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ctnetlink-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

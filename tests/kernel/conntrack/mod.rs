@@ -1,0 +1,11 @@
+//! The example `conntrack` and conntrack(8) 1.4.7, side by side on the same table: what they print, their exit status,
+//! the line of the count, and the table afterwards.
+//!
+//! Where they differ it is on purpose, and stands in a list with the reason.
+
+mod bench;
+pub mod better;
+pub mod changing;
+pub mod files;
+pub mod options;
+pub mod reading;

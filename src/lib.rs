@@ -57,6 +57,25 @@
 //!
 //! Many changes at once go in a [`Batch`].
 //!
+//! # Watch
+//!
+//! ```no_run
+//! use ctnetlink::{Event, EventGroups, EventSocket};
+//!
+//! let mut events = EventSocket::open(EventGroups::FLOWS)?;
+//! loop {
+//!     match events.next()? {
+//!         Event::New(new) => println!("{} begins", new.flow.original().source()),
+//!         Event::Destroy(end) => println!("{} ends", end.flow.original().source()),
+//!         Event::Overrun => println!("some are missing here"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), ctnetlink::Error>(())
+//! ```
+//!
+//! A [`Mirror`] keeps a copy of the table that stays true, through loss as well: see [`events`].
+//!
 //! # Lines
 //!
 //! [`proc`] parses `/proc/net/nf_conntrack` and what conntrack(8) prints, on any operating system; [`mod@format`] prints

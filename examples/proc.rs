@@ -4,7 +4,8 @@
 //! cargo run --example proc -- [FILE|-] [--json] [FILTER]
 //! ```
 //!
-//! Without a file: the table of this network namespace. On a terminal, the busiest pairs of hosts as well.
+//! Without a file: the table of this network namespace. The filter is one of the filter language
+//! (`proto tcp and dport 22`). On a terminal, the busiest pairs of hosts as well.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +16,10 @@ use std::{
     process::ExitCode,
 };
 
-use ctnetlink::proc::{self, Line, Reader};
+use ctnetlink::{
+    Filter,
+    proc::{self, Line, Reader},
+};
 use lexopt::prelude::*;
 
 const USAGE: &str = "usage: proc [FILE|-] [--json] [FILTER]";
@@ -26,7 +30,7 @@ const TOP: usize = 10;
 #[derive(Default)]
 struct Arguments {
     file: Option<String>,
-    filter: Option<String>,
+    filter: Option<Filter>,
     is_json: bool,
 }
 
@@ -38,7 +42,7 @@ impl Arguments {
             match argument {
                 Long("json") => arguments.is_json = true,
                 Value(text) if arguments.file.is_none() => arguments.file = Some(text.string()?),
-                Value(text) if arguments.filter.is_none() => arguments.filter = Some(text.string()?),
+                Value(text) if arguments.filter.is_none() => arguments.filter = Some(text.parse()?),
                 other => return Err(other.unexpected()),
             }
         }
@@ -92,14 +96,12 @@ impl Summary {
 
 fn run() -> Result<bool, Box<dyn Error>> {
     let arguments = Arguments::read().map_err(|error| format!("{error}\n{USAGE}"))?;
-    if arguments.filter.is_some() {
-        return Err("filters are not supported yet".into());
-    }
     let mut reader = arguments.open()?;
     let mut output = BufWriter::new(io::stdout().lock());
     let (mut summary, mut is_sound) = (Summary::default(), true);
     while let Some(line) = reader.next_line() {
         match line {
+            Ok(line) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line.to_flow())) => {}
             Ok(line) => {
                 summary.add(&line);
                 print(&mut output, &line, arguments.is_json)?;

@@ -37,7 +37,7 @@ cases! {
 }
 
 /// A table of both families, five protocols, zones, marks, translations, states and labels.
-fn mixed_table(client: &mut Client, count: u16) {
+pub fn mixed_table(client: &mut Client, count: u16) {
     let mut batch = client.batch();
     for number in 0..count {
         let (host, port) = (number % 7 + 1, 1000 + number);

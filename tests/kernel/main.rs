@@ -15,6 +15,7 @@ mod flows;
 mod lab;
 mod manual;
 mod mirror;
+mod proc;
 mod sockets;
 mod statistics;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("flows", flows::CASES),
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),
+        ("proc", proc::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
     ];

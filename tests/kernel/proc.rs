@@ -1,0 +1,68 @@
+//! The table read through `/proc` and the table read through netlink.
+
+use std::collections::BTreeMap;
+
+use ctnetlink::{Flow, proc, sysctl};
+
+use crate::{cases, filters::mixed_table, lab::Lab};
+
+cases! {
+    both_ways_give_the_same_flows: "nft", "ip";
+    opening_without_permission_says_what_it_takes;
+    expectations_and_statistics_are_read;
+}
+
+/// What a line and a message both carry. A flow without a zone of its own is in zone 0, which the file prints.
+fn key(flow: &Flow) -> String {
+    let zone = if flow.original.zone.or(flow.reply.zone).is_some() { None } else { Some(flow.zone.unwrap_or(0)) };
+    format!("{:?} {:?} {zone:?}", flow.original, flow.reply)
+}
+
+fn both_ways_give_the_same_flows(lab: &Lab) {
+    sysctl::ACCOUNTING.write(1).unwrap();
+    lab.track_loopback();
+    let (_client, _server) = lab.tcp("127.0.0.1:4443");
+    lab.udp("[::1]:5353");
+    lab.ping("127.0.0.1".parse().unwrap());
+    lab.ping("::1".parse().unwrap());
+    mixed_table(&mut lab.client(), 1000);
+    let read: Vec<Flow> = match proc::open() {
+        Ok(reader) => reader.map(|flow| flow.expect("a line of the kernel")).collect(),
+        // The file is root's, of the user namespace that owns the network namespace; and who has none may not read it.
+        Err(error) => panic!("{error}"),
+    };
+    let dumped: BTreeMap<String, Flow> = lab.flows().into_iter().map(|flow| (key(&flow), flow)).collect();
+    assert_eq!(read.len(), dumped.len());
+    for line in read {
+        let flow = dumped.get(&key(&line)).unwrap_or_else(|| panic!("{line:?} is not in the dump"));
+        assert_eq!(line.mark, flow.mark, "{flow}");
+        assert_eq!(line.tcp_state(), flow.tcp_state(), "{flow}");
+        assert_eq!(line.sctp_state(), flow.sctp_state(), "{flow}");
+        assert_eq!(
+            (line.counters_original, line.counters_reply),
+            (flow.counters_original, flow.counters_reply),
+            "{flow}"
+        );
+        assert_eq!((line.is_assured(), line.has_seen_reply()), (flow.is_assured(), flow.has_seen_reply()), "{flow}");
+        let (there, here) = (line.timeout.unwrap(), flow.timeout.unwrap());
+        assert!(there.abs_diff(here) <= 2, "{there} s in the file, {here} s in the dump: {flow}");
+        assert_eq!(line.use_count, flow.use_count.map(|count| count + 1), "{flow}");
+    }
+}
+
+fn opening_without_permission_says_what_it_takes(lab: &Lab) {
+    lab.without_capabilities(|| {
+        // Root of the machine may read any file, capabilities or not, as long as the file is its own.
+        if let Err(error) = proc::open() {
+            assert!(error.to_string().contains("root"), "{error}");
+        }
+    });
+}
+
+fn expectations_and_statistics_are_read(lab: &Lab) {
+    lab.client().create(&crate::lab::udp_flow(1)).unwrap();
+    let statistics = proc::read_statistics().unwrap();
+    assert_eq!(statistics.rows.len(), lab.client().cpu_statistics().unwrap().len());
+    let mut expectations = proc::open_expectations().unwrap();
+    assert!(expectations.next_line().is_none());
+}

@@ -10,7 +10,6 @@ macro_rules! options {
         pub enum $name { $( $variant, )* }
 
         #[allow(dead_code)] // Not every kind of option is asked for all of these.
-        #[allow(dead_code)] // Each set needs some of it.
         impl $name {
             /// Every option, in the order of the legality tables.
             pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];

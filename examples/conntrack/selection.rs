@@ -16,8 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Selection {
     pub filter: Filter,
-    /// What is asked of the kernel.
-    pub dump: DumpFlows,
+    /// What is asked of the kernel where it is not the filter's plan: another table, or counters to be zeroed.
+    pub dump: Option<DumpFlows>,
     /// The only flow that there can be, where the options name its tuple and its zone.
     pub key: Option<FlowKey>,
 }
@@ -36,14 +36,14 @@ impl Selection {
     }
 }
 
-fn dump(arguments: &Arguments) -> DumpFlows {
+fn dump(arguments: &Arguments) -> Option<DumpFlows> {
     let dump = match arguments.table {
         Table::Dying => DumpFlows::new().of_table(FlowTable::Dying),
         Table::Unconfirmed => DumpFlows::new().of_table(FlowTable::Unconfirmed),
-        Table::Conntrack | Table::Expect => DumpFlows::new(),
+        Table::Conntrack | Table::Expect if arguments.has(Parameter::Zero) => DumpFlows::new().and_zero_counters(),
+        Table::Conntrack | Table::Expect => return None,
     };
-    let dump = if arguments.has(Parameter::Zero) { dump.and_zero_counters() } else { dump };
-    arguments.family.map_or(dump, |family| dump.of_family(family))
+    Some(arguments.family.map_or(dump, |family| dump.of_family(family)))
 }
 
 /// The conjunction of all options that select. In an update, timeout, status, mark and state are what to set.

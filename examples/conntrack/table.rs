@@ -1,7 +1,7 @@
 //! The kernel's table by filter: everything that dumps, deletes or updates more than one flow.
 
 use ctnetlink::{
-    Client, Error, Flow, FlowKey, KernelError,
+    Client, Error, Filter, Flow, FlowKey, KernelError,
     request::{DeleteFlow, FlowUpdate, UpdateFlow},
 };
 
@@ -17,17 +17,33 @@ pub fn each(client: &mut Client, selection: &Selection, mut take: impl FnMut(Flo
         let flow = client.get(key)?.filter(|flow| filter.matches(flow));
         return flow.map_or(Ok(0), |flow| take(flow).map(|()| 1));
     }
-    let takes_all = filter.is_everything();
-    let mut dump = client.dump_with(&selection.dump)?;
     let mut count = 0;
-    while let Some(flow) = dump.next() {
-        let flow = flow?;
-        if takes_all || filter.matches(&flow) {
-            take(flow.to_flow())?;
-            count += 1;
+    let mut counted = |flow| {
+        count += 1;
+        take(flow)
+    };
+    match selection.dump {
+        None if is_one_dump(client, filter)? => {
+            for flow in client.dump_matching(filter)? {
+                counted(flow?)?;
+            }
+        }
+        request => {
+            let mut dump = client.dump_with(&request.unwrap_or_default())?;
+            while let Some(flow) = dump.next() {
+                let flow = flow?;
+                if filter.matches(&flow) {
+                    counted(flow.to_flow())?;
+                }
+            }
         }
     }
     Ok(count)
+}
+
+/// Whether the kernel can narrow it in one dump. Of two, one for each family, the order would not be the table's.
+fn is_one_dump(client: &mut Client, filter: &Filter) -> Outcome<bool> {
+    Ok(!filter.is_everything() && filter.plan(&client.capabilities()?).dumps().len() == 1)
 }
 
 /// What became of many flows: how many were changed, and the first that the kernel refused to change.

@@ -4,13 +4,14 @@
 use std::error::Error;
 
 use ctnetlink::{Event, EventGroups, EventSocket, format::Text};
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(16 << 20).open()?;
-    #[allow(deprecated)] // What stands in for it is unsafe; the socket keeps its descriptor open as long as it lives.
-    let mut events = AsyncFd::new(events)?;
+    // Deprecated for types whose descriptor may change, which that of this one does not; the other way is `unsafe`.
+    #[allow(deprecated)]
+    let mut events = AsyncFd::with_interest(events, Interest::READABLE)?;
     loop {
         let mut ready = events.readable_mut().await?;
         while let Some(event) = ready.get_inner_mut().try_next()? {

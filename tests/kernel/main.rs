@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         ("batches", batches::CASES),
         ("conntrack::better", conntrack::better::CASES),
         ("conntrack::changing", conntrack::changing::CASES),
+        ("conntrack::events", conntrack::events::CASES),
         ("conntrack::files", conntrack::files::CASES),
         ("conntrack::options", conntrack::options::CASES),
         ("conntrack::reading", conntrack::reading::CASES),

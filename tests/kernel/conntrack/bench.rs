@@ -37,7 +37,7 @@ impl<'l> Bench<'l> {
     /// Both read the same: at best within one tick of the timeouts, else but for them.
     pub fn same(&self, line: &str) {
         for _ in 0..4 {
-            if self.theirs(line) == self.ours(line) {
+            if self.theirs(line).sorted() == self.ours(line).sorted() {
                 return;
             }
         }
@@ -73,8 +73,17 @@ impl Result {
         }
     }
 
+    /// With lines in order: ours asks for one family after the other, where the kernel filters.
+    fn sorted(&self) -> Self {
+        let mut lines: Vec<&str> = self.stdout.lines().collect();
+        lines.sort_unstable();
+        Self { stdout: lines.join("\n"), ..self.clone() }
+    }
+
     pub fn timeless(&self) -> Self {
-        let stdout = self.stdout.lines().map(timeless).collect::<Vec<_>>().join("\n");
+        let mut lines: Vec<String> = self.stdout.lines().map(timeless).collect();
+        lines.sort_unstable();
+        let stdout = lines.join("\n");
         // What the kernel refuses, each says in its own words.
         let message = match self.message.strip_prefix("Operation failed: ") {
             Some(_) => "Operation failed".to_owned(),
@@ -85,7 +94,7 @@ impl Result {
 }
 
 /// The line without timeouts, ages and identifiers.
-fn timeless(line: &str) -> String {
+pub fn timeless(line: &str) -> String {
     let mut line = line.to_owned();
     for (before, after) in
         [("<timeout>", "<"), ("<id>", "<"), ("<deltatime>", "<"), (" -t ", " "), ("delta-time=", " ")]

@@ -6,6 +6,7 @@
 mod bench;
 pub mod better;
 pub mod changing;
+pub mod events;
 pub mod files;
 pub mod options;
 pub mod reading;

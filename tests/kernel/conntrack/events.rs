@@ -1,0 +1,179 @@
+//! Events are printed the same, until a signal.
+
+use std::{
+    fs,
+    io::Read as _,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ctnetlink::request::FlowUpdate;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::bench::timeless;
+use crate::{
+    cases,
+    lab::{Lab, tcp_flow, udp_flow, udp6_flow},
+};
+
+cases! {
+    events_are_printed_the_same: "conntrack";
+    a_filter_selects_events;
+    a_signal_closes_the_document;
+    what_an_overrun_lost_is_told_and_listening_goes_on;
+    a_reader_who_goes_away_is_noticed_without_an_event;
+}
+
+/// A program that listens.
+struct Listener {
+    child: Child,
+}
+
+impl Listener {
+    fn start(program: &str, arguments: &str) -> Self {
+        let before = listening();
+        let child = Command::new(program)
+            .args(arguments.split_whitespace())
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until(|| listening() > before);
+        Self { child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Has it end, and gives its status, lines and messages.
+    fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>, String) {
+        self.signal(signal);
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (self.child.wait().unwrap().code(), stdout.lines().map(str::to_owned).collect(), stderr)
+    }
+}
+
+/// How many sockets of netfilter in this namespace are members of a group.
+fn listening() -> usize {
+    let sockets = fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
+    let listens = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.get(1) == Some(&"12") && columns.get(3).is_some_and(|groups| groups.bytes().any(|digit| digit != b'0'))
+    };
+    sockets.lines().filter(listens).count()
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One of each kind of event.
+fn happen(lab: &Lab) {
+    let mut client = lab.client();
+    for flow in [tcp_flow(1), udp_flow(2), udp6_flow(3)] {
+        client.create(&flow).unwrap();
+        client.update(&lab.flow(flow.original), &FlowUpdate::new().mark(7)).unwrap();
+        client.delete(&lab.flow(flow.original)).unwrap();
+    }
+}
+
+fn count(stderr: &str) -> String {
+    stderr.lines().filter_map(|line| line.split_once("): ")).map(|(_, count)| count.to_owned()).collect()
+}
+
+fn events_are_printed_the_same(lab: &Lab) {
+    let ours = lab.example("conntrack");
+    for arguments in
+        ["-E", "-E -o extended,id", "-E -e NEW,DESTROY", "-E -e UPDATES -p udp", "-E -f ipv6", "-E -p tcp -o xml"]
+    {
+        let listeners = [Listener::start(&ours, arguments), Listener::start("conntrack", arguments)];
+        happen(lab);
+        let [ours, theirs] = listeners.map(|listener| {
+            // Both have to come to it: the signal of conntrack(8) ends it at once.
+            thread::sleep(Duration::from_millis(200));
+            let (status, lines, stderr) = listener.end(Signal::SIGINT);
+            // The name of the program is looked for while it runs, and 1.4.7 writes behind the end of the element.
+            let lines: Vec<String> =
+                lines.iter().map(|line| timeless(line.split(" [USERSPACE]").next().unwrap())).collect();
+            (status, lines, count(&stderr))
+        });
+        assert_eq!(ours, theirs, "ours and theirs: conntrack {arguments}");
+        assert!(!ours.1.is_empty() && ours.0 == Some(0), "{ours:?}");
+    }
+}
+
+fn a_filter_selects_events(lab: &Lab) {
+    let listener = Listener::start(&lab.example("conntrack"), "-E -p udp -d 10.1.0.2 -o save");
+    happen(lab);
+    let (status, lines, stderr) = listener.end(Signal::SIGTERM);
+    assert_eq!((status, &*count(&stderr)), (Some(0), "3 flow events have been shown."));
+    let commands: Vec<&str> = lines.iter().map(|line| &line[..2]).collect();
+    assert_eq!(commands, ["-A", "-A", "-D"], "{lines:?}");
+}
+
+fn a_signal_closes_the_document(lab: &Lab) {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for (arguments, root) in [("-E -o xml", "conntrack"), ("-E expect -o xml", "expect")] {
+            let listener = Listener::start(&lab.example("conntrack"), arguments);
+            let (status, lines, _) = listener.end(signal);
+            assert_eq!(status, Some(0));
+            assert_eq!(
+                lines,
+                ["<?xml version=\"1.0\" encoding=\"utf-8\"?>".to_owned(), format!("<{root}>"), format!("</{root}>")]
+            );
+        }
+    }
+}
+
+fn what_an_overrun_lost_is_told_and_listening_goes_on(lab: &Lab) {
+    let mut listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -b 20000");
+    listener.signal(Signal::SIGSTOP);
+    let mut client = lab.client();
+    for number in 1..=500 {
+        client.create(&udp_flow(number)).unwrap();
+    }
+    listener.signal(Signal::SIGCONT);
+    // Once the loss is told there is room again.
+    let told = wait_for(&mut listener, "events were lost");
+    client.create(&udp_flow(7777)).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    let (status, lines, stderr) = listener.end(Signal::SIGINT);
+    assert_eq!(status, Some(0));
+    assert!(told.contains("NOTICE: Netlink socket buffer size has been set to 40000 bytes."), "{told}");
+    assert!(lines.len() < 500, "{}", lines.len());
+    assert!(lines.last().unwrap().contains("sport=7777 "), "{lines:?}");
+    assert!(
+        count(&stderr).starts_with(&format!("{} flow events have been shown, and others lost ", lines.len())),
+        "{stderr}"
+    );
+}
+
+/// Reads messages until one says that.
+fn wait_for(listener: &mut Listener, text: &str) -> String {
+    let stderr = listener.child.stderr.as_mut().unwrap();
+    let (mut told, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&told).contains(text) || !told.ends_with(b"\n") {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&told));
+        told.extend(byte);
+    }
+    String::from_utf8(told).unwrap()
+}
+
+fn a_reader_who_goes_away_is_noticed_without_an_event(lab: &Lab) {
+    let mut listener = Listener::start(&lab.example("conntrack"), "-E");
+    let reader: Option<ChildStdout> = listener.child.stdout.take();
+    drop(reader);
+    assert_eq!(listener.child.wait().unwrap().code(), Some(0));
+}

@@ -1,6 +1,6 @@
 //! Many operations in one datagram.
 
-use super::{Connection, Refusal, Transport, Wait};
+use super::{Connection, Refusal, Transport, Wait, outbox::Outbox};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,
@@ -82,7 +82,7 @@ impl BatchReport {
 /// Operations that wait to be sent, and the report on those that were.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
-    bytes: Vec<u8>,
+    outbox: Outbox,
     messages: Vec<Pending>,
     report: BatchReport,
 }
@@ -108,10 +108,10 @@ impl PendingBatch {
         connection: &mut Connection<T>,
         request: &impl Request,
     ) -> Result<(), Error> {
-        let start = self.bytes.len();
+        let start = self.outbox.length();
         let sequence = connection.next_sequence();
-        Connection::<T>::append(&mut self.bytes, request, sequence)?;
-        set_acknowledged(&mut self.bytes, start, false);
+        self.outbox.push(request, sequence)?;
+        set_acknowledged(self.outbox.as_mut_bytes(), start, false);
         self.messages.push(Pending { start, sequence, operation: request.operation() });
         if self.is_full(connection) { self.send(connection) } else { Ok(()) }
     }
@@ -134,14 +134,14 @@ impl PendingBatch {
     /// Whether every operation may fail without an answer being lost, if no more is added.
     fn is_full<T: Transport>(&self, connection: &Connection<T>) -> bool {
         let transport = connection.transport();
-        self.bytes.len() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
+        self.outbox.length() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
             || self.messages.len() >= (transport.receive_capacity() / ACKNOWLEDGEMENT_COST).max(1)
     }
 
     /// Sends what has gathered and waits until every operation of it has its result.
     pub(super) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         let Some(last) = self.messages.last() else { return Ok(()) };
-        set_acknowledged(&mut self.bytes, last.start, true);
+        set_acknowledged(self.outbox.as_mut_bytes(), last.start, true);
         let failures = self.report.failures.len();
         let answered = self.exchange(connection);
         let sent = self.messages.len();
@@ -151,14 +151,14 @@ impl PendingBatch {
             self.report.unanswered += sent - (self.report.failures.len() - failures);
         }
         self.report.operations += sent;
-        self.bytes.clear();
+        self.outbox.clear();
         self.messages.clear();
         answered
     }
 
     fn exchange<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         connection.settle()?;
-        connection.send(&self.bytes)?;
+        connection.send(self.outbox.as_bytes())?;
         connection.expect_stale();
         let mut wait = Wait::Yes;
         loop {
@@ -230,7 +230,7 @@ impl PendingBatch {
         // An answer that comes twice counts once.
         let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
         if !known {
-            let request = self.bytes.get(start..).unwrap_or_default();
+            let request = self.outbox.as_bytes().get(start..).unwrap_or_default();
             self.report.failures.push((place, super::connection::describe(refusal, operation, request)));
         }
     }

@@ -5,17 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, locate};
+use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, locate, outbox::Outbox};
 use crate::{
-    error::{DecodeError, EncodeError, Errno, Error, KernelError, Operation},
+    error::{DecodeError, Errno, Error, KernelError, Operation},
     request::Request,
-    wire::{Encoder, Message, Messages},
+    wire::{Message, Messages},
 };
 
 /// The receive buffer: the kernel fills at most 32,448 bytes of it, and a larger one brings nothing.
 const RECEIVE_BUFFER: usize = 32 * 1024;
-/// Room for a request at first; one that is larger gets more.
-const REQUEST_LENGTH: usize = 512;
 
 /// A transport, its buffers, and the sequence numbers.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(crate) struct Connection<T> {
     transport: T,
     timeout: Option<Duration>,
     sequence: u32,
-    request: Vec<u8>,
+    request: Outbox,
     buffer: Vec<u8>,
     stale: Stale,
 }
@@ -40,7 +38,14 @@ enum Stale {
 
 impl<T: Transport> Connection<T> {
     pub(crate) fn new(transport: T, timeout: Option<Duration>) -> Self {
-        Self { transport, timeout, sequence: 0, request: Vec::new(), buffer: vec![0; RECEIVE_BUFFER], stale: Stale::No }
+        Self {
+            transport,
+            timeout,
+            sequence: 0,
+            request: Outbox::default(),
+            buffer: vec![0; RECEIVE_BUFFER],
+            stale: Stale::No,
+        }
     }
 
     pub(crate) const fn transport(&self) -> &T {
@@ -86,36 +91,14 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn start(&mut self, request: &impl Request) -> Result<Replies, Error> {
         self.settle()?;
         let sequence = self.next_sequence();
-        let mut bytes = core::mem::take(&mut self.request);
-        bytes.clear();
-        let sent = Self::append(&mut bytes, request, sequence).and_then(|()| self.send(&bytes));
-        self.request = bytes;
+        let mut outbox = core::mem::take(&mut self.request);
+        outbox.clear();
+        let sent = outbox.push(request, sequence).and_then(|()| self.send(outbox.as_bytes()));
+        self.request = outbox;
         sent?;
         let exchange = Exchange::new(request.operation(), sequence);
         self.stale = Stale::Until(exchange);
         Ok(Replies { exchange, current: 0, position: 0, length: 0, failed: false })
-    }
-
-    /// Writes a request behind what `bytes` holds.
-    pub(super) fn append(bytes: &mut Vec<u8>, request: &impl Request, sequence: u32) -> Result<(), Error> {
-        let start = bytes.len();
-        let mut room = REQUEST_LENGTH;
-        loop {
-            bytes.resize(start + room, 0);
-            let mut encoder = Encoder::new(bytes.get_mut(start..).unwrap_or_default());
-            request.encode(sequence, &mut encoder);
-            match encoder.finish() {
-                Ok(length) => {
-                    bytes.truncate(start + length);
-                    return Ok(());
-                }
-                Err(EncodeError::BufferTooSmall { needed }) => room = needed,
-                Err(error) => {
-                    bytes.truncate(start);
-                    return Err(error.into());
-                }
-            }
-        }
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -263,7 +246,9 @@ impl Replies {
                         Received::End => connection.stale = Stale::No,
                         Received::Refused(refusal) => {
                             connection.stale = Stale::No;
-                            return Err(describe(refusal, self.exchange.operation(), &connection.request).into());
+                            return Err(
+                                describe(refusal, self.exchange.operation(), connection.request.as_bytes()).into()
+                            );
                         }
                     }
                 }

@@ -17,6 +17,7 @@
 mod batch;
 mod connection;
 mod locate;
+mod outbox;
 mod reply;
 mod transport;
 

@@ -115,6 +115,14 @@ pub struct Acknowledged {
     pub missing: Option<u16>,
 }
 
+impl Acknowledged {
+    /// An answer of that number, with nothing beside it.
+    #[must_use]
+    pub const fn new(errno: Errno) -> Self {
+        Self { errno, text: None, offset: None, missing: None }
+    }
+}
+
 macro_rules! from {
     ($( $type:ty => $variant:ident; )*) => { $(
         impl From<$type> for Message {

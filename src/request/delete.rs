@@ -47,21 +47,20 @@ impl Request for DeleteFlow {
 /// The request to delete every flow, every flow of a family, or those that the kernel finds by a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFlows {
-    family: Family,
     filter: KernelFilter,
 }
 
 impl FlushFlows {
     /// Deletes every flow of the namespace.
     #[must_use]
-    pub fn all() -> Self {
+    pub const fn all() -> Self {
         Self::of_family(Family::UNSPEC)
     }
 
     /// Deletes every flow of that family (Linux 5.2 and later; before it, all).
     #[must_use]
-    pub fn of_family(family: Family) -> Self {
-        Self { family, filter: KernelFilter::default() }
+    pub const fn of_family(family: Family) -> Self {
+        Self { filter: KernelFilter::of_family(family) }
     }
 
     /// Deletes the flows that the kernel finds by that filter.
@@ -70,7 +69,7 @@ impl FlushFlows {
     /// what [`Plan::flush`](crate::filter::Plan::flush) gave for capabilities that were probed.
     #[must_use]
     pub(crate) const fn matching(filter: KernelFilter) -> Self {
-        Self { family: filter.family(), filter }
+        Self { filter }
     }
 }
 
@@ -89,7 +88,7 @@ impl Request for FlushFlows {
 
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         // In version 0 the kernel does not look at the family and deletes them all.
-        encoder.netfilter_header(NetfilterHeader::new(self.family).with_version(1));
+        encoder.netfilter_header(NetfilterHeader::new(self.filter.family()).with_version(1));
         self.filter.encode(encoder);
     }
 }

@@ -11,3 +11,4 @@ mod laws;
 mod messages;
 #[cfg(feature = "serde")]
 mod serde;
+mod whole;

@@ -49,6 +49,9 @@ cases! {
     a_flow_recreated_from_a_dump_is_the_same;
     a_helper_cannot_be_changed;
     an_empty_update_is_refused;
+    an_update_that_fails_half_way_leaves_what_came_before;
+    a_created_flow_carries_an_empty_synproxy;
+    dying_flows_are_found_by_a_filter;
 }
 
 fn a_created_flow_has_what_it_was_given(lab: &Lab) {
@@ -524,4 +527,45 @@ fn an_empty_update_is_refused(lab: &Lab) {
         Err(Error::Encode(_))
     ));
     assert!(client.update_matching(&"proto udp".parse().unwrap(), &FlowUpdate::new()).is_err());
+}
+
+/// An update is not atomic: what stands before the part that fails stays applied.
+fn an_update_that_fails_half_way_leaves_what_came_before(lab: &Lab) {
+    let mut client = lab.client();
+    let new = udp_flow(1000);
+    client.create(&new).unwrap();
+    // The mark comes before the labels, for which the flow has no room.
+    let update = FlowUpdate::new().mark(5).labels(MaskedLabels::add(Labels::default().with(3)));
+    assert!(client.update(&lab.flow(new.original), &update).is_err());
+    assert_eq!(lab.flow(new.original).mark, Some(5));
+}
+
+/// Every flow that was created through netlink carries the SYN proxy's numbers, as zeros.
+fn a_created_flow_carries_an_empty_synproxy(lab: &Lab) {
+    let new = udp_flow(1000);
+    lab.client().create(&new).unwrap();
+    assert_eq!(lab.flow(new.original).synproxy, Some(Synproxy::default()));
+}
+
+/// A listener that cannot keep up, and wants every event, keeps flows that have ended on the dying list.
+///
+/// conntrack(8) finds nothing there by a prefix.
+fn dying_flows_are_found_by_a_filter(lab: &Lab) {
+    use ctnetlink::{EventGroups, EventSocket, Filter};
+    let listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 1..=100 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    batch.finish().unwrap();
+    client.flush().unwrap();
+    assert!(lab.flows().is_empty());
+    let filter: Filter = "src 10.1.0.0/16 and sport 1-1000".parse().unwrap();
+    let dump = client.dump_with(&DumpFlows::new().of_table(Table::Dying)).unwrap();
+    let dying: Vec<ctnetlink::Flow> = dump.into_iter().map(Result::unwrap).collect();
+    assert!(dying.len() > 50, "{}", dying.len());
+    assert!(dying.iter().all(|flow| filter.matches(flow)));
+    assert!(dying.iter().all(|flow| flow.status.unwrap().contains(Status::DYING)));
+    drop(listener);
 }

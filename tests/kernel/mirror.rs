@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Debug,
+    hash::Hash,
     sync::{Arc, RwLock},
     thread,
     time::{Duration, Instant},
@@ -75,22 +77,43 @@ impl Follower {
 
     /// Holds table and follower against the kernel, when nothing happens.
     fn check(&mut self, lab: &Lab) {
+        // On a busy machine what is told last may be told late: a table that stays different is wrong.
+        for _ in 0..20 {
+            let kernel = self.quiet(lab);
+            if essentials(self.mirror.table().iter().map(|entry| entry.to_flow())) == kernel {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let kernel = self.quiet(lab);
+        let table = essentials(self.mirror.table().iter().map(|entry| entry.to_flow()));
+        let followed = essentials(self.flows.values().cloned());
+        assert_same(&table, &kernel, "the table is not the kernel's");
+        assert_same(&followed, &kernel, "the changes do not lead to the kernel's table");
+    }
+
+    /// What the kernel has when nothing happens any more.
+    fn quiet(&mut self, lab: &Lab) -> HashMap<(Tuple, u16), Essentials> {
         // A dump evicts what is overdue, which is an event; it is quiet when the next dump shows the same.
         let mut kernel = essentials(lab.flows());
         loop {
             self.catch_up();
             let now = essentials(lab.flows());
             if now == kernel {
-                break;
+                return kernel;
             }
             kernel = now;
         }
-        let table = essentials(self.mirror.table().iter().map(|entry| entry.to_flow()));
-        let followed = essentials(self.flows.values().cloned());
-        assert_eq!(table.len(), kernel.len());
-        assert!(table == kernel, "the table is not the kernel's");
-        assert!(followed == kernel, "the changes do not lead to the kernel's table");
     }
+}
+
+fn assert_same<K: Eq + Hash + Debug, V: PartialEq + Debug>(ours: &HashMap<K, V>, kernel: &HashMap<K, V>, what: &str) {
+    let only_in = |one: &HashMap<K, V>, other: &HashMap<K, V>| {
+        let different = one.iter().filter(|(key, value)| other.get(key) != Some(value));
+        different.take(5).map(|entry| format!("{entry:?}")).collect::<Vec<_>>()
+    };
+    let (more, less) = (only_in(ours, kernel), only_in(kernel, ours));
+    assert!(more.is_empty() && less.is_empty(), "{what}\nours: {more:#?}\nthe kernel's: {less:#?}");
 }
 
 type Essentials = (Tuple, Option<Status>, u32, Option<TcpState>, Option<u32>);

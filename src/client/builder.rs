@@ -73,7 +73,7 @@ impl ClientBuilder {
     /// request, not here.
     pub fn open(self) -> Result<Client, Error> {
         let timeout = self.options.timeout;
-        let socket = Socket::open(&self.options)?;
+        let socket = Socket::open(self.options)?;
         Ok(Client { connection: Connection::new(socket, timeout), writer: None, capabilities: None })
     }
 }

@@ -188,7 +188,7 @@ impl<'c> FilteredDump<'c> {
             let message = match replies.next(self.connection) {
                 Ok(message) => message,
                 Err(error) => {
-                    if !matches!(error, Error::Decode(_)) {
+                    if error.ends_answer() {
                         self.dumps = Vec::new().into_iter();
                     }
                     return Err(error);

@@ -18,33 +18,27 @@ use crate::{
 pub(crate) struct Socket {
     socket: netlink_sys::Socket,
     options: Options,
-    /// Where it was opened, so that it can be opened there again.
-    namespace: Option<NetworkNamespace>,
     receive_capacity: usize,
     send_capacity: usize,
 }
 
 impl Socket {
-    /// Opens a socket in the namespace of the calling thread, or in the one that the options name.
-    pub(crate) fn open(options: &Options) -> Result<Self, Error> {
-        let namespace = match &options.namespace {
-            Some(namespace) => Some(namespace.try_clone().map_err(|error| Error::io("keep the namespace", error))?),
-            None => NetworkNamespace::of_this_thread().ok(),
-        };
-        let options = options.try_clone().map_err(|error| Error::io("keep the namespace", error))?;
-        let socket = open_in(namespace.as_ref(), &options)?;
+    /// Opens a socket in the namespace that the options name, or else in that of the calling thread, which they name
+    /// from then on: so it can be opened there again.
+    pub(crate) fn open(mut options: Options) -> Result<Self, Error> {
+        if options.namespace.is_none() {
+            options.namespace = NetworkNamespace::of_this_thread().ok();
+        }
+        let socket = open_bound(&options)?;
         let capacity = |granted: rustix::io::Result<usize>| granted.map_err(|error| Error::io(OPEN, error.into()));
         let receive_capacity = capacity(sockopt::socket_recv_buffer_size(&socket))?;
         let send_capacity = capacity(sockopt::socket_send_buffer_size(&socket))?;
-        Ok(Self { socket, options, namespace, receive_capacity, send_capacity })
+        Ok(Self { socket, options, receive_capacity, send_capacity })
     }
 
     /// Opens another with the same options, in the same namespace.
     pub(super) fn open_another(&self) -> Result<Self, Error> {
-        let mut options = self.options.try_clone().map_err(|error| Error::io("keep the namespace", error))?;
-        let namespace = self.namespace.as_ref().map(NetworkNamespace::try_clone).transpose();
-        options.namespace = namespace.map_err(|error| Error::io("keep the namespace", error))?;
-        Self::open(&options)
+        Self::open(self.options.try_clone().map_err(|error| Error::io("keep the namespace", error))?)
     }
 
     pub(super) const fn timeout(&self) -> Option<Duration> {
@@ -54,9 +48,9 @@ impl Socket {
 
 const OPEN: &str = "open a netfilter socket";
 
-/// Opens a socket in that namespace, which takes a capability unless this thread is there already.
-fn open_in(namespace: Option<&NetworkNamespace>, options: &Options) -> Result<netlink_sys::Socket, Error> {
-    let socket = match namespace {
+/// Opens a socket in the namespace of the options, which takes a capability unless this thread is there already.
+fn open_bound(options: &Options) -> Result<netlink_sys::Socket, Error> {
+    let socket = match &options.namespace {
         Some(namespace) if !namespace.is_that_of_this_thread() => {
             namespace.run(|| bound_socket(options)).map_err(|error| Error::io(ENTER_NAMESPACE, error))?
         }
@@ -112,10 +106,10 @@ impl Transport for Socket {
     }
 
     fn renew(&mut self) -> io::Result<bool> {
-        if self.namespace.is_none() {
+        if self.options.namespace.is_none() {
             return Ok(false);
         }
-        match open_in(self.namespace.as_ref(), &self.options) {
+        match open_bound(&self.options) {
             Ok(socket) => {
                 self.socket = socket;
                 Ok(true)

@@ -41,6 +41,11 @@ impl Error {
         Self::Io { action, source }
     }
 
+    /// Whether nothing more of an answer comes behind it: only bytes that do not decode can be passed over.
+    pub(crate) const fn ends_answer(&self) -> bool {
+        !matches!(self, Self::Decode(_))
+    }
+
     /// The error number that the kernel or the system gave.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {

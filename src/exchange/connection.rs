@@ -205,7 +205,7 @@ impl Replies {
             Ok(Some(position)) => self.current = position,
             Ok(None) => return Ok(None),
             Err(error) => {
-                self.failed = !matches!(error, Error::Decode(_));
+                self.failed = error.ends_answer();
                 return Err(error);
             }
         }

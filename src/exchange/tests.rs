@@ -22,6 +22,8 @@ enum Step {
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Step>,
+    /// What the next sends fail with.
+    send_failures: VecDeque<Errno>,
     sent: Vec<Vec<u8>>,
     renewals: usize,
     cannot_renew: bool,
@@ -29,6 +31,9 @@ struct Script {
 
 impl Transport for Script {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if let Some(errno) = self.send_failures.pop_front() {
+            return Err(io::Error::from_raw_os_error(errno.0));
+        }
         self.sent.push(datagram.to_vec());
         Ok(())
     }
@@ -252,6 +257,68 @@ fn an_extended_acknowledgement_names_the_attribute() {
          at CTA_TUPLE_ORIG > CTA_TUPLE_IP > CTA_IP_V4_DST)"
     );
     assert_eq!(Nest::Acknowledgement.attribute_name(1), Some("NLMSGERR_ATTR_MSG"));
+}
+
+/// Without `NETLINK_CAP_ACK` the whole request stands before the kernel's text.
+#[test]
+fn an_extended_acknowledgement_behind_the_whole_request_is_read() {
+    let mut connection = connection([]);
+    let request = DeleteFlow::new(FlowKey::original(tuple(5)));
+    assert!(connection.execute(&request).unwrap_err().is_timed_out());
+    let mut payload = (-Errno::EINVAL.0).to_ne_bytes().to_vec();
+    payload.extend(&connection.transport().sent[0]);
+    let mut attributes = [0; 64];
+    let mut encoder = Encoder::new(&mut attributes);
+    encoder.text(1, "reserved bit set");
+    encoder.u32_host(2, 16 + 4);
+    let length = encoder.finish().unwrap();
+    payload.extend(&attributes[..length]);
+    let answer = control(MessageType::ERROR, Flags::ACKNOWLEDGEMENT_ATTRIBUTES, 2, &payload);
+    connection.transport_mut().steps.push_back(kernel(answer));
+    let error = connection.execute(&request).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "delete flow: EINVAL: the tuple is incomplete (the kernel says \"reserved bit set\", at CTA_TUPLE_ORIG)"
+    );
+}
+
+#[test]
+fn a_send_that_is_interrupted_is_repeated() {
+    let mut connection = connection([kernel(done(1, 0))]);
+    connection.transport_mut().send_failures.extend([Errno::EINTR, Errno::EINTR]);
+    assert_eq!(dump(&mut connection).unwrap(), []);
+}
+
+#[test]
+fn a_send_that_fails_is_an_error_and_nothing_is_waited_for() {
+    let mut connection = connection([kernel(done(2, 0))]);
+    connection.transport_mut().send_failures.push_back(Errno::ENOBUFS);
+    assert_eq!(dump(&mut connection).unwrap_err().errno(), Some(Errno::ENOBUFS));
+    assert_eq!(dump(&mut connection).unwrap(), []);
+    assert_eq!(connection.transport().renewals, 0);
+}
+
+#[test]
+fn a_batch_that_cannot_be_sent_is_told_and_not_sent_again() {
+    let mut connection = connection([kernel(acknowledgement(4, SUCCESS))]);
+    connection.transport_mut().send_failures.push_back(Errno::EMSGSIZE);
+    let mut batch = PendingBatch::default();
+    for port in 1..=3 {
+        batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+    }
+    assert_eq!(batch.send(&mut connection).unwrap_err().errno(), Some(Errno::EMSGSIZE));
+    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(4)))).unwrap();
+    let report = batch.finish(&mut connection).unwrap();
+    assert_eq!((report.operations(), report.unanswered(), report.succeeded()), (4, 3, 1));
+}
+
+#[test]
+fn answers_to_a_batch_that_are_cut_off_are_an_error() {
+    let whole = acknowledgement(1, Errno::ENOENT);
+    for length in 1..whole.len() {
+        let mut connection = connection([kernel(whole[..length].to_vec())]);
+        assert!(matches!(batch(&mut connection, 2), Err(Error::Decode(_))), "{length} bytes");
+    }
 }
 
 #[test]

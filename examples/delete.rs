@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", filter.plan(&client.capabilities()?));
 
     let report = client.delete_matching(&filter)?;
-    println!("{} flows deleted, {} had ended by themselves", report.changed.unwrap_or(0), report.vanished);
+    println!("{} flows deleted, {} had ended by themselves", report.changed, report.vanished);
     match report.errors.into_iter().next() {
         Some(error) => Err(format!("{} flows could not be deleted: {error}", report.failed).into()),
         None => Ok(()),

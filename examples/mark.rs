@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mark: u32 = arguments.next().ok_or("which mark?")?.parse()?;
 
     let report = Client::open()?.update_matching(&filter, &FlowUpdate::new().mark(mark))?;
-    println!("{} flows marked, {} ended meanwhile", report.changed.unwrap_or(0), report.vanished);
+    println!("{} flows marked, {} ended meanwhile", report.changed, report.vanished);
     match report.errors.into_iter().next() {
         Some(error) => Err(format!("{} flows refused it: {error}", report.failed).into()),
         None => Ok(()),

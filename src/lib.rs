@@ -51,7 +51,7 @@
 //! client.delete(&created)?; // this flow, and no other that reuses its tuple
 //!
 //! let report = client.update_matching(&"dport 993".parse()?, &FlowUpdate::new().mark(10))?;
-//! println!("{:?} marked, {} ended meanwhile", report.changed, report.vanished);
+//! println!("{} marked, {} ended meanwhile", report.changed, report.vanished);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -39,11 +39,20 @@ impl Batch<'_> {
         self.pending.push(self.connection, request)
     }
 
+    /// Sends what has gathered.
+    ///
+    /// # Errors
+    ///
+    /// Where the socket fails. The report of [`finish`](Self::finish) tells what was done by then.
+    pub fn send(&mut self) -> Result<(), Error> {
+        self.pending.send(self.connection)
+    }
+
     /// Sends what has gathered, and reports on every operation since the batch began.
     ///
     /// # Errors
     ///
-    /// Where the socket fails.
+    /// Where the socket fails: then there is no report. Who needs one calls [`send`](Self::send) first.
     pub fn finish(self) -> Result<BatchReport, Error> {
         self.pending.finish(self.connection)
     }

@@ -1,8 +1,9 @@
 //! Flows: get, dump, create, change, delete.
 
-use super::{Client, FlowDump};
+use super::{Client, FlowDump, Socket};
 use crate::{
     error::{EncodeError, Errno, Error, KernelError, Operation},
+    exchange::Connection,
     model::{Family, Flow, FlowKey, FlowRef, Status},
     request::{Command, DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, UpdateFlow},
 };
@@ -45,7 +46,7 @@ impl Client {
     /// Where the kernel refuses or the socket fails.
     pub fn get(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
         let key = key.into();
-        self.get_with(&GetFlow::new(key), key)
+        fetch_flow(&mut self.connection, &GetFlow::new(key), key)
     }
 
     /// As [`get`](Self::get), and sets the counters to zero in the same moment: nothing is lost in between.
@@ -55,15 +56,7 @@ impl Client {
     /// As [`get`](Self::get).
     pub fn get_and_zero_counters(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
         let key = key.into();
-        self.get_with(&GetFlow::new(key).and_zero_counters(), key)
-    }
-
-    fn get_with(&mut self, request: &GetFlow, key: FlowKey) -> Result<Option<Flow>, Error> {
-        match self.connection.fetch(request, Flow::decode) {
-            Ok(flow) => Ok(flow.filter(|flow| key.id.is_none() || flow.id == key.id)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        fetch_flow(&mut self.connection, &GetFlow::new(key).and_zero_counters(), key)
     }
 
     /// All flows of the namespace, both families.
@@ -108,23 +101,16 @@ impl Client {
     pub fn update(&mut self, target: impl Into<UpdateTarget>, update: &FlowUpdate) -> Result<(), Error> {
         let UpdateTarget { key, status } = target.into();
         refuse_nothing(update)?;
-        let known = match status {
-            None if update.needs_status() => self.current_status(key)?,
-            known => known.unwrap_or_default(),
-        };
-        match self.execute(&UpdateFlow::new(key, update).with_current_status(known)) {
+        if status.is_none() && update.needs_status() {
+            return update_as_it_is(&mut self.connection, key, update);
+        }
+        match self.execute(&UpdateFlow::new(key, update).with_current_status(status.unwrap_or_default())) {
             // An answer may have come since the status was read.
             Err(error) if error.is_busy() && update.needs_status() => {
-                let current = self.current_status(key)?;
-                self.execute(&UpdateFlow::new(key, update).with_current_status(current))
+                update_as_it_is(&mut self.connection, key, update)
             }
             other => other,
         }
-    }
-
-    fn current_status(&mut self, key: FlowKey) -> Result<Status, Error> {
-        let gone = || KernelError::new(Operation::UpdateFlow, Errno::ENOENT);
-        Ok(self.get(key)?.ok_or_else(gone)?.status.unwrap_or_default())
     }
 
     /// Deletes one flow.
@@ -164,6 +150,25 @@ impl Client {
     pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
         self.connection.execute(request)
     }
+}
+
+fn fetch_flow(connection: &mut Connection<Socket>, request: &GetFlow, key: FlowKey) -> Result<Option<Flow>, Error> {
+    match connection.fetch(request, Flow::decode) {
+        Ok(flow) => Ok(flow.filter(|flow| key.id.is_none() || flow.id == key.id)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Changes the status bits of a flow as it is now: an update has to name those that it has.
+pub(super) fn update_as_it_is(
+    connection: &mut Connection<Socket>,
+    key: FlowKey,
+    update: &FlowUpdate,
+) -> Result<(), Error> {
+    let gone = || KernelError::new(Operation::UpdateFlow, Errno::ENOENT);
+    let flow = fetch_flow(connection, &GetFlow::new(key), key)?.ok_or_else(gone)?;
+    connection.execute(&UpdateFlow::new(key, update).with_current_status(flow.status.unwrap_or_default()))
 }
 
 /// The kernel sends an event for an update even if nothing changes.

@@ -7,6 +7,7 @@ mod dump;
 mod expectations;
 mod filtered;
 mod flows;
+mod matching;
 mod namespace;
 mod socket;
 mod statistics;
@@ -18,8 +19,9 @@ pub use batch::Batch;
 pub use builder::ClientBuilder;
 pub(crate) use builder::Options;
 pub use dump::{ExpectationDump, ExpectationIterator, FlowDump, FlowIterator};
-pub use filtered::{FilteredDump, FilteredIterator, MatchReport};
+pub use filtered::{FilteredDump, FilteredIterator};
 pub use flows::UpdateTarget;
+pub use matching::{MatchError, MatchReport};
 pub use namespace::NetworkNamespace;
 pub(crate) use socket::{Socket, receive, set_receive_buffer};
 

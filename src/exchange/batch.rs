@@ -50,8 +50,8 @@ impl BatchReport {
         self.operations - self.failures.len() - self.unanswered
     }
 
-    /// Of how many it is not known what became of them, since the socket failed when they had been sent. They are those
-    /// behind which an error of the batch was returned.
+    /// Of how many it is not known what became of them, since the socket failed in sending them, or in receiving the
+    /// answers. They are those behind which an error of the batch was returned.
     #[must_use]
     pub const fn unanswered(&self) -> usize {
         self.unanswered
@@ -139,7 +139,7 @@ impl PendingBatch {
     }
 
     /// Sends what has gathered and waits until every operation of it has its result.
-    pub(super) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+    pub(crate) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         let Some(last) = self.messages.last() else { return Ok(()) };
         set_acknowledged(self.outbox.as_mut_bytes(), last.start, true);
         let failures = self.report.failures.len();

@@ -6,7 +6,7 @@ use ctnetlink::{
     Client, EventGroups, EventKind, EventSocket, EventSocketBuilder, Filter, Flow, FlowKey, Labels, NatRange, SctpInfo,
     SctpState, Status, TcpState, Tuple,
     filter::{Capabilities, SocketFilter},
-    request::{FlowUpdate, NewFlow},
+    request::{FlowUpdate, NewFlow, UpdateFlow},
 };
 
 use crate::{
@@ -33,6 +33,8 @@ cases! {
     ports_of_sctp_are_compared;
     a_filter_of_everything_is_refused_by_delete;
     a_flow_in_a_zone_is_updated_by_a_filter;
+    flows_that_are_answered_meanwhile_are_updated_all_the_same;
+    an_error_of_a_filtered_delete_comes_with_its_report;
     sockets_let_through_what_userspace_finds: "nft";
 }
 
@@ -211,7 +213,7 @@ fn deleting_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
         let before = lab.flows();
         let (matching, others): (Vec<_>, Vec<_>) = before.iter().partition(|flow| filter.matches(*flow));
         let report = client.delete_matching(filter).unwrap();
-        let expected = Some(matching.len() as u64);
+        let expected = matching.len() as u64;
         assert_eq!((report.matched, report.changed, report.failed), (expected, expected, 0), "{round}: {filter}");
         assert_same(&keys(&lab.flows()), &keys(others), filter);
     }
@@ -228,7 +230,7 @@ fn flushing_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
         mixed_table(&mut client, 120);
         let others: Vec<Flow> = lab.flows().into_iter().filter(|flow| !filter.matches(flow)).collect();
         let report = client.flush_matching(filter).unwrap();
-        in_kernel += usize::from(report.matched.is_none());
+        in_kernel += usize::from(report.is_none());
         assert_same(&keys(&lab.flows()), &keys(&others), filter);
     }
     assert!(in_kernel > 5, "{in_kernel} flushes were the kernel's");
@@ -241,7 +243,7 @@ fn updating_by_a_filter_changes_exactly_those(lab: &Lab) {
     let expected = keys(lab.flows().iter().filter(|flow| filter.matches(*flow)));
     let update = FlowUpdate::new().mark(4711).status(Status::FIXED_TIMEOUT);
     let report = client.update_matching(&filter, &update).unwrap();
-    assert_eq!((report.changed, report.failed), (Some(expected.len() as u64), 0), "{:?}", report.errors);
+    assert_eq!((report.changed, report.failed), (expected.len() as u64, 0), "{:?}", report.errors);
     let flows = lab.flows();
     assert_eq!(keys(flows.iter().filter(|flow| flow.mark == Some(4711))), expected);
     assert!(
@@ -355,7 +357,7 @@ fn icmp_flows_are_not_taken_for_translated(lab: &Lab) {
     let mut client = lab.client();
     let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
     client.create(&NewFlow::untranslated(echo, 60).unwrap()).unwrap();
-    assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched, Some(0));
+    assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched, 0);
 }
 
 /// The kernel answers a filter by an IPv6 address with everything but that address.
@@ -390,8 +392,45 @@ fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
     flow.zone = Some(9);
     client.create(&flow).unwrap();
     let report = client.update_matching(&"zone 9".parse().unwrap(), &FlowUpdate::new().mark(5)).unwrap();
-    assert_eq!(report.changed, Some(1));
+    assert_eq!(report.changed, 1);
     assert_eq!(client.get(FlowKey::original(flow.original).in_zone(9)).unwrap().unwrap().mark, Some(5));
+}
+
+/// The kernel refuses a change of status bits with EBUSY where an answer came since the flow was read.
+fn flows_that_are_answered_meanwhile_are_updated_all_the_same(lab: &Lab) {
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    let flows: Vec<NewFlow> = (1..=20_000).map(udp_flow).collect();
+    flows.iter().for_each(|flow| batch.push(flow).unwrap());
+    batch.finish().unwrap();
+    let mut other = lab.client();
+    let answers = move || {
+        let answered = FlowUpdate::new().status(Status::SEEN_REPLY);
+        let mut batch = other.batch();
+        for flow in flows.iter().rev() {
+            let key = FlowKey::original(flow.original);
+            batch.push(&UpdateFlow::new(key, &answered).with_current_status(Status::CONFIRMED)).unwrap();
+        }
+        batch.finish().unwrap();
+    };
+    let answering = std::thread::spawn(answers);
+    let update = FlowUpdate::new().status(Status::FIXED_TIMEOUT).mark(8);
+    let report = client.update_matching(&"proto udp".parse().unwrap(), &update).unwrap();
+    answering.join().unwrap();
+    assert_eq!((report.changed, report.failed), (20_000, 0), "{:?}", report.errors);
+    assert!(lab.flows().iter().all(|flow| flow.mark == Some(8)));
+}
+
+fn an_error_of_a_filtered_delete_comes_with_its_report(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
+    let mut client = lab.client();
+    client.capabilities().unwrap();
+    lab.without_capabilities(move || {
+        let error = client.delete_matching(&"proto udp".parse().unwrap()).unwrap_err();
+        assert!(error.error().is_permission_denied());
+        assert_eq!(error.report().matched, 0);
+        assert!(ctnetlink::Error::from(error).to_string().contains("CAP_NET_ADMIN"));
+    });
 }
 
 /// Every event that userspace finds comes through the socket, and no other where the program says that it is exact.

@@ -153,15 +153,14 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
         }
         (Op::UpdateFlow, Errno::ENOENT) => "there is no such flow: it may have ended, or be in another zone",
         (Op::CreateFlow, Errno::ENOENT) => "the master is not in the table",
-        (Op::CreateFlow, Errno::EEXIST) => "a flow with one of the two tuples is in the table already",
+        (Op::CreateFlow, Errno::EEXIST) => {
+            "a flow with one of the two tuples is in the table already, or no address or port of the NAT range is free"
+        }
         (Op::CreateFlow, Errno::EINVAL) => {
             "a tuple is incomplete, the protocols differ, an ICMP type is no query, or sequence adjustment or SCTP \
              information is incomplete"
         }
-        (Op::CreateFlow, Errno::ENOMEM) => {
-            "the table is full (net.netfilter.nf_conntrack_max), memory is short, or no address or port of the NAT range \
-             is free"
-        }
+        (Op::CreateFlow, Errno::ENOMEM) => "the table is full (net.netfilter.nf_conntrack_max), or memory is short",
         (Op::CreateFlow, Errno::ENOSPC) => "the hash chain of the tuple is too long",
         (Op::CreateFlow, Errno::EOPNOTSUPP) => {
             "no helper of that name and protocol is registered, NAT is not available, or the family is neither IPv4 nor \

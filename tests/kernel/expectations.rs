@@ -18,6 +18,8 @@ cases! {
     an_expectation_without_a_master_says_so;
     statistics_of_expectations_are_counted;
     those_of_a_master_in_a_zone_are_listed;
+    an_expectation_that_covers_another_is_refused;
+    too_many_expectations_are_told_and_name_their_setting;
 }
 
 fn master(lab: &Lab, number: u16) -> Tuple {
@@ -141,4 +143,39 @@ fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
     assert_eq!(listed, 1);
     assert!(client.dump_expectations(&of_master).unwrap().into_iter().next().unwrap().unwrap_err().is_not_found());
     assert!(client.get_expectation(&wanted).unwrap().is_some());
+}
+
+fn an_expectation_that_covers_another_is_refused(lab: &Lab) {
+    let mut client = lab.client();
+    let (one, other) = (master(lab, 1000), master(lab, 1001));
+    let mut narrow = expectation(one, 5001);
+    narrow.tuple = Tuple::tcp((one.source, 7).into(), (one.destination, 5001).into());
+    narrow.mask = Tuple::tcp(endpoint("255.255.255.255", 0xffff), endpoint("255.255.255.255", 0xffff));
+    client.create_expectation(&narrow).unwrap();
+    let error = client.create_expectation(&expectation(other, 5001)).unwrap_err();
+    assert!(error.is_busy());
+    assert!(error.to_string().contains("covers some of the same flows"), "{error}");
+}
+
+/// Of one flow, FTP expects one connection at a time: the one before is dropped for the next.
+fn too_many_expectations_are_told_and_name_their_setting(lab: &Lab) {
+    let maximum = ctnetlink::sysctl::EXPECT_MAX.read().unwrap();
+    let mut client = lab.client();
+    let masters: Vec<Tuple> = (0..=maximum.min(60_000))
+        .map(|number| {
+            let mut new = tcp_flow(u16::try_from(number).unwrap() + 1);
+            new.helper = Some(Helper::new("ftp"));
+            client.create(&new).unwrap();
+            new.original
+        })
+        .collect();
+    let mut batch = client.batch();
+    for (number, master) in masters.iter().enumerate() {
+        batch.push(&ctnetlink::request::CreateExpectation::new(&expectation(*master, number as u16))).unwrap();
+    }
+    let report = batch.finish().unwrap();
+    assert_eq!(report.succeeded(), maximum as usize);
+    let (place, error) = &report.failures()[0];
+    assert_eq!((*place, error.errno()), (maximum as usize, Errno::EMFILE));
+    assert!(error.to_string().contains("net.netfilter.nf_conntrack_expect_max"), "{error}");
 }

@@ -52,6 +52,10 @@ cases! {
     an_update_that_fails_half_way_leaves_what_came_before;
     a_created_flow_carries_an_empty_synproxy;
     dying_flows_are_found_by_a_filter;
+    a_value_out_of_range_is_refused_with_the_range;
+    a_nat_range_without_a_free_port_is_told;
+    a_full_table_is_told_and_names_its_setting;
+    a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not: "nft", "ip";
 }
 
 fn a_created_flow_has_what_it_was_given(lab: &Lab) {
@@ -568,4 +572,86 @@ fn dying_flows_are_found_by_a_filter(lab: &Lab) {
     assert!(dying.iter().all(|flow| filter.matches(flow)));
     assert!(dying.iter().all(|flow| flow.status.unwrap().contains(Status::DYING)));
     drop(listener);
+}
+
+/// Kernels of 2026 know the ranges; those before take any value, and keep one that they cannot name.
+fn a_value_out_of_range_is_refused_with_the_range(lab: &Lab) {
+    let mut client = lab.client();
+    let mut new = tcp_flow(1000);
+    new.protocol_info = Some(TcpInfo::new(TcpState(10)).into());
+    match client.create(&new) {
+        Err(error) => {
+            assert_eq!(error.errno(), Some(Errno::ERANGE));
+            assert!(error.to_string().contains("a TCP state above 9"), "{error}");
+        }
+        Ok(()) => assert_eq!(lab.flow(new.original).tcp_state(), Some(TcpState(10))),
+    }
+}
+
+fn a_nat_range_without_a_free_port_is_told(lab: &Lab) {
+    let mut client = lab.client();
+    let only = NatRange::address("192.0.2.9".parse().unwrap()).port(5555);
+    let mut first = tcp_flow(1000);
+    first.nat_source = Some(only);
+    client.create(&first).unwrap();
+    let mut second = tcp_flow(1001);
+    second.nat_source = Some(only);
+    let error = client.create(&second).unwrap_err();
+    assert!(error.to_string().contains("no address or port of the NAT range is free"), "{error}");
+}
+
+/// The maximum belongs to the initial namespace, but every namespace is held to it by its own count.
+fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
+    let maximum = sysctl::MAX.read().unwrap();
+    if maximum > 300_000 {
+        return; // As many flows take more memory and time than a test may.
+    }
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 0..maximum {
+        let [_, high, middle, low] = (number / 50_000).to_be_bytes();
+        let source = std::net::Ipv4Addr::new(10, high + 2, middle, low);
+        let port = u16::try_from(number % 50_000).unwrap() + 1;
+        let original = Tuple::udp((source, port).into(), endpoint("10.1.0.2", 53));
+        let mut new = NewFlow::untranslated(original, 600).unwrap();
+        // An assured flow is not dropped in favour of a new one.
+        new.status = Status::SEEN_REPLY | Status::ASSURED;
+        batch.push(&new).unwrap();
+    }
+    assert_eq!(batch.finish().unwrap().succeeded(), maximum as usize);
+    let error = client.create(&udp_flow(1)).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENOMEM));
+    assert!(error.to_string().contains("net.netfilter.nf_conntrack_max"), "{error}");
+    client.flush().unwrap();
+}
+
+/// The kernel sets the counters to zero before it finds that the entry does not fit the datagram, and writes it again
+/// into the next one, with zeros.
+fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(lab: &Lab) {
+    lab.sysctl(sysctl::ACCOUNTING, 1);
+    // What stands behind the counters makes it likely that they are the last to fit.
+    lab.sysctl(sysctl::TIMESTAMP, 1);
+    lab.run("ip", &["link", "set", "lo", "up"]);
+    lab.nft("table inet lab { chain output { type filter hook output priority 0; ct label set 1; }; }");
+    let packets = |flow: &ctnetlink::Flow| flow.total_counters().unwrap().packets;
+    let total = |flows: &[ctnetlink::Flow]| flows.iter().map(packets).sum::<u64>();
+    let server = std::net::UdpSocket::bind("127.0.0.1:5353").unwrap();
+    let send_1000 = || {
+        for _ in 0..1000 {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(b"?", server.local_addr().unwrap()).unwrap();
+        }
+    };
+    let mut client = lab.client();
+    send_1000();
+    let sent = total(&lab.flows());
+    let zeroing = DumpFlows::new().and_zero_counters();
+    let given: Vec<_> = client.dump_with(&zeroing).unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(total(&lab.flows()), 0);
+    assert!(total(&given) < sent, "of {sent} packets {} were given: the kernel no longer loses any", total(&given));
+
+    send_1000();
+    let flows = lab.flows();
+    let given: Vec<_> = flows.iter().map(|flow| client.get_and_zero_counters(flow).unwrap().unwrap()).collect();
+    assert_eq!((total(&given), total(&lab.flows())), (total(&flows), 0));
 }

@@ -31,6 +31,7 @@ cases! {
     icmp_flows_are_not_taken_for_translated;
     an_ipv6_address_finds_that_address_and_not_all_others;
     ports_of_sctp_are_compared;
+    zones_of_a_direction_are_compared;
     a_filter_of_everything_is_refused_by_delete;
     a_flow_in_a_zone_is_updated_by_a_filter;
     flows_that_are_answered_meanwhile_are_updated_all_the_same;
@@ -375,6 +376,18 @@ fn ports_of_sctp_are_compared(lab: &Lab) {
         NewFlow::untranslated(tuple, 60).unwrap()
     };
     assert_eq!(left_after(lab, &[sctp(1), sctp(2)], "proto sctp and dport 2"), [2]);
+}
+
+/// The kernel passes over a zone in the tuple of a filter.
+fn zones_of_a_direction_are_compared(lab: &Lab) {
+    let mut flows = [udp_flow(1), udp_flow(2), udp_flow(3), udp_flow(4)];
+    flows[1].original = flows[1].original.in_zone(4);
+    flows[2].zone = Some(4);
+    flows[3].reply = flows[3].reply.in_zone(4);
+    let source = "proto udp and src 10.1.0.1";
+    assert_eq!(left_after(lab, &flows, &format!("{source} and orig-zone 4")), [1, 4]);
+    lab.client().flush().unwrap();
+    assert_eq!(left_after(lab, &flows, &format!("{source} and zone 4")), [1, 2, 4]);
 }
 
 fn a_filter_of_everything_is_refused_by_delete(lab: &Lab) {

@@ -1,6 +1,6 @@
 //! The socket itself: namespaces, buffers, what is given up in the middle.
 
-use std::{os::fd::AsFd, thread};
+use std::{os::fd::AsFd, process::Command, thread};
 
 use ctnetlink::{Client, NetworkNamespace};
 
@@ -13,6 +13,8 @@ cases! {
     an_abandoned_dump_leaves_the_client_usable;
     a_client_in_another_namespace_leaves_the_thread_where_it_is;
     a_client_that_moved_threads_stays_in_its_namespace;
+    a_namespace_is_named_by_a_process_a_path_or_a_descriptor;
+    what_is_no_namespace_says_so;
     the_receive_buffer_is_granted_and_told;
     a_client_can_be_sent_and_waited_for;
     memory_is_flat_and_every_flow_comes_once;
@@ -58,6 +60,34 @@ fn a_client_that_moved_threads_stays_in_its_namespace(lab: &Lab) {
         client.dump().unwrap().into_iter().count()
     };
     assert_eq!(thread::spawn(elsewhere).join().unwrap(), 1);
+}
+
+fn a_namespace_is_named_by_a_process_a_path_or_a_descriptor(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    let process = NetworkNamespace::of_process(sleeper.id()).unwrap();
+    let path = NetworkNamespace::from_path(format!("/proc/{}/ns/net", sleeper.id())).unwrap();
+    let descriptor = NetworkNamespace::from_fd(path.as_fd().try_clone_to_owned().unwrap());
+    let elsewhere = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let count = |namespace| {
+            let mut client = Client::builder().namespace(namespace).open().unwrap();
+            client.dump().unwrap().into_iter().count()
+        };
+        [process, path, descriptor].map(count)
+    };
+    assert_eq!(thread::spawn(elsewhere).join().unwrap(), [1, 1, 1]);
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+}
+
+fn what_is_no_namespace_says_so(lab: &Lab) {
+    let error = NetworkNamespace::from_path("/run/netns/nonesuch").unwrap_err();
+    assert!(error.to_string().contains("/run/netns/nonesuch"), "{error}");
+    let file = NetworkNamespace::from_path("/proc/self/status").unwrap();
+    let error = Client::builder().namespace(file).open().unwrap_err();
+    assert!(error.to_string().starts_with("enter the network namespace: "), "{error}");
+    let _ = lab;
 }
 
 fn the_receive_buffer_is_granted_and_told(lab: &Lab) {

@@ -92,7 +92,7 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::
     let (_, length, sender) = recvfrom(socket, buffer, flags)?;
     // Whoever cannot be told is not the kernel.
     let sender = sender.and_then(|address| SocketAddrNetlink::try_from(address).ok());
-    Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()) })
+    Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()), namespace: None })
 }
 
 impl Transport for Socket {

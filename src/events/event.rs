@@ -37,6 +37,9 @@ pub struct FlowEvent<'a> {
     pub flow: FlowRef<'a>,
     /// The netlink port of the process whose request caused the event; `None` where a packet or a timer did.
     pub port_id: Option<u32>,
+    /// The network namespace that it happened in, by the number that the listener's own namespace knows it by; `None`
+    /// for the listener's own. See [`all_namespaces`](crate::EventSocketBuilder::all_namespaces).
+    pub namespace_id: Option<i32>,
 }
 
 /// An event of an expectation.
@@ -47,6 +50,9 @@ pub struct ExpectationEvent<'a> {
     pub expectation: ExpectationRef<'a>,
     /// The netlink port of the process whose request caused the event; `None` where a packet or a timer did.
     pub port_id: Option<u32>,
+    /// The network namespace that it happened in, by the number that the listener's own namespace knows it by; `None`
+    /// for the listener's own. See [`all_namespaces`](crate::EventSocketBuilder::all_namespaces).
+    pub namespace_id: Option<i32>,
 }
 
 /// A message of the kernel that could not be read.
@@ -93,19 +99,15 @@ impl<'a> Event<'a> {
         let port_id = (header.port != 0).then_some(header.port);
         match header.message_type {
             MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
-                let event = FlowEvent { flow: FlowRef::parse(message)?, port_id };
+                let event = FlowEvent { flow: FlowRef::parse(message)?, port_id, namespace_id: None };
                 Ok(match flow_event_kind(header) {
                     EventKind::New => Self::New(event),
                     EventKind::Update => Self::Update(event),
                     EventKind::Destroy => Self::Destroy(event),
                 })
             }
-            MessageType::EXPECTATION_NEW => {
-                Ok(Self::ExpectationNew(ExpectationEvent { expectation: ExpectationRef::parse(message)?, port_id }))
-            }
-            MessageType::EXPECTATION_DELETE => {
-                Ok(Self::ExpectationDestroy(ExpectationEvent { expectation: ExpectationRef::parse(message)?, port_id }))
-            }
+            MessageType::EXPECTATION_NEW => Ok(Self::ExpectationNew(expectation_event(message, port_id)?)),
+            MessageType::EXPECTATION_DELETE => Ok(Self::ExpectationDestroy(expectation_event(message, port_id)?)),
             _ => Err(message.unexpected_type()),
         }
     }
@@ -121,6 +123,29 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// The network namespace that it happened in; `None` for the listener's own, and for what is no event of a flow or
+    /// expectation.
+    #[must_use]
+    pub const fn namespace_id(&self) -> Option<i32> {
+        match self {
+            Self::New(event) | Self::Update(event) | Self::Destroy(event) => event.namespace_id,
+            Self::ExpectationNew(event) | Self::ExpectationDestroy(event) => event.namespace_id,
+            Self::Overrun | Self::Malformed(_) => None,
+        }
+    }
+
+    /// The event as one of another namespace.
+    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    #[cold]
+    pub(crate) const fn in_namespace(mut self, id: i32) -> Self {
+        match &mut self {
+            Self::New(event) | Self::Update(event) | Self::Destroy(event) => event.namespace_id = Some(id),
+            Self::ExpectationNew(event) | Self::ExpectationDestroy(event) => event.namespace_id = Some(id),
+            Self::Overrun | Self::Malformed(_) => {}
+        }
+        self
+    }
+
     /// What happened to which flow; `None` for what is no event of a flow.
     #[must_use]
     pub const fn flow(&self) -> Option<(EventKind, FlowEvent<'a>)> {
@@ -131,6 +156,10 @@ impl<'a> Event<'a> {
             _ => None,
         }
     }
+}
+
+fn expectation_event<'a>(message: &Message<'a>, port_id: Option<u32>) -> Result<ExpectationEvent<'a>, DecodeError> {
+    Ok(ExpectationEvent { expectation: ExpectationRef::parse(message)?, port_id, namespace_id: None })
 }
 
 #[inline]

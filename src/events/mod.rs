@@ -61,6 +61,8 @@ mod groups;
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]
+mod namespaces;
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod socket;
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
 mod stream;

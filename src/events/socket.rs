@@ -13,6 +13,7 @@ use rustix::{
 
 use super::{
     Event, EventGroups,
+    namespaces::receive_with_namespace,
     stream::{EventStream, Patience, Source},
 };
 use crate::{
@@ -71,6 +72,7 @@ impl EventSocket {
             timeout: None,
             namespace: None,
             reliable: false,
+            all_namespaces: false,
             instructions: Vec::new(),
         }
     }
@@ -149,6 +151,7 @@ pub struct EventSocketBuilder {
     timeout: Option<Duration>,
     namespace: Option<NetworkNamespace>,
     reliable: bool,
+    all_namespaces: bool,
     instructions: Vec<Instruction>,
 }
 
@@ -183,6 +186,21 @@ impl EventSocketBuilder {
     #[doc(alias = "NETLINK_BROADCAST_ERROR")]
     pub const fn reliable(mut self, reliable: bool) -> Self {
         self.reliable = reliable;
+        self
+    }
+
+    /// Listens to other network namespaces too: to those that the socket's own knows by a number
+    /// (`NETLINK_LISTEN_ALL_NSID`). Events tell it as their `namespace_id`.
+    ///
+    /// A namespace has a number where somebody gave it one (`ip netns set NAME NUMBER`), or where a device of here has
+    /// its other end there. The numbers are those of `ip netns list-id`. Receiving takes a little longer then, and
+    /// where the buffer overran there is no telling in which namespace events were lost.
+    ///
+    /// It takes CAP_NET_BROADCAST in the user namespace that owns the network namespace; where the capability is missing
+    /// in that of another, nothing comes from there. A [`Mirror`](super::Mirror) passes over events of other namespaces.
+    #[doc(alias = "NETLINK_LISTEN_ALL_NSID")]
+    pub const fn all_namespaces(mut self, all: bool) -> Self {
+        self.all_namespaces = all;
         self
     }
 
@@ -227,11 +245,14 @@ impl EventSocketBuilder {
         if self.reliable {
             socket.set_broadcast_error(true)?;
         }
+        if self.all_namespaces {
+            socket.set_listen_all_namespaces(true)?;
+        }
         attach(&socket, &self.instructions)?;
         let capacity = sockopt::socket_recv_buffer_size(&socket)?;
         // The groups last: everything is in place when the first event comes.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, self.groups.bits()))?;
-        Ok(Listener { socket, capacity })
+        Ok(Listener { socket, capacity, all_namespaces: self.all_namespaces })
     }
 }
 
@@ -251,12 +272,16 @@ fn attach(socket: &impl AsFd, instructions: &[Instruction]) -> io::Result<()> {
 pub(super) struct Listener {
     socket: netlink_sys::Socket,
     capacity: usize,
+    all_namespaces: bool,
 }
 
 impl Source for Listener {
     #[inline]
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
-        receive(&self.socket, buffer, wait)
+        match self.all_namespaces {
+            false => receive(&self.socket, buffer, wait),
+            true => receive_with_namespace(&self.socket, buffer, wait),
+        }
     }
 
     fn wait(&mut self, patience: Duration) -> io::Result<bool> {

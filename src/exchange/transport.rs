@@ -9,6 +9,8 @@ pub(crate) struct Datagram {
     pub(crate) length: usize,
     /// The netlink port of the sender: 0 is the kernel.
     pub(crate) sender: u32,
+    /// Which other network namespace it tells of; only a listener to all of them is told.
+    pub(crate) namespace: Option<i32>,
 }
 
 /// Whether to wait for a datagram.

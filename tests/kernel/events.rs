@@ -2,12 +2,13 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd},
+    process::Command,
     thread,
     time::Duration,
 };
 
 use ctnetlink::{
-    Client, Event, EventGroups, EventKind, EventSocket, Expectation, FlowKey, Helper, NetworkNamespace, Tuple,
+    Client, Event, EventGroups, EventKind, EventSocket, Expectation, FlowKey, Helper, Mirror, NetworkNamespace, Tuple,
     request::FlowUpdate, sysctl,
 };
 use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
@@ -30,6 +31,7 @@ cases! {
     waits_end_when_they_should;
     the_descriptor_is_readable_when_there_is_an_event_or_a_loss;
     a_listener_in_another_namespace_hears_that_one;
+    a_listener_to_all_namespaces_is_told_which: "ip";
     the_receive_buffer_is_granted_and_told;
     reliable_delivery_brings_the_end_of_every_flow;
     times_of_events_are_told_where_the_kernel_does;
@@ -283,4 +285,48 @@ fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
     // Linux 6.14 and later tell the time of events; all tell it at the end of a flow.
     assert!(begin <= end);
     assert!(lifetime.unwrap().stop.is_some());
+}
+
+/// A namespace gets a number here when a device of here has its other end there.
+fn a_listener_to_all_namespaces_is_told_which(lab: &Lab) {
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let other = thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+        ready.send(process.id()).unwrap();
+        may_go.recv().unwrap();
+        let mut client = Client::open().unwrap();
+        client.create(&udp_flow(2)).unwrap();
+        client.delete(FlowKey::original(udp_flow(2).original)).unwrap();
+        process.kill().and_then(|()| process.wait()).unwrap();
+    });
+    let process = is_ready.recv().unwrap().to_string();
+    lab.run("ip", &["link", "add", "here", "type", "veth", "peer", "name", "there", "netns", &process]);
+    let link = lab.run("ip", &["-o", "link", "show", "here"]);
+    let id: i32 = link.split("link-netnsid ").nth(1).unwrap().split(' ').next().unwrap().trim().parse().unwrap();
+
+    let mut all = EventSocket::builder(EventGroups::FLOWS).all_namespaces(true).open().unwrap();
+    let mut own = EventSocket::open(EventGroups::FLOWS).unwrap();
+    let mut mirror =
+        Mirror::new(EventSocket::builder(EventGroups::FLOWS).all_namespaces(true).open().unwrap(), lab.client());
+    mirror.synchronise().unwrap();
+    lab.client().create(&udp_flow(1)).unwrap();
+    go.send(()).unwrap();
+    other.join().unwrap();
+
+    let mut heard = Vec::new();
+    while let Some(event) = all.next_within(Duration::from_millis(300)).unwrap() {
+        let (kind, flow) = event.flow().unwrap();
+        assert_eq!(flow.namespace_id, event.namespace_id());
+        heard.push((kind, flow.flow.original().source_port(), event.namespace_id()));
+    }
+    assert_eq!(
+        heard,
+        [(EventKind::New, Some(1), None), (EventKind::New, Some(2), Some(id)), (EventKind::Destroy, Some(2), Some(id))]
+    );
+    assert_eq!(own.next().unwrap().namespace_id(), None);
+    assert!(own.try_next().unwrap().is_none(), "only its own namespace is heard");
+    assert_eq!(mirror.next().unwrap().flow.original.source_port(), Some(1));
+    assert!(mirror.try_next().unwrap().is_none(), "the table is that of one namespace");
 }

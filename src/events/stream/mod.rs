@@ -59,6 +59,8 @@ pub(crate) struct EventStream<S> {
     buffer: Vec<u8>,
     position: usize,
     length: usize,
+    /// The namespace that what is in the buffer tells of, if it is another.
+    namespace: Option<i32>,
     loss: Option<Loss>,
     overruns: u64,
     foreign: u64,
@@ -87,6 +89,7 @@ impl<S: Source> EventStream<S> {
             buffer: vec![0; RECEIVE_BUFFER],
             position: 0,
             length: 0,
+            namespace: None,
             loss: None,
             overruns: 0,
             foreign: 0,
@@ -130,7 +133,11 @@ impl<S: Source> EventStream<S> {
         };
         let malformed =
             |error| Event::Malformed(Malformed { error, bytes: self.buffer.get(place).unwrap_or_default() });
-        Some(event.unwrap_or_else(malformed))
+        let event = event.unwrap_or_else(malformed);
+        Some(match self.namespace {
+            None => event,
+            Some(id) => event.in_namespace(id),
+        })
     }
 
     #[inline]
@@ -238,6 +245,7 @@ impl<S: Source> EventStream<S> {
         }
         self.position = 0;
         self.length = datagram.length;
+        self.namespace = datagram.namespace;
         // A datagram without a byte is no event.
         Ok(datagram.length > 0)
     }

@@ -37,9 +37,9 @@ impl Source for Script {
         match self.steps.pop_front() {
             Some(Step::Datagram(bytes, sender)) => {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Datagram { length: bytes.len(), sender })
+                Ok(Datagram { length: bytes.len(), sender, namespace: None })
             }
-            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0 }),
+            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0, namespace: None }),
             Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
             Some(Step::Empty) | None => Err(io::ErrorKind::WouldBlock.into()),
         }

@@ -152,6 +152,8 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
 
     fn take_event(&mut self, patience: Patience) -> Result<bool, Error> {
         match self.stream.next(patience) {
+            // Of another namespace, whose flows no dump of this client tells.
+            Ok(Some(event)) if event.namespace_id().is_some() => Ok(true),
             Ok(Some(event)) => {
                 self.table.apply(&event, &mut self.changes);
                 match event {

@@ -20,7 +20,7 @@ impl Source for Events {
         match self.0.pop_front() {
             Some(Ok(bytes)) => {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Datagram { length: bytes.len(), sender: 0 })
+                Ok(Datagram { length: bytes.len(), sender: 0, namespace: None })
             }
             Some(Err(NOTHING)) | None => Err(io::ErrorKind::WouldBlock.into()),
             Some(Err(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
@@ -61,7 +61,7 @@ impl Transport for Dumps {
         };
         bytes[8..12].copy_from_slice(&self.sequence);
         buffer[..bytes.len()].copy_from_slice(&bytes);
-        Ok(Datagram { length: bytes.len(), sender: 0 })
+        Ok(Datagram { length: bytes.len(), sender: 0, namespace: None })
     }
 
     fn renew(&mut self) -> io::Result<bool> {

@@ -132,6 +132,9 @@ impl fmt::Debug for Error {
 /// What opening a socket elsewhere does first.
 pub(crate) const ENTER_NAMESPACE: &str = "enter the network namespace";
 
+/// What a listener does with the program of its filter.
+pub(crate) const ATTACH_PROGRAM: &str = "attach the program of a filter";
+
 fn advice(action: &str, error: &io::Error) -> Option<&'static str> {
     match Errno(error.raw_os_error()?) {
         Errno::EPERM if action == ENTER_NAMESPACE => {
@@ -139,6 +142,9 @@ fn advice(action: &str, error: &io::Error) -> Option<&'static str> {
         }
         Errno::EPERM => Some("CAP_NET_ADMIN is needed in the user namespace that owns the network namespace"),
         Errno::EPROTONOSUPPORT => Some("the kernel has no nfnetlink: load the module nfnetlink"),
+        Errno::ENOMEM if action == ATTACH_PROGRAM => Some(
+            "it is too long for net.core.optmem_max: raise that, or make a shorter one by SocketFilter::per_event_within",
+        ),
         _ => None,
     }
 }

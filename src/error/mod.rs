@@ -7,9 +7,9 @@ mod errno;
 mod kernel;
 mod name;
 
-#[cfg(all(target_os = "linux", feature = "client"))]
-pub(crate) use client::ENTER_NAMESPACE;
 pub use client::Error;
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) use client::{ATTACH_PROGRAM, ENTER_NAMESPACE};
 pub use decode::{AttributePath, DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;
 pub use errno::Errno;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     client::{NetworkNamespace, receive, set_receive_buffer},
-    error::Error,
+    error::{ATTACH_PROGRAM, ENTER_NAMESPACE, Error},
     exchange::{Datagram, Wait},
     filter::{Instruction, SocketFilter},
 };
@@ -227,16 +227,21 @@ impl EventSocketBuilder {
     ///
     /// As [`EventSocket::open`], and where the namespace cannot be entered.
     pub fn open(self) -> Result<EventSocket, Error> {
-        let open = || self.listen();
-        let opened = match &self.namespace {
-            Some(namespace) => namespace.run(open).and_then(|result| result),
-            None => open(),
-        };
-        let listener = opened.map_err(|error| Error::io("listen to connection tracking events", error))?;
+        let listener = match &self.namespace {
+            Some(namespace) => namespace.run(|| self.listen()).map_err(|error| Error::io(ENTER_NAMESPACE, error))?,
+            None => self.listen(),
+        }?;
         Ok(EventSocket { stream: EventStream::new(listener, self.timeout) })
     }
 
-    fn listen(&self) -> io::Result<Listener> {
+    fn listen(&self) -> Result<Listener, Error> {
+        let socket = self.socket().map_err(|error| Error::io(LISTEN, error))?;
+        // Before the groups are joined: everything is in place when the first event comes.
+        attach(&socket, &self.instructions).map_err(|error| Error::io(ATTACH_PROGRAM, error))?;
+        self.join(socket).map_err(|error| Error::io(LISTEN, error))
+    }
+
+    fn socket(&self) -> io::Result<netlink_sys::Socket> {
         let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
         if let Some(bytes) = self.receive_buffer {
             set_receive_buffer(&socket, bytes)?;
@@ -248,13 +253,17 @@ impl EventSocketBuilder {
         if self.all_namespaces {
             socket.set_listen_all_namespaces(true)?;
         }
-        attach(&socket, &self.instructions)?;
+        Ok(socket)
+    }
+
+    fn join(&self, socket: netlink_sys::Socket) -> io::Result<Listener> {
         let capacity = sockopt::socket_recv_buffer_size(&socket)?;
-        // The groups last: everything is in place when the first event comes.
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, self.groups.bits()))?;
         Ok(Listener { socket, capacity, all_namespaces: self.all_namespaces })
     }
 }
+
+const LISTEN: &str = "listen to connection tracking events";
 
 /// Lets a program choose in the kernel which datagrams reach the socket; without instructions, all do.
 fn attach(socket: &impl AsFd, instructions: &[Instruction]) -> io::Result<()> {
@@ -319,7 +328,7 @@ mod tests {
         Instruction { code: 6, jump_true: 0, jump_false: 0, value }
     }
 
-    fn listener(instructions: Vec<Instruction>) -> io::Result<Listener> {
+    fn listener(instructions: Vec<Instruction>) -> Result<Listener, Error> {
         let builder = EventSocket::builder(EventGroups::empty());
         EventSocketBuilder { instructions, ..builder }.listen()
     }

@@ -6,10 +6,10 @@ use crate::{
     exchange::Connection,
     filter::Capabilities,
     model::{GlobalStatistics, Protocol, Tuple},
-    request::{GetGlobalStatistics, Request},
+    request::{GetGlobalStatistics, Request, RequestHeader},
     wire::{
         CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
-        Encoder, Family, Flags, MessageType, NetfilterHeader,
+        Encoder, Family, Flags, MessageType,
     },
 };
 
@@ -40,23 +40,14 @@ impl Request for Probe {
         }
     }
 
-    fn message_type(&self) -> MessageType {
+    fn header(&self) -> RequestHeader {
         match self {
-            Self::TuplesOfFlush => MessageType::FLOW_DELETE,
-            _ => MessageType::FLOW_GET,
+            Self::TuplesOfFlush => RequestHeader::acknowledged(MessageType::FLOW_DELETE, Family::IPV4),
+            _ => RequestHeader::dump(MessageType::FLOW_GET, Family::UNSPEC),
         }
     }
 
-    fn flags(&self) -> Flags {
-        match self {
-            Self::TuplesOfFlush => Flags::REQUEST | Flags::ACK,
-            _ => Flags::REQUEST | Flags::DUMP,
-        }
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        let family = if matches!(self, Self::TuplesOfFlush) { Family::IPV4 } else { Family::UNSPEC };
-        encoder.netfilter_header(NetfilterHeader::new(family));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         let unknown_filter = |encoder: &mut Encoder<'_>| {
             encoder.nest(CTA_FILTER, |nest| nest.u32_host(CTA_FILTER_ORIG_FLAGS, UNKNOWN_FLAG))
         };

@@ -70,7 +70,7 @@ impl Message {
     /// The type in the header.
     #[must_use]
     pub fn message_type(&self) -> MessageType {
-        with_request!(self, |request| request.message_type(), answer => match answer {
+        with_request!(self, |request| request.header().message_type, answer => match answer {
             Self::Flow(_) => MessageType::FLOW_NEW,
             Self::FlowDestroyed(_) => MessageType::FLOW_DELETE,
             Self::Expectation(_) => MessageType::EXPECTATION_NEW,
@@ -89,7 +89,7 @@ impl Message {
     /// tells of a new flow has `CREATE` and `EXCLUSIVE` instead.
     #[must_use]
     pub fn flags(&self) -> Flags {
-        with_request!(self, |request| request.flags(), answer => match answer {
+        with_request!(self, |request| request.header().flags, answer => match answer {
             Self::Acknowledgement(answer) => answer.flags(),
             Self::FlowDestroyed(_) | Self::ExpectationDestroyed(_) | Self::Overrun | Self::Noop => Flags::empty(),
             _ => Flags::MULTI,

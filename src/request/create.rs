@@ -1,6 +1,6 @@
 //! Create a flow.
 
-use super::Request;
+use super::{Request, RequestHeader, creation};
 use crate::{
     error::{DecodeError, EncodeError, Operation},
     macros::read_attributes,
@@ -11,7 +11,7 @@ use crate::{
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO,
         CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
-        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType, NetfilterHeader,
+        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, MessageType,
     },
 };
 
@@ -136,31 +136,6 @@ impl NewFlow {
             ..Self::from(&flow)
         })
     }
-
-    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
-        if self.original.protocol != self.reply.protocol {
-            encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
-        }
-        encoder.nested(CTA_TUPLE_ORIG, &self.original);
-        encoder.nested(CTA_TUPLE_REPLY, &self.reply);
-        encoder.u32(CTA_TIMEOUT, self.timeout);
-        // Where the flow exists already, a status that lacks a bit of today's would be refused: none is sent unless named.
-        let status = self.status & Self::SETTABLE;
-        encoder.optional_u32(CTA_STATUS, (!status.is_empty()).then_some((status | Status::CONFIRMED).bits()));
-        encoder.optional_u16(CTA_ZONE, self.zone);
-        encoder.optional_u32(CTA_MARK, self.mark);
-        encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
-        encoder.optional_nest(CTA_HELP, self.helper.as_ref());
-        if let Some(labels) = self.labels {
-            labels.encode(encoder, CTA_LABELS);
-        }
-        encoder.optional_nest(CTA_TUPLE_MASTER, self.master.as_ref());
-        encoder.optional_nest(CTA_NAT_SRC, self.nat_source.as_ref());
-        encoder.optional_nest(CTA_NAT_DST, self.nat_destination.as_ref());
-        encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
-        encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
-        encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
-    }
 }
 
 impl From<&Flow> for NewFlow {
@@ -199,18 +174,32 @@ impl Request for NewFlow {
         Operation::CreateFlow
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::FLOW_NEW
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::FLOW_NEW, self.original.family()).with_flags(creation(self.or_update))
     }
 
-    fn flags(&self) -> Flags {
-        let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
-        flags.set(Flags::EXCLUSIVE, !self.or_update);
-        flags
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.original.family()));
-        self.encode_attributes(encoder);
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
+        if self.original.protocol != self.reply.protocol {
+            encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
+        }
+        encoder.nested(CTA_TUPLE_ORIG, &self.original);
+        encoder.nested(CTA_TUPLE_REPLY, &self.reply);
+        encoder.u32(CTA_TIMEOUT, self.timeout);
+        // Where the flow exists already, a status that lacks a bit of today's would be refused: none is sent unless named.
+        let status = self.status & Self::SETTABLE;
+        encoder.optional_u32(CTA_STATUS, (!status.is_empty()).then_some((status | Status::CONFIRMED).bits()));
+        encoder.optional_u16(CTA_ZONE, self.zone);
+        encoder.optional_u32(CTA_MARK, self.mark);
+        encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
+        encoder.optional_nest(CTA_HELP, self.helper.as_ref());
+        if let Some(labels) = self.labels {
+            labels.encode(encoder, CTA_LABELS);
+        }
+        encoder.optional_nest(CTA_TUPLE_MASTER, self.master.as_ref());
+        encoder.optional_nest(CTA_NAT_SRC, self.nat_source.as_ref());
+        encoder.optional_nest(CTA_NAT_DST, self.nat_destination.as_ref());
+        encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
+        encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
+        encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
     }
 }

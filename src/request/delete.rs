@@ -1,11 +1,11 @@
 //! Delete one flow; delete them all.
 
-use super::Request;
+use super::{Request, RequestHeader};
 use crate::{
     error::Operation,
     filter::KernelFilter,
     model::{Family, FlowKey},
-    wire::{Encoder, Flags, MessageType, NetfilterHeader},
+    wire::{Encoder, MessageType},
 };
 
 /// The request to delete one flow: tuple, zone, and the identifier where the key has it, so that a flow that reuses the
@@ -30,16 +30,11 @@ impl Request for DeleteFlow {
         Operation::DeleteFlow
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::FLOW_DELETE
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::FLOW_DELETE, self.key.family())
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.key.encode_with_id(encoder);
     }
 }
@@ -78,17 +73,12 @@ impl Request for FlushFlows {
         Operation::FlushFlows
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::FLOW_DELETE
-    }
-
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+    fn header(&self) -> RequestHeader {
         // In version 0 the kernel does not look at the family and deletes them all.
-        encoder.netfilter_header(NetfilterHeader::new(self.filter.family()).with_version(1));
+        RequestHeader::acknowledged(MessageType::FLOW_DELETE, self.filter.family()).with_version(1)
+    }
+
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.filter.encode(encoder);
     }
 }

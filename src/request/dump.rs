@@ -1,11 +1,11 @@
 //! Dump the flows.
 
-use super::Request;
+use super::{Request, RequestHeader};
 use crate::{
     error::{DecodeError, Operation},
     filter::KernelFilter,
     model::Family,
-    wire::{Attributes, Encoder, Flags, MessageType, NetfilterHeader},
+    wire::{Attributes, Encoder, MessageType},
 };
 
 /// The kernel's lists of flows.
@@ -78,21 +78,17 @@ impl Request for DumpFlows {
         Operation::DumpFlows
     }
 
-    fn message_type(&self) -> MessageType {
-        match self.table {
+    fn header(&self) -> RequestHeader {
+        let message_type = match self.table {
             Table::Conntrack if self.zero_counters => MessageType::FLOW_GET_ZERO_COUNTERS,
             Table::Conntrack => MessageType::FLOW_GET,
             Table::Dying => MessageType::FLOW_GET_DYING,
             Table::Unconfirmed => MessageType::FLOW_GET_UNCONFIRMED,
-        }
+        };
+        RequestHeader::dump(message_type, self.filter.family())
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::DUMP
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.filter.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.filter.encode(encoder);
     }
 }

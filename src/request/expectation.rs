@@ -1,13 +1,13 @@
 //! Everything that can be asked of the table of expectations.
 
-use super::Request;
+use super::{Request, RequestHeader, creation};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
     model::{Expectation, Family, Tuple},
     wire::{
         Attribute, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID, CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE,
-        CTA_EXPECT_ZONE, Encoder, Flags, MessageType, NetfilterHeader,
+        CTA_EXPECT_ZONE, Encoder, Flags, MessageType,
     },
 };
 
@@ -78,16 +78,11 @@ impl Request for GetExpectation {
         Operation::GetExpectation
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_GET
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::EXPECTATION_GET, self.0.tuple.family())
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.0.tuple.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.0.encode(encoder);
     }
 }
@@ -141,17 +136,12 @@ impl Request for DumpExpectations {
         Operation::DumpExpectations
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_GET
-    }
-
-    fn flags(&self) -> Flags {
+    fn header(&self) -> RequestHeader {
         // Of a master without a helper no DONE comes: the acknowledgement is the only sign that there is none.
-        Flags::REQUEST | Flags::ACK | Flags::DUMP
+        RequestHeader::acknowledged(MessageType::EXPECTATION_GET, self.family).with_flags(Flags::DUMP)
     }
 
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.family));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         encoder.optional_nest(CTA_EXPECT_MASTER, self.master.as_ref());
         encoder.optional_u16(CTA_EXPECT_ZONE, self.zone);
     }
@@ -186,18 +176,12 @@ impl Request for CreateExpectation<'_> {
         Operation::CreateExpectation
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_NEW
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::EXPECTATION_NEW, self.expectation.family())
+            .with_flags(creation(self.or_update))
     }
 
-    fn flags(&self) -> Flags {
-        let mut flags = Flags::REQUEST | Flags::ACK | Flags::CREATE;
-        flags.set(Flags::EXCLUSIVE, !self.or_update);
-        flags
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.expectation.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.expectation.encode(encoder);
     }
 }
@@ -215,16 +199,11 @@ impl Request for DeleteExpectation {
         Operation::DeleteExpectation
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_DELETE
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::EXPECTATION_DELETE, self.0.tuple.family())
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.0.tuple.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.0.encode(encoder);
     }
 }
@@ -242,16 +221,11 @@ impl Request for DeleteExpectationsOf<'_> {
         Operation::DeleteExpectation
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_DELETE
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::EXPECTATION_DELETE, Family::UNSPEC)
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         encoder.text(CTA_EXPECT_HELP_NAME, self.0);
     }
 }
@@ -266,15 +240,9 @@ impl Request for FlushExpectations {
         Operation::FlushExpectations
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::EXPECTATION_DELETE
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::EXPECTATION_DELETE, Family::UNSPEC)
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
-    }
+    fn encode_attributes(&self, _: &mut Encoder<'_>) {}
 }

@@ -1,10 +1,10 @@
 //! Get one flow.
 
-use super::Request;
+use super::{Request, RequestHeader};
 use crate::{
     error::Operation,
     model::FlowKey,
-    wire::{Encoder, Flags, MessageType, NetfilterHeader},
+    wire::{Encoder, MessageType},
 };
 
 /// The request for one flow, by either tuple and the zone. The kernel does not look at the identifier.
@@ -33,17 +33,13 @@ impl Request for GetFlow {
         Operation::GetFlow
     }
 
-    fn message_type(&self) -> MessageType {
-        if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET }
-    }
-
-    fn flags(&self) -> Flags {
+    fn header(&self) -> RequestHeader {
+        let message_type = if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET };
         // The answer carries MULTI, but no DONE follows: the acknowledgement is the end.
-        Flags::REQUEST | Flags::ACK
+        RequestHeader::acknowledged(message_type, self.key.family())
     }
 
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.key.encode(encoder);
     }
 }

@@ -21,6 +21,7 @@ mod delete;
 mod dump;
 mod expectation;
 mod get;
+mod header;
 mod statistics;
 mod update;
 
@@ -32,32 +33,35 @@ pub use expectation::{
     GetExpectation,
 };
 pub use get::GetFlow;
+pub use header::RequestHeader;
 pub use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics};
 pub use update::{FlowUpdate, UpdateFlow};
 
-use crate::{
-    error::Operation,
-    wire::{Encoder, Flags, MessageType},
-};
+use header::creation;
+
+use crate::{error::Operation, wire::Encoder};
 
 /// Something that can be asked of the kernel.
 pub trait Request {
     /// What is asked, for errors.
     fn operation(&self) -> Operation;
 
-    /// The type in the message's header.
-    fn message_type(&self) -> MessageType;
+    /// What stands in its headers.
+    fn header(&self) -> RequestHeader;
 
-    /// The flags in the message's header. They ask for an acknowledgement wherever the answer would end without a sign
-    /// otherwise.
-    fn flags(&self) -> Flags;
+    /// Writes its attributes.
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>);
 
     /// Writes what stands behind the netlink header: `struct nfgenmsg` and the attributes.
-    fn encode_payload(&self, encoder: &mut Encoder<'_>);
+    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+        self.header().encode_netfilter(encoder);
+        self.encode_attributes(encoder);
+    }
 
     /// Writes the whole message with that sequence number.
     fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
-        encoder.netlink_message(self.message_type(), self.flags(), sequence, |payload| self.encode_payload(payload));
+        let RequestHeader { message_type, flags, .. } = self.header();
+        encoder.netlink_message(message_type, flags, sequence, |payload| self.encode_payload(payload));
     }
 }
 
@@ -80,15 +84,11 @@ impl<T: Request + ?Sized> Request for &T {
         (**self).operation()
     }
 
-    fn message_type(&self) -> MessageType {
-        (**self).message_type()
+    fn header(&self) -> RequestHeader {
+        (**self).header()
     }
 
-    fn flags(&self) -> Flags {
-        (**self).flags()
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        (**self).encode_payload(encoder);
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
+        (**self).encode_attributes(encoder);
     }
 }

@@ -1,14 +1,14 @@
 //! Ask for statistics.
 
-use super::Request;
+use super::{Request, RequestHeader};
 use crate::{
     error::Operation,
-    wire::{Encoder, Family, Flags, MessageType, NetfilterHeader},
+    wire::{Encoder, Family, MessageType},
 };
 
 /// Declares a request that has nothing but its type.
 macro_rules! bare_requests {
-    ($( $(#[$meta:meta])* $name:ident: $message_type:ident, $flags:ident; )*) => { $(
+    ($( $(#[$meta:meta])* $name:ident: $message_type:ident, $answer:ident; )*) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[allow(clippy::exhaustive_structs)] // There is nothing to say in it.
@@ -19,17 +19,11 @@ macro_rules! bare_requests {
                 Operation::GetStatistics
             }
 
-            fn message_type(&self) -> MessageType {
-                MessageType::$message_type
+            fn header(&self) -> RequestHeader {
+                RequestHeader::$answer(MessageType::$message_type, Family::UNSPEC)
             }
 
-            fn flags(&self) -> Flags {
-                Flags::REQUEST | Flags::$flags
-            }
-
-            fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-                encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
-            }
+            fn encode_attributes(&self, _: &mut Encoder<'_>) {}
         }
     )* };
 }
@@ -37,9 +31,9 @@ macro_rules! bare_requests {
 bare_requests! {
     /// The request for the size of the table.
     // One answer comes, and no DONE: the acknowledgement is the end.
-    GetGlobalStatistics: GLOBAL_STATISTICS, ACK;
+    GetGlobalStatistics: GLOBAL_STATISTICS, acknowledged;
     /// The request for what each processor did with packets.
-    DumpCpuStatistics: CPU_STATISTICS, DUMP;
+    DumpCpuStatistics: CPU_STATISTICS, dump;
     /// The request for what each processor did with expectations.
-    DumpExpectationStatistics: EXPECTATION_STATISTICS, DUMP;
+    DumpExpectationStatistics: EXPECTATION_STATISTICS, dump;
 }

@@ -1,14 +1,13 @@
 //! Change a flow.
 
-use super::Request;
+use super::{Request, RequestHeader};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
     model::{FlowKey, Helper, HelperRef, Labels, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO,
-        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, Flags, MessageType,
-        NetfilterHeader,
+        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, MessageType,
     },
 };
 
@@ -209,16 +208,11 @@ impl Request for UpdateFlow<'_> {
         Operation::UpdateFlow
     }
 
-    fn message_type(&self) -> MessageType {
-        MessageType::FLOW_NEW
+    fn header(&self) -> RequestHeader {
+        RequestHeader::acknowledged(MessageType::FLOW_NEW, self.key.family())
     }
 
-    fn flags(&self) -> Flags {
-        Flags::REQUEST | Flags::ACK
-    }
-
-    fn encode_payload(&self, encoder: &mut Encoder<'_>) {
-        encoder.netfilter_header(NetfilterHeader::new(self.key.family()));
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.key.encode(encoder);
         self.update.encode(self.current_status, encoder);
     }

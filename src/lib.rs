@@ -93,12 +93,16 @@
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![warn(clippy::allow_attributes_without_reason)]
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod client;
 mod error;
 pub mod events;
-#[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, unused_imports))]
+#[cfg_attr(
+    not(all(target_os = "linux", feature = "client")),
+    allow(dead_code, unused_imports, reason = "parts of it serve the client alone")
+)]
 pub mod exchange;
 pub mod filter;
 pub mod format;

@@ -12,7 +12,7 @@ macro_rules! open_enum {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(clippy::exhaustive_structs)] // A number, and every number is a value.
+        #[allow(clippy::exhaustive_structs, reason = "a number, and every number is a value")]
         pub struct $name(pub $repr);
 
         impl $name {

@@ -29,7 +29,7 @@ macro_rules! dumps {
             ///
             /// An error of the kernel or the socket ends the dump. An entry that does not decode is an error and not
             /// the end.
-            #[allow(clippy::should_implement_trait)] // It lends, which `Iterator` cannot.
+            #[allow(clippy::should_implement_trait, reason = "it lends, which `Iterator` cannot")]
             pub fn next(&mut self) -> Option<Result<$view<'_>, Error>> {
                 match self.replies.next(self.connection) {
                     Ok(Some(message)) => Some($view::parse(&message).map_err(Error::from)),

@@ -43,7 +43,7 @@ impl<'c> FilteredDump<'c> {
     /// # Errors
     ///
     /// An error of the kernel or the socket ends the dump. An entry that does not decode is an error and not the end.
-    #[allow(clippy::should_implement_trait)] // It lends, which `Iterator` cannot.
+    #[allow(clippy::should_implement_trait, reason = "it lends, which `Iterator` cannot")]
     pub fn next(&mut self) -> Option<Result<FlowRef<'_>, Error>> {
         match self.advance() {
             Ok(true) => {}

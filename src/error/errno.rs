@@ -4,7 +4,7 @@ use core::fmt;
 
 /// An error number of Linux. Those above 34 differ between architectures: the constants are those of the target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_structs)] // A number.
+#[allow(clippy::exhaustive_structs, reason = "a number")]
 pub struct Errno(
     /// The number, positive.
     pub i32,

@@ -86,7 +86,7 @@ impl Mirror {
     /// [`TimedOut`](Error::TimedOut) where none came within the [`timeout`](super::EventSocketBuilder::timeout) of the
     /// listener; [`Decode`](Error::Decode) for an event or entry that cannot be read; or where a socket or a dump fails.
     /// After each of them the mirror goes on, and what may have been missed is made up for by another dump.
-    #[allow(clippy::should_implement_trait)] // It has no end, as `EventSocket::next`.
+    #[allow(clippy::should_implement_trait, reason = "it has no end, as `EventSocket::next`")]
     pub fn next(&mut self) -> Result<Change, Error> {
         self.inner.next(Patience::OfSource)?.ok_or(Error::TimedOut)
     }

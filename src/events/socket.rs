@@ -83,7 +83,7 @@ impl EventSocket {
     ///
     /// [`TimedOut`](Error::TimedOut) where none came within the builder's [`timeout`](EventSocketBuilder::timeout), or
     /// where the socket fails. The stream goes on after every error.
-    #[allow(clippy::should_implement_trait)] // It lends, which `Iterator` cannot, and it has no end.
+    #[allow(clippy::should_implement_trait, reason = "it lends, which `Iterator` cannot, and it has no end")]
     #[inline]
     pub fn next(&mut self) -> Result<Event<'_>, Error> {
         match self.stream.next(Patience::OfSource) {

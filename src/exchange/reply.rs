@@ -36,7 +36,7 @@ pub struct Exchange {
 
 /// What a message is to an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums)] // A message is one of these, whatever it holds.
+#[allow(clippy::exhaustive_enums, reason = "a message is one of these, whatever it holds")]
 pub enum Received {
     /// Part of the answer.
     Item,

@@ -24,7 +24,7 @@ pub struct Numbers<T>(Vec<(T, T)>);
 pub trait Number: sealed::Number {}
 
 pub(super) mod sealed {
-    #[allow(unnameable_types)] // Sealed: which numbers there are is this crate's matter.
+    #[allow(unnameable_types, reason = "sealed: which numbers there are is this crate's matter")]
     pub trait Number: Copy + Ord {
         const LEAST: Self;
         const GREATEST: Self;

@@ -12,7 +12,7 @@ impl Subject for Flow {}
 impl Subject for FlowRef<'_> {}
 
 /// The attributes that filters look at.
-#[allow(unnameable_types, private_interfaces)] // Sealed: what a filter looks at, and how, may change.
+#[allow(unnameable_types, private_interfaces, reason = "sealed: what a filter looks at, and how, may change")]
 pub trait Attributes: Sized {
     /// The tuple, read as a whole.
     fn tuple(&self, direction: Direction) -> Tuple;
@@ -67,7 +67,7 @@ macro_rules! method {
     };
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, reason = "see the trait")]
 impl Attributes for Flow {
     fn tuple(&self, direction: Direction) -> Tuple {
         match direction {
@@ -87,7 +87,7 @@ impl Attributes for Flow {
     delegate!(field);
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, reason = "see the trait")]
 impl Attributes for FlowRef<'_> {
     #[inline]
     fn tuple(&self, direction: Direction) -> Tuple {

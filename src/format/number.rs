@@ -15,7 +15,7 @@ pub(super) struct Digits<const N: usize> {
 }
 
 /// Every octet in decimal, with a dot behind it.
-#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+#[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
 pub(super) static OCTETS: [Digits<4>; 256] = {
     let mut octets = [Digits { bytes: [0; 4], length: 0 }; 256];
     let mut octet = 0;

@@ -33,7 +33,7 @@ use crate::{
 /// and an entry of a dump the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // A flow is what most messages are: a box would be an allocation for each.
+#[allow(clippy::large_enum_variant, reason = "a flow is what most messages are: a box would be an allocation for each")]
 pub enum Message {
     /// Request: create a flow.
     CreateFlow(NewFlow),

@@ -17,7 +17,7 @@ use crate::{
 /// in events that tell of a new or changed flow. Bytes are counted from the layer 3 header on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // The kernel counts nothing else.
+#[allow(clippy::exhaustive_structs, reason = "the kernel counts nothing else")]
 pub struct Counters {
     /// Packets.
     pub packets: u64,

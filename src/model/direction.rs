@@ -5,7 +5,7 @@ use core::{fmt, ops::Not};
 /// A direction of a flow: that of its first packet, or of the answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[allow(clippy::exhaustive_enums)] // There is no third direction.
+#[allow(clippy::exhaustive_enums, reason = "there is no third direction")]
 pub enum Direction {
     /// From the initiator to the responder.
     #[doc(alias = "IP_CT_DIR_ORIGINAL")]

@@ -5,7 +5,7 @@ use core::fmt;
 /// What happened to a flow or an expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[allow(clippy::exhaustive_enums)] // The kernel has a group for each, and no fourth.
+#[allow(clippy::exhaustive_enums, reason = "the kernel has a group for each, and no fourth")]
 pub enum EventKind {
     /// It entered the table.
     #[doc(alias = "NFCT_T_NEW")]

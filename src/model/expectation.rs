@@ -33,7 +33,7 @@ flag_text!(ExpectationFlags as "expectation flag");
 /// The translation that an expected flow will get (`CTA_EXPECT_NAT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // The kernel asks for both and has no other.
+#[allow(clippy::exhaustive_structs, reason = "the kernel asks for both and has no other")]
 pub struct ExpectationNat {
     /// The direction of the master that the expected flow goes against.
     pub direction: Direction,

@@ -22,7 +22,7 @@ use crate::{
 /// assert_eq!(labels.to_string(), "3,5");
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(clippy::exhaustive_structs)] // The kernel's bitmap is that wide.
+#[allow(clippy::exhaustive_structs, reason = "the kernel's bitmap is that wide")]
 pub struct Labels(
     /// Bit `n` is label `n`.
     pub u128,
@@ -109,7 +109,7 @@ impl fmt::Debug for Labels {
 /// Labels and the mask of those that an update changes: `new = (old & !mask) | (labels & mask)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // Value and mask.
+#[allow(clippy::exhaustive_structs, reason = "value and mask")]
 pub struct MaskedLabels {
     /// The labels.
     pub labels: Labels,

@@ -15,7 +15,7 @@ use crate::{
 /// One end of a flow: an address, and a port where the protocol has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // Address and port.
+#[allow(clippy::exhaustive_structs, reason = "address and port")]
 pub struct Endpoint {
     /// The address.
     pub address: IpAddr,

@@ -15,7 +15,7 @@ use crate::{
 /// Present in dumps of flows with [`Status::SEQ_ADJUST`](super::Status::SEQ_ADJUST).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // The kernel asks for all three and has no other.
+#[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
 pub struct SequenceAdjustment {
     /// The sequence number at which the last change was made.
     pub correction_position: u32,

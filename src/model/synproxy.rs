@@ -11,7 +11,7 @@ use crate::{
 /// Every flow that was created through netlink carries it, as zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // The kernel asks for all three and has no other.
+#[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
 pub struct Synproxy {
     /// The initial sequence number that was sent to the client.
     #[doc(alias = "isn")]

@@ -86,7 +86,7 @@ flag_text!(TcpFlags as "TCP flag");
 /// What the kernel sends has an empty mask. Source: `struct nf_ct_tcp_flags`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs)] // Two bytes on the wire, and no more.
+#[allow(clippy::exhaustive_structs, reason = "two bytes on the wire, and no more")]
 pub struct MaskedTcpFlags {
     /// The flags.
     pub flags: TcpFlags,

@@ -12,7 +12,7 @@ use crate::{
 /// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
-#[allow(clippy::exhaustive_structs)] // A number.
+#[allow(clippy::exhaustive_structs, reason = "a number")]
 pub struct Timestamp(
     /// Nanoseconds.
     pub u64,

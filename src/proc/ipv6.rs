@@ -9,7 +9,7 @@ const FULL: usize = 39;
 const NONE: u8 = 0xff;
 
 /// The value of each hexadecimal digit.
-#[allow(clippy::indexing_slicing)] // Made at compile time.
+#[allow(clippy::indexing_slicing, reason = "made at compile time")]
 const DIGITS: [u8; 256] = {
     let mut table = [NONE; 256];
     let mut value = 0;

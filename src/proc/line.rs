@@ -104,7 +104,7 @@ impl fmt::Display for EventTag {
 /// The timeouts that the kernel's file prints for a GRE flow, in seconds: settings, where the flow's own timeout is
 /// what is left of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_structs)] // The kernel prints these two.
+#[allow(clippy::exhaustive_structs, reason = "the kernel prints these two")]
 pub struct GreTimeouts {
     /// While no answer was seen (`timeout=`).
     pub unreplied: u32,

@@ -67,7 +67,7 @@ impl From<&Expectation> for ExpectationKey {
 
 /// The request for one expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)] // A key and nothing else.
+#[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct GetExpectation(
     /// Which one.
     pub ExpectationKey,
@@ -188,7 +188,7 @@ impl Request for CreateExpectation<'_> {
 
 /// The request to delete one expectation. It always carries a tuple: to the kernel a delete without one is a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)] // A key and nothing else.
+#[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct DeleteExpectation(
     /// Which one.
     pub ExpectationKey,
@@ -210,7 +210,7 @@ impl Request for DeleteExpectation {
 
 /// The request to delete every expectation of a helper. Where there is none it succeeds too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)] // A name and nothing else.
+#[allow(clippy::exhaustive_structs, reason = "a name and nothing else")]
 pub struct DeleteExpectationsOf<'a>(
     /// The name of the helper.
     pub &'a str,
@@ -232,7 +232,7 @@ impl Request for DeleteExpectationsOf<'_> {
 
 /// The request to delete every expectation of the namespace, of both families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)] // There is nothing to say in it.
+#[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
 pub struct FlushExpectations;
 
 impl Request for FlushExpectations {

@@ -11,7 +11,7 @@ macro_rules! bare_requests {
     ($( $(#[$meta:meta])* $name:ident: $message_type:ident, $answer:ident; )*) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[allow(clippy::exhaustive_structs)] // There is nothing to say in it.
+        #[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
         pub struct $name;
 
         impl Request for $name {

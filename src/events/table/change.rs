@@ -22,7 +22,7 @@ pub struct Change {
 /// What became of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[allow(clippy::exhaustive_enums)] // A table knows no fourth.
+#[allow(clippy::exhaustive_enums, reason = "a table knows no fourth")]
 pub enum ChangeKind {
     /// It is in the table now and was not before.
     Appeared,

@@ -6,7 +6,7 @@
 
 /// An instruction of classic BPF: `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_structs)] // The kernel's layout.
+#[allow(clippy::exhaustive_structs, reason = "the kernel's layout")]
 pub struct Instruction {
     /// Operation, size, source.
     pub code: u16,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::{
     flows::{LABELS, expectation, flow},
     readers::{save, text, xml},
-    recordings::{dumped_expectations, dumped_flows},
+    recordings::dumped_flows,
 };
 
 const NOW: Timestamp = Timestamp(1_795_400_629_000_000_000);
@@ -80,6 +80,7 @@ mod json {
     use ctnetlink::{EventKind, Expectation, Flow, format::Json};
 
     use super::*;
+    use crate::recordings::dumped_expectations;
 
     proptest! {
         #[test]

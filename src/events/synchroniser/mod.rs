@@ -67,10 +67,12 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         }
     }
 
+    #[cfg(all(target_os = "linux", feature = "client"))]
     pub(crate) const fn stream(&self) -> &EventStream<S> {
         &self.stream
     }
 
+    #[cfg(all(target_os = "linux", feature = "client"))]
     pub(crate) const fn table(&self) -> &FlowTable {
         &self.table
     }

@@ -95,6 +95,8 @@
 #![deny(missing_docs)]
 #![warn(clippy::allow_attributes_without_reason)]
 
+#[cfg(any(doc, doctest))]
+pub mod _documentation;
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod client;
 mod error;

@@ -3,7 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-fmt()      { cargo fmt --check; }
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+feature_sets=("" client packet-core serde client,packet-core client,serde packet-core,serde client,packet-core,serde)
+foreign_targets=(x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
+    s390x-unknown-linux-gnu)
+
+fmt()      { cargo fmt --check; cargo fmt --check --manifest-path api/Cargo.toml; }
 clippy()   { cargo clippy --locked --all-targets --all-features -- -D warnings; }
 test_()    { cargo test --locked --all-features; }
 kernel()   {
@@ -12,15 +17,80 @@ kernel()   {
 }
 docs()     { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
 features() {
-    for set in "" client packet-core serde client,serde client,packet-core packet-core,serde; do
+    for set in "${feature_sets[@]}"; do
         echo "features: ${set:-none}"
-        cargo check --locked --no-default-features --features "$set"
+        cargo clippy --locked --lib --no-default-features --features "$set" -- -D warnings
     done
 }
-all()      { fmt; clippy; test_; kernel; docs; features; }
+
+# Everything but the sockets builds everywhere; the sockets, on a Linux of any word length and byte order.
+targets()  {
+    for name in "${foreign_targets[@]}"; do
+        if [ -d "$("${RUSTC:-rustc}" --print target-libdir --target "$name")" ]; then
+            echo "targets: $name"
+            cargo check --locked --lib --target "$name" --no-default-features
+            cargo check --locked --lib --target "$name" --all-features
+        else
+            echo "targets: $name is not installed, skipped: rustup target add $name"
+        fi
+    done
+}
+
+# The library alone: what is for development follows the newest compiler.
+msrv()     {
+    if rustup toolchain list 2>/dev/null | grep -c '^1\.85' >/dev/null; then
+        cargo +1.85 check --locked --lib --all-features --target-dir "$target/msrv"
+    elif debian_rustc; then
+        LD_LIBRARY_PATH="$target/msrv/root/usr/lib/x86_64-linux-gnu" RUSTC="$target/msrv/root/usr/bin/rustc" \
+            cargo check --locked --lib --all-features --target-dir "$target/msrv"
+    else
+        echo "msrv: no Rust 1.85 here, skipped: rustup toolchain install 1.85 --profile minimal"
+    fi
+}
+
+# Debian 12 has the compiler in packages, which need not be installed to be used.
+debian_rustc() {
+    local root="$target/msrv/root" packages="$target/msrv/packages"
+    [ -x "$root/usr/bin/rustc" ] && return
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null && mkdir -p "$packages" || return
+    (
+        cd "$packages"
+        apt-get download -qq -o APT::Sandbox::User=root libllvm19 \
+            rustc-web='1.85.0*' libstd-rust-web-dev='1.85.0*' libstd-rust-web-1.85='1.85.0*' 2>/dev/null || exit
+        for package in *.deb; do dpkg -x "$package" "$root"; done
+    )
+}
+
+# The public API, held against api/ctnetlink.txt; `./ci.sh api --update` writes it. Rustdoc's JSON is unstable, which takes
+# no nightly but a word; in a folder of its own, since that word is part of what everything else is rebuilt by.
+api()      {
+    local found="$target/api/ctnetlink.txt"
+    RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet --locked --lib --all-features --target-dir "$target/api" -- \
+        -Z unstable-options --output-format json --cap-lints allow
+    RUSTC_BOOTSTRAP=1 cargo run --quiet --locked --manifest-path api/Cargo.toml --target-dir "$target/api" -- \
+        "$target/api/doc/ctnetlink.json" > "$found"
+    if [ "${1:-}" = --update ]; then
+        cp "$found" api/ctnetlink.txt
+    else
+        diff -u api/ctnetlink.txt "$found" || { echo "api: meant? ./ci.sh api --update" >&2; return 1; }
+    fi
+}
+
+# What crates.io would get: builds from the package alone, documents included, and holds no recording of megabytes.
+package()  {
+    cargo package --locked --allow-dirty
+    local archive
+    archive=$(ls -t "$target"/package/ctnetlink-*.crate | head -n 1)
+    [ "$(stat -c %s "$archive")" -le 1000000 ] || { echo "package: $archive is larger than 1 MB" >&2; return 1; }
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features --target-dir "$target" \
+        --manifest-path "${archive%.crate}/Cargo.toml"
+}
+
+all()      { fmt; clippy; test_; kernel; docs; features; targets; msrv; api; package; }
 
 case "${1:-all}" in
     test) test_ ;;
-    fmt|clippy|kernel|docs|features|all) "$1" ;;
-    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features|all]" >&2; exit 2 ;;
+    api) api "${@:2}" ;;
+    fmt|clippy|kernel|docs|features|targets|msrv|package|all) "$1" ;;
+    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features|targets|msrv|api [--update]|package|all]" >&2; exit 2 ;;
 esac

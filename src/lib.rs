@@ -1,7 +1,10 @@
 //! Linux connection tracking: read, watch and change the kernel's table of flows.
 //!
 //! The kernel remembers every connection that passes it, to tell answers from requests and to translate addresses: a
-//! *flow*, of two *tuples*, one for each direction. This crate speaks ctnetlink, the netlink interface to that table.
+//! *flow*, of two *tuples*, one for each direction. The *original* tuple is what the initiator sent; the *reply* tuple
+//! is what the answers look like, which is the inverse of the first unless the flow is translated. With them the kernel
+//! keeps how long the flow will live without a packet, in which state its protocol is, and whatever else rules, helpers
+//! and users put there. This crate speaks ctnetlink, the netlink interface to that table.
 //!
 //! # Read
 //!
@@ -20,15 +23,29 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
+//! [`FlowRef`] is the view and [`Flow`] the value; both have the same names. What the kernel left out is `None`, never
+//! 0.
+//!
 //! # Filter
 //!
-//! A [`Filter`] runs where it is cheapest and means the same everywhere: see [`filter`] for its language.
+//! A [`Filter`] runs where it is cheapest and means the same everywhere: in the kernel, in the socket, or here. It is
+//! built from terms or read from a [language](filter#the-language), and its plan says what the kernel will be asked.
+//!
+//! ```
+//! use ctnetlink::{Filter, Flow, Protocol, Tuple, filter::Capabilities};
+//!
+//! let filter: Filter = "proto udp and dport 53 and not assured".parse()?;
+//! assert_eq!(filter, Filter::protocol(Protocol::UDP) & Filter::destination_port(53) & !Filter::assured());
+//!
+//! let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+//! assert!(filter.matches(&Flow::new(original, original.inverted().expect("UDP has an answer"))));
+//! println!("{}", filter.plan(&Capabilities::linux(6, 12)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! ```no_run
 //! # let mut client = ctnetlink::Client::open()?;
-//! let filter: ctnetlink::Filter = "proto udp and dport 53 and not assured".parse()?;
-//! println!("{}", filter.plan(&client.capabilities()?));
-//! for flow in client.dump_matching(&filter)? {
+//! for flow in client.dump_matching(&"proto udp and dport 53".parse()?)? {
 //!     println!("{}", flow?);
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,7 +72,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Many changes at once go in a [`Batch`].
+//! An update sends what it names and nothing else; 0 is a value. Many changes at once go in a [`Batch`], which is
+//! answered one by one:
+//!
+//! ```no_run
+//! # let mut client = ctnetlink::Client::open()?;
+//! # let flows: Vec<ctnetlink::request::NewFlow> = Vec::new();
+//! let mut batch = client.batch();
+//! for flow in &flows {
+//!     batch.push(flow)?;
+//! }
+//! let report = batch.finish()?;
+//! println!("{} created, {} refused", report.succeeded(), report.failures().len());
+//! # Ok::<(), ctnetlink::Error>(())
+//! ```
 //!
 //! # Watch
 //!
@@ -74,22 +104,71 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
-//! A [`Mirror`] keeps a copy of the table that stays true, through loss as well: see [`events`].
+//! # Mirror
+//!
+//! A [`Mirror`] keeps a copy of the table that stays true, through loss as well, and tells every change:
+//!
+//! ```no_run
+//! use ctnetlink::{ChangeKind, Mirror};
+//!
+//! let mut mirror = Mirror::open()?;
+//! mirror.synchronise()?;
+//! println!("{} flows now", mirror.table().len());
+//! loop {
+//!     let change = mirror.next()?;
+//!     if change.kind == ChangeKind::Vanished {
+//!         println!("ended: {}, {} left", change.flow, mirror.table().len());
+//!     }
+//! }
+//! # Ok::<(), ctnetlink::Error>(())
+//! ```
 //!
 //! # Lines
 //!
-//! [`proc`] parses `/proc/net/nf_conntrack` and what conntrack(8) prints, on any operating system; [`mod@format`] prints
-//! text, save lines, XML and JSON.
+//! [`proc`] parses `/proc/net/nf_conntrack` and what conntrack(8) prints, on any operating system; [`mod@format`]
+//! prints text, save lines, XML and JSON.
 //!
-//! # Permissions and settings
+//! ```
+//! use ctnetlink::{TcpState, proc::Line};
 //!
-//! Everything needs CAP_NET_ADMIN in the user namespace that owns the network namespace. Flows have counters only if
-//! [`sysctl::ACCOUNTING`] was on when they began, and times only if [`sysctl::TIMESTAMP`] was.
+//! let line = Line::parse(
+//!     b"ipv4     2 tcp      6 117 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=22 [UNREPLIED] \
+//!       src=10.0.0.2 dst=10.0.0.1 sport=22 dport=40000 mark=0 use=2",
+//! )?;
+//! let flow = line.to_flow();
+//! assert_eq!(flow.original.destination_port(), Some(22));
+//! assert_eq!((flow.timeout, flow.tcp_state()), (Some(117), Some(TcpState::SYN_SENT)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Permissions
+//!
+//! Everything that goes through netlink needs CAP_NET_ADMIN in the user namespace that owns the network namespace, and
+//! says so where it is missing ([`Error::is_permission_denied`]). A [`Client`], [`EventSocket`] or [`Mirror`] works in
+//! the namespace of the thread that opened it, or in the [`NetworkNamespace`] that its builder was given.
+//!
+//! # Settings
+//!
+//! What the kernel keeps of a flow is decided when the flow begins. [`sysctl`] reads and writes these:
+//!
+//! | | off, or low | |
+//! |---|---|---|
+//! | [`sysctl::ACCOUNTING`] | 0, the default | no flow has counters |
+//! | [`sysctl::TIMESTAMP`] | 0, the default | no flow has a beginning, no event a time |
+//! | [`sysctl::EVENTS`] | 2, the default | flows that began before anybody listened send no events |
+//! | [`sysctl::MAX`] | reached | new connections are dropped; creating fails |
 //!
 //! # Without a client
 //!
 //! [`wire`] and the model decode and encode messages that somebody else carries, [`request`] writes them, [`exchange`]
-//! tells which answers which, and [`Message`] is any of them as one type.
+//! tells which answers which, and [`Message`] is any of them as one type. With the feature `packet-core` (on by
+//! default) a `Message` travels through netlink-proto.
+//!
+//! # Features
+//!
+//! - `client` (default): the sockets. On other systems than Linux it adds nothing.
+//! - `packet-core` (default): the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`].
+//! - `serde`: the values serialize, with states and addresses in words; and JSON in [`mod@format`].
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -9,6 +9,18 @@ use super::{DecodeError, EncodeError, Errno, KernelError};
 ///
 /// Match on the variants that you treat apart, and ask the predicates ([`is_not_found`](Self::is_not_found) …) for what
 /// the kernel said.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// # let key = ctnetlink::FlowKey::original(ctnetlink::Tuple::udp("10.0.0.1:4000".parse()?, "10.0.0.2:53".parse()?));
+/// match client.delete(key) {
+///     Err(error) if error.is_not_found() => println!("it had ended already"),
+///     result => result?,
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused.

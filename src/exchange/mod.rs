@@ -13,6 +13,40 @@
 //! | create, update, delete | | the acknowledgement, or an error |
 //! | batch | an error for each operation that failed | the acknowledgement of the last operation |
 //! | batch without permission | one error, for the first operation | that error |
+//!
+//! # Example
+//!
+//! A request and its answer over a socket of one's own:
+//!
+//! ```
+//! use ctnetlink::{
+//!     FlowRef, Operation,
+//!     exchange::{Exchange, Received},
+//!     request::{DumpFlows, Request},
+//!     wire::{Encoder, Messages},
+//! };
+//!
+//! let mut buffer = [0; 64];
+//! let mut encoder = Encoder::new(&mut buffer);
+//! DumpFlows::new().encode(7, &mut encoder);
+//! let length = encoder.finish()?;
+//! let request = &buffer[..length];
+//!
+//! # fn ask(_: &[u8]) -> [u8; 20] { [20, 0, 0, 0, 3, 0, 2, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] }
+//! let mut exchange = Exchange::new(Operation::DumpFlows, 7);
+//! while !exchange.is_finished() {
+//!     let datagram = ask(request); // send it the first time, then receive
+//!     for message in Messages::new(&datagram) {
+//!         let message = message?;
+//!         match exchange.receive(&message) {
+//!             Received::Item => println!("{}", FlowRef::parse(&message)?.original().source()),
+//!             Received::Refused(refusal) => return Err(refusal.into_error(Operation::DumpFlows).into()),
+//!             Received::End | Received::Foreign => {}
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batch;
 mod connection;

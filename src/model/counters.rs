@@ -19,9 +19,9 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel counts nothing else")]
 pub struct Counters {
-    /// Packets.
+    /// Packets (`CTA_COUNTERS_PACKETS`).
     pub packets: u64,
-    /// Bytes, layer 3 header and up.
+    /// Bytes, layer 3 header and up (`CTA_COUNTERS_BYTES`).
     pub bytes: u64,
 }
 

@@ -62,13 +62,13 @@ open_enum! {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct DccpInfo {
-    /// The state.
+    /// The state (`CTA_PROTOINFO_DCCP_STATE`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<DccpState>,
-    /// The role of the original direction.
+    /// The role of the original direction (`CTA_PROTOINFO_DCCP_ROLE`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub role: Option<DccpRole>,
-    /// The sequence number of the handshake (48 bits).
+    /// The sequence number of the handshake (`CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ`; 48 bits).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub handshake_sequence: Option<u64>,
 }

@@ -35,9 +35,9 @@ flag_text!(ExpectationFlags as "expectation flag");
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for both and has no other")]
 pub struct ExpectationNat {
-    /// The direction of the master that the expected flow goes against.
+    /// The direction of the master that the expected flow goes against (`CTA_EXPECT_NAT_DIR`).
     pub direction: Direction,
-    /// The saved source address and port.
+    /// The saved source address and port (`CTA_EXPECT_NAT_TUPLE`).
     pub tuple: Tuple,
 }
 
@@ -70,38 +70,53 @@ impl Encode for ExpectationNat {
 /// A flow that a helper foresees, the data connection of an FTP session for instance.
 ///
 /// A new flow that fits `tuple` under `mask` becomes related to the master. Source: `struct nf_conntrack_expect`.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Client, request::DumpExpectations};
+///
+/// let mut client = Client::open()?;
+/// for expectation in client.dump_expectations(&DumpExpectations::all())? {
+///     let expectation = expectation?;
+///     println!("{:?} expects {}", expectation.helper, expectation.tuple.destination);
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Expectation {
-    /// The original tuple of the flow whose helper foresees it.
+    /// The original tuple of the flow whose helper foresees it (`CTA_EXPECT_MASTER`).
     pub master: Tuple,
-    /// What is expected.
+    /// What is expected (`CTA_EXPECT_TUPLE`).
     pub tuple: Tuple,
-    /// The bits of the tuple's source address and port that have to fit (those of the destination all have to).
+    /// The bits of the tuple's source address and port that have to fit (`CTA_EXPECT_MASK`). Those of the destination
+    /// all have to.
     pub mask: Tuple,
-    /// Seconds until the expectation ends. The kernel ignores it on create and takes the helper's.
+    /// Seconds until the expectation ends (`CTA_EXPECT_TIMEOUT`). The kernel ignores it on create and takes the
+    /// helper's.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub timeout: Option<u32>,
-    /// An opaque identifier.
+    /// An opaque identifier (`CTA_EXPECT_ID`).
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub id: Option<u32>,
-    /// The name of the helper. Kernels of 2026 and later ignore it on create.
+    /// The name of the helper (`CTA_EXPECT_HELP_NAME`). Kernels of 2026 and later ignore it on create.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub helper: Option<Box<str>>,
-    /// The zone. Accepted in requests, never sent by the kernel.
+    /// The zone (`CTA_EXPECT_ZONE`). Accepted in requests, never sent by the kernel.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub zone: Option<u16>,
-    /// Flags. The kernel strips `USERSPACE` on create.
+    /// Flags (`CTA_EXPECT_FLAGS`). The kernel strips `USERSPACE` on create.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub flags: Option<ExpectationFlags>,
-    /// The helper's class of expectation, 0 and up (for SIP: signalling, audio, video, image).
+    /// The helper's class of expectation, 0 and up (`CTA_EXPECT_CLASS`; for SIP: signalling, audio, video, image).
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub class: Option<u32>,
-    /// The translation that the expected flow will get.
+    /// The translation that the expected flow will get (`CTA_EXPECT_NAT`).
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub nat: Option<ExpectationNat>,
-    /// The registered function that is called when the flow comes: `nat-follow-master`, `sip`.
+    /// The registered function that is called when the flow comes (`CTA_EXPECT_FN`): `nat-follow-master`, `sip`.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub function: Option<Box<str>>,
 }

@@ -11,9 +11,9 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Helper {
-    /// The name under which the helper is registered: at most 15 bytes in kernels of today.
+    /// The name under which the helper is registered (`CTA_HELP_NAME`): at most 15 bytes in kernels of today.
     pub name: Box<str>,
-    /// What the helper keeps of the flow: opaque, and private to it.
+    /// What the helper keeps of the flow (`CTA_HELP_INFO`): opaque, and private to it.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub info: Option<Box<[u8]>>,
 }
@@ -39,9 +39,9 @@ impl Encode for Helper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HelperRef<'a> {
-    /// The name under which the helper is registered.
+    /// The name under which the helper is registered (`CTA_HELP_NAME`).
     pub name: &'a str,
-    /// What the helper keeps of the flow: opaque, and private to it.
+    /// What the helper keeps of the flow (`CTA_HELP_INFO`): opaque, and private to it.
     pub info: Option<&'a [u8]>,
 }
 

@@ -3,6 +3,29 @@
 //! Values ([`Flow`], [`Expectation`]) own what they hold and have public fields; views ([`FlowRef`], [`TupleRef`],
 //! [`ExpectationRef`]) borrow the datagram they were read from. A field is an `Option` wherever the kernel may leave
 //! the attribute out, so that zero and absent are never confused.
+//!
+//! # Units and byte order
+//!
+//! Every number here is in the byte order of the host: ports, keys and marks are turned when they are read and
+//! when they are written. Timeouts are seconds, points in time are nanoseconds since 1970 ([`Timestamp`]), counters are
+//! packets and bytes. The name in parentheses is the attribute of `linux/netfilter/nfnetlink_conntrack.h` that a field
+//! comes from.
+//!
+//! # Example
+//!
+//! ```
+//! use ctnetlink::{Flow, ProtocolInfo, Status, TcpInfo, TcpState, Tuple};
+//!
+//! let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+//! let mut flow = Flow::new(original, original.inverted().expect("TCP has an answer"));
+//! flow.status = Some("SEEN_REPLY,ASSURED".parse()?);
+//! flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
+//!
+//! assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
+//! assert!(flow.status.is_some_and(|status| status.contains(Status::ASSURED)));
+//! assert_eq!(TcpState(77).to_string(), "77"); // what no kernel has today is kept as it is
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod counters;
 mod dccp;

@@ -71,17 +71,27 @@ const fn query_id(tuple: &Tuple) -> Option<u16> {
 ///
 /// The kernel picks from the range, rewrites the reply tuple, and never tells the range back: what was picked is seen
 /// by comparing the tuples ([`Flow::source_translation`](crate::Flow::source_translation)).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::NatRange;
+///
+/// let range = NatRange::address("192.0.2.1".parse()?).ports(2000, 3000);
+/// assert_eq!((range.first_port, range.last_port), (Some(2000), Some(3000)));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct NatRange {
-    /// The first address; `None` keeps the address.
+    /// The first address (`CTA_NAT_V4_MINIP`, `CTA_NAT_V6_MINIP`); `None` keeps the address.
     pub first_address: Option<IpAddr>,
-    /// The last address, of the same family; `None` is the first.
+    /// The last address, of the same family (`CTA_NAT_V4_MAXIP`, `CTA_NAT_V6_MAXIP`); `None` is the first.
     pub last_address: Option<IpAddr>,
-    /// The first port; `None` keeps the port where possible.
+    /// The first port (`CTA_PROTONAT_PORT_MIN`); `None` keeps the port where possible.
     pub first_port: Option<u16>,
-    /// The last port; `None` is the first.
+    /// The last port (`CTA_PROTONAT_PORT_MAX`); `None` is the first.
     pub last_port: Option<u16>,
 }
 

@@ -56,13 +56,13 @@ open_enum! {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct SctpInfo {
-    /// The state.
+    /// The state (`CTA_PROTOINFO_SCTP_STATE`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<SctpState>,
-    /// The verification tag of packets from the initiator (RFC 9260, 8.5).
+    /// The verification tag of packets from the initiator (`CTA_PROTOINFO_SCTP_VTAG_ORIGINAL`; RFC 9260, 8.5).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub verification_tag_original: Option<u32>,
-    /// The verification tag of packets from the responder.
+    /// The verification tag of packets from the responder (`CTA_PROTOINFO_SCTP_VTAG_REPLY`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub verification_tag_reply: Option<u32>,
 }

@@ -17,11 +17,11 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
 pub struct SequenceAdjustment {
-    /// The sequence number at which the last change was made.
+    /// The sequence number at which the last change was made (`CTA_SEQADJ_CORRECTION_POS`).
     pub correction_position: u32,
-    /// What is added to sequence numbers before that position.
+    /// Bytes that are added to sequence numbers before that position (`CTA_SEQADJ_OFFSET_BEFORE`).
     pub offset_before: i32,
-    /// What is added to sequence numbers after it.
+    /// Bytes that are added to sequence numbers after it (`CTA_SEQADJ_OFFSET_AFTER`).
     pub offset_after: i32,
 }
 

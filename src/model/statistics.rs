@@ -27,11 +27,12 @@ macro_rules! statistics {
         #[non_exhaustive]
         pub struct $name {
             $(
-                /// The processor. There is one message for each possible one.
+                /// The processor (`res_id` of the header). There is one message for each possible one.
                 pub $cpu: u16,
             )?
             $(
                 $(#[$field_meta])*
+                #[doc = concat!("\n\n`", stringify!($number), "`.")]
                 #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
                 pub $field: Option<u32>,
             )*

@@ -8,6 +8,17 @@ bitflags::bitflags! {
     /// A user may set [`SEEN_REPLY`](Self::SEEN_REPLY), [`ASSURED`](Self::ASSURED),
     /// [`FIXED_TIMEOUT`](Self::FIXED_TIMEOUT) and [`HELPER`](Self::HELPER), and may clear none; the kernel refuses an
     /// attempt on `EXPECTED`, `CONFIRMED` or `DYING` with EBUSY, and passes over one on the others.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::Status;
+    ///
+    /// let status: Status = "SEEN_REPLY,ASSURED".parse()?;
+    /// assert_eq!(status, Status::SEEN_REPLY | Status::ASSURED);
+    /// assert_eq!(Status::from_bits_retain(0x4000_0002).to_string(), "SEEN_REPLY,0x40000000");
+    /// # Ok::<(), ctnetlink::ParseNameError>(())
+    /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Status: u32 {
         /// The flow was expected by another, its master.

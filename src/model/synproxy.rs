@@ -13,13 +13,13 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
 pub struct Synproxy {
-    /// The initial sequence number that was sent to the client.
+    /// The initial sequence number that was sent to the client (`CTA_SYNPROXY_ISN`).
     #[doc(alias = "isn")]
     pub initial_sequence: u32,
-    /// The initial timestamp (RFC 7323) that was sent to the client.
+    /// The initial timestamp (`CTA_SYNPROXY_ITS`; RFC 7323) that was sent to the client.
     #[doc(alias = "its")]
     pub initial_timestamp: u32,
-    /// The offset between the timestamps of the proxy and of the server.
+    /// The offset between the timestamps of the proxy and of the server, in their ticks (`CTA_SYNPROXY_TSOFF`).
     #[doc(alias = "tsoff")]
     pub timestamp_offset: u32,
 }

@@ -133,22 +133,23 @@ impl MaskedTcpFlags {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct TcpInfo {
-    /// The state.
+    /// The state (`CTA_PROTOINFO_TCP_STATE`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<TcpState>,
-    /// The window scale of the initiator, 0 to 14: windows are shifted left by it.
+    /// The window scale of the initiator, 0 to 14 (`CTA_PROTOINFO_TCP_WSCALE_ORIGINAL`): windows are shifted left by
+    /// that many bits.
     ///
     /// On create and update the kernel takes both scales or none, and only if both sides have
     /// [`TcpFlags::WINDOW_SCALE`].
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub window_scale_original: Option<u8>,
-    /// The window scale of the responder.
+    /// The window scale of the responder (`CTA_PROTOINFO_TCP_WSCALE_REPLY`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub window_scale_reply: Option<u8>,
-    /// The flags of the initiator.
+    /// The flags of the initiator (`CTA_PROTOINFO_TCP_FLAGS_ORIGINAL`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub flags_original: Option<MaskedTcpFlags>,
-    /// The flags of the responder.
+    /// The flags of the responder (`CTA_PROTOINFO_TCP_FLAGS_REPLY`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub flags_reply: Option<MaskedTcpFlags>,
 }

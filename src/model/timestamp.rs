@@ -80,10 +80,10 @@ impl fmt::Display for Timestamp {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Lifetime {
-    /// When the flow began.
+    /// When the flow began (`CTA_TIMESTAMP_START`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub start: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended (`CTA_TIMESTAMP_STOP`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub stop: Option<Timestamp>,
 }

@@ -38,35 +38,35 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewFlow {
-    /// The tuple of packets from the initiator.
+    /// The tuple of packets from the initiator (`CTA_TUPLE_ORIG`).
     pub original: Tuple,
-    /// The tuple of the answers. With a NAT range the kernel rewrites it.
+    /// The tuple of the answers (`CTA_TUPLE_REPLY`). With a NAT range the kernel rewrites it.
     pub reply: Tuple,
-    /// Seconds until the flow ends unless a packet comes (capped by the kernel at some weeks).
+    /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`; capped by the kernel at some weeks).
     pub timeout: u32,
-    /// The zone of both directions.
+    /// The zone of both directions (`CTA_ZONE`).
     pub zone: Option<u16>,
-    /// Status bits: `SEEN_REPLY`, `ASSURED`, `FIXED_TIMEOUT`, `HELPER`. Others are left to the kernel.
+    /// Status bits (`CTA_STATUS`): `SEEN_REPLY`, `ASSURED`, `FIXED_TIMEOUT`, `HELPER`. Others are left to the kernel.
     pub status: Status,
-    /// The mark.
+    /// The mark (`CTA_MARK`).
     pub mark: Option<u32>,
-    /// State and parameters of TCP, SCTP or DCCP.
+    /// State and parameters of TCP, SCTP or DCCP (`CTA_PROTOINFO`).
     pub protocol_info: Option<ProtocolInfo>,
-    /// The helper, which must be registered for the protocol.
+    /// The helper, which must be registered for the protocol (`CTA_HELP`).
     pub helper: Option<Helper>,
-    /// Labels.
+    /// Labels (`CTA_LABELS`).
     pub labels: Option<Labels>,
-    /// The original tuple of the flow that this one is related to, which must be in the table.
+    /// The original tuple of the flow that this one is related to, which must be in the table (`CTA_TUPLE_MASTER`).
     pub master: Option<Tuple>,
-    /// What the source is translated to.
+    /// What the source is translated to (`CTA_NAT_SRC`).
     pub nat_source: Option<NatRange>,
-    /// What the destination is translated to.
+    /// What the destination is translated to (`CTA_NAT_DST`).
     pub nat_destination: Option<NatRange>,
-    /// How sequence numbers from the initiator are shifted.
+    /// How sequence numbers from the initiator are shifted (`CTA_SEQ_ADJ_ORIG`).
     pub sequence_adjustment_original: Option<SequenceAdjustment>,
-    /// How sequence numbers from the responder are shifted.
+    /// How sequence numbers from the responder are shifted (`CTA_SEQ_ADJ_REPLY`).
     pub sequence_adjustment_reply: Option<SequenceAdjustment>,
-    /// The SYN proxy's numbers.
+    /// The SYN proxy's numbers (`CTA_SYNPROXY`).
     pub synproxy: Option<Synproxy>,
     /// Update the flow where it exists, instead of failing with "exists".
     pub or_update: bool,

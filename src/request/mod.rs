@@ -65,7 +65,8 @@ pub trait Request {
     }
 }
 
-/// A request that is answered by an acknowledgement and nothing else: what can be executed, or go in a batch.
+/// A request that is answered by an acknowledgement and nothing else: what [`Client::execute`](crate::Client::execute)
+/// and [`Batch::push`](crate::Batch::push) take.
 pub trait Command: Request {}
 
 impl<T: Command + ?Sized> Command for &T {}

@@ -38,11 +38,11 @@ pub use view::TupleRef;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Tuple {
-    /// Source address.
+    /// Source address (`CTA_IP_V4_SRC`, `CTA_IP_V6_SRC`).
     pub source: IpAddr,
-    /// Destination address, of the same family.
+    /// Destination address, of the same family (`CTA_IP_V4_DST`, `CTA_IP_V6_DST`).
     pub destination: IpAddr,
-    /// Layer 4 protocol.
+    /// Layer 4 protocol (`CTA_PROTO_NUM`).
     pub protocol: Protocol,
     /// What the protocol adds.
     pub layer4: Layer4,

@@ -1,5 +1,6 @@
 //! What is known of a flow, and what a message adds.
 
+use super::record::Told;
 use crate::model::{DccpInfo, EventKind, Flow, Labels, Lifetime, ProtocolInfo, SctpInfo, TcpInfo};
 
 /// Takes over what an event tells of a flow. What it leaves out is as it was, with two exceptions: an event leaves out a
@@ -11,6 +12,18 @@ pub(super) fn take_event(known: &mut Flow, kind: EventKind, event: Flow) {
     fill(known, before);
     known.mark = mark;
     known.helper = helper;
+}
+
+/// Takes over what an entry of a dump tells of a flow that events have told of since the dump began: what they told
+/// stands, and all else is older than the entry.
+pub(super) fn take_entry(known: &mut Flow, told: Told, entry: Flow) {
+    if !told.contains(Told::PROTOCOL_INFO) {
+        known.protocol_info = entry.protocol_info;
+    }
+    if !told.contains(Told::LABELS) {
+        known.labels = entry.labels;
+    }
+    fill(known, entry);
 }
 
 /// Adds from `other` what `known` lacks.

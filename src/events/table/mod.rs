@@ -16,10 +16,14 @@
 //!   replaces it. Events that are in the queue and older than the entry may take it back for a while; the last of them
 //!   brings it to the newest state again (1, 2).
 //! - *An event of the flow was read since.* It may be older or newer than the entry, but if it is older, the change
-//!   between them has an event that is still to come (2). So the event stands, and the entry only adds what events never
-//!   tell.
+//!   between them has an event that is still to come (2). So the event stands, and the entry tells what no event has
+//!   told since: an event leaves out what did not change with it.
 //! - *The end of the flow was read since.* The entry is older, or of a later flow of the same tuple whose begin is still
 //!   to come (2). So it is passed over: ends leave a tombstone until the dump's end.
+//!
+//! And for an event whose tuple is known as that of another flow: it is older, and passed over, if an entry of this dump
+//! told of that one and no event has since. Otherwise it is newer: events are in order, and the end of what an earlier
+//! dump told may have been lost before this one began.
 //!
 //! And at the end of the dump: a flow that neither an entry nor an event has told of since the dump began was gone when
 //! the dump came to its place.
@@ -41,7 +45,7 @@ use std::collections::{BTreeMap, HashSet};
 pub use change::{Change, ChangeKind};
 pub use entry::TableEntry;
 use key::Key;
-use record::Record;
+use record::{Record, Told};
 use store::Store;
 
 use super::Event;
@@ -133,8 +137,13 @@ impl FlowTable {
 
     /// Takes an event as [`apply`](Self::apply) does, read already.
     pub fn apply_flow(&mut self, kind: EventKind, flow: Flow, changes: &mut impl Extend<Change>) {
-        // It is found by its answers alone, is in no dump, and shares its original tuple with the flow that won.
-        if has_status(&flow, Status::NAT_CLASH) {
+        let passed_over = match kind {
+            // Found by its answers alone, in no dump, and with the original tuple of the flow that won.
+            EventKind::Destroy => Status::NAT_CLASH,
+            // Another processor may have told the end before.
+            _ => Status::NAT_CLASH | Status::DYING,
+        };
+        if has_status(&flow, passed_over) {
             return;
         }
         match kind {
@@ -182,24 +191,24 @@ impl FlowTable {
             return;
         }
         match self.known(&key) {
-            None => self.appear(flow, false, true, changes),
+            None => self.appear(flow, Told::empty(), true, changes),
             Some((place, known)) if known.may_be(&flow) => {
-                let (before, by_event) = (known.to_flow(), self.is_told_by_event(known));
+                let (before, told) = (known.to_flow(), self.told(known));
                 let mut now = flow;
-                if by_event {
-                    let dumped = core::mem::replace(&mut now, before.clone());
-                    merge::fill(&mut now, dumped);
+                if !told.is_empty() {
+                    let entry = core::mem::replace(&mut now, before.clone());
+                    merge::take_entry(&mut now, told, entry);
                 }
                 let changed = merge::differs(&before, &now);
-                self.keep(place, now.clone(), by_event);
+                self.keep(place, now.clone(), told);
                 if changed {
                     changes.extend([Change { kind: ChangeKind::Changed, inferred: true, flow: now }]);
                 }
             }
-            Some((_, known)) if self.is_told_by_event(known) => {}
+            Some((_, known)) if !self.told(known).is_empty() => {}
             Some((place, _)) => {
                 self.vanish(place, changes);
-                self.appear(flow, false, true, changes);
+                self.appear(flow, Told::empty(), true, changes);
             }
         }
     }
@@ -283,8 +292,9 @@ impl FlowTable {
     }
 
     fn apply_new(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
+        let told = Told::by(&flow);
         match self.known(&Key::new(&flow.original, flow.zone)) {
-            None => self.appear(flow, true, false, changes),
+            None => self.appear(flow, told, false, changes),
             // A dump has told it already, or was wrong about its tuple's last flow: a change all the same.
             Some((place, known)) if known.may_be(&flow) => {
                 let before = known.to_flow();
@@ -295,23 +305,24 @@ impl FlowTable {
             }
             Some((place, _)) => {
                 self.vanish(place, changes);
-                self.appear(flow, true, false, changes);
+                self.appear(flow, told, false, changes);
             }
         }
     }
 
     fn apply_update(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
+        let told = Told::by(&flow);
         match self.known(&Key::new(&flow.original, flow.zone)) {
-            None => self.appear(flow, true, true, changes),
+            None => self.appear(flow, told, true, changes),
             Some((place, known)) if known.may_be(&flow) => {
                 let now = self.merge(place, EventKind::Update, flow);
                 changes.extend(now.map(|flow| Change { kind: ChangeKind::Changed, inferred: false, flow }));
             }
             // A dump has told the tuple's next flow already.
-            Some((_, known)) if !known.by_event => {}
+            Some((_, known)) if self.is_told_by_dump(known) => {}
             Some((place, _)) => {
                 self.vanish(place, changes);
-                self.appear(flow, true, true, changes);
+                self.appear(flow, told, true, changes);
             }
         }
     }
@@ -330,7 +341,7 @@ impl FlowTable {
                 changes.extend([Change { kind: ChangeKind::Vanished, inferred: false, flow: last }]);
             }
             // A dump has told the tuple's next flow already.
-            Some((_, known)) if !known.by_event => {}
+            Some((_, known)) if self.is_told_by_dump(known) => {}
             // The flow that ended came after the one that is known, which has ended too, then.
             Some((place, _)) => self.vanish(place, changes),
         }
@@ -341,32 +352,38 @@ impl FlowTable {
         Some((place, self.store.get(place)?))
     }
 
-    /// Whether an event has told of the flow since the dump began.
-    fn is_told_by_event(&self, record: &Record) -> bool {
-        record.by_event && record.generation == self.generation
+    /// What events have told of the flow since the dump began.
+    fn told(&self, record: &Record) -> Told {
+        if record.generation == self.generation { record.told } else { Told::empty() }
     }
 
-    fn keep(&mut self, place: usize, flow: Flow, by_event: bool) {
-        let record = Record::new(flow, self.generation, by_event);
+    /// Whether the dump has told of the flow, and no event since it began.
+    const fn is_told_by_dump(&self, record: &Record) -> bool {
+        record.generation == self.generation && record.told.is_empty()
+    }
+
+    fn keep(&mut self, place: usize, flow: Flow, told: Told) {
+        let record = Record::new(flow, self.generation, told);
         self.store.replace(place, record);
     }
 
     fn merge(&mut self, place: usize, kind: EventKind, event: Flow) -> Option<Flow> {
-        let mut flow = self.store.get(place)?.to_flow();
+        let known = self.store.get(place)?;
+        let (mut flow, told) = (known.to_flow(), self.told(known) | Told::by(&event));
         merge::take_event(&mut flow, kind, event);
-        self.keep(place, flow.clone(), true);
+        self.keep(place, flow.clone(), told);
         Some(flow)
     }
 
-    fn appear(&mut self, flow: Flow, by_event: bool, inferred: bool, changes: &mut impl Extend<Change>) {
+    fn appear(&mut self, flow: Flow, told: Told, inferred: bool, changes: &mut impl Extend<Change>) {
         // The kernel has each tuple once: another flow with these answers is gone, or this one is.
         if let Some(place) = self.store.find_reply(&Key::new(&flow.reply, flow.zone)) {
-            if !by_event && self.store.get(place).is_some_and(|record| self.is_told_by_event(record)) {
+            if told.is_empty() && self.store.get(place).is_some_and(|record| !self.told(record).is_empty()) {
                 return;
             }
             self.vanish(place, changes);
         }
-        self.store.insert(Record::new(flow.clone(), self.generation, by_event));
+        self.store.insert(Record::new(flow.clone(), self.generation, told));
         changes.extend([Change { kind: ChangeKind::Appeared, inferred, flow }]);
     }
 

@@ -27,10 +27,31 @@ pub(super) struct Record {
     rest: Option<Box<Rest>>,
     /// The dump during or after which the flow was last heard of.
     pub(super) generation: u32,
-    /// Whether that was by an event.
-    pub(super) by_event: bool,
+    /// What of it events have told since then; nothing where the dump alone did.
+    pub(super) told: Told,
     /// A SYN proxy's numbers that are all zero, as every flow has that a user created.
     blank_synproxy: bool,
+}
+
+bitflags::bitflags! {
+    /// What events have told of a flow. They leave out what did not change; a dump tells everything.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Told: u8 {
+        /// What every event tells: status, mark and helper.
+        const FLOW = 1 << 0;
+        /// What the protocol knows: the state.
+        const PROTOCOL_INFO = 1 << 1;
+        const LABELS = 1 << 2;
+    }
+}
+
+impl Told {
+    pub(super) fn by(event: &Flow) -> Self {
+        let mut told = Self::FLOW;
+        told.set(Self::PROTOCOL_INFO, event.protocol_info.is_some());
+        told.set(Self::LABELS, event.labels.is_some());
+        told
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,7 +68,7 @@ struct Rest {
 }
 
 impl Record {
-    pub(super) fn new(flow: Flow, generation: u32, by_event: bool) -> Self {
+    pub(super) fn new(flow: Flow, generation: u32, told: Told) -> Self {
         let tcp = flow.protocol_info.and_then(|info| info.tcp().copied());
         let blank = Synproxy::default();
         let rest = Rest {
@@ -74,7 +95,7 @@ impl Record {
             start: flow.lifetime.and_then(|lifetime| NonZeroU64::new(lifetime.start?.0)),
             rest: (rest != Rest::default()).then(|| Box::new(rest)),
             generation,
-            by_event,
+            told,
             blank_synproxy: flow.synproxy == Some(blank),
         }
     }
@@ -146,7 +167,7 @@ mod tests {
     fn a_flow_comes_out_as_it_went_in() {
         let tuple = Tuple::tcp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 80).into());
         let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
-        let assert_kept = |flow: &Flow| assert_eq!(Record::new(flow.clone(), 1, true).to_flow(), *flow);
+        let assert_kept = |flow: &Flow| assert_eq!(Record::new(flow.clone(), 1, Told::FLOW).to_flow(), *flow);
         assert_kept(&flow);
         flow.zone = Some(3);
         flow.id = Some(0);

@@ -8,9 +8,11 @@ use std::{
     thread,
 };
 
-use ctnetlink::{Client, Flow, Tuple, request::NewFlow};
+use ctnetlink::{Client, Flow, Tuple};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
+
+pub use crate::samples::{endpoint, tcp_flow, udp_flow, udp6_flow};
 
 /// A test: its name, the tools that it needs, and what it does.
 pub struct Case {
@@ -135,13 +137,7 @@ impl Lab {
     }
 
     pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
-        let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
-        Command::new(program)
-            .args(arguments)
-            .env("PATH", path)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}"))
+        command(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
     /// The binary of an example of this crate.
@@ -225,29 +221,12 @@ impl Lab {
     }
 }
 
-/// A TCP flow of the test network, established and assured; `number` tells it from the others.
-pub fn tcp_flow(number: u16) -> NewFlow {
-    let original = Tuple::tcp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 443));
-    let mut flow =
-        NewFlow::untranslated(original, 600).expect("an answer").liberal_tcp(ctnetlink::TcpState::ESTABLISHED);
-    flow.status = ctnetlink::Status::SEEN_REPLY | ctnetlink::Status::ASSURED;
-    flow
-}
-
-/// A UDP flow of the test network, not answered yet.
-pub fn udp_flow(number: u16) -> NewFlow {
-    let original = Tuple::udp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 53));
-    NewFlow::untranslated(original, 600).expect("an answer")
-}
-
-/// A UDP flow over IPv6.
-pub fn udp6_flow(number: u16) -> NewFlow {
-    let original = Tuple::udp(endpoint("fd00::1", number), endpoint("fd00::2", 53));
-    NewFlow::untranslated(original, 600).expect("an answer")
-}
-
-pub fn endpoint(address: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(address.parse().expect("an address"), port)
+/// A command, which may be one that only root has in its path.
+pub fn command(program: &str) -> Command {
+    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(program);
+    command.env("PATH", path).stdin(Stdio::null());
+    command
 }
 
 fn none() -> rustix::thread::CapabilitySets {

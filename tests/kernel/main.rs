@@ -7,15 +7,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod batches;
+mod churn;
 mod conntrack;
 mod events;
 mod expectations;
 mod filters;
 mod flows;
+mod follower;
 mod lab;
 mod manual;
 mod mirror;
 mod proc;
+mod samples;
+mod soak;
 mod sockets;
 mod statistics;
 
@@ -26,6 +30,10 @@ use libtest_mimic::{Arguments, Trial};
 use lab::{Case, Laboratory};
 
 fn main() -> ExitCode {
+    if let Some(part) = soak::part() {
+        part();
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::from_args();
     let laboratory = Laboratory::open();
     let areas: &[(&str, &[Case])] = &[
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),
         ("proc", proc::CASES),
+        ("soak", soak::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
     ];

@@ -1,0 +1,46 @@
+//! Flows that come, change and go at random.
+
+use ctnetlink::{
+    Client, FlowKey,
+    request::{DeleteFlow, FlowUpdate, NewFlow, UpdateFlow},
+};
+
+use crate::samples::{tcp_flow, udp_flow, udp6_flow};
+
+/// Numbers that look random and are the same each time.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u16) -> u16 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u16 % sides
+    }
+}
+
+/// Creates, changes and deletes among that many flows; failures are those of flows that are there already, or not.
+pub fn churn(client: &mut Client, dice: &mut Dice, flows: u16, operations: usize) {
+    let mut batch = client.batch();
+    for _ in 0..operations {
+        let new = flow(1 + dice.roll(flows));
+        let key = FlowKey::original(new.original);
+        match dice.roll(8) {
+            0..4 => {
+                let mut new = new;
+                // Some end by themselves before long.
+                new.timeout = if dice.roll(4) == 0 { 1 } else { 600 };
+                batch.push(&new).unwrap();
+            }
+            4..6 => batch.push(&UpdateFlow::new(key, &FlowUpdate::new().mark(dice.roll(3).into()))).unwrap(),
+            _ => batch.push(&DeleteFlow::new(key)).unwrap(),
+        }
+    }
+    batch.finish().unwrap();
+}
+
+fn flow(number: u16) -> NewFlow {
+    match number % 3 {
+        0 => tcp_flow(number),
+        1 => udp_flow(number),
+        _ => udp6_flow(number),
+    }
+}

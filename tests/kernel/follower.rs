@@ -1,0 +1,143 @@
+//! A mirror, held against the kernel.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+    hash::Hash,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirror, Status, TcpState, Tuple};
+
+/// How long the kernel may take to tell what has happened.
+const LATENESS: Duration = Duration::from_secs(2);
+
+/// A mirror, and somebody who knows nothing but the changes.
+pub struct Follower {
+    pub mirror: Mirror,
+    pub flows: HashMap<Key, Flow>,
+    pub inferred: BTreeMap<ChangeKind, usize>,
+    pub told: BTreeMap<ChangeKind, usize>,
+    /// Quiet points at which the kernel's last word came late.
+    pub late: usize,
+    kernel: Client,
+}
+
+/// Original tuple and zone.
+type Key = (Tuple, u16);
+type Essentials = (Tuple, Option<Status>, u32, Option<TcpState>, Option<u32>);
+type Table = HashMap<Key, Essentials>;
+
+impl Follower {
+    pub fn new(receive_buffer: usize) -> Self {
+        let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(receive_buffer).open().unwrap();
+        Self {
+            mirror: Mirror::new(events, Client::open().unwrap()),
+            flows: HashMap::new(),
+            inferred: BTreeMap::new(),
+            told: BTreeMap::new(),
+            late: 0,
+            kernel: Client::open().unwrap(),
+        }
+    }
+
+    /// Changes that were taken.
+    pub fn changes(&self) -> usize {
+        self.inferred.values().chain(self.told.values()).sum()
+    }
+
+    pub fn take(&mut self, change: Change) {
+        let key = (change.flow.original, change.flow.zone.unwrap_or(0));
+        let before = match change.kind {
+            ChangeKind::Vanished => self.flows.remove(&key),
+            _ => self.flows.insert(key, change.flow),
+        };
+        assert_eq!(before.is_none(), change.kind == ChangeKind::Appeared, "{} {key:?}", change.kind);
+        let counts = if change.inferred { &mut self.inferred } else { &mut self.told };
+        *counts.entry(change.kind).or_insert(0) += 1;
+    }
+
+    /// Takes what comes until something else is over.
+    pub fn follow_until(&mut self, is_over: impl Fn() -> bool) {
+        while !is_over() {
+            if let Some(change) = self.mirror.next_within(Duration::from_millis(1)).unwrap() {
+                self.take(change);
+            }
+        }
+    }
+
+    /// Takes all that has come.
+    pub fn catch_up(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            while let Some(change) = self.mirror.try_next().unwrap() {
+                self.take(change);
+            }
+            if self.mirror.table().is_synchronised() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it does not get synchronised");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Holds table and follower against the kernel, when nothing happens.
+    ///
+    /// A flow that has run out is in no dump any more, but its end is told by whoever comes across it: a worker of the
+    /// kernel, or the dump of another namespace. That may be kept waiting between the two, on a busy machine for long.
+    /// A table that stays different is wrong.
+    pub fn check(&mut self) {
+        let deadline = Instant::now() + LATENESS;
+        let mut is_late = false;
+        loop {
+            let kernel = self.quiet();
+            let table = essentials(self.mirror.table().iter().map(|entry| entry.to_flow()));
+            if table == kernel || Instant::now() > deadline {
+                let followed = essentials(self.flows.values().cloned());
+                assert_same(&table, &kernel, "the table is not the kernel's");
+                assert_same(&followed, &kernel, "the changes do not lead to the kernel's table");
+                self.late += usize::from(is_late);
+                return;
+            }
+            is_late = true;
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the kernel has when nothing happens any more.
+    fn quiet(&mut self) -> Table {
+        // A dump evicts what is overdue, which is an event; it is quiet when the next dump shows the same.
+        let mut kernel = self.dump();
+        loop {
+            self.catch_up();
+            let now = self.dump();
+            if now == kernel {
+                return kernel;
+            }
+            kernel = now;
+        }
+    }
+
+    fn dump(&mut self) -> Table {
+        essentials(self.kernel.dump().unwrap().into_iter().map(Result::unwrap))
+    }
+}
+
+/// What a table keeps true.
+fn essentials(flows: impl IntoIterator<Item = Flow>) -> Table {
+    let essential = |flow: Flow| {
+        let state = flow.tcp_state();
+        ((flow.original, flow.zone.unwrap_or(0)), (flow.reply, flow.status, flow.mark.unwrap_or(0), state, flow.id))
+    };
+    flows.into_iter().map(essential).collect()
+}
+
+fn assert_same<K: Eq + Hash + Debug, V: PartialEq + Debug>(ours: &HashMap<K, V>, kernel: &HashMap<K, V>, what: &str) {
+    let only_in = |one: &HashMap<K, V>, other: &HashMap<K, V>| {
+        let different = one.iter().filter(|(key, value)| other.get(key) != Some(value));
+        different.take(5).map(|entry| format!("{entry:?}")).collect::<Vec<_>>()
+    };
+    let (more, less) = (only_in(ours, kernel), only_in(kernel, ours));
+    assert!(more.is_empty() && less.is_empty(), "{what}\nours: {more:#?}\nthe kernel's: {less:#?}");
+}

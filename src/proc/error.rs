@@ -61,6 +61,8 @@ pub enum Expected {
     Layer4,
     /// The expected tuple.
     Tuple,
+    /// The mask and the master of an expectation.
+    MaskAndMaster,
     /// Names of columns.
     Columns,
     /// A value for each column.
@@ -98,6 +100,7 @@ impl Expected {
             Self::Layer3 => "`l3proto = `",
             Self::Layer4 => "`proto=`",
             Self::Tuple => "`src=` of the expected tuple",
+            Self::MaskAndMaster => "the mask and the master, which the kernel's own file does not tell",
             Self::Columns => "the names of the columns",
             Self::Column => "a hexadecimal number for each column",
             Self::NoMoreRows => "no more rows: no kernel has as many processors",

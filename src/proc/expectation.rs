@@ -1,15 +1,13 @@
 //! `/proc/net/nf_conntrack_expect`: flows that helpers foresee.
 
 use core::fmt;
-use std::io::BufRead;
 
 use super::{
-    LONGEST_LINE, LineError, ReadError,
+    LONGEST_LINE, LineError,
     display::{self, Text},
     ends::{Ends, Pair, family_ahead},
     error::Expected,
     line::EventTag,
-    lines::Lines,
     parse::{event_prefix, without_line_end},
     pieces::Piece,
     scan::Cursor,
@@ -273,27 +271,5 @@ impl fmt::Display for ExpectationLine<'_> {
 impl fmt::Debug for ExpectationLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ExpectationLine({})", self.bytes.escape_ascii())
-    }
-}
-
-/// Reads the expectations of a file, as [`Reader`](super::Reader) reads flows.
-#[derive(Debug)]
-pub struct ExpectationReader<R> {
-    lines: Lines<R>,
-}
-
-impl<R: BufRead> ExpectationReader<R> {
-    /// Reads from there on.
-    #[must_use]
-    pub const fn new(source: R) -> Self {
-        Self { lines: Lines::new(source) }
-    }
-
-    /// Lends the next line, parsed. `None` at the end.
-    pub fn next_line(&mut self) -> Option<Result<ExpectationLine<'_>, ReadError>> {
-        match self.lines.next()? {
-            Ok((number, text)) => Some(ExpectationLine::parse(text).map_err(|error| error.in_line(number).into())),
-            Err(error) => Some(Err(error)),
-        }
     }
 }

@@ -56,6 +56,18 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// What is read in the next line that is not blank.
+    #[inline]
+    pub(super) fn next_as<'l, T>(
+        &'l mut self,
+        read: impl FnOnce(&'l [u8]) -> Result<T, LineError>,
+    ) -> Option<Result<T, ReadError>> {
+        match self.next()? {
+            Ok((number, text)) => Some(read(text).map_err(|error| error.in_line(number).into())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     /// Reads until there is a line that is not blank.
     #[inline]
     fn advance(&mut self) -> io::Result<Found> {

@@ -59,11 +59,11 @@ mod scan;
 mod statistics;
 
 pub use error::{Expected, LineError, OpenError, ReadError};
-pub use expectation::{ExpectationLine, ExpectationReader};
+pub use expectation::ExpectationLine;
 pub use line::{EventTag, GreTimeouts, Line};
 pub use open::{open, open_expectations, read_statistics};
 pub use pieces::{Piece, Pieces};
-pub use reader::Reader;
+pub use reader::{ExpectationReader, Reader};
 pub use statistics::{Statistics, StatisticsRow};
 
 /// The longest line that is read, in bytes: many times what the kernel prints, whose longest piece is the security

@@ -1,9 +1,9 @@
-//! Flows of a whole file.
+//! Flows and expectations of a whole file.
 
 use std::io::BufRead;
 
-use super::{Line, ReadError, lines::Lines};
-use crate::model::Flow;
+use super::{ExpectationLine, Expected, Line, LineError, ReadError, lines::Lines};
+use crate::model::{Expectation, Flow};
 
 /// Reads the flows of a file: of the kernel, or of what `conntrack` printed.
 ///
@@ -47,10 +47,7 @@ impl<R: BufRead> Reader<R> {
     /// Lends the next line, parsed. `None` at the end.
     #[inline]
     pub fn next_line(&mut self) -> Option<Result<Line<'_>, ReadError>> {
-        match self.lines.next()? {
-            Ok((number, text)) => Some(Line::parse(text).map_err(|error| error.in_line(number).into())),
-            Err(error) => Some(Err(error)),
-        }
+        self.lines.next_as(Line::parse)
     }
 
     /// The number of the line that was read last, counted from 1; 0 before the first.
@@ -69,6 +66,70 @@ impl<R: BufRead> Iterator for Reader<R> {
     type Item = Result<Flow, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_line().map(|line| line.map(|line| line.to_flow()))
+        self.lines.next_as(|text| Line::parse(text).map(|line| line.to_flow()))
+    }
+}
+
+/// Reads the expectations of a file, as [`Reader`] reads flows.
+///
+/// As values they come of what `conntrack -L expect` printed. To the kernel's own file a value would be an error in every
+/// line, for want of a mask and a master: its lines are to be had by [`next_line`](Self::next_line) alone.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::ExpectationReader;
+///
+/// let kernel = "299 l3proto = 2 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=5001 ftp\n";
+/// let mut reader = ExpectationReader::new(kernel.as_bytes());
+/// while let Some(line) = reader.next_line() {
+///     assert_eq!(line?.tuple().destination_port(), Some(5001));
+/// }
+///
+/// let listed = "299 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=5001 mask-src=255.255.255.255 \
+///     mask-dst=255.255.255.255 sport=0 dport=65535 master-src=10.0.0.1 master-dst=10.0.0.2 sport=1000 dport=21 \
+///     class=0 helper=ftp\n";
+/// for expectation in ExpectationReader::new(listed.as_bytes()) {
+///     assert_eq!(expectation?.master.destination_port(), Some(21));
+/// }
+/// # Ok::<(), ctnetlink::proc::ReadError>(())
+/// ```
+#[derive(Debug)]
+pub struct ExpectationReader<R> {
+    lines: Lines<R>,
+}
+
+impl<R: BufRead> ExpectationReader<R> {
+    /// Reads from there on. For a file, hand over a [`BufReader`](std::io::BufReader).
+    #[must_use]
+    pub const fn new(source: R) -> Self {
+        Self { lines: Lines::new(source) }
+    }
+
+    /// Lends the next line, parsed. `None` at the end.
+    pub fn next_line(&mut self) -> Option<Result<ExpectationLine<'_>, ReadError>> {
+        self.lines.next_as(ExpectationLine::parse)
+    }
+
+    /// The number of the line that was read last, counted from 1; 0 before the first.
+    #[must_use]
+    pub const fn line_number(&self) -> u64 {
+        self.lines.number()
+    }
+
+    /// The source, past the line that was read last.
+    pub fn into_inner(self) -> R {
+        self.lines.into_inner()
+    }
+}
+
+impl<R: BufRead> Iterator for ExpectationReader<R> {
+    type Item = Result<Expectation, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.lines.next_as(|text| {
+            let missing = || LineError::new(Expected::MaskAndMaster, text, text.len());
+            ExpectationLine::parse(text)?.to_expectation().ok_or_else(missing)
+        })
     }
 }

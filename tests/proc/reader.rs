@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use ctnetlink::proc::{LONGEST_LINE, ReadError, Reader};
+use ctnetlink::proc::{ExpectationReader, LONGEST_LINE, ReadError, Reader};
 
 const LINE: &str =
     "udp      17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=5\n";
@@ -106,4 +106,25 @@ fn the_source_comes_back_past_the_line_that_was_lent() {
     reader.next_line().unwrap().unwrap();
     assert_eq!(reader.line_number(), 1);
     assert_eq!(reader.into_inner(), b"rest");
+}
+
+#[test]
+fn expectations_are_read_as_flows_are() {
+    let kernel = include_str!("../data/proc-nf_conntrack_expect.txt").trim_end();
+    let listed = include_str!("../data/expect.txt").trim_end();
+    let text = format!("{listed}\n\nrubbish\n{kernel}\nrest");
+    let mut lines = ExpectationReader::new(text.as_bytes());
+    assert_eq!(lines.line_number(), 0);
+    assert_eq!(lines.next_line().unwrap().unwrap().as_bytes(), listed.as_bytes());
+    assert!(lines.next_line().unwrap().is_err());
+    assert_eq!(lines.next_line().unwrap().unwrap().to_string(), kernel);
+    assert_eq!(lines.line_number(), 4);
+    assert_eq!(lines.into_inner(), b"rest");
+    // The kernel's own file is without what a value has to have.
+    let values: Vec<_> =
+        ExpectationReader::new(text.as_bytes()).map(|value| value.map_err(|error| error.to_string())).collect();
+    assert_eq!(values[0].as_ref().unwrap().helper.as_deref(), Some("ftp"));
+    let missing = "line 4, column 76: expected the mask and the master, which the kernel's own file does not tell, found the end of the line";
+    assert_eq!(values[2], Err(missing.to_owned()));
+    assert_eq!(values.len(), 4);
 }

@@ -7,5 +7,9 @@ mod allocations;
 mod golden;
 #[path = "proc/laws.rs"]
 mod laws;
+#[path = "proc/printed.rs"]
+mod printed;
 #[path = "proc/reader.rs"]
 mod reader;
+#[path = "proc/ways.rs"]
+mod ways;

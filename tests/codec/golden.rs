@@ -8,8 +8,9 @@ use ctnetlink::{
     wire::{Flags, MessageType},
 };
 
-use crate::messages::{
-    HEADERS, Node, all_recorded, expectation_bytes, flow_bytes, hex, is_expectation, is_flow, message, nodes, recorded,
+use crate::{
+    messages::{all_recorded, expectation_bytes, flow_bytes, hex, is_expectation, is_flow, message, recorded},
+    nodes::{HEADERS, Node, nodes},
 };
 
 fn flow(bytes: &[u8]) -> Flow {

@@ -9,6 +9,8 @@ mod constants;
 mod golden;
 mod laws;
 mod messages;
+mod nodes;
 #[cfg(feature = "serde")]
 mod serde;
+mod ways;
 mod whole;

@@ -5,11 +5,8 @@ use std::net::IpAddr;
 use ctnetlink::{
     Counters, DccpInfo, DccpRole, DccpState, Flow, Helper, Labels, Layer4, Lifetime, Protocol, ProtocolInfo, SctpInfo,
     SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
-    wire::{Encoder, Flags, Message, MessageType, Messages},
 };
 use proptest::{option, prelude::*, sample::select};
-
-pub(crate) const NOW: Timestamp = Timestamp(100_000_000_000);
 
 pub(crate) fn addresses4() -> impl Strategy<Value = IpAddr> {
     select(vec!["10.0.0.1", "10.0.0.2", "10.0.1.1", "192.0.2.1", "255.255.255.255"])
@@ -140,18 +137,4 @@ pub(crate) fn entries() -> impl Strategy<Value = (Flow, u16)> {
         flow.mark = Some(mark);
         (flow, id)
     })
-}
-
-/// The flow in a message.
-pub(crate) fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> {
-    let mut buffer = vec![0; 2048];
-    let mut encoder = Encoder::new(&mut buffer);
-    encoder.message(message_type, flags, 0, flow.family(), |body| flow.encode(body));
-    let length = encoder.finish().unwrap();
-    buffer.truncate(length);
-    buffer
-}
-
-pub(crate) fn message(bytes: &[u8]) -> Message<'_> {
-    Messages::new(bytes).next().unwrap().unwrap()
 }

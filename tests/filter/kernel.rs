@@ -15,7 +15,7 @@ use ctnetlink::{
     },
 };
 
-use crate::flows::message;
+use super::messages::message;
 
 /// A request as the kernel has understood it.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use ctnetlink::{
 use proptest::prelude::*;
 
 use crate::{
-    flows::{NOW, encoded, flows, message},
-    spec::specs,
+    flows::flows,
+    messages::{NOW, encoded, message},
+    specs::specs,
 };
 
 proptest! {

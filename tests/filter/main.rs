@@ -5,6 +5,8 @@ mod bpf;
 mod flows;
 mod kernel;
 mod laws;
+mod messages;
 mod plans;
 mod sockets;
 mod spec;
+mod specs;

@@ -3,11 +3,7 @@
 use ctnetlink::{Filter, Flow, Status, Tuple, filter::Capabilities};
 use proptest::prelude::*;
 
-use crate::{
-    flows::{NOW, entries},
-    kernel::Request,
-    spec::specs,
-};
+use crate::{flows::entries, kernel::Request, messages::NOW, specs::specs};
 
 fn capabilities() -> impl Strategy<Value = Capabilities> {
     any::<[bool; 6]>().prop_map(|[mark, family, dump, status, zone, flush]| {

@@ -9,11 +9,7 @@ use ctnetlink::{
 };
 use proptest::{prelude::*, sample::select};
 
-use crate::{
-    bpf,
-    flows::{encoded, flows},
-    spec::specs,
-};
+use crate::{bpf, flows::flows, messages::encoded, specs::specs};
 
 fn event(flow: &Flow) -> Vec<u8> {
     encoded(flow, MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE)
@@ -72,7 +68,7 @@ fn every_recorded_event_is_judged_as_in_userspace() {
         let hex = line.split('"').rev().nth(1).unwrap();
         let bytes: Vec<u8> =
             (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
-        let message = crate::flows::message(&bytes);
+        let message = crate::messages::message(&bytes);
         let Ok(flow) = Flow::decode(&message) else { continue };
         for text in ["proto tcp", "dport 22,53,80", "unreplied", "addr 10.0.0.0/8", "state ESTABLISHED", "not mark 0"] {
             let filter: Filter = text.parse().unwrap();

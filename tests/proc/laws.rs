@@ -1,15 +1,12 @@
 //! What holds for every line.
 
-use std::{
-    fmt::Write as _,
-    net::{Ipv4Addr, Ipv6Addr},
-};
-
 use ctnetlink::{
-    Counters, Layer4, Protocol, Status,
-    proc::{ExpectationLine, Line, Reader, Statistics},
+    Counters, Protocol, Status,
+    proc::{Line, Reader, Statistics},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::{printed::Printed, ways::read_all};
 
 const FILES: [&str; 9] = [
     include_str!("../data/proc-nf_conntrack.txt"),
@@ -22,26 +19,6 @@ const FILES: [&str; 9] = [
     include_str!("../data/expect.txt"),
     include_str!("../data/proc-stat-nf_conntrack.txt"),
 ];
-
-/// Reads bytes in every way there is.
-fn read_all(bytes: &[u8]) {
-    if let Ok(line) = Line::parse(bytes) {
-        let _ = (line.to_flow(), line.to_string(), format!("{line:?}"), line.pieces().count());
-        // What is printed is a line of the kernel's, and says the same.
-        let printed = line.to_string();
-        let again = Line::parse(printed.as_bytes()).unwrap_or_else(|error| panic!("{line:?}: {printed}: {error}"));
-        assert_eq!((again.original(), again.reply(), again.mark()), (line.original(), line.reply(), line.mark()));
-        assert_eq!(again.to_string(), printed);
-    } else if let Err(error) = Line::parse(bytes) {
-        assert!(error.column() <= bytes.len() + 1);
-        let _ = error.to_string();
-    }
-    if let Ok(line) = ExpectationLine::parse(bytes) {
-        let _ = (line.to_expectation(), line.to_string(), format!("{line:?}"));
-    }
-    let _ = Reader::new(bytes).count();
-    let _ = Statistics::read(bytes).map(|statistics| statistics.sum());
-}
 
 #[test]
 fn every_truncation_of_every_recorded_line_gives_a_value_or_an_error() {
@@ -59,90 +36,6 @@ fn every_truncation_of_a_file_gives_values_and_errors() {
             let _ = Reader::new(&file.as_bytes()[..length]).count();
             let _ = Statistics::read(&file.as_bytes()[..length]);
         }
-    }
-}
-
-/// A flow, as the kernel would print it.
-#[derive(Clone, Debug)]
-struct Printed {
-    ipv6: bool,
-    addresses: [u128; 4],
-    protocol: (&'static str, u8, &'static str),
-    keys: [u16; 3],
-    timeout: Option<u32>,
-    zones: (bool, bool, u16),
-    counters: Option<[u64; 4]>,
-    is_unreplied: bool,
-    flag: &'static str,
-    mark: Option<u32>,
-    context: Option<String>,
-    delta_time: Option<u64>,
-    use_count: u32,
-}
-
-impl Printed {
-    fn address(&self, place: usize) -> String {
-        let bits = self.addresses[place];
-        if self.ipv6 {
-            Ipv6Addr::from_bits(bits).segments().map(|group| format!("{group:04x}")).join(":")
-        } else {
-            Ipv4Addr::from_bits(bits as u32).to_string()
-        }
-    }
-
-    fn layer4(&self) -> Layer4 {
-        let [first, second, third] = self.keys;
-        match self.protocol.1 {
-            1 | 58 => Layer4::Icmp { icmp_type: first as u8, code: second as u8, id: third },
-            47 => Layer4::Keys { source: first, destination: second },
-            50 => Layer4::None,
-            _ => Layer4::Ports { source: first, destination: second },
-        }
-    }
-
-    fn tuple(&self, place: usize) -> String {
-        let mut text = format!("src={} dst={} ", self.address(place), self.address(place + 1));
-        let keys = match self.layer4() {
-            Layer4::Icmp { icmp_type, code, id } => format!("type={icmp_type} code={code} id={id} "),
-            Layer4::Keys { source, destination } => format!("srckey=0x{source:x} dstkey=0x{destination:x} "),
-            Layer4::Ports { source, destination } => format!("sport={source} dport={destination} "),
-            _ => String::new(),
-        };
-        text.push_str(&keys);
-        text
-    }
-
-    /// `ct_seq_show`, statement by statement.
-    fn line(&self) -> String {
-        let (name, number, state) = self.protocol;
-        let (layer3, layer3_number) = if self.ipv6 { ("ipv6", 10) } else { ("ipv4", 2) };
-        let mut line = format!("{layer3:<8} {layer3_number} {name:<8} {number} ");
-        let (zone_original, zone_reply, zone) = self.zones;
-        let mut put = |text: String| line.write_str(&text).unwrap();
-        self.timeout.into_iter().for_each(|timeout| put(format!("{timeout} ")));
-        put(state.to_owned());
-        put(self.tuple(0));
-        if zone_original {
-            put(format!("zone-orig={zone} "));
-        }
-        self.counters.into_iter().for_each(|[packets, bytes, ..]| put(format!("packets={packets} bytes={bytes} ")));
-        if self.is_unreplied {
-            put("[UNREPLIED] ".to_owned());
-        }
-        put(self.tuple(2));
-        if zone_reply {
-            put(format!("zone-reply={zone} "));
-        }
-        self.counters.into_iter().for_each(|[.., packets, bytes]| put(format!("packets={packets} bytes={bytes} ")));
-        put(self.flag.to_owned());
-        self.mark.into_iter().for_each(|mark| put(format!("mark={mark} ")));
-        self.context.iter().for_each(|context| put(format!("secctx={context} ")));
-        if !zone_original && !zone_reply {
-            put(format!("zone={zone} "));
-        }
-        self.delta_time.into_iter().for_each(|seconds| put(format!("delta-time={seconds} ")));
-        put(format!("use={}", self.use_count));
-        line
     }
 }
 

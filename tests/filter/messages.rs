@@ -1,0 +1,22 @@
+//! Flows in messages, and when they are looked at.
+
+use ctnetlink::{
+    Flow, Timestamp,
+    wire::{Encoder, Flags, Message, MessageType, Messages},
+};
+
+pub(crate) const NOW: Timestamp = Timestamp(100_000_000_000);
+
+/// The flow in a message.
+pub(crate) fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> {
+    let mut buffer = vec![0; 2048];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(message_type, flags, 0, flow.family(), |body| flow.encode(body));
+    let length = encoder.finish().unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+pub(crate) fn message(bytes: &[u8]) -> Message<'_> {
+    Messages::new(bytes).next().unwrap().unwrap()
+}

@@ -86,11 +86,35 @@ package()  {
         --manifest-path "${archive%.crate}/Cargo.toml"
 }
 
-all()      { fmt; clippy; test_; kernel; docs; features; targets; msrv; api; package; }
+# Each target for a while, or one: ./ci.sh fuzz exchange 600. Inputs that reach something new go to fuzz/new.
+fuzz()     {
+    if ! cargo +nightly --version >/dev/null 2>&1; then
+        echo "fuzz: needs a nightly toolchain: rustup toolchain install nightly --profile minimal" >&2
+        return 1
+    fi
+    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
+    # No address sanitizer: all of the crate is safe code. What is built checks overflows and debug assertions.
+    cargo +nightly fuzz build --sanitizer none
+    xargs -P "$(nproc)" -I{} "$0" fuzz_one {} "${2:-20}" <<<"${1:-$(cargo fuzz list)}"
+}
+fuzz_one() {
+    local corpora=("fuzz/new/$1" "fuzz/corpus/$1") output
+    mkdir -p "${corpora[@]}"
+    if output=$(cargo +nightly fuzz run --sanitizer none "$1" "${corpora[@]}" -- \
+        -max_total_time="$2" -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 2>&1); then
+        echo "fuzz: $1: $(grep -o 'executed_units: .*' <<<"$output" | tr -s ' ')"
+    else
+        echo "$output" >&2
+        return 255 # which ends xargs
+    fi
+}
+
+all()      { fmt; clippy; test_; kernel; docs; features; targets; msrv; api; package; fuzz; }
 
 case "${1:-all}" in
     test) test_ ;;
-    api) api "${@:2}" ;;
+    api|fuzz|fuzz_one) "$1" "${@:2}" ;;
     fmt|clippy|kernel|docs|features|targets|msrv|package|all) "$1" ;;
-    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features|targets|msrv|api [--update]|package|all]" >&2; exit 2 ;;
+    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|all]" >&2; exit 2 ;;
 esac

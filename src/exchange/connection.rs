@@ -52,12 +52,12 @@ impl<T: Transport> Connection<T> {
         &self.transport
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn set_sequence(&mut self, sequence: u32) {
         self.sequence = sequence;
     }

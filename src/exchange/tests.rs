@@ -1,68 +1,16 @@
 //! Every fault that a socket can have, played from a script.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::time::Duration;
 
-use super::{Connection, Datagram, PendingBatch, Transport, Wait};
+use super::{
+    Connection, PendingBatch,
+    script::{Script, Step, acknowledgement, control, done, entry, tuple},
+};
 use crate::{
     Errno, Error, Flow, FlowKey, Tuple,
     request::{DeleteFlow, DumpFlows, FlowUpdate, GetFlow, UpdateFlow},
-    wire::{Encoder, Family, Flags, MessageType, Nest},
+    wire::{Encoder, Flags, MessageType, Nest},
 };
-
-/// What the next receive gives.
-enum Step {
-    /// A datagram from that port.
-    Datagram(Vec<u8>, u32),
-    /// A datagram that is longer than the buffer.
-    Truncated(usize),
-    /// An error of the system.
-    Failure(Errno),
-}
-
-#[derive(Default)]
-struct Script {
-    steps: VecDeque<Step>,
-    /// What the next sends fail with.
-    send_failures: VecDeque<Errno>,
-    sent: Vec<Vec<u8>>,
-    renewals: usize,
-    cannot_renew: bool,
-}
-
-impl Transport for Script {
-    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        if let Some(errno) = self.send_failures.pop_front() {
-            return Err(io::Error::from_raw_os_error(errno.0));
-        }
-        self.sent.push(datagram.to_vec());
-        Ok(())
-    }
-
-    fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
-        match self.steps.pop_front() {
-            Some(Step::Datagram(bytes, sender)) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Datagram { length: bytes.len(), sender, namespace: None })
-            }
-            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0, namespace: None }),
-            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    fn renew(&mut self) -> io::Result<bool> {
-        self.renewals += 1;
-        Ok(!self.cannot_renew)
-    }
-
-    fn receive_capacity(&self) -> usize {
-        212_992
-    }
-
-    fn send_capacity(&self) -> usize {
-        212_992
-    }
-}
 
 fn connection(steps: impl IntoIterator<Item = Step>) -> Connection<Script> {
     let script = Script { steps: steps.into_iter().collect(), ..Script::default() };
@@ -71,43 +19,6 @@ fn connection(steps: impl IntoIterator<Item = Step>) -> Connection<Script> {
 
 fn kernel(bytes: Vec<u8>) -> Step {
     Step::Datagram(bytes, 0)
-}
-
-fn tuple(port: u16) -> Tuple {
-    Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
-}
-
-/// An entry of the answer to the request of that number.
-fn entry(sequence: u32, port: u16) -> Vec<u8> {
-    let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
-    let mut buffer = vec![0; 512];
-    let mut encoder = Encoder::new(&mut buffer);
-    encoder.message(MessageType::FLOW_NEW, Flags::MULTI, sequence, Family::IPV4, |body| flow.encode(body));
-    let length = encoder.finish().unwrap();
-    buffer.truncate(length);
-    buffer
-}
-
-/// A control message: type, flags, and a payload that begins with the code.
-fn control(message_type: MessageType, flags: Flags, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
-    bytes.extend(message_type.0.to_ne_bytes());
-    bytes.extend(flags.bits().to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
-}
-
-fn done(sequence: u32, code: i32) -> Vec<u8> {
-    control(MessageType::DONE, Flags::MULTI, sequence, &code.to_ne_bytes())
-}
-
-/// An acknowledgement, or an error, that echoes only the header of the request.
-fn acknowledgement(sequence: u32, errno: Errno) -> Vec<u8> {
-    let mut payload = (-errno.0).to_ne_bytes().to_vec();
-    payload.extend([0; 16]);
-    control(MessageType::ERROR, Flags::CAPPED, sequence, &payload)
 }
 
 const SUCCESS: Errno = Errno(0);
@@ -441,4 +352,18 @@ fn where_no_new_socket_is_to_be_had_a_lost_end_is_waited_for_once() {
     connection.transport_mut().steps.extend([]);
     assert!(dump(&mut connection).unwrap_err().is_timed_out());
     assert_eq!(connection.transport().sent.len(), 2, "the second dump was asked for");
+}
+
+/// What fuzzing has left; a package of the crate has none of it.
+#[test]
+fn the_law_holds_for_every_input_that_is_kept() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let files = |kind| std::fs::read_dir(fuzz.join(kind).join("exchange")).into_iter().flatten();
+    let inputs: Vec<_> = ["corpus", "regressions"].into_iter().flat_map(files).collect();
+    assert!(inputs.len() >= 50 || !fuzz.exists(), "{} inputs: the corpus is missing", inputs.len());
+    for input in inputs {
+        let path = input.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(std::panic::catch_unwind(|| super::law::holds(&bytes)).is_ok(), "{} breaks the law", path.display());
+    }
 }

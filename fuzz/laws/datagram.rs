@@ -1,0 +1,84 @@
+//! Views and values say the same of any bytes, and a value is what its own bytes decode to.
+
+use ctnetlink::{
+    DecodeError, Event, Expectation, Flow, Message,
+    wire::{self, Encoder, Flags, MessageType, Messages},
+};
+
+#[path = "../../tests/codec/nodes.rs"]
+mod nodes;
+#[path = "../../tests/codec/ways.rs"]
+mod ways;
+
+pub fn holds(bytes: &[u8]) {
+    ways::decode_every_way(bytes);
+    for message in Messages::new(bytes).map_while(Result::ok) {
+        if let Ok(flow) = Flow::decode(&message) {
+            flow_survives(&flow);
+            event_agrees(&message, &flow);
+        }
+        if let Ok(expectation) = Expectation::decode(&message) {
+            let again = written(MessageType::EXPECTATION_NEW, |body| expectation.encode(body));
+            assert_eq!(ways::expectation(&first(&again)), Ok(expectation));
+        }
+        if let Ok(value) = Message::decode(&message) {
+            message_survives(&message, &value);
+        }
+    }
+}
+
+/// Encoded, a flow has every nest in the usual layout; with a stranger in each, none has.
+fn flow_survives(flow: &Flow) {
+    let usual = written(MessageType::FLOW_NEW, |body| flow.encode(body));
+    assert_eq!(ways::flow(&first(&usual)).as_ref(), Ok(flow));
+    let mut nodes = nodes::nodes(&usual);
+    nodes::change_nests(&mut nodes, &mut |nest| nest.push(nodes::unknown()));
+    let walked = nodes::with_nodes(&usual, &nodes);
+    assert_eq!(ways::flow(&first(&walked)).as_ref(), Ok(flow));
+}
+
+fn event_agrees(message: &wire::Message<'_>, flow: &Flow) {
+    let event = Event::parse(message).unwrap();
+    let (_, told) = event.flow().unwrap();
+    assert_eq!(told.flow.to_flow(), *flow);
+    assert_eq!(told.port_id.unwrap_or(0), message.header().port);
+}
+
+/// What is sent once is what it was. A request may not be sendable as it stands, and says more once it was encoded: the
+/// bits of a status that the kernel asks for.
+fn message_survives(message: &wire::Message<'_>, value: &Message) {
+    let is_request = message.header().flags.contains(Flags::REQUEST);
+    let Some(once) = encoded(value, message.header().sequence) else {
+        return assert!(is_request, "{value:?} was received and cannot be sent");
+    };
+    let again = decoded(&once).unwrap_or_else(|error| panic!("{value:?}: {error}"));
+    assert!(is_request || again == *value, "{value:?} became {again:?}");
+    assert_eq!(encoded(&again, message.header().sequence), Some(once), "{value:?}");
+}
+
+pub fn encoded(value: &Message, sequence: u32) -> Option<Vec<u8>> {
+    finished(|encoder| value.encode(sequence, encoder))
+}
+
+pub fn decoded(bytes: &[u8]) -> Result<Message, DecodeError> {
+    Message::decode(&first(bytes))
+}
+
+pub fn first(bytes: &[u8]) -> wire::Message<'_> {
+    Messages::new(bytes).next().unwrap().unwrap()
+}
+
+fn written(message_type: MessageType, body: impl Fn(&mut Encoder<'_>)) -> Vec<u8> {
+    finished(|encoder| encoder.message(message_type, Flags::empty(), 0, 2, &body)).unwrap()
+}
+
+/// What is not written shows: the buffer is not of zeros. `None` for a value that cannot be sent.
+fn finished(write: impl Fn(&mut Encoder<'_>)) -> Option<Vec<u8>> {
+    let mut measure = Encoder::new(&mut []);
+    write(&mut measure);
+    let mut buffer = vec![0xa5; measure.length()];
+    let mut encoder = Encoder::new(&mut buffer);
+    write(&mut encoder);
+    encoder.finish().ok()?;
+    Some(buffer)
+}

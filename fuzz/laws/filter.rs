@@ -1,0 +1,164 @@
+//! A filter means the same as text, as a tree, in userspace, in the socket and in the kernel.
+
+use ctnetlink::{
+    Family, Filter, Flow, FlowRef, Protocol,
+    filter::{Capabilities, Prefix, SocketFilter},
+    wire::{Flags, MessageType},
+};
+
+use super::source::Source;
+
+#[path = "../../tests/filter/bpf.rs"]
+mod bpf;
+#[allow(dead_code)] // What flags were sent is asked in tests alone.
+#[path = "../../tests/filter/kernel.rs"]
+mod kernel;
+#[path = "../../tests/filter/messages.rs"]
+mod messages;
+#[path = "../../tests/filter/spec.rs"]
+mod spec;
+
+use messages::{NOW, encoded, message};
+use spec::Spec;
+
+mod flows;
+
+/// No filter begins with this: what follows is not text, but choices that make a filter.
+const CHOICES: u8 = 0;
+/// How deep filters are made.
+const DEPTH: u32 = 4;
+
+/// Text up to a line end, or choices that make a filter; then, choices that make a flow.
+pub fn holds(bytes: &[u8]) {
+    match bytes {
+        [CHOICES, choices @ ..] => {
+            let mut source = Source(choices);
+            let spec = tree(&mut source, DEPTH);
+            let (flow, filter) = (flows::flow(&mut source), spec.build());
+            assert_eq!(filter.matches_at(&flow, NOW), spec.holds(&flow), "{filter}: {flow:?}");
+            means_the_same_everywhere(&filter, &flow, &mut source);
+        }
+        bytes => {
+            let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+            let (text, choices) = bytes.split_at(end);
+            let Ok(text) = std::str::from_utf8(text) else { return };
+            match text.parse::<Filter>() {
+                Ok(filter) => {
+                    let mut source = Source(choices.get(1..).unwrap_or_default());
+                    let flow = flows::flow(&mut source);
+                    means_the_same_everywhere(&filter, &flow, &mut source);
+                }
+                Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{text}: {error}"),
+            }
+        }
+    }
+}
+
+fn means_the_same_everywhere(filter: &Filter, flow: &Flow, source: &mut Source<'_>) {
+    reads_back(filter);
+    let matches = filter.matches_at(flow, NOW);
+    let event = encoded(flow, MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE);
+    let view = FlowRef::parse(&message(&event)).unwrap();
+    assert_eq!(filter.matches_at(&view, NOW), matches, "{filter}: {flow:?}");
+    assert_eq!((!filter.clone()).matches_at(flow, NOW), !matches, "{filter}: {flow:?}");
+    let program = SocketFilter::new(filter);
+    bpf::check(program.instructions());
+    let passes = bpf::passes(program.instructions(), &event);
+    assert!(passes || !matches, "the socket drops what matches {filter}: {flow:?}");
+    assert!(!program.is_exact() || passes == matches, "the socket is not exact for {filter}: {flow:?}");
+    is_planned_right(filter, flow, source);
+}
+
+fn reads_back(filter: &Filter) {
+    let text = filter.to_string();
+    match text.parse::<Filter>() {
+        Ok(read) => assert_eq!((&read, read.to_string()), (filter, text)),
+        Err(error) => panic!("{text}: {error}"),
+    }
+}
+
+/// The requests of a plan select every flow that matches once; and no other, where the plan says so.
+fn is_planned_right(filter: &Filter, flow: &Flow, source: &mut Source<'_>) {
+    let known = capabilities(source);
+    let (flow, zone) = flows::entry(flow.clone(), source);
+    let matches = filter.matches_at(&flow, NOW);
+    let plan = filter.plan(&known);
+    let selects = |request, tuples| kernel::Request::receive(request, &known, tuples).selects(&flow, zone);
+    let selected = plan.dumps().iter().filter(|dump| selects(dump, known.dump_tuple_filter)).count();
+    assert!(selected <= 1, "{plan}");
+    assert!(selected == 1 || !matches, "{plan} misses {flow:?}");
+    assert!(!plan.is_exact() || (selected == 1) == matches, "{plan} is not exact: {flow:?}");
+    if let Some(flushes) = plan.flush() {
+        assert!(flushes.iter().all(|flush| !flush.is_everything()), "{plan}");
+        let deleted = flushes.iter().any(|flush| selects(flush, known.flush_tuple_filter));
+        assert_eq!(deleted, matches, "{plan}: {flow:?}");
+    }
+}
+
+fn capabilities(source: &mut Source<'_>) -> Capabilities {
+    let mut known = Capabilities::linux(6, 18);
+    if source.bool() {
+        let bits = source.u8();
+        known.mark_filter = bits & 1 != 0;
+        known.flush_family = bits & 2 != 0;
+        known.dump_tuple_filter = bits & 4 != 0;
+        known.status_filter = bits & 8 != 0;
+        known.zone_filter = bits & 16 != 0;
+        known.flush_tuple_filter = bits & 32 != 0;
+    }
+    known
+}
+
+fn tree(source: &mut Source<'_>, depth: u32) -> Spec {
+    match source.below(8) {
+        0 if depth > 0 => Spec::All(source.list(5, |source| tree(source, depth - 1))),
+        1 if depth > 0 => Spec::Any(source.list(5, |source| tree(source, depth - 1))),
+        2 if depth > 0 => Spec::Not(Box::new(tree(source, depth - 1))),
+        _ => term(source),
+    }
+}
+
+fn term(source: &mut Source<'_>) -> Spec {
+    match source.below(16) {
+        0 | 1 => Spec::Address(source.below(5), source.list(6, prefix)),
+        2 | 3 => Spec::Port(source.below(10), source.list(12, |source| (flows::port(source), flows::port(source)))),
+        4 => Spec::Port(10 + source.below(4), source.list(3, small)),
+        5 => Spec::Wide(source.below(4), source.list(3, small)),
+        6 => Spec::Long(source.below(7), source.list(3, small)),
+        7 => Spec::Byte(0, source.list(3, flows::protocol).into_iter().map(just).collect()),
+        8 => Spec::Byte(
+            1 + source.below(6),
+            source.list(3, |source| source.pick(&BYTES)).into_iter().map(|one| (one, one)).collect(),
+        ),
+        9 => Spec::Family(source.pick(&[Family::IPV4, Family::IPV6])),
+        10 => Spec::Status(flows::bits(source), source.bool()),
+        11 => Spec::Mark(flows::bits(source), if source.bool() { u32::MAX } else { flows::bits(source) }),
+        12 if source.bool() => Spec::AllLabels(source.u8()),
+        12 => Spec::AnyLabel(source.u8()),
+        13 => Spec::Helper(source.pick(&["ftp", "and", "a \"b\" \\", "", "a,b", "é("])),
+        14 => Spec::Nat(
+            source.below(3),
+            source.option(|source| source.list(4, prefix)),
+            source.option(|source| source.list(4, |source| (flows::port(source), flows::port(source)))),
+        ),
+        _ if source.bool() => Spec::Tuples(source.list(3, flows::tuple)),
+        _ => Spec::Offloaded,
+    }
+}
+
+const BYTES: [u8; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 128, 129, 139];
+
+fn just(protocol: Protocol) -> (u8, u8) {
+    (protocol.0, protocol.0)
+}
+
+fn small<T: From<u8>>(source: &mut Source<'_>) -> (T, T) {
+    (source.pick(&[0, 1, 2, 3, 4, 5]).into(), source.pick(&[0, 1, 2, 3, 4, 5, 255]).into())
+}
+
+fn prefix(source: &mut Source<'_>) -> Prefix {
+    let is_ipv6 = source.bool();
+    let address = flows::address(source, is_ipv6);
+    let length = if is_ipv6 { source.pick(&[0, 16, 63, 64, 128, 128]) } else { source.pick(&[0, 8, 24, 31, 32, 32]) };
+    Prefix::new(address, length)
+}

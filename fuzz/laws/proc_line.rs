@@ -1,0 +1,73 @@
+//! What is printed of a line says what the line says; a line of the kernel's prints as it was.
+
+use ctnetlink::proc::Line;
+
+use super::source::Source;
+
+#[path = "../../tests/proc/printed.rs"]
+mod printed;
+#[path = "../../tests/proc/ways.rs"]
+mod ways;
+
+use printed::Printed;
+
+/// No line begins with this: what follows is not text, but the values to make a line of.
+const VALUES: u8 = 0;
+
+pub fn holds(bytes: &[u8]) {
+    match bytes {
+        [VALUES, values @ ..] => kernel_line_prints_as_it_was(&printed(&mut Source(values))),
+        text => ways::read_all(text),
+    }
+}
+
+fn kernel_line_prints_as_it_was(printed: &Printed) {
+    let text = printed.line();
+    let line = Line::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert_eq!(line.to_string(), text);
+    assert_eq!(line.unknown().count(), 0, "{text}");
+    assert_eq!([line.original().layer4, line.reply().layer4], [printed.layer4(); 2], "{text}");
+    assert_eq!((line.timeout(), line.mark()), (printed.timeout, printed.mark), "{text}");
+    ways::read_all(text.as_bytes());
+}
+
+const PROTOCOLS: [(&str, u8, &str); 11] = [
+    ("tcp", 6, "ESTABLISHED "),
+    ("tcp", 6, "SYN_SENT2 "),
+    ("udp", 17, ""),
+    ("udplite", 136, ""),
+    ("icmp", 1, ""),
+    ("icmpv6", 58, ""),
+    ("unknown", 58, ""),
+    ("gre", 47, "timeout=30, stream_timeout=180 "),
+    ("unknown", 50, ""),
+    ("sctp", 132, "COOKIE_ECHOED "),
+    ("dccp", 33, "PARTOPEN "),
+];
+
+fn printed(source: &mut Source<'_>) -> Printed {
+    let (one, two) = (source.u128(), source.u128());
+    let (three, four) = if source.bool() { (two, one) } else { (source.u128(), source.u128()) };
+    Printed {
+        ipv6: source.bool(),
+        addresses: [one, two, three, four],
+        protocol: source.pick(&PROTOCOLS),
+        keys: [source.u16(), source.u16(), source.u16()],
+        timeout: source.option(Source::u32),
+        zones: (source.bool(), source.bool(), source.u16()),
+        counters: source.option(|source| [(); 4].map(|()| source.u64())),
+        is_unreplied: source.bool(),
+        flag: source.pick(&["", "[ASSURED] ", "[OFFLOAD] ", "[HW_OFFLOAD] "]),
+        mark: source.option(Source::u32),
+        context: source.option(context),
+        delta_time: source.option(Source::u64),
+        use_count: source.u32(),
+    }
+}
+
+/// A security context: words, of which none looks like a piece.
+fn context(source: &mut Source<'_>) -> String {
+    let letter = |source: &mut Source<'_>| char::from(source.pick(b"abcdefghijklmnopqrstuvwxyz_:"));
+    let word = |source: &mut Source<'_>| String::from_iter([letter(source)].into_iter().chain(source.list(20, letter)));
+    [word(source)].into_iter().chain(source.list(3, word)).collect::<Vec<_>>().join(" ")
+}

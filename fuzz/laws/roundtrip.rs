@@ -1,0 +1,152 @@
+//! Any value that can be sent arrives as it was.
+
+use ctnetlink::{
+    CpuStatistics, Errno, ExpectationStatistics, Family, GlobalStatistics, Labels, MaskedLabels, Message, Status,
+    message::Acknowledged,
+    request::{
+        DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
+    },
+};
+
+use super::{
+    datagram::{decoded, encoded},
+    source::Source,
+    values::{adjustment, expectation, flow, helper, key, nat_range, protocol_info, synproxy, tuple},
+};
+
+pub fn holds(bytes: &[u8]) {
+    let mut source = Source(bytes);
+    let sequence = source.u32();
+    let sent = message(&mut source);
+    let bytes = encoded(&sent, sequence).unwrap_or_else(|| panic!("{sent:?} cannot be sent"));
+    assert_eq!(super::datagram::first(&bytes).header().sequence, sequence);
+    assert_eq!(decoded(&bytes).as_ref(), Ok(&sent));
+    super::datagram::holds(&bytes);
+}
+
+fn message(source: &mut Source<'_>) -> Message {
+    match source.below(20) {
+        0 => Message::CreateFlow(new_flow(source)),
+        1 => Message::UpdateFlow { key: key(source), update: update(source) },
+        2 => get(source).into(),
+        3 => dump(source).into(),
+        4 => {
+            let key = key(source);
+            DeleteFlow::new(source.option(Source::u32).map_or(key, |id| key.with_id(id))).into()
+        }
+        5 => FlushFlows::of_family(source.pick(&[Family::UNSPEC, Family::IPV4, Family::IPV6])).into(),
+        6 => Message::CreateExpectation { expectation: expectation(source), or_update: source.bool() },
+        7 => Message::GetExpectation(expectation_key(source)),
+        8 => Message::DeleteExpectation(expectation_key(source)),
+        9 => DumpExpectations::of_master(tuple(source)).in_zone(source.u16()).into(),
+        10 => Message::DeleteExpectationsOf(source.text().into()),
+        11 if source.bool() => Message::GetGlobalStatistics,
+        11 => Message::DumpCpuStatistics,
+        12 => Message::FlowDestroyed(flow(source)),
+        13 => expectation(source).into(),
+        14 => Message::ExpectationDestroyed(expectation(source)),
+        15 => Message::CpuStatistics(cpu_statistics(source)),
+        16 => statistics(source),
+        17 => Message::Acknowledgement(acknowledged(source)),
+        18 => Message::Done(Errno(source.u32() as i32)),
+        _ => flow(source).into(),
+    }
+}
+
+fn new_flow(source: &mut Source<'_>) -> NewFlow {
+    let mut new = NewFlow::from(&flow(source));
+    new.reply.protocol = new.original.protocol;
+    new.reply.layer4 = new.original.layer4;
+    // No other bit can be asked for.
+    new.status &= Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::HELPER;
+    new.protocol_info = source.option(protocol_info);
+    new.master = source.option(tuple);
+    new.nat_source = source.option(nat_range);
+    new.nat_destination = source.option(nat_range);
+    new.or_update = source.bool();
+    new
+}
+
+fn update(source: &mut Source<'_>) -> FlowUpdate {
+    let mut update = FlowUpdate::new();
+    if source.bool() {
+        update = update.mark_bits(source.u32(), source.u32());
+    }
+    if source.bool() {
+        update = update.timeout(source.u32());
+    }
+    if source.bool() {
+        // A flow is confirmed before it can be updated.
+        update = update.status(Status::from_bits_retain(source.u32()) | Status::CONFIRMED);
+    }
+    if source.bool() {
+        let mask = Labels(source.u128());
+        update = update.labels(MaskedLabels { labels: Labels(source.u128() & mask.0), mask });
+    }
+    if source.bool() {
+        update = update.protocol_info(protocol_info(source));
+    }
+    if source.bool() {
+        update = update.helper(helper(source));
+    }
+    if source.bool() {
+        update = update.sequence_adjustment_original(adjustment(source));
+    }
+    if source.bool() {
+        update = update.sequence_adjustment_reply(adjustment(source)).synproxy(synproxy(source));
+    }
+    update
+}
+
+fn get(source: &mut Source<'_>) -> GetFlow {
+    let get = GetFlow::new(key(source));
+    if source.bool() { get.and_zero_counters() } else { get }
+}
+
+fn dump(source: &mut Source<'_>) -> DumpFlows {
+    let dump = DumpFlows::new().of_family(source.pick(&[Family::UNSPEC, Family::IPV4, Family::IPV6]));
+    match source.below(3) {
+        0 => dump.of_table(source.pick(&[Table::Dying, Table::Unconfirmed])),
+        1 => dump.and_zero_counters(),
+        _ => dump,
+    }
+}
+
+fn expectation_key(source: &mut Source<'_>) -> ExpectationKey {
+    let mut key = ExpectationKey::new(tuple(source));
+    key.zone = source.option(Source::u16);
+    key.id = source.option(Source::u32);
+    key
+}
+
+fn cpu_statistics(source: &mut Source<'_>) -> CpuStatistics {
+    let mut counts = CpuStatistics::default();
+    counts.cpu = source.u16();
+    for count in [&mut counts.found, &mut counts.invalid, &mut counts.insert, &mut counts.chain_too_long] {
+        *count = source.option(Source::u32);
+    }
+    counts
+}
+
+fn statistics(source: &mut Source<'_>) -> Message {
+    if source.bool() {
+        let mut counts = GlobalStatistics::default();
+        counts.entries = source.option(Source::u32);
+        counts.max_entries = source.option(Source::u32);
+        return Message::GlobalStatistics(counts);
+    }
+    let mut counts = ExpectationStatistics::default();
+    counts.cpu = source.u16();
+    counts.new = source.option(Source::u32);
+    counts.create = source.option(Source::u32);
+    counts.delete = source.option(Source::u32);
+    Message::ExpectationStatistics(counts)
+}
+
+fn acknowledged(source: &mut Source<'_>) -> Acknowledged {
+    let mut answer = Acknowledged::new(Errno(source.u32() as i32));
+    answer.text = source.option(Source::text).map(Into::into);
+    answer.offset = source.option(Source::u32);
+    answer.missing = source.option(Source::u16);
+    answer
+}

@@ -1,0 +1,105 @@
+//! A socket that plays what it is told to, and the messages of a kernel.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics fails")]
+
+use std::{collections::VecDeque, io};
+
+use super::{Datagram, Transport, Wait};
+use crate::{
+    Errno, Flow, Tuple,
+    wire::{Encoder, Family, Flags, MessageType},
+};
+
+/// What the next receive gives.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A datagram from that port.
+    Datagram(Vec<u8>, u32),
+    /// A datagram that is longer than the buffer.
+    Truncated(usize),
+    /// An error of the system.
+    Failure(Errno),
+}
+
+#[derive(Default)]
+pub(super) struct Script {
+    pub(super) steps: VecDeque<Step>,
+    /// What the next sends fail with.
+    pub(super) send_failures: VecDeque<Errno>,
+    pub(super) sent: Vec<Vec<u8>>,
+    pub(super) renewals: usize,
+    pub(super) cannot_renew: bool,
+    /// How many answers may wait to be received, if it is not many.
+    pub(super) most_answers: Option<usize>,
+}
+
+impl Transport for Script {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if let Some(errno) = self.send_failures.pop_front() {
+            return Err(io::Error::from_raw_os_error(errno.0));
+        }
+        self.sent.push(datagram.to_vec());
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
+        match self.steps.pop_front() {
+            Some(Step::Datagram(bytes, sender)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(Datagram { length: bytes.len(), sender, namespace: None })
+            }
+            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0, namespace: None }),
+            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn renew(&mut self) -> io::Result<bool> {
+        self.renewals += 1;
+        Ok(!self.cannot_renew)
+    }
+
+    fn receive_capacity(&self) -> usize {
+        self.most_answers.map_or(212_992, |answers| answers * 1024)
+    }
+
+    fn send_capacity(&self) -> usize {
+        212_992
+    }
+}
+
+pub(super) fn tuple(port: u16) -> Tuple {
+    Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
+}
+
+/// An entry of the answer to the request of that number.
+pub(super) fn entry(sequence: u32, port: u16) -> Vec<u8> {
+    let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
+    let mut buffer = vec![0; 512];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(MessageType::FLOW_NEW, Flags::MULTI, sequence, Family::IPV4, |body| flow.encode(body));
+    let length = encoder.finish().unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+/// A control message: type, flags, and a payload that begins with the code.
+pub(super) fn control(message_type: MessageType, flags: Flags, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+    bytes.extend(message_type.0.to_ne_bytes());
+    bytes.extend(flags.bits().to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}
+
+pub(super) fn done(sequence: u32, code: i32) -> Vec<u8> {
+    control(MessageType::DONE, Flags::MULTI, sequence, &code.to_ne_bytes())
+}
+
+/// An acknowledgement, or an error, that echoes only the header of the request.
+pub(super) fn acknowledgement(sequence: u32, errno: Errno) -> Vec<u8> {
+    let mut payload = (-errno.0).to_ne_bytes().to_vec();
+    payload.extend([0; 16]);
+    control(MessageType::ERROR, Flags::CAPPED, sequence, &payload)
+}

@@ -51,16 +51,28 @@ pub(super) const fn padded_decimal(value: u32) -> [u8; 8] {
 
 /// A number in hexadecimal, in lower case and with no leading zeros, and one more byte behind it.
 #[inline]
-pub(super) const fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
-    let value = value as u32;
-    let digits = value >> 12 | (value >> 8 & 0xf) << 8 | (value >> 4 & 0xf) << 16 | (value & 0xf) << 24;
-    let leading = min(digits.trailing_zeros() / 8, 3);
-    // One in the bytes of the digits past 9, which are printed as letters.
-    let letters = (digits + 0x0606_0606) >> 4 & 0x0101_0101;
-    let text = digits + 0x3030_3030 + letters * (b'a' - b'0' - 10) as u32;
-    let text = (text as u64 | (next as u64) << 32) >> (leading * 8);
+#[allow(clippy::indexing_slicing)] // A byte is in the table.
+pub(super) fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
+    let [high, low] = value.to_be_bytes().map(|byte| u32::from(BYTES[usize::from(byte)]));
+    let digits = high | low << 16;
+    // A number has at least one digit, be it 0.
+    let leading = (digits ^ 0x3030_3030 | 1 << 24).trailing_zeros() / 8;
+    let text = (u64::from(digits) | u64::from(next) << 32) >> (leading * 8);
     Digits { bytes: text.to_le_bytes(), length: 5 - leading as u8 }
 }
+
+/// Both hexadecimal digits of every byte.
+#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+static BYTES: [u16; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = [0; 256];
+    let mut byte = 0;
+    while byte < bytes.len() {
+        bytes[byte] = u16::from_le_bytes([DIGITS[byte >> 4], DIGITS[byte & 0xf]]);
+        byte += 1;
+    }
+    bytes
+};
 
 /// The eight digits of a number below 10⁸, a byte each: split in halves, quarters and eighths, all of a size at once.
 #[inline]

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use super::{
     LabelMap, Printed,
     line::Line,
+    piece::Part,
     printed::Job,
     vocabulary::{Numbers, state_name},
 };
@@ -208,32 +209,20 @@ fn addresses(flow: &Flow, command: Command, line: &mut Line<'_>) {
     }
 }
 
-fn address(name: &str, address: IpAddr, line: &mut Line<'_>) {
-    line.text(name);
-    line.address(address);
-    line.text(" ");
+fn address(name: &'static str, address: IpAddr, line: &mut Line<'_>) {
+    line.print((name, address, " "));
 }
 
 /// conntrack(8) sends the port that a flow of TCP or UDP is translated to; of other protocols the kernel keeps that of
 /// the reply tuple.
-fn endpoint(name: &str, end: Endpoint, protocol: Protocol, line: &mut Line<'_>) {
+fn endpoint(name: &'static str, end: Endpoint, protocol: Protocol, line: &mut Line<'_>) {
     let Some(port) = end.port.filter(|_| matches!(protocol, Protocol::TCP | Protocol::UDP)) else {
         return address(name, end.address, line);
     };
-    line.text(name);
-    match end.address {
-        IpAddr::V4(address) => {
-            line.ipv4(address);
-            line.text(":");
-        }
-        IpAddr::V6(address) => {
-            line.text("[");
-            line.ipv6(address);
-            line.text("]:");
-        }
+    match end.address.is_ipv4() {
+        true => line.print((name, end.address, ":", port, " ")),
+        false => line.print((name, "[", end.address, "]:", (port, " "))),
     }
-    line.decimal(port);
-    line.text(" ");
 }
 
 fn protocol(protocol: Protocol, line: &mut Line<'_>) {
@@ -325,8 +314,6 @@ fn verification_tags(info: &SctpInfo, line: &mut Line<'_>) {
 }
 
 #[inline(always)]
-fn option(name: &str, value: impl Into<u64>, line: &mut Line<'_>) {
-    line.text(name);
-    line.decimal(value);
-    line.text(" ");
+fn option(name: &'static str, value: impl Part, line: &mut Line<'_>) {
+    line.print((name, value, " "));
 }

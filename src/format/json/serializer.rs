@@ -38,7 +38,7 @@ impl<'l, 'a> Serializer<'l, 'a> {
     }
 
     fn unsigned(&mut self, value: u64) -> Result {
-        self.line.decimal(value);
+        self.line.print(value);
         Ok(())
     }
 

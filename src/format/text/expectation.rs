@@ -7,8 +7,7 @@ impl Text<'_> {
     pub(in crate::format) fn print_expectation(&self, expectation: &Expectation, line: &mut Line<'_>) {
         self.event_prefix(line);
         if let Some(timeout) = expectation.timeout {
-            line.decimal(timeout);
-            line.text(" ");
+            line.print((timeout, " "));
         }
         item("proto=", expectation.tuple.protocol.0, line);
         for (names, tuple) in [

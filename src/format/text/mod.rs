@@ -6,6 +6,7 @@ use super::{
     LabelMap, Printed, Sender,
     calendar::Date,
     line::Line,
+    piece::{HexadecimalAnd, Part},
     printed::Job,
     vocabulary::{Numbers, state_name},
 };
@@ -137,8 +138,7 @@ impl<'a> Text<'a> {
         }
         protocol(flow.original.protocol, line);
         if let Some(timeout) = flow.timeout {
-            line.decimal(timeout);
-            line.text(" ");
+            line.print((timeout, " "));
         }
         if let Some(state) = flow.protocol_info.as_ref().and_then(state_name) {
             line.text(state);
@@ -224,9 +224,7 @@ impl<'a> Text<'a> {
     #[inline]
     fn event_prefix(&self, line: &mut Line<'_>) {
         if let Some(timestamp) = self.timestamp {
-            line.text("[");
-            line.decimal(timestamp.seconds());
-            line.text(".");
+            line.print(("[", timestamp.seconds(), "."));
             line.padded_decimal(timestamp.subsecond_nanoseconds() / 1000, 6);
             line.text("]\t");
         }
@@ -241,8 +239,7 @@ impl<'a> Text<'a> {
     #[inline]
     fn suffix(&self, line: &mut Line<'_>) {
         if let Some(sender) = self.sender {
-            line.text(" [USERSPACE] portid=");
-            line.decimal(sender.port_id);
+            line.print((" [USERSPACE] portid=", sender.port_id));
             if let Some(program) = sender.program {
                 line.text(" progname=");
                 line.text(program);
@@ -296,12 +293,8 @@ fn tuple(tuple: &Tuple, line: &mut Line<'_>) {
 }
 
 #[inline(always)]
-fn addresses([source, destination]: [&str; 2], tuple: &Tuple, line: &mut Line<'_>) {
-    line.text(source);
-    line.address(tuple.source);
-    line.text(destination);
-    line.address(tuple.destination);
-    line.text(" ");
+fn addresses([source, destination]: [&'static str; 2], tuple: &Tuple, line: &mut Line<'_>) {
+    line.print((source, tuple.source, destination, tuple.destination, " "));
 }
 
 #[inline]
@@ -312,10 +305,7 @@ fn numbers(tuple: &Tuple, line: &mut Line<'_>) {
             item("dport=", destination, line);
         }
         Numbers::Keys { source, destination } => {
-            line.text("srckey=0x");
-            line.hexadecimal_and(source, b' ');
-            line.text("dstkey=0x");
-            line.hexadecimal_and(destination, b' ');
+            line.print(("srckey=0x", HexadecimalAnd(source, b' '), "dstkey=0x", HexadecimalAnd(destination, b' ')));
         }
         Numbers::Query { icmp_type, code, id } => {
             item("type=", icmp_type, line);
@@ -335,10 +325,8 @@ fn counters(counters: Option<Counters>, line: &mut Line<'_>) {
 }
 
 #[inline(always)]
-fn item(name: &str, value: impl Into<u64>, line: &mut Line<'_>) {
-    line.text(name);
-    line.decimal(value);
-    line.text(" ");
+fn item(name: &'static str, value: impl Part, line: &mut Line<'_>) {
+    line.print((name, value, " "));
 }
 
 fn text_item(name: &str, value: &str, line: &mut Line<'_>) {
@@ -363,11 +351,10 @@ fn date(date: Date, line: &mut Line<'_>) {
     line.text(" ");
     line.text(date.month_name());
     line.text(if date.day < 10 { "  " } else { " " });
-    line.decimal(date.day);
+    line.print(date.day);
     for (separator, number) in [(" ", date.hour), (":", date.minute), (":", date.second)] {
         line.text(separator);
         line.padded_decimal(number, 2);
     }
-    line.text(" ");
-    line.decimal(date.year);
+    line.print((" ", date.year));
 }

@@ -2,14 +2,17 @@
 
 use crate::{
     Family, Protocol, Timestamp, Tuple,
-    format::{calendar::Date, line::Line, vocabulary::Numbers},
+    format::{
+        calendar::Date,
+        line::Line,
+        piece::{HexadecimalAnd, Part},
+        vocabulary::Numbers,
+    },
 };
 
 #[inline(always)]
-pub(super) fn number(begin: &str, value: impl Into<u64>, end: &str, line: &mut Line<'_>) {
-    line.text(begin);
-    line.decimal(value);
-    line.text(end);
+pub(super) fn number(begin: &'static str, value: impl Part, end: &'static str, line: &mut Line<'_>) {
+    line.print((begin, value, end));
 }
 
 pub(super) fn text(begin: &str, value: &str, end: &str, line: &mut Line<'_>) {
@@ -68,11 +71,7 @@ pub(super) fn layer4(protocol: Protocol, line: &mut Line<'_>) {
 
 #[inline]
 pub(super) fn addresses(tuple: &Tuple, line: &mut Line<'_>) {
-    line.text("<src>");
-    line.address(tuple.source);
-    line.text("</src><dst>");
-    line.address(tuple.destination);
-    line.text("</dst>");
+    line.print(("<src>", tuple.source, "</src><dst>", tuple.destination, "</dst>"));
 }
 
 #[inline]
@@ -83,11 +82,13 @@ pub(super) fn numbers(tuple: &Tuple, line: &mut Line<'_>) {
             number("<dport>", destination, "</dport>", line);
         }
         Numbers::Keys { source, destination } => {
-            line.text("<srckey>0x");
-            line.hexadecimal_and(source, b'<');
-            line.text("/srckey><dstkey>0x");
-            line.hexadecimal_and(destination, b'<');
-            line.text("/dstkey>");
+            line.print((
+                "<srckey>0x",
+                HexadecimalAnd(source, b'<'),
+                "/srckey><dstkey>0x",
+                HexadecimalAnd(destination, b'<'),
+                "/dstkey>",
+            ));
         }
         Numbers::Query { icmp_type, code, id } => {
             number("<type>", icmp_type, "</type>", line);

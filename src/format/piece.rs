@@ -1,0 +1,330 @@
+//! Parts of a line that have a bound.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::number::{self, Digits, EIGHT_DIGITS, OCTETS};
+
+/// Enough for two addresses and the words around them, and for what is stored behind the last digit.
+pub(super) type Room = [u8; 128];
+
+/// A piece of a line being printed: parts that together find [`Room`].
+///
+/// Its length is in a register. That of the line is in memory, where each part of the piece would wait for the one
+/// before it.
+pub(super) struct Piece<'l> {
+    room: &'l mut Room,
+    length: usize,
+}
+
+/// What has a bound: a word that is known, a number in decimal, an address, or several of them.
+pub(super) trait Part {
+    fn print(self, piece: &mut Piece<'_>);
+}
+
+/// A number in hexadecimal, and one ASCII byte behind it.
+pub(super) struct HexadecimalAnd(pub(super) u16, pub(super) u8);
+
+impl Part for &'static str {
+    #[inline(always)]
+    fn print(self, piece: &mut Piece<'_>) {
+        piece.store(self.as_bytes(), self.len());
+    }
+}
+
+impl Part for u64 {
+    #[inline(always)]
+    fn print(self, piece: &mut Piece<'_>) {
+        if self < EIGHT_DIGITS {
+            piece.digits(number::decimal(self as u32));
+        } else {
+            piece.length = long_decimal(piece.room, piece.length, self);
+        }
+    }
+}
+
+impl Part for HexadecimalAnd {
+    #[inline(always)]
+    fn print(self, piece: &mut Piece<'_>) {
+        piece.digits(number::hexadecimal_and(self.0, self.1));
+    }
+}
+
+impl Part for IpAddr {
+    #[inline(always)]
+    fn print(self, piece: &mut Piece<'_>) {
+        match self {
+            Self::V4(address) => piece.ipv4(address),
+            Self::V6(address) => piece.length = ipv6(piece.room, piece.length, address.to_bits()),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident)+) => { $(
+        impl Part for $number {
+            #[inline(always)]
+            fn print(self, piece: &mut Piece<'_>) {
+                u64::from(self).print(piece);
+            }
+        }
+    )+ };
+}
+
+numbers!(u8 u16 u32);
+
+macro_rules! parts {
+    ($($part:ident)+) => {
+        impl<$($part: Part),+> Part for ($($part,)+) {
+            #[inline(always)]
+            #[allow(non_snake_case)] // A part is named as its type.
+            fn print(self, piece: &mut Piece<'_>) {
+                let ($($part,)+) = self;
+                $( $part.print(piece); )+
+            }
+        }
+    };
+}
+
+parts!(A B);
+parts!(A B C);
+parts!(A B C D);
+parts!(A B C D E);
+
+impl<'l> Piece<'l> {
+    /// Prints, and gives how many bytes it came to.
+    #[inline(always)]
+    pub(super) fn print(room: &'l mut Room, part: impl Part) -> usize {
+        let mut piece = Self { room, length: 0 };
+        part.print(&mut piece);
+        piece.length
+    }
+
+    #[inline(always)]
+    fn ipv4(&mut self, address: Ipv4Addr) {
+        for octet in address.octets() {
+            if let Some(digits) = OCTETS.get(usize::from(octet)) {
+                self.digits(*digits);
+            }
+        }
+        self.drop_last();
+    }
+
+    /// Groups in hexadecimal, each with a colon behind it, but for those that `::` stands for.
+    #[inline(always)]
+    fn groups(&mut self, groups: [u16; 8]) {
+        let left_out = longest_run_of_zeros(groups);
+        if left_out & 1 != 0 {
+            ":".print(self);
+        }
+        for (place, group) in groups.into_iter().enumerate() {
+            if left_out >> place & 1 == 0 {
+                HexadecimalAnd(group, b':').print(self);
+            } else if left_out >> place << place == left_out {
+                ":".print(self);
+            }
+        }
+        if left_out >> 7 == 0 {
+            self.drop_last();
+        }
+    }
+
+    #[inline(always)]
+    fn drop_last(&mut self) {
+        self.length -= 1;
+    }
+
+    /// Stores all `N` bytes, and keeps those that count.
+    #[inline(always)]
+    fn digits<const N: usize>(&mut self, digits: Digits<N>) {
+        self.store(&digits.bytes, digits.length.into());
+    }
+
+    #[inline(always)]
+    fn store(&mut self, bytes: &[u8], length: usize) {
+        match self.room.get_mut(self.length..self.length + bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.length += length;
+            }
+            None => debug_assert!(false, "a piece of a line has no bound"),
+        }
+    }
+}
+
+// These are calls: the length goes in and comes out, and so stays in its register.
+
+#[inline(never)]
+fn long_decimal(room: &mut Room, length: usize, value: u64) -> usize {
+    let mut piece = Piece { room, length };
+    let mut rest = value / EIGHT_DIGITS;
+    if rest >= EIGHT_DIGITS {
+        piece.digits(number::decimal((rest / EIGHT_DIGITS) as u32));
+        rest %= EIGHT_DIGITS;
+        piece.digits(Digits { bytes: number::padded_decimal(rest as u32), length: 8 });
+    } else {
+        piece.digits(number::decimal(rest as u32));
+    }
+    piece.digits(Digits { bytes: number::padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
+    piece.length
+}
+
+/// Prints as `inet_ntop` does: the first longest run of two or more zero groups left out (RFC 5952), and the last 32
+/// bits as an IPv4 address where 80 zero bits and `ffff`, or 96 zero bits, go before them.
+#[inline(never)]
+fn ipv6(room: &mut Room, length: usize, bits: u128) -> usize {
+    let mut piece = Piece { room, length };
+    let (first_bits, last) = (bits >> 32, Ipv4Addr::from_bits(bits as u32));
+    if first_bits == 0xffff {
+        "::ffff:".print(&mut piece);
+        piece.ipv4(last);
+    } else if first_bits == 0 && bits >> 16 != 0 {
+        // `::1` and `::` are no IPv4 addresses.
+        "::".print(&mut piece);
+        piece.ipv4(last);
+    } else {
+        piece.groups(core::array::from_fn(|place| (bits >> (112 - 16 * place)) as u16));
+    }
+    piece.length
+}
+
+/// The first longest run of two or more zero groups, a bit for each, the lowest for the first; 0 where there is none.
+#[inline(always)]
+fn longest_run_of_zeros(groups: [u16; 8]) -> u8 {
+    let zeros = groups.into_iter().rev().fold(0_u8, |zeros, group| zeros << 1 | u8::from(group == 0));
+    RUNS.get(usize::from(zeros)).copied().unwrap_or_default()
+}
+
+/// Of every set of zero groups the first longest run of two or more.
+#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+static RUNS: [u8; 256] = {
+    let mut runs = [0_u8; 256];
+    let mut zeros = 0;
+    while zeros < runs.len() {
+        let mut start = 0;
+        while start < 8 {
+            let length = (zeros >> start).trailing_ones();
+            if length >= 2 && length > runs[zeros].count_ones() {
+                runs[zeros] = (((1 << length) - 1) << start) as u8;
+            }
+            start += 1;
+        }
+        zeros += 1;
+    }
+    runs
+};
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv6Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn printed(part: impl Part) -> String {
+        let mut room = [0; size_of::<Room>()];
+        let length = Piece::print(&mut room, part);
+        String::from_utf8(room[..length].to_vec()).unwrap()
+    }
+
+    fn printed_address(address: impl Into<IpAddr>) -> String {
+        printed(address.into())
+    }
+
+    /// As `inet_ntop` prints it. The standard library does the same, but prints no IPv4-compatible addresses.
+    fn expected(address: Ipv6Addr) -> String {
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, high, _] if high != 0 => format!("::{}", Ipv4Addr::from_bits(address.to_bits() as u32)),
+            _ => address.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_pattern_of_zero_groups_prints_as_inet_ntop_prints_it() {
+        for zeros in 0..=u8::MAX {
+            for group in [1, 0xf, 0x10, 0xff, 0x100, 0xfff, 0x1000, 0xffff] {
+                let groups: [u16; 8] = core::array::from_fn(|place| if zeros >> place & 1 == 0 { group } else { 0 });
+                let address = Ipv6Addr::from(groups);
+                assert_eq!(printed_address(address), expected(address), "{groups:x?}");
+            }
+        }
+    }
+
+    /// Written down as `inet_ntop` of glibc 2.36 printed them.
+    #[test]
+    fn addresses_with_ipv4_in_them_print_as_inet_ntop_prints_them() {
+        for text in [
+            "::",
+            "::1",
+            "::ffff",
+            "::0.1.0.0",
+            "::0.1.0.2",
+            "::10.0.0.1",
+            "::255.255.255.255",
+            "::ffff:0.0.0.0",
+            "::ffff:10.0.0.1",
+            "::ffff:255.255.255.255",
+            "::ffff:0:0:0",
+            "::fffe:0:1",
+            "::1:ffff:a00:1",
+            "64:ff9b::a00:1",
+            "1::",
+            "1::ffff:a00:1",
+            "2001:db8::1:0:0:1",
+            "2001:0:0:1::1",
+            "1:0:2:3:4:5:6:7",
+            "0:1:2:3:4:5:6:7",
+            "::1:2:3:4:5:6",
+            "1:2:3:4:5:6::",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ] {
+            assert_eq!(printed_address(text.parse::<Ipv6Addr>().unwrap()), text);
+        }
+    }
+
+    /// Groups that are zero as often as not, so that runs of zeros of every length come up.
+    fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
+        let group = prop_oneof![3 => Just(0_u16), 1 => 0..=0xff_u16, 1 => any::<u16>(), 1 => Just(0xffff)];
+        proptest::array::uniform8(group).prop_map(Ipv6Addr::from)
+    }
+
+    proptest! {
+        #[test]
+        fn ipv4_addresses_print_as_the_standard_library_prints_them(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            prop_assert_eq!(printed_address(address), address.to_string());
+        }
+
+        #[test]
+        fn ipv6_addresses_print_as_inet_ntop_prints_them(address in ipv6()) {
+            prop_assert_eq!(printed_address(address), expected(address));
+        }
+
+        #[test]
+        fn ipv4_addresses_in_ipv6_print_as_inet_ntop_prints_them(bits: u32, sixth in prop_oneof![Just(0), Just(0xffff)]) {
+            let address = Ipv6Addr::from_bits(sixth << 32 | u128::from(bits));
+            prop_assert_eq!(printed_address(address), expected(address));
+        }
+
+        #[test]
+        fn numbers_print_as_the_standard_library_prints_them(value: u64, shift in 0..64_u32) {
+            let value = value >> shift;
+            prop_assert_eq!(printed(value), value.to_string());
+        }
+
+        #[test]
+        fn parts_print_one_behind_the_other(address in ipv6(), number: u64, key: u16) {
+            prop_assert_eq!(
+                printed(("a=", IpAddr::V6(address), (number, " "), HexadecimalAnd(key, b'.'))),
+                format!("a={}{number} {key:x}.", expected(address))
+            );
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_two_addresses_and_the_words_around_them() {
+        let longest = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+        let text = format!("master-src={longest} master-dst={longest} ");
+        assert_eq!(printed(("master-src=", longest, " master-dst=", longest, " ")), text);
+    }
+}

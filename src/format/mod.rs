@@ -65,6 +65,7 @@ mod json;
 mod label_map;
 mod line;
 mod number;
+mod options;
 mod piece;
 mod printed;
 mod save;

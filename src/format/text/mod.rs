@@ -6,6 +6,7 @@ use super::{
     LabelMap, Printed, Sender,
     calendar::Date,
     line::Line,
+    options::{Options, options},
     piece::{HexadecimalAnd, Part},
     printed::Job,
     vocabulary::{Numbers, state_name},
@@ -13,6 +14,9 @@ use super::{
 use crate::{Counters, EventKind, Expectation, Family, Flow, Labels, Lifetime, Protocol, Status, Timestamp, Tuple};
 
 /// Prints flows and expectations as conntrack(8) does without `-o`, or with any `-o` but `xml` and `save`.
+///
+/// The line of an event begins with `    [NEW] `, ` [UPDATE] ` or `[DESTROY] `, and before that with its timestamp, if
+/// that is given: seconds and microseconds since 1970.
 ///
 /// # Example
 ///
@@ -35,32 +39,19 @@ use crate::{Counters, EventKind, Expectation, Family, Flow, Labels, Lifetime, Pr
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text<'a> {
+    options: Options<'a>,
     extended: bool,
     id: bool,
-    kernel_timestamps: bool,
-    utc_offset_seconds: i32,
-    event: Option<EventKind>,
-    timestamp: Option<Timestamp>,
-    now: Option<Timestamp>,
-    labels: Option<&'a LabelMap>,
     sender: Option<Sender<'a>>,
 }
+
+options!(Text);
 
 impl<'a> Text<'a> {
     /// The plain form, that of `conntrack -L`.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            extended: false,
-            id: false,
-            kernel_timestamps: false,
-            utc_offset_seconds: 0,
-            event: None,
-            timestamp: None,
-            now: None,
-            labels: None,
-            sender: None,
-        }
+        Self { options: Options::new(), extended: false, id: false, sender: None }
     }
 
     /// Whether flows begin with the layer 3 family (`-o extended`).
@@ -73,44 +64,6 @@ impl<'a> Text<'a> {
     #[must_use]
     pub const fn id(self, id: bool) -> Self {
         Self { id, ..self }
-    }
-
-    /// Whether flows show when they began and ended (`-o ktimestamp`), in the time zone of
-    /// [`utc_offset_seconds`](Self::utc_offset_seconds).
-    #[must_use]
-    pub const fn kernel_timestamps(self, kernel_timestamps: bool) -> Self {
-        Self { kernel_timestamps, ..self }
-    }
-
-    /// The time zone of dates, in seconds east of UTC; 0 unless set. conntrack(8) prints local time.
-    #[must_use]
-    pub const fn utc_offset_seconds(self, utc_offset_seconds: i32) -> Self {
-        Self { utc_offset_seconds, ..self }
-    }
-
-    /// What the event that is printed tells (`-E`): lines begin with `    [NEW] `, ` [UPDATE] ` or `[DESTROY] `.
-    #[must_use]
-    pub const fn event(self, event: EventKind) -> Self {
-        Self { event: Some(event), ..self }
-    }
-
-    /// When the event that is printed came in (`-E -o timestamp`): lines begin with seconds and microseconds since
-    /// 1970.
-    #[must_use]
-    pub const fn timestamp(self, timestamp: Timestamp) -> Self {
-        Self { timestamp: Some(timestamp), ..self }
-    }
-
-    /// The present, up to which the age of a flow counts (`delta-time=`). Unless set, each flow reads the clock.
-    #[must_use]
-    pub const fn now(self, now: Timestamp) -> Self {
-        Self { now: Some(now), ..self }
-    }
-
-    /// The names of labels (`-o labels`): flows show those of their labels that have a name.
-    #[must_use]
-    pub const fn labels(self, labels: &'a LabelMap) -> Self {
-        Self { labels: Some(labels), ..self }
     }
 
     /// Who caused the event that is printed (`-E -o userspace`): shown at the end of the line.
@@ -196,18 +149,18 @@ impl<'a> Text<'a> {
         if let Some(id) = flow.id.filter(|_| self.id) {
             item("id=", id, line);
         }
-        if let (Some(map), Some(labels)) = (self.labels, flow.labels) {
+        if let (Some(map), Some(labels)) = (self.options.labels, flow.labels) {
             label_names(map, labels, line);
         }
     }
 
     fn lifetime(&self, lifetime: Lifetime, line: &mut Line<'_>) {
         if let Some(start) = lifetime.start {
-            let stop = lifetime.stop.or(self.now).unwrap_or_else(Timestamp::now);
+            let stop = lifetime.stop.unwrap_or_else(|| self.options.now());
             // A difference of whole seconds, not the whole seconds of a difference.
             item("delta-time=", stop.seconds().saturating_sub(start.seconds()), line);
         }
-        if self.kernel_timestamps {
+        if self.options.kernel_timestamps {
             self.date("[start=", lifetime.start, line);
             self.date("[stop=", lifetime.stop, line);
         }
@@ -216,19 +169,19 @@ impl<'a> Text<'a> {
     fn date(&self, name: &str, time: Option<Timestamp>, line: &mut Line<'_>) {
         if let Some(time) = time {
             line.text(name);
-            date(Date::at(time, self.utc_offset_seconds), line);
+            date(Date::at(time, self.options.utc_offset_seconds), line);
             line.text("] ");
         }
     }
 
     #[inline]
     fn event_prefix(&self, line: &mut Line<'_>) {
-        if let Some(timestamp) = self.timestamp {
+        if let Some(timestamp) = self.options.timestamp {
             line.print(("[", timestamp.seconds(), "."));
             line.padded_decimal(timestamp.subsecond_nanoseconds() / 1000, 6);
             line.text("]\t");
         }
-        match self.event {
+        match self.options.event {
             Some(EventKind::New) => line.text("    [NEW] "),
             Some(EventKind::Update) => line.text(" [UPDATE] "),
             Some(EventKind::Destroy) => line.text("[DESTROY] "),

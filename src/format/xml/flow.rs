@@ -5,7 +5,7 @@ use super::{
     element::{addresses, layer3, layer4, number, numbers, text},
 };
 use crate::{
-    Counters, Flow, Labels, Lifetime, Status, Timestamp, Tuple,
+    Counters, Flow, Labels, Lifetime, Status, Tuple,
     format::{LabelMap, line::Line, vocabulary::state_name},
 };
 
@@ -41,7 +41,7 @@ impl Xml<'_> {
         if let Some(mark) = flow.mark {
             number("<mark>", mark, "</mark>", line);
         }
-        if let (Some(map), Some(labels)) = (self.labels, flow.labels) {
+        if let (Some(map), Some(labels)) = (self.options.labels, flow.labels) {
             label_names(map, labels, line);
         }
         if let Some(context) = &flow.security_context {
@@ -66,7 +66,7 @@ impl Xml<'_> {
 
     fn lifetime(&self, lifetime: Lifetime, line: &mut Line<'_>) {
         let Some(start) = lifetime.start else { return };
-        if self.kernel_timestamps {
+        if self.options.kernel_timestamps {
             number("<timestamp><start>", start.0, "</start>", line);
             if let Some(stop) = lifetime.stop {
                 number("<stop>", stop.0, "</stop>", line);
@@ -77,7 +77,7 @@ impl Xml<'_> {
         // of whole seconds.
         let age = match lifetime.stop {
             Some(stop) => stop.since(start).as_secs(),
-            None => self.now.unwrap_or_else(Timestamp::now).seconds().saturating_sub(start.seconds()),
+            None => self.options.now().seconds().saturating_sub(start.seconds()),
         };
         number("<deltatime>", age, "</deltatime>", line);
     }

@@ -4,7 +4,12 @@ mod element;
 mod expectation;
 mod flow;
 
-use super::{LabelMap, Printed, line::Line, printed::Job};
+use super::{
+    LabelMap, Printed,
+    line::Line,
+    options::{Options, options},
+    printed::Job,
+};
 use crate::{EventKind, Expectation, Flow, Timestamp};
 
 /// Prints flows and expectations as conntrack(8) does with `-o xml`.
@@ -12,6 +17,9 @@ use crate::{EventKind, Expectation, Flow, Timestamp};
 /// An entry is one `<flow>` element. A document of them begins with [`FLOWS_BEGIN`](Self::FLOWS_BEGIN) or
 /// [`EXPECTATIONS_BEGIN`](Self::EXPECTATIONS_BEGIN) and ends with [`FLOWS_END`](Self::FLOWS_END) or
 /// [`EXPECTATIONS_END`](Self::EXPECTATIONS_END), with a newline after each entry.
+///
+/// The kind of an event is the `type` of the element, and its timestamp a date, `<when>`; when a flow began and ended is
+/// in nanoseconds since 1970.
 ///
 /// # Example
 ///
@@ -26,13 +34,10 @@ use crate::{EventKind, Expectation, Flow, Timestamp};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Xml<'a> {
-    kernel_timestamps: bool,
-    utc_offset_seconds: i32,
-    event: Option<EventKind>,
-    timestamp: Option<Timestamp>,
-    now: Option<Timestamp>,
-    labels: Option<&'a LabelMap>,
+    options: Options<'a>,
 }
+
+options!(Xml);
 
 impl<'a> Xml<'a> {
     /// What goes before the first flow.
@@ -47,44 +52,7 @@ impl<'a> Xml<'a> {
     /// The plain form, that of `conntrack -L -o xml`.
     #[must_use]
     pub const fn new() -> Self {
-        Self { kernel_timestamps: false, utc_offset_seconds: 0, event: None, timestamp: None, now: None, labels: None }
-    }
-
-    /// Whether flows show when they began and ended (`-o ktimestamp`): nanoseconds since 1970.
-    #[must_use]
-    pub const fn kernel_timestamps(self, kernel_timestamps: bool) -> Self {
-        Self { kernel_timestamps, ..self }
-    }
-
-    /// The time zone of the date of [`timestamp`](Self::timestamp), in seconds east of UTC; 0 unless set. conntrack(8)
-    /// prints local time.
-    #[must_use]
-    pub const fn utc_offset_seconds(self, utc_offset_seconds: i32) -> Self {
-        Self { utc_offset_seconds, ..self }
-    }
-
-    /// What the event that is printed tells (`-E`): the `type` of the element.
-    #[must_use]
-    pub const fn event(self, event: EventKind) -> Self {
-        Self { event: Some(event), ..self }
-    }
-
-    /// When the entry that is printed came in (`-o timestamp`): shown as a date.
-    #[must_use]
-    pub const fn timestamp(self, timestamp: Timestamp) -> Self {
-        Self { timestamp: Some(timestamp), ..self }
-    }
-
-    /// The present, up to which the age of a flow counts (`<deltatime>`). Unless set, each flow reads the clock.
-    #[must_use]
-    pub const fn now(self, now: Timestamp) -> Self {
-        Self { now: Some(now), ..self }
-    }
-
-    /// The names of labels (`-o labels`): flows show those of their labels that have a name.
-    #[must_use]
-    pub const fn labels(self, labels: &'a LabelMap) -> Self {
-        Self { labels: Some(labels), ..self }
+        Self { options: Options::new() }
     }
 
     /// A flow as an element, without a newline.
@@ -98,7 +66,7 @@ impl<'a> Xml<'a> {
     }
 
     fn begin(&self, line: &mut Line<'_>) {
-        line.text(match self.event {
+        line.text(match self.options.event {
             Some(EventKind::New) => "<flow type=\"new\">",
             Some(EventKind::Update) => "<flow type=\"update\">",
             Some(EventKind::Destroy) => "<flow type=\"destroy\">",
@@ -107,8 +75,8 @@ impl<'a> Xml<'a> {
     }
 
     fn when(&self, line: &mut Line<'_>) {
-        if let Some(timestamp) = self.timestamp {
-            element::when(timestamp, self.utc_offset_seconds, line);
+        if let Some(timestamp) = self.options.timestamp {
+            element::when(timestamp, self.options.utc_offset_seconds, line);
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) const fn padded_decimal(value: u32) -> [u8; 8] {
 
 /// A number in hexadecimal, in lower case and with no leading zeros, and one more byte behind it.
 #[inline]
-#[allow(clippy::indexing_slicing)] // A byte is in the table.
+#[allow(clippy::indexing_slicing, reason = "a byte is in the table")]
 pub(super) fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
     let [high, low] = value.to_be_bytes().map(|byte| u32::from(BYTES[usize::from(byte)]));
     let digits = high | low << 16;
@@ -62,7 +62,7 @@ pub(super) fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
 }
 
 /// Both hexadecimal digits of every byte.
-#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+#[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
 static BYTES: [u16; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bytes = [0; 256];

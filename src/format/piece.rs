@@ -76,7 +76,7 @@ macro_rules! parts {
     ($($part:ident)+) => {
         impl<$($part: Part),+> Part for ($($part,)+) {
             #[inline(always)]
-            #[allow(non_snake_case)] // A part is named as its type.
+            #[allow(non_snake_case, reason = "a part is named as its type")]
             fn print(self, piece: &mut Piece<'_>) {
                 let ($($part,)+) = self;
                 $( $part.print(piece); )+
@@ -195,7 +195,7 @@ fn longest_run_of_zeros(groups: [u16; 8]) -> u8 {
 }
 
 /// Of every set of zero groups the first longest run of two or more.
-#[allow(clippy::indexing_slicing)] // In bounds, or it would not compile.
+#[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
 static RUNS: [u8; 256] = {
     let mut runs = [0_u8; 256];
     let mut zeros = 0;

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-feature_sets=("" client packet-core serde client,packet-core client,serde packet-core,serde client,packet-core,serde)
+feature_sets=("" client packet-core serde json client,packet-core client,serde client,json packet-core,serde packet-core,json
+    client,packet-core,serde client,packet-core,json)
 foreign_targets=(x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
     s390x-unknown-linux-gnu)
 

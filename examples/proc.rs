@@ -120,10 +120,10 @@ fn run() -> Result<bool, Box<dyn Error>> {
 /// One flow a line, as it was read or as JSON.
 fn print(output: &mut impl Write, line: &Line<'_>, is_json: bool) -> Result<(), Box<dyn Error>> {
     match is_json {
-        #[cfg(feature = "serde")]
+        #[cfg(feature = "json")]
         true => serde_json::to_writer(&mut *output, &line.to_flow())?,
-        #[cfg(not(feature = "serde"))]
-        true => return Err("JSON takes the feature `serde`".into()),
+        #[cfg(not(feature = "json"))]
+        true => return Err("JSON takes the feature `json`".into()),
         false => output.write_all(line.as_bytes())?,
     }
     Ok(output.write_all(b"\n")?)

@@ -168,7 +168,8 @@
 //!
 //! - `client` (default): the sockets. On other systems than Linux it adds nothing.
 //! - `packet-core` (default): the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`].
-//! - `serde`: the values serialize, with states and addresses in words; and JSON in [`mod@format`].
+//! - `serde`: the values serialize, with states and addresses in words.
+//! - `json`: JSON in [`mod@format`], by serde_json.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -79,7 +79,7 @@ enum Format {
     Text,
     Save,
     Xml,
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "json")]
     Json,
 }
 
@@ -101,7 +101,7 @@ impl Printer {
     fn new(arguments: &mut Arguments) -> Self {
         let format = match () {
             () if arguments.has_output(arguments::Output::Save) => Format::Save,
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "json")]
             () if arguments.has_output(arguments::Output::Json) => Format::Json,
             () if arguments.has_output(arguments::Output::Xml) => Format::Xml,
             () => Format::Text,
@@ -141,7 +141,7 @@ impl Printer {
             Format::Text => self.text(event).flow(flow),
             Format::Save => self.save(event).flow(flow),
             Format::Xml => self.xml(event).flow(flow),
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "json")]
             Format::Json => json(event).flow(flow),
         }
     }
@@ -151,7 +151,7 @@ impl Printer {
         match self.format {
             Format::Text | Format::Save => self.text(event).expectation(expectation),
             Format::Xml => self.xml(event).expectation(expectation),
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "json")]
             Format::Json => json(event).expectation(expectation),
         }
     }
@@ -201,7 +201,7 @@ impl Printer {
     }
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "json")]
 fn json(event: Option<Event<'_>>) -> ctnetlink::format::Json {
     let json = ctnetlink::format::Json::new();
     event.map_or(json, |event| json.event(event.kind))

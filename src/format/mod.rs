@@ -9,7 +9,7 @@
 //! | [`Text`] | `conntrack -L`, `-E` | extended, id, timestamp, ktimestamp, labels, userspace |
 //! | [`Save`] | `-o save` | labels |
 //! | [`Xml`] | `-o xml` | timestamp, ktimestamp, labels |
-//! | `Json` (feature `serde`) | | |
+//! | `Json` (feature `json`) | | |
 //!
 //! # Differences from conntrack 1.4.7
 //!
@@ -60,7 +60,7 @@
 //! ```
 
 mod calendar;
-#[cfg(feature = "serde")]
+#[cfg(feature = "json")]
 mod json;
 mod label_map;
 mod line;
@@ -74,7 +74,7 @@ mod text;
 mod vocabulary;
 mod xml;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "json")]
 pub use json::Json;
 pub use label_map::LabelMap;
 pub use printed::Printed;

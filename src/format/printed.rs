@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "json")]
 use super::Json;
 use super::{
     Save, Text, Xml,
@@ -42,9 +42,9 @@ pub(super) enum Job<'a> {
     FlowText(Text<'a>, &'a Flow),
     ExpectationText(Text<'a>, &'a Expectation),
     FlowSave(Save<'a>, &'a Flow),
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "json")]
     FlowJson(Json, &'a Flow),
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "json")]
     ExpectationJson(Json, &'a Expectation),
     FlowXml(Xml<'a>, &'a Flow),
     ExpectationXml(Xml<'a>, &'a Expectation),
@@ -76,9 +76,9 @@ impl<'a> Printed<'a> {
             Job::FlowText(text, flow) => text.print_flow(flow, &mut line),
             Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut line),
             Job::FlowSave(save, flow) => save.print_flow(flow, &mut line),
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "json")]
             Job::FlowJson(json, flow) => json.print(flow, &mut line),
-            #[cfg(feature = "serde")]
+            #[cfg(feature = "json")]
             Job::ExpectationJson(json, expectation) => json.print(expectation, &mut line),
             Job::FlowXml(xml, flow) => xml.print_flow(flow, &mut line),
             Job::ExpectationXml(xml, expectation) => xml.print_expectation(expectation, &mut line),

@@ -75,7 +75,7 @@ fn a_buffer_with_room_stays_where_it_is() {
     }
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "json")]
 mod json {
     use ctnetlink::{EventKind, Expectation, Flow, format::Json};
 

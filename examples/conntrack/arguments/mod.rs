@@ -337,8 +337,8 @@ impl Arguments {
         if self.has_output(Output::Save) && self.outputs.iter().any(|output| *output != Output::Save) {
             return Err(Failure::failed("cannot combine save output with any other output type, use -o save only"));
         }
-        if self.has_output(Output::Json) && !cfg!(feature = "serde") {
-            return Err(Failure::usage("-o json takes the feature `serde`"));
+        if self.has_output(Output::Json) && !cfg!(feature = "json") {
+            return Err(Failure::usage("-o json takes the feature `json`"));
         }
         Ok(self)
     }

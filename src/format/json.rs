@@ -1,6 +1,6 @@
 //! One JSON object a line.
 
-mod serializer;
+use std::io;
 
 use super::{Printed, line::Line, printed::Job};
 use crate::{EventKind, Expectation, Flow};
@@ -52,13 +52,28 @@ impl Json {
     }
 
     pub(super) fn print(&self, item: &impl serde::Serialize, line: &mut Line<'_>) {
-        let begin = match self.event {
-            Some(EventKind::New) => "{\"event\":\"new\",",
-            Some(EventKind::Update) => "{\"event\":\"update\",",
-            Some(EventKind::Destroy) => "{\"event\":\"destroy\",",
-            None => "{",
-        };
-        // It fails on numbers that no field has.
-        let _ = item.serialize(&mut serializer::Serializer::new(line, begin));
+        // A line takes everything, and nothing in a flow or expectation has no form in JSON.
+        let _ = serde_json::to_writer(line, &Object { event: self.event, item });
+    }
+}
+
+/// The fields of what is printed, behind what the event tells.
+#[derive(serde::Serialize)]
+struct Object<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<EventKind>,
+    #[serde(flatten)]
+    item: &'a T,
+}
+
+impl io::Write for Line<'_> {
+    /// Takes whole characters of UTF-8, as a serializer gives them.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text(core::str::from_utf8(bytes).map_err(io::Error::other)?);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -48,7 +48,7 @@ fn message(source: &mut Source<'_>) -> Message {
         15 => Message::CpuStatistics(cpu_statistics(source)),
         16 => statistics(source),
         17 => Message::Acknowledgement(acknowledged(source)),
-        18 => Message::Done(Errno(source.u32() as i32)),
+        18 => Message::Done(errno(source)),
         _ => flow(source).into(),
     }
 }
@@ -144,9 +144,14 @@ fn statistics(source: &mut Source<'_>) -> Message {
 }
 
 fn acknowledged(source: &mut Source<'_>) -> Acknowledged {
-    let mut answer = Acknowledged::new(Errno(source.u32() as i32));
+    let mut answer = Acknowledged::new(errno(source));
     answer.text = source.option(Source::text).map(Into::into);
     answer.offset = source.option(Source::u32);
     answer.missing = source.option(Source::u16);
     answer
+}
+
+/// On the wire its sign is another, which the least number has not.
+fn errno(source: &mut Source<'_>) -> Errno {
+    Errno((source.u32() as i32).max(-i32::MAX))
 }

@@ -79,7 +79,13 @@ impl<'a> Parser<'a> {
     #[inline(always)]
     fn header(&mut self, line: &mut Line<'a>) -> Step {
         let (mut name, mut number) = self.named_number()?;
-        if matches!(name, b"ipv4" | b"ipv6") || name == b"unknown" && self.is_at_named_number() {
+        // With another number the name is a protocol's: 41 is called `ipv6` in /etc/protocols.
+        let is_layer3 = match (name, number) {
+            (b"ipv4", 2) | (b"ipv6", 10) => true,
+            (b"ipv4" | b"ipv6" | b"unknown", _) => self.is_at_named_number(),
+            _ => false,
+        };
+        if is_layer3 {
             line.layer3 = Some(Family(number));
             (name, number) = self.named_number()?;
         }
@@ -105,7 +111,7 @@ impl<'a> Parser<'a> {
         Ok((name, self.number(Expected::U8)?))
     }
 
-    /// Whether a protocol's name follows: `unknown` was that of layer 3.
+    /// Whether a protocol's name and number follow: those before were of layer 3.
     fn is_at_named_number(&self) -> bool {
         let mut ahead = self.cursor;
         let name = ahead.word();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ctnetlink::{
-    Counters, Expectation, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
+    Counters, Expectation, Family, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
     proc::{EventTag, ExpectationLine, GreTimeouts, Line, Statistics},
     wire::{Message, MessageType, Messages},
 };
@@ -233,6 +233,16 @@ fn a_security_context_may_have_spaces() {
     assert_eq!(line.security_context(), Some(&b"my profile (enforce)"[..]));
     assert_eq!((line.zone(), line.use_count()), (Some(0), Some(2)));
     assert_eq!(line.to_string(), text);
+}
+
+/// 41 is called `ipv6` in /etc/protocols.
+#[test]
+fn a_protocol_that_is_called_as_a_family_is_no_family() {
+    let text = "ipv6     41 29 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.2 dst=10.0.0.1 use=1";
+    let line = parse(text);
+    assert_eq!((line.family(), line.protocol(), line.timeout()), (Family::IPV4, Protocol(41), Some(29)));
+    assert_eq!(line.to_string(), format!("ipv4     2 {text}"));
+    assert_eq!(parse(&line.to_string()).to_flow(), line.to_flow());
 }
 
 #[test]

@@ -110,13 +110,10 @@ impl<'a> Loader<'a> {
         if line.starts_with('#') {
             return Ok(());
         }
-        if line.contains(['"', '\\']) {
-            let words = quoted_words(line)?;
-            return self.words(number, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        match plain_words(line) {
+            Some(words) => self.words(number, &words),
+            None => self.words(number, &quoted_words(line)?.iter().map(String::as_str).collect::<Vec<_>>()),
         }
-        let mut words = Vec::with_capacity(64);
-        words.extend(line.split_ascii_whitespace());
-        self.words(number, &words)
     }
 
     fn words(&mut self, number: u64, words: &[&str]) -> Outcome {
@@ -232,6 +229,16 @@ fn operation_failed(error: &Error) -> String {
 /// The format that loads has the bytes of a verification tag as a number of the host, and so have its readers.
 const fn as_saved(tag: u32) -> u32 {
     u32::from_ne_bytes(tag.to_be_bytes())
+}
+
+/// Words between blanks; `None` where there are quotes or backslashes.
+fn plain_words(line: &str) -> Option<Vec<&str>> {
+    if line.contains('"') || line.contains('\\') {
+        return None;
+    }
+    let mut words = Vec::with_capacity(64);
+    words.extend(line.split_ascii_whitespace());
+    Some(words)
 }
 
 /// Words as a shell would take them: between blanks, or in double quotes; a backslash takes the next character as it is.

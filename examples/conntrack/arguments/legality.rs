@@ -16,33 +16,73 @@ enum Legality {
     Paired,
 }
 
-/// The options of [`Parameter::ALL`] in their order: 0 illegal, 1 mandatory, 2 optional, 3 one of two pairs.
+/// Which options of [`Parameter::ALL`] go with a command: a bit for each.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    allowed: u64,
+    mandatory: u64,
+    is_paired: bool,
+}
+
+impl Row {
+    /// Reads what is said of the options in their order: 0 illegal, 1 mandatory, 2 optional, 3 one of two pairs.
+    const fn new(digits: &str) -> Self {
+        let mut row = Self { allowed: 0, mandatory: 0, is_paired: false };
+        let (mut digits, mut option) = (digits.as_bytes(), 1);
+        while let [digit, rest @ ..] = digits {
+            match *digit {
+                b'1' => row.mandatory |= option,
+                b'3' => row.is_paired = true,
+                _ => {}
+            }
+            if *digit != b'0' {
+                row.allowed |= option;
+            }
+            // A space stands between two.
+            digits = if let [_, rest @ ..] = rest { rest } else { rest };
+            option <<= 1;
+        }
+        row
+    }
+
+    /// Refuses the first option that is wrong here, or that is missing.
+    fn check(self, given: u64) -> Outcome {
+        let place = (given & !self.allowed | self.mandatory & !given).trailing_zeros();
+        match Parameter::ALL.get(place as usize) {
+            None => Ok(()),
+            Some(parameter) if given >> place & 1 == 1 => Err(illegal(parameter.name())),
+            Some(parameter) => Err(missing(parameter.name())),
+        }
+    }
+}
+
+/// Which options go with a command.
 ///
 /// More than conntrack 1.4.7 takes: zones with `-G` and `-U`, without which flows in zones cannot be reached, and a
 /// family with `-C expect`.
 #[rustfmt::skip]
-fn parameters(command: Command, table: Table) -> &'static str {
+fn parameters(command: Command, table: Table) -> Row {
     match (command, table) {
-        //                                                 s d r q p t u z e [ ] { } a m i f n g o c b j w l < > ( ) M F X
-        (Command::List, Table::Conntrack) =>              "2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2",
+        //                                                                    s d r q p t u z e [ ] { } a m i f n g o c b j w l < > ( ) M F X
+        (Command::List, Table::Conntrack) =>              const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2") },
         (Command::List, Table::Dying | Table::Unconfirmed) =>
-                                                          "2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2",
+                                                          const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2") },
         (Command::Create | Command::Add, Table::Conntrack) =>
-                                                          "3 3 3 3 1 1 2 0 0 0 0 0 0 2 2 0 0 2 2 0 0 0 0 2 0 2 0 2 2 2 0 2",
-        (Command::Update, Table::Conntrack) =>            "2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 2 2 2 2 2 2 2",
-        (Command::Delete, Table::Conntrack) =>            "2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 0 0 2 2 2 2 2",
-        (Command::Get, Table::Conntrack) =>               "3 3 3 3 1 0 0 0 0 0 0 0 0 2 0 2 0 0 0 2 0 0 0 2 2 0 0 2 2 2 0 2",
-        (Command::Flush, Table::Conntrack) =>             "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
-        (Command::Event, Table::Conntrack) =>             "2 2 2 2 2 0 0 0 2 0 0 2 2 2 2 0 2 2 2 2 2 2 2 2 2 0 0 2 2 2 2 2",
-        (Command::List, Table::Expect) =>                 "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 2",
-        (Command::Create, Table::Expect) =>               "1 1 2 2 1 1 2 0 0 1 1 1 1 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+                                                          const { Row::new("3 3 3 3 1 1 2 0 0 0 0 0 0 2 2 0 0 2 2 0 0 0 0 2 0 2 0 2 2 2 0 2") },
+        (Command::Update, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 2 2 2 2 2 2 2") },
+        (Command::Delete, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 0 0 2 2 2 2 2") },
+        (Command::Get, Table::Conntrack) =>               const { Row::new("3 3 3 3 1 0 0 0 0 0 0 0 0 2 0 2 0 0 0 2 0 0 0 2 2 0 0 2 2 2 0 2") },
+        (Command::Flush, Table::Conntrack) =>             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
+        (Command::Event, Table::Conntrack) =>             const { Row::new("2 2 2 2 2 0 0 0 2 0 0 2 2 2 2 0 2 2 2 2 2 2 2 2 2 0 0 2 2 2 2 2") },
+        (Command::List, Table::Expect) =>                 const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 2") },
+        (Command::Create, Table::Expect) =>               const { Row::new("1 1 2 2 1 1 2 0 0 1 1 1 1 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
         (Command::Delete | Command::Get, Table::Expect) =>
-                                                          "1 1 2 2 1 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
-        (Command::Event, Table::Expect) =>                "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 2 0 2 0 0 0 0 0 0 0 0 0 2",
-        (Command::Count, Table::Expect) =>                "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
-        (Command::Help, _) =>                             "0 0 0 0 2 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0",
-        (Command::Load, _) =>                             "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 2",
-        _ =>                                              "0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2",
+                                                          const { Row::new("1 1 2 2 1 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
+        (Command::Event, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 2 0 2 0 0 0 0 0 0 0 0 0 2") },
+        (Command::Count, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
+        (Command::Help, _) =>                             const { Row::new("0 0 0 0 2 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0") },
+        (Command::Load, _) =>                             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 2") },
+        _ =>                                              const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
     }
 }
 
@@ -98,19 +138,9 @@ fn fields(field: Field, command: Command, table: Table) -> Legality {
 pub fn check(arguments: &Arguments) -> Outcome {
     let (command, table) = (arguments.command, arguments.table);
     check_table(command, table)?;
-    let row = parameters(command, table).as_bytes();
-    let mut is_paired = false;
-    for (place, parameter) in Parameter::ALL.iter().enumerate() {
-        let legality = match row.get(2 * place) {
-            Some(b'1') => Legality::Mandatory,
-            Some(b'2') => Legality::Optional,
-            Some(b'3') => Legality::Paired,
-            _ => Legality::Illegal,
-        };
-        is_paired |= legality == Legality::Paired;
-        check_one(legality, arguments.has(*parameter), parameter.name())?;
-    }
-    if is_paired {
+    let row = parameters(command, table);
+    row.check(arguments.parameters)?;
+    if row.is_paired {
         let has = |parameter| (arguments.has(parameter), Parameter::name(parameter));
         check_pairs(
             [has(Parameter::Source), has(Parameter::Destination)],
@@ -154,12 +184,18 @@ fn check_fields(arguments: &Arguments) -> Outcome {
 
 fn check_one(legality: Legality, is_given: bool, name: &str) -> Outcome {
     match (legality, is_given) {
-        (Legality::Illegal, true) => Err(Failure::usage(format_args!("Illegal option `--{name}' with this command"))),
-        (Legality::Mandatory, false) => {
-            Err(Failure::usage(format_args!("You need to supply the `--{name}' option for this command")))
-        }
+        (Legality::Illegal, true) => Err(illegal(name)),
+        (Legality::Mandatory, false) => Err(missing(name)),
         _ => Ok(()),
     }
+}
+
+fn illegal(name: &str) -> Failure {
+    Failure::usage(format_args!("Illegal option `--{name}' with this command"))
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::usage(format_args!("You need to supply the `--{name}' option for this command"))
 }
 
 /// One of the pairs has to be whole; what is said of is the one that was begun.

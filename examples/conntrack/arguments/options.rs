@@ -27,6 +27,14 @@ macro_rules! options {
                 match self { $( Self::$variant => Argument::$argument, )* }
             }
 
+            /// The option of that long spelling.
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $( $first $( | $more )* => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+
             pub const fn of_letter(letter: char) -> Option<Self> {
                 match letter {
                     $( $( $letter => Some(Self::$variant), )? )*
@@ -159,16 +167,16 @@ impl Opt {
         Command::of_letter(letter).map(Self::Command).or_else(parameter)
     }
 
-    /// The option of that long name, or the only one that begins so. There are the options of a protocol only once it
-    /// was named.
+    /// The option of that long name. There are the options of a protocol only once it was named.
     pub fn of_name(name: &str, protocol: Option<Protocol>) -> Option<Self> {
-        let exact = |table: &[(&str, Field)]| table.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
-        if let Some(field) = exact(Field::LONG).filter(|field| protocol.is_some_and(|protocol| field.is_of(protocol))) {
-            return Some(Self::Field(field));
-        }
-        if let Some((_, option)) = all_long(protocol).find(|(known, _)| *known == name) {
-            return Some(option);
-        }
+        let field = || Field::of_name(name).filter(|field| protocol.is_some_and(|protocol| field.is_of(protocol)));
+        let parameter = || Parameter::of_name(name).map(Self::Parameter);
+        let command = || Command::of_name(name).map(Self::Command);
+        field().map(Self::Field).or_else(parameter).or_else(command)
+    }
+
+    /// The only option whose long name begins so.
+    pub fn of_beginning(name: &str, protocol: Option<Protocol>) -> Option<Self> {
         let mut beginning = all_long(protocol).filter(|(known, _)| known.starts_with(name)).map(|(_, option)| option);
         let first = beginning.next()?;
         beginning.all(|option| option == first).then_some(first)

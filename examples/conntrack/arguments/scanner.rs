@@ -56,11 +56,15 @@ impl<'w, 'a> Scanner<'w, 'a> {
     }
 
     fn long(&mut self, word: &str, long: &'a str, protocol: Option<Protocol>) -> Outcome<Found<'a>> {
+        if let Some(option) = Opt::of_name(long, protocol) {
+            return self.found(option, None, word);
+        }
         let (name, attached) = match long.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),
             None => (long, None),
         };
-        let option = Opt::of_name(name, protocol).ok_or_else(|| unknown(word))?;
+        let option = Opt::of_name(name, protocol).or_else(|| Opt::of_beginning(name, protocol));
+        let option = option.ok_or_else(|| unknown(word))?;
         if attached.is_some() && option.argument() == Argument::Never {
             return Err(unknown(word));
         }

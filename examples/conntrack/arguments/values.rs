@@ -25,8 +25,7 @@ pub fn number<T: TryFrom<u64>>(what: impl Display, text: &str) -> Outcome<T> {
 }
 
 pub fn port(text: &str) -> Outcome<u16> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parsed = if is_number { text.parse().ok() } else { None };
+    let parsed = if text.starts_with('+') { None } else { text.parse().ok() };
     parsed.ok_or_else(|| Failure::usage(format_args!("Invalid port `{text}'")))
 }
 
@@ -36,6 +35,9 @@ pub fn address(text: &str) -> Outcome<IpAddr> {
 
 /// An address, and the length behind a slash.
 pub fn network(text: &str) -> Outcome<(IpAddr, Option<u8>)> {
+    if let Ok(address) = text.parse() {
+        return Ok((address, None));
+    }
     let Some((before, length)) = text.split_once('/') else { return Ok((address(text)?, None)) };
     let address = address(before)?;
     let width = if address.is_ipv4() { 32 } else { 128 };
@@ -46,10 +48,10 @@ pub fn network(text: &str) -> Outcome<(IpAddr, Option<u8>)> {
 
 /// An address without a length.
 pub fn host(option: &str, text: &str) -> Outcome<IpAddr> {
-    if text.contains('/') {
-        return Err(Failure::usage(format_args!("CIDR notation unavailable for `--{option}'")));
+    match address(text) {
+        Err(_) if text.contains('/') => Err(Failure::usage(format_args!("CIDR notation unavailable for `--{option}'"))),
+        other => other,
     }
-    address(text)
 }
 
 /// The network of an address under a mask of leading bits.
@@ -192,8 +194,10 @@ impl StatusWords {
 }
 
 fn one_word(word: &str) -> Option<StatusWords> {
-    let set = |set| StatusWords { set, unset: Status::empty() };
-    let table = [
+    const fn set(set: Status) -> StatusWords {
+        StatusWords { set, unset: Status::empty() }
+    }
+    const WORDS: &[(&str, StatusWords)] = &[
         ("ASSURED", set(Status::ASSURED)),
         ("SEEN_REPLY", set(Status::SEEN_REPLY)),
         ("UNSET", StatusWords { set: Status::empty(), unset: StatusWords::NAMED }),
@@ -205,7 +209,7 @@ fn one_word(word: &str) -> Option<StatusWords> {
         ("DST_NAT", set(Status::DST_NAT)),
         ("UNREPLIED", StatusWords { set: Status::empty(), unset: Status::SEEN_REPLY }),
     ];
-    table.into_iter().find(|(name, _)| begins(name, word)).map(|(_, words)| words)
+    WORDS.iter().find(|(name, _)| begins(name, word)).map(|(_, words)| *words)
 }
 
 /// Words out of a table, joined by commas, each in any case and as short as one likes.

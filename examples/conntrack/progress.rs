@@ -17,11 +17,15 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `what` stands behind the number: "flows deleted".
+    /// `what` stands behind the number: "lines loaded".
     pub fn new(what: &'static str) -> Self {
-        // Where entries go to the same terminal they show well enough how far it is.
-        let is_shown = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Self { what, is_shown, next: Instant::now() + PATIENCE, is_on_screen: false }
+        Self { what, is_shown: io::stderr().is_terminal(), next: Instant::now() + PATIENCE, is_on_screen: false }
+    }
+
+    /// Of work that prints entries: on a terminal they show well enough how far it is.
+    pub fn beside_entries(what: &'static str) -> Self {
+        let progress = Self::new(what);
+        Self { is_shown: progress.is_shown && !io::stdout().is_terminal(), ..progress }
     }
 
     /// Shows the count, if it is time.

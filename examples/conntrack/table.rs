@@ -65,7 +65,7 @@ impl Changed {
 
 /// Deletes every flow of the selection, and hands on those that were.
 pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> Outcome<Changed> {
-    let mut progress = Progress::new("flows deleted");
+    let mut progress = Progress::beside_entries("flows deleted");
     change(selection, |client, flows, changed| {
         let mut batch = client.batch();
         for flow in flows {
@@ -84,7 +84,7 @@ pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> 
 
 /// Changes every flow of the selection, and hands on what they are then.
 pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&Flow) -> Outcome) -> Outcome<Changed> {
-    let mut progress = Progress::new("flows updated");
+    let mut progress = Progress::beside_entries("flows updated");
     change(selection, |client, flows, changed| {
         let mut batch = client.batch();
         for flow in flows {

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ("conntrack::events", conntrack::events::CASES),
         ("conntrack::files", conntrack::files::CASES),
         ("conntrack::options", conntrack::options::CASES),
+        ("conntrack::progress", conntrack::progress::CASES),
         ("conntrack::reading", conntrack::reading::CASES),
         ("events", events::CASES),
         ("expectations", expectations::CASES),

@@ -9,4 +9,5 @@ pub mod changing;
 pub mod events;
 pub mod files;
 pub mod options;
+pub mod progress;
 pub mod reading;

@@ -1,0 +1,143 @@
+//! Long work shows how far it is to whoever watches, and to nobody else.
+
+use std::{
+    fs::File,
+    io::{Read as _, Write as _},
+    os::fd::OwnedFd,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use nix::pty::openpty;
+
+use crate::{
+    cases,
+    lab::{Lab, udp_flow},
+};
+
+cases! {
+    a_terminal_shows_how_many_lines_are_loaded;
+    a_terminal_shows_how_many_flows_are_changed;
+    what_is_no_terminal_shows_counts_alone;
+    entries_on_the_same_terminal_are_progress_enough;
+}
+
+/// Longer than work goes on without a sign.
+const LONG: Duration = Duration::from_millis(300);
+
+/// The program, and the terminal that it writes its messages to.
+struct Watched {
+    child: Child,
+    screen: File,
+}
+
+impl Watched {
+    fn start(lab: &Lab, arguments: &[&str], stdout: impl FnOnce(&OwnedFd) -> Stdio) -> Self {
+        let terminal = openpty(None, None).unwrap();
+        let child = Command::new(lab.example("conntrack"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(stdout(&terminal.slave))
+            .stderr(terminal.slave)
+            .spawn()
+            .unwrap();
+        Self { child, screen: terminal.master.into() }
+    }
+
+    /// What was on the screen, and the exit status.
+    fn end(mut self) -> (String, Option<i32>) {
+        drop(self.child.stdin.take());
+        let (mut screen, mut buffer) = (Vec::new(), [0; 4096]);
+        // A terminal that nobody writes to any more ends with an error.
+        while let Ok(length @ 1..) = self.screen.read(&mut buffer) {
+            screen.extend_from_slice(&buffer[..length]);
+        }
+        (String::from_utf8(screen).unwrap(), self.child.wait().unwrap().code())
+    }
+}
+
+fn lines(ports: std::ops::RangeInclusive<u16>) -> String {
+    ports.map(|port| format!("-A -t 300 -p udp -s 10.9.0.1 -d 10.9.0.2 --sport {port} --dport 53\n")).collect()
+}
+
+/// Writes lines with a pause that makes it long work.
+fn feed(child: &mut Child) {
+    let stdin = child.stdin.as_mut().unwrap();
+    stdin.write_all(lines(1..=1500).as_bytes()).unwrap();
+    thread::sleep(LONG);
+    stdin.write_all(lines(1501..=3000).as_bytes()).unwrap();
+}
+
+/// Reads entries with a pause that makes it long work: they are more than fit the pipe.
+fn drain(mut stdout: ChildStdout) -> usize {
+    thread::sleep(LONG);
+    let mut entries = String::new();
+    stdout.read_to_string(&mut entries).unwrap();
+    entries.lines().count()
+}
+
+fn fill(lab: &Lab) {
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 1..=5000 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    assert!(batch.finish().unwrap().failures().is_empty());
+}
+
+fn a_terminal_shows_how_many_lines_are_loaded(lab: &Lab) {
+    // Nothing else is printed there: the standard output may be the same terminal.
+    let outputs: [fn(&OwnedFd) -> Stdio; 2] = [|_| Stdio::null(), |terminal| terminal.try_clone().unwrap().into()];
+    for stdout in outputs {
+        lab.client().flush().unwrap();
+        let mut watched = Watched::start(lab, &["-R", "-"], stdout);
+        feed(&mut watched.child);
+        let (screen, status) = watched.end();
+        assert_eq!(status, Some(0), "{screen}");
+        let (progress, rest) = screen.split_once("\r\u{1b}[K").unwrap();
+        assert!(progress.starts_with('\r') && progress.ends_with(" lines loaded"), "{screen:?}");
+        assert!(rest.ends_with(": 3000 lines have been loaded, 0 have been refused.\r\n"), "{screen:?}");
+    }
+}
+
+fn a_terminal_shows_how_many_flows_are_changed(lab: &Lab) {
+    fill(lab);
+    for (arguments, what) in [(["-U", "-p", "udp", "-m", "7"].as_slice(), "updated"), (&["-D", "-p", "udp"], "deleted")]
+    {
+        let mut watched = Watched::start(lab, arguments, |_| Stdio::piped());
+        assert_eq!(drain(watched.child.stdout.take().unwrap()), 5000);
+        let (screen, status) = watched.end();
+        assert_eq!(status, Some(0), "{screen}");
+        let (progress, rest) = screen.split_once("\r\u{1b}[K").unwrap();
+        assert!(progress.starts_with('\r') && progress.ends_with(&format!(" flows {what}")), "{screen:?}");
+        assert!(rest.ends_with(&format!(": 5000 flow entries have been {what}.\r\n")), "{screen:?}");
+    }
+}
+
+fn what_is_no_terminal_shows_counts_alone(lab: &Lab) {
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new(lab.example("conntrack"));
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let told = |child: Child| String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let mut loading = start(&["-R", "-"]);
+    feed(&mut loading);
+    let told_of_loading = told(loading);
+    assert!(!told_of_loading.contains('\r') && told_of_loading.lines().count() == 1, "{told_of_loading:?}");
+    let mut deleting = start(&["-D", "-p", "udp"]);
+    assert_eq!(drain(deleting.stdout.take().unwrap()), 3000);
+    let told_of_deleting = told(deleting);
+    assert!(!told_of_deleting.contains('\r') && told_of_deleting.lines().count() == 1, "{told_of_deleting:?}");
+}
+
+fn entries_on_the_same_terminal_are_progress_enough(lab: &Lab) {
+    fill(lab);
+    let watched = Watched::start(lab, &["-D", "-p", "udp"], |terminal| terminal.try_clone().unwrap().into());
+    // More entries than fit the terminal.
+    thread::sleep(LONG);
+    let (screen, status) = watched.end();
+    assert_eq!(status, Some(0));
+    assert!(!screen.contains("\u{1b}[K") && !screen.contains(" flows deleted"), "{screen:?}");
+    assert_eq!(screen.lines().count(), 5001);
+}

@@ -6,14 +6,12 @@ use std::{fmt::Write as _, hint::black_box};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ctnetlink::proc::{Line, Reader};
 
-const TCP: &[u8] = b"ipv4     2 tcp      6 431993 ESTABLISHED src=10.99.0.1 dst=10.99.0.3 sport=54856 dport=80 packets=4 bytes=220 src=10.99.0.2 dst=10.99.0.1 sport=8080 dport=54856 packets=3 bytes=172 [ASSURED] mark=0 zone=0 use=2";
+#[path = "support/line.rs"]
+mod line_values;
 
-/// Everything that the line says, each value as a caller gets it.
-#[inline(always)]
-fn read_all(line: &Line<'_>) {
-    black_box((line.original(), line.reply(), line.protocol(), line.timeout(), line.tcp_state(), line.status()));
-    black_box((line.counters_original(), line.counters_reply(), line.mark(), line.zone(), line.use_count()));
-}
+use line_values::read_all;
+
+const TCP: &[u8] = b"ipv4     2 tcp      6 431993 ESTABLISHED src=10.99.0.1 dst=10.99.0.3 sport=54856 dport=80 packets=4 bytes=220 src=10.99.0.2 dst=10.99.0.1 sport=8080 dport=54856 packets=3 bytes=172 [ASSURED] mark=0 zone=0 use=2";
 
 /// A table in which no two lines are alike, three quarters of it TCP.
 fn table(flows: u32, ipv6: bool) -> String {

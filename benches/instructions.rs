@@ -1,0 +1,181 @@
+//! Instructions that the processor executes, counted by valgrind: the same on a busy machine as on a quiet one.
+//!
+//! `cargo bench --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
+//! Where one of them is missing, it says so and ends.
+#![allow(missing_docs, missing_debug_implementations, clippy::unwrap_used, clippy::panic, clippy::exhaustive_structs)]
+
+#[cfg(target_os = "linux")]
+#[path = "support/line.rs"]
+mod line;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    use std::{
+        env,
+        process::{Command, Stdio},
+    };
+
+    let is_missing = |program: &&str| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
+    };
+    let runner = option_env!("GUNGRAUN_RUNNER").unwrap_or("gungraun-runner");
+    // Under valgrind this program is started once more, with an empty environment.
+    let is_counted = env::args().nth(1).as_deref() == Some("--gungraun-run");
+    match ["valgrind", runner].into_iter().find(is_missing) {
+        Some(program) if !is_counted => println!("skipped: {program} is not installed"),
+        _ => counted::run(),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skipped: valgrind is not to be had");
+}
+
+#[cfg(target_os = "linux")]
+mod counted {
+    use std::hint::black_box;
+
+    use ctnetlink::{
+        Counters, Filter, Flow, FlowRef, Labels, Lifetime, Protocol, ProtocolInfo, Status, TcpInfo, TcpState,
+        Timestamp, Tuple,
+        filter::Addresses,
+        format::{Text, Xml},
+        proc::Line,
+        wire::{Encoder, Flags, Message, MessageType, Messages},
+    };
+    use gungraun::prelude::*;
+
+    use crate::line::read_all;
+
+    pub(super) fn run() {
+        main();
+    }
+
+    type Bytes = &'static [u8];
+    /// What is written into, with room for it, so that no memory is asked for.
+    type Output = &'static mut Vec<u8>;
+
+    /// The first flow of that protocol in a recorded dump.
+    fn recorded(protocol: Protocol) -> Bytes {
+        let lines = include_str!("../tests/data/vectors-dump.jsonl").lines();
+        let mut messages = lines.map(|line| hex(line.split('"').rev().nth(1).unwrap()));
+        let is_wanted = |bytes: &Vec<u8>| {
+            let flow = Messages::new(bytes)
+                .next()
+                .unwrap()
+                .and_then(|message| FlowRef::parse(&message).map(|flow| flow.to_flow()));
+            flow.is_ok_and(|flow| flow.original.protocol == protocol)
+        };
+        messages.find(is_wanted).unwrap().leak()
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    fn message(bytes: Bytes) -> Message<'static> {
+        Messages::new(bytes).next().unwrap().unwrap()
+    }
+
+    #[library_benchmark(setup = recorded)]
+    #[bench::tcp(Protocol::TCP)]
+    #[bench::udp(Protocol::UDP)]
+    #[bench::icmpv6(Protocol::ICMPV6)]
+    fn decode(bytes: Bytes) -> Flow {
+        Flow::decode(&message(black_box(bytes))).unwrap()
+    }
+
+    #[library_benchmark(setup = recorded)]
+    #[bench::tcp(Protocol::TCP)]
+    #[bench::udp(Protocol::UDP)]
+    #[bench::icmpv6(Protocol::ICMPV6)]
+    fn view(bytes: Bytes) -> (Tuple, Tuple, Option<Status>) {
+        let flow = FlowRef::parse(&message(black_box(bytes))).unwrap();
+        (flow.original().to_tuple(), flow.reply().to_tuple(), flow.status())
+    }
+
+    /// A TCP flow with all that a dump carries with accounting and timestamps on.
+    fn flow() -> &'static Flow {
+        let original = Tuple::tcp("192.168.2.100:34846".parse().unwrap(), "123.59.27.117:993".parse().unwrap());
+        let mut flow = Flow::new(original, original.inverted().unwrap());
+        flow.status = Some(Status::SEEN_REPLY | Status::ASSURED | Status::CONFIRMED);
+        flow.timeout = Some(431_999);
+        flow.mark = Some(42);
+        flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
+        flow.counters_original = Some(Counters::new(169, 14_322));
+        flow.counters_reply = Some(Counters::new(113, 3_478_700_123));
+        flow.lifetime = Some(Lifetime::new(Timestamp(1_795_400_621_401_066_000), None));
+        flow.labels = Some(Labels(8));
+        flow.id = Some(3_660_837_757);
+        flow.use_count = Some(1);
+        Box::leak(Box::new(flow))
+    }
+
+    fn output() -> Output {
+        Box::leak(Box::new(Vec::with_capacity(4096)))
+    }
+
+    fn to_encode() -> (&'static Flow, &'static mut [u8]) {
+        (flow(), vec![0; 1024].leak())
+    }
+
+    #[library_benchmark(setup = to_encode)]
+    #[bench::tcp()]
+    fn encode((flow, buffer): (&'static Flow, &'static mut [u8])) -> usize {
+        let mut encoder = Encoder::new(buffer);
+        encoder.message(MessageType::FLOW_NEW, Flags::REQUEST, 1, flow.family(), |body| flow.encode(body));
+        encoder.finish().unwrap()
+    }
+
+    fn to_match(filter: &str) -> (&'static Filter, FlowRef<'static>) {
+        let filter = match filter {
+            "10,000 addresses" => {
+                let addresses: Addresses =
+                    (0..10_000_u32).map(|number| std::net::Ipv4Addr::from_bits(7 * number)).collect();
+                Filter::source(addresses)
+            }
+            terms => terms.parse().unwrap(),
+        };
+        (Box::leak(Box::new(filter)), FlowRef::parse(&message(recorded(Protocol::TCP))).unwrap())
+    }
+
+    #[library_benchmark(setup = to_match)]
+    #[bench::three_terms("proto tcp and dport 1-65535 and not status DYING")]
+    #[bench::one_of_10000_addresses("10,000 addresses")]
+    fn filter((filter, flow): (&'static Filter, FlowRef<'static>)) -> bool {
+        black_box(filter).matches(black_box(&flow))
+    }
+
+    fn to_print() -> (&'static Flow, Output) {
+        (flow(), output())
+    }
+
+    #[library_benchmark(setup = to_print)]
+    #[bench::extended()]
+    fn text((flow, output): (&'static Flow, Output)) -> usize {
+        Text::new().extended(true).id(true).flow(black_box(flow)).append_to(output);
+        output.len()
+    }
+
+    #[library_benchmark(setup = to_print)]
+    #[bench::flow()]
+    fn xml((flow, output): (&'static Flow, Output)) -> usize {
+        Xml::new().flow(black_box(flow)).append_to(output);
+        output.len()
+    }
+
+    const TCP: &str = "ipv4     2 tcp      6 431993 ESTABLISHED src=10.99.0.1 dst=10.99.0.3 sport=54856 dport=80 packets=4 bytes=220 src=10.99.0.2 dst=10.99.0.1 sport=8080 dport=54856 packets=3 bytes=172 [ASSURED] mark=0 zone=0 use=2";
+    const UDP6: &str = "ipv6     10 udp      17 29 src=fd00:0000:0000:0000:0000:0000:0000:0001 dst=fd00:0000:0000:0000:0000:0000:0000:0002 sport=40000 dport=53 src=fd00:0000:0000:0000:0000:0000:0000:0002 dst=fd00:0000:0000:0000:0000:0000:0000:0001 sport=53 dport=40000 mark=0 zone=0 use=2";
+
+    #[library_benchmark]
+    #[bench::tcp(TCP)]
+    #[bench::udp6(UDP6)]
+    fn proc_line(text: &'static str) {
+        read_all(&Line::parse(black_box(text.as_bytes())).unwrap());
+    }
+
+    library_benchmark_group!(name = instructions, benchmarks = [decode, view, encode, filter, text, xml, proc_line]);
+    main!(library_benchmark_groups = instructions);
+}

@@ -1,0 +1,147 @@
+//! The kernel's own file of a large table: what the parser takes beyond reading it, in one run.
+//!
+//! `cargo bench --bench proc_live [-- FLOWS]`, a million unless told otherwise, in a network namespace of its own. Where
+//! no kernel is to be had, it says so and ends.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+#[cfg(target_os = "linux")]
+#[path = "support/line.rs"]
+mod line;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("skipped: only Linux has the kernel to measure");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        env, fs,
+        io::BufRead as _,
+        net::Ipv4Addr,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use ctnetlink::{Client, Status, TcpState, Tuple, proc, request::NewFlow, sysctl};
+    use nix::sched::{CloneFlags, unshare};
+
+    use crate::line::read_all;
+
+    const DEFAULT_FLOWS: u32 = 1_000_000;
+    const ROUNDS: usize = 5;
+
+    pub(super) fn main() {
+        let flows = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_FLOWS);
+        // Belongs to the initial namespace, where this thread stays.
+        let before = sysctl::MAX.read().unwrap_or(0);
+        if before < flows && sysctl::MAX.write(flows + flows / 5).is_err() {
+            return println!("skipped: no room for {flows} flows: run as root");
+        }
+        let outcome = thread::spawn(move || measure(flows)).join().unwrap();
+        if before < flows {
+            let _ = sysctl::MAX.write(before);
+        }
+        if let Err(reason) = outcome {
+            println!("skipped: {reason}");
+        }
+    }
+
+    fn measure(flows: u32) -> Result<(), String> {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace: {error}"))?;
+        let mut client = Client::open().map_err(|error| error.to_string())?;
+        client.statistics().map_err(|error| error.to_string())?;
+        proc::open().map_err(|error| error.to_string())?;
+        create(&mut client, flows);
+        let (mut reading, mut parsing) = (Figures::default(), Figures::default());
+        for _ in 0..ROUNDS {
+            let bytes = reading.add(read);
+            let lines = parsing.add(parse);
+            assert_eq!(lines, u64::from(flows));
+            println!("{bytes} bytes, {lines} lines");
+        }
+        println!(
+            "\n{flows} lines of the kernel, medians of {ROUNDS} rounds{:>12} {:>12} {:>7}",
+            "ns/line", "CPU", "ratio"
+        );
+        let floor = reading.medians();
+        for (name, (wall, cpu)) in [("read", floor), ("parsed, every value read", parsing.medians())] {
+            let each = |seconds: f64| seconds * 1e9 / f64::from(flows);
+            println!("  {name:<44} {:>9.0} {:>12.0} {:>7.3}", each(wall), each(cpu), wall / floor.0);
+        }
+        println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
+        Ok(())
+    }
+
+    fn create(client: &mut Client, flows: u32) {
+        let mut batch = client.batch();
+        for number in 0..flows {
+            let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
+            let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
+            let port = 1024 + (number % 50_000) as u16;
+            let original = Tuple::tcp((source, port).into(), (destination, 443).into());
+            let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
+            flow.status = Status::SEEN_REPLY | Status::ASSURED;
+            flow.mark = Some(number & 255);
+            batch.push(&flow).unwrap();
+        }
+        assert!(batch.finish().unwrap().failures().is_empty());
+    }
+
+    /// The file through the parser's own way of reading it, thrown away.
+    fn read() -> u64 {
+        let mut source = proc::open().unwrap().into_inner();
+        let mut bytes = 0;
+        loop {
+            let length = source.fill_buf().unwrap().len();
+            if length == 0 {
+                return bytes;
+            }
+            bytes += length as u64;
+            source.consume(length);
+        }
+    }
+
+    fn parse() -> u64 {
+        let mut reader = proc::open().unwrap();
+        let mut lines = 0;
+        while let Some(line) = reader.next_line() {
+            read_all(&line.unwrap());
+            lines += 1;
+        }
+        lines
+    }
+
+    /// Seconds that passed, and seconds that this thread was running.
+    #[derive(Default)]
+    struct Figures(Vec<f64>, Vec<f64>);
+
+    impl Figures {
+        fn add(&mut self, work: impl FnOnce() -> u64) -> u64 {
+            let (cpu, start) = (cpu_time(), Instant::now());
+            let count = work();
+            self.0.push(start.elapsed().as_secs_f64());
+            self.1.push((cpu_time() - cpu).as_secs_f64());
+            count
+        }
+
+        fn medians(&mut self) -> (f64, f64) {
+            (median(&mut self.0), median(&mut self.1))
+        }
+    }
+
+    fn cpu_time() -> Duration {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    }
+
+    fn median(values: &mut [f64]) -> f64 {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+}

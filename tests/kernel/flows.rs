@@ -1,8 +1,7 @@
 //! Get, create, update, delete.
 
 use ctnetlink::{
-    Client, Errno, Error, Family, FlowKey, Labels, MaskedLabels, MaskedTcpFlags, NatRange, SequenceAdjustment, Status,
-    Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
+    Client, Errno, Error, Family, FlowKey, NatRange, Status, Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
     request::{DumpFlows, FlowUpdate, NewFlow, Table, UpdateFlow},
     sysctl,
 };
@@ -22,18 +21,6 @@ cases! {
     creating_with_a_range_of_ports_picks_from_it;
     creating_a_related_flow_names_its_master;
     creating_without_what_the_kernel_has_says_so;
-    a_timeout_of_zero_ends_the_flow;
-    only_what_is_named_is_updated;
-    mark_0_is_a_value;
-    mark_bits_outside_the_mask_stay;
-    status_bits_are_added_to_those_there;
-    tcp_state_and_flags_are_updated_alone;
-    updating_does_not_make_live_tcp_liberal;
-    an_update_never_creates;
-    a_fixed_timeout_is_refused_with_its_reason;
-    labels_without_a_rule_are_refused_with_their_reason;
-    labels_are_added_and_removed: "nft";
-    sequence_adjustment_and_synproxy_are_set;
     a_dumped_flow_is_given_back_to_update_and_delete: "nft", "ip";
     a_reused_tuple_is_not_the_victim;
     deleting_by_identifier_alone_does_not_exist;
@@ -42,14 +29,7 @@ cases! {
     the_dying_and_unconfirmed_tables_are_listed;
     icmp_flows_are_created_and_deleted;
     every_request_without_permission_says_which_capability;
-    labels_outside_the_mask_stay: "nft";
-    an_update_of_status_by_the_key_of_another_flow_changes_nothing;
-    updating_by_creating_leaves_an_assured_flow_assured;
-    a_status_read_too_early_is_read_again;
     a_flow_recreated_from_a_dump_is_the_same;
-    a_helper_cannot_be_changed;
-    an_empty_update_is_refused;
-    an_update_that_fails_half_way_leaves_what_came_before;
     a_created_flow_carries_an_empty_synproxy;
     dying_flows_are_found_by_a_filter;
     a_value_out_of_range_is_refused_with_the_range;
@@ -188,137 +168,6 @@ fn creating_without_what_the_kernel_has_says_so(lab: &Lab) {
     assert!(matches!(lab.client().create(&mixed), Err(Error::Encode(_))));
 }
 
-fn a_timeout_of_zero_ends_the_flow(lab: &Lab) {
-    let mut client = lab.client();
-    let new = udp_flow(1000);
-    client.create(&new).unwrap();
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(0)).unwrap();
-    assert_eq!(client.get(FlowKey::original(new.original)).unwrap(), None);
-}
-
-fn only_what_is_named_is_updated(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    new.mark = Some(5);
-    client.create(&new).unwrap();
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(77)).unwrap();
-    let flow = lab.flow(new.original);
-    assert_eq!(flow.mark, Some(5));
-    assert!(matches!(flow.timeout, Some(70..=77)));
-    assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
-}
-
-fn mark_0_is_a_value(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = udp_flow(1000);
-    new.mark = Some(5);
-    client.create(&new).unwrap();
-    client.update(&lab.flow(new.original), &FlowUpdate::new().mark(0)).unwrap();
-    assert_eq!(lab.flow(new.original).mark, Some(0));
-}
-
-fn mark_bits_outside_the_mask_stay(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = udp_flow(1000);
-    new.mark = Some(0xf0f0);
-    client.create(&new).unwrap();
-    client.update(&lab.flow(new.original), &FlowUpdate::new().mark_bits(0xff0a, 0x00ff)).unwrap();
-    assert_eq!(lab.flow(new.original).mark, Some(0xf00a));
-}
-
-fn status_bits_are_added_to_those_there(lab: &Lab) {
-    let mut client = lab.client();
-    let new = tcp_flow(1000);
-    client.create(&new).unwrap();
-    // By key alone: the bits of today are asked for.
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
-    let status = lab.flow(new.original).status.unwrap();
-    assert!(status.contains(Status::ASSURED | Status::SEEN_REPLY | Status::FIXED_TIMEOUT));
-}
-
-fn tcp_state_and_flags_are_updated_alone(lab: &Lab) {
-    let mut client = lab.client();
-    let new = tcp_flow(1000);
-    client.create(&new).unwrap();
-    let key = FlowKey::original(new.original);
-    client.update(key, &FlowUpdate::new().protocol_info(TcpInfo::new(TcpState::CLOSE_WAIT))).unwrap();
-    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
-    assert_eq!(info.state, Some(TcpState::CLOSE_WAIT));
-    assert!(info.flags_original.unwrap().flags.contains(TcpFlags::BE_LIBERAL));
-    let mut change = TcpInfo::default();
-    change.flags_original = Some(MaskedTcpFlags::clear(TcpFlags::BE_LIBERAL));
-    client.update(key, &FlowUpdate::new().protocol_info(change)).unwrap();
-    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
-    assert_eq!(info.state, Some(TcpState::CLOSE_WAIT));
-    assert_eq!(info.flags_original.unwrap().flags, TcpFlags::SACK_PERM);
-    assert_eq!(info.flags_reply.unwrap().flags, TcpFlags::SACK_PERM | TcpFlags::BE_LIBERAL);
-}
-
-/// conntrack(8) sets BE_LIBERAL on every TCP flow whose mark it changes, which turns the check of the window off.
-fn updating_does_not_make_live_tcp_liberal(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    new.protocol_info = Some(TcpInfo::new(TcpState::ESTABLISHED).into());
-    client.create(&new).unwrap();
-    client.update(&lab.flow(new.original), &FlowUpdate::new().mark(6)).unwrap();
-    let info = *lab.flow(new.original).protocol_info.unwrap().tcp().unwrap();
-    assert_eq!(info.flags_original.unwrap().flags, TcpFlags::empty());
-}
-
-fn an_update_never_creates(lab: &Lab) {
-    let error = lab.client().update(FlowKey::original(udp_flow(1).original), &FlowUpdate::new().mark(1)).unwrap_err();
-    assert!(error.is_not_found());
-    assert!(error.to_string().starts_with("update flow: ENOENT: there is no such flow"), "{error}");
-    assert!(lab.flows().is_empty());
-}
-
-fn a_fixed_timeout_is_refused_with_its_reason(lab: &Lab) {
-    let mut new = udp_flow(1000);
-    new.status = Status::FIXED_TIMEOUT;
-    lab.client().create(&new).unwrap();
-    let error = lab.client().update(&lab.flow(new.original), &FlowUpdate::new().timeout(5)).unwrap_err();
-    assert!(error.is_permission_denied());
-    assert!(error.to_string().contains("FIXED_TIMEOUT"), "{error}");
-}
-
-fn labels_without_a_rule_are_refused_with_their_reason(lab: &Lab) {
-    let new = udp_flow(1000);
-    lab.client().create(&new).unwrap();
-    let update = FlowUpdate::new().labels(MaskedLabels::add(Labels::default().with(3)));
-    let error = lab.client().update(&lab.flow(new.original), &update).unwrap_err();
-    assert_eq!(error.errno(), Some(Errno::ENOSPC));
-    assert!(error.to_string().contains("a rule that uses labels"), "{error}");
-}
-
-fn labels_are_added_and_removed(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
-    let mut client = lab.client();
-    let mut new = udp_flow(1000);
-    new.labels = Some([3, 127].into_iter().collect());
-    client.create(&new).unwrap();
-    let labels = |lab: &Lab| lab.flow(new.original).labels.map(|labels| labels.to_string());
-    assert_eq!(labels(lab).as_deref(), Some("3,127"));
-    let key = FlowKey::original(new.original);
-    client.update(key, &FlowUpdate::new().labels(MaskedLabels::add([5].into_iter().collect()))).unwrap();
-    assert_eq!(labels(lab).as_deref(), Some("3,5,127"));
-    client.update(key, &FlowUpdate::new().labels(MaskedLabels::remove([3].into_iter().collect()))).unwrap();
-    assert_eq!(labels(lab).as_deref(), Some("5,127"));
-    client.update(key, &FlowUpdate::new().labels(MaskedLabels::exactly(Labels::default()))).unwrap();
-    assert_eq!(labels(lab), None);
-}
-
-fn sequence_adjustment_and_synproxy_are_set(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    let adjustment = SequenceAdjustment { correction_position: 9, offset_before: -3, offset_after: 4 };
-    new.sequence_adjustment_original = Some(adjustment);
-    client.create(&new).unwrap();
-    assert_eq!(lab.flow(new.original).sequence_adjustment_original, Some(adjustment));
-    let synproxy = Synproxy { initial_sequence: 1, initial_timestamp: 2, timestamp_offset: 3 };
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().synproxy(synproxy)).unwrap();
-    assert_eq!(lab.flow(new.original).synproxy, Some(synproxy));
-}
-
 fn a_dumped_flow_is_given_back_to_update_and_delete(lab: &Lab) {
     lab.track_loopback();
     let (here, there) = lab.udp("127.0.0.1:5353");
@@ -450,53 +299,6 @@ fn every_request_without_permission_says_which_capability(lab: &Lab) {
     assert_eq!(lab.flows().len(), 1);
 }
 
-/// The kernel flips the labels that are given outside the mask.
-fn labels_outside_the_mask_stay(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
-    let mut client = lab.client();
-    let mut new = udp_flow(1000);
-    new.labels = Some([3].into_iter().collect());
-    client.create(&new).unwrap();
-    let change = MaskedLabels { labels: [3, 5].into_iter().collect(), mask: [5].into_iter().collect() };
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().labels(change)).unwrap();
-    assert_eq!(lab.flow(new.original).labels.unwrap().to_string(), "3,5");
-}
-
-fn an_update_of_status_by_the_key_of_another_flow_changes_nothing(lab: &Lab) {
-    let mut client = lab.client();
-    let new = udp_flow(1000);
-    client.create(&new).unwrap();
-    let id = lab.flow(new.original).id.unwrap();
-    let other = FlowKey::original(new.original).with_id(id ^ 1);
-    let update = FlowUpdate::new().mark(5).status(Status::ASSURED);
-    assert!(client.update(other, &update).unwrap_err().is_not_found());
-    assert_eq!(lab.flow(new.original).mark, Some(0));
-}
-
-fn updating_by_creating_leaves_an_assured_flow_assured(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    client.create(&new).unwrap();
-    new.status = Status::empty();
-    new.mark = Some(9);
-    new.or_update = true;
-    client.create(&new).unwrap();
-    let flow = lab.flow(new.original);
-    assert_eq!((flow.mark, flow.is_assured()), (Some(9), Some(true)));
-}
-
-/// The kernel refuses a status without the bits of today: an answer may have come since the flow was read.
-fn a_status_read_too_early_is_read_again(lab: &Lab) {
-    let mut client = lab.client();
-    let new = udp_flow(1000);
-    client.create(&new).unwrap();
-    let early = lab.flow(new.original);
-    client.update(&early, &FlowUpdate::new().status(Status::SEEN_REPLY | Status::ASSURED)).unwrap();
-    client.update(&early, &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
-    let status = lab.flow(new.original).status.unwrap();
-    assert!(status.contains(Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT));
-}
-
 fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
@@ -510,38 +312,6 @@ fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
     let after = lab.flow(new.original);
     assert_eq!(after.protocol_info, before.protocol_info);
     assert_eq!((after.status, after.mark, after.zone), (before.status, before.mark, before.zone));
-}
-
-fn a_helper_cannot_be_changed(lab: &Lab) {
-    let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    new.helper = Some(ctnetlink::Helper::new("ftp"));
-    client.create(&new).unwrap();
-    let update = FlowUpdate::new().helper(ctnetlink::Helper::new("irc"));
-    let error = client.update(FlowKey::original(new.original), &update).unwrap_err();
-    assert!(error.is_busy(), "{error}");
-    assert!(error.to_string().contains("a flow keeps the one it has"), "{error}");
-}
-
-fn an_empty_update_is_refused(lab: &Lab) {
-    let mut client = lab.client();
-    client.create(&udp_flow(1)).unwrap();
-    assert!(matches!(
-        client.update(FlowKey::original(udp_flow(1).original), &FlowUpdate::new()),
-        Err(Error::Encode(_))
-    ));
-    assert!(client.update_matching(&"proto udp".parse().unwrap(), &FlowUpdate::new()).is_err());
-}
-
-/// An update is not atomic: what stands before the part that fails stays applied.
-fn an_update_that_fails_half_way_leaves_what_came_before(lab: &Lab) {
-    let mut client = lab.client();
-    let new = udp_flow(1000);
-    client.create(&new).unwrap();
-    // The mark comes before the labels, for which the flow has no room.
-    let update = FlowUpdate::new().mark(5).labels(MaskedLabels::add(Labels::default().with(3)));
-    assert!(client.update(&lab.flow(new.original), &update).is_err());
-    assert_eq!(lab.flow(new.original).mark, Some(5));
 }
 
 /// Every flow that was created through netlink carries the SYN proxy's numbers, as zeros.

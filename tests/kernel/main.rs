@@ -22,6 +22,7 @@ mod samples;
 mod soak;
 mod sockets;
 mod statistics;
+mod updates;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("soak", soak::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
+        ("updates", updates::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)));
     let trials: Vec<Trial> = trials.map(|(area, case)| laboratory.trial(area, case)).collect();

@@ -21,10 +21,13 @@ pub struct Case {
     pub run: fn(&Lab),
 }
 
+/// The tool of a test that reads what `-o json` prints.
+pub const JSON: &str = "examples that were built with the feature serde";
+
 /// Declares the cases of an area: `test_name` or `test_name: "tool", "tool"`.
 #[macro_export]
 macro_rules! cases {
-    ($( $name:ident $(: $($tool:literal),+)?; )*) => {
+    ($( $name:ident $(: $($tool:expr),+)?; )*) => {
         pub const CASES: &[$crate::lab::Case] = &[$(
             $crate::lab::Case { name: stringify!($name), tools: &[$($($tool),+)?], run: $name },
         )*];
@@ -86,8 +89,24 @@ fn missing_tool(tools: &[&str]) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
     places.extend(["/usr/sbin".into(), "/sbin".into()]);
-    let missing = tools.iter().find(|tool| !places.iter().any(|place| place.join(tool).exists()))?;
+    let is_there = |tool: &str| match tool {
+        JSON => speaks_json(),
+        tool => places.iter().any(|place| place.join(tool).exists()),
+    };
+    let missing = tools.iter().find(|tool| !is_there(tool))?;
     Some(format!("needs {missing}"))
+}
+
+/// Whether the tests and the example `conntrack` were built with the feature.
+fn speaks_json() -> bool {
+    let asks = |program: PathBuf| Command::new(program).args(["-L", "-o", "json", "--explain"]).output();
+    cfg!(feature = "serde") && asks(example("conntrack")).is_ok_and(|output| output.status.success())
+}
+
+fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    let target = test.parent().and_then(|deps| deps.parent()).expect("the target directory");
+    target.join("examples").join(name)
 }
 
 /// Runs a test on a thread of its own, which a namespace of its own is left with.
@@ -142,9 +161,7 @@ impl Lab {
 
     /// The binary of an example of this crate.
     pub fn example(&self, name: &str) -> String {
-        let test = env::current_exe().expect("the path of this test");
-        let target = test.parent().and_then(|deps| deps.parent()).expect("the target directory");
-        let path = target.join("examples").join(name);
+        let path = example(name);
         assert!(path.exists(), "{} is not built: `cargo test` or `cargo build --examples` builds it", path.display());
         path.to_str().expect("a path that is text").to_owned()
     }

@@ -29,12 +29,12 @@ cases! {
 }
 
 /// A program that listens.
-struct Listener {
+pub struct Listener {
     child: Child,
 }
 
 impl Listener {
-    fn start(program: &str, arguments: &str) -> Self {
+    pub fn start(program: &str, arguments: &str) -> Self {
         let before = listening();
         let child = Command::new(program)
             .args(arguments.split_whitespace())
@@ -52,7 +52,7 @@ impl Listener {
     }
 
     /// Has it end, and gives its status, lines and messages.
-    fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>, String) {
+    pub fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>, String) {
         self.signal(signal);
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -80,7 +80,7 @@ fn until(condition: impl Fn() -> bool) {
 }
 
 /// One of each kind of event.
-fn happen(lab: &Lab) {
+pub fn happen(lab: &Lab) {
     let mut client = lab.client();
     for flow in [tcp_flow(1), udp_flow(2), udp6_flow(3)] {
         client.create(&flow).unwrap();

@@ -8,6 +8,7 @@ pub mod better;
 pub mod changing;
 pub mod events;
 pub mod files;
+pub mod json;
 pub mod options;
 pub mod progress;
 pub mod reading;

@@ -209,7 +209,7 @@ fn counts_and_statistics_are_the_same(lab: &Lab) {
     bench.same("-S");
 }
 
-fn expectation(lab: &Lab, addresses: [&str; 2], port: u16) {
+pub fn expectation(lab: &Lab, addresses: [&str; 2], port: u16) {
     let [source, destination] = addresses;
     let tuple = Tuple::tcp(endpoint(source, 4000 + port), endpoint(destination, 21));
     let mut master = NewFlow::untranslated(tuple, 600).unwrap().liberal_tcp(TcpState::ESTABLISHED);

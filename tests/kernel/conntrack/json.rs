@@ -1,0 +1,93 @@
+//! `-o json`: each line is an object that gives the entry back.
+
+use ctnetlink::{Expectation, Flow};
+use nix::sys::signal::Signal;
+
+use super::{
+    bench::{Bench, fill},
+    events::{Listener, happen},
+    reading::expectation,
+};
+use crate::{
+    cases,
+    lab::{JSON, Lab},
+};
+
+cases! {
+    flows_come_back_from_json_as_they_are: JSON;
+    events_come_back_from_json_with_their_kind: JSON;
+    expectations_come_back_from_json_as_they_are: JSON;
+}
+
+#[cfg(feature = "serde")]
+fn read<T: serde::de::DeserializeOwned>(line: &str) -> T {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[cfg(not(feature = "serde"))]
+fn read<T>(_: &str) -> T {
+    unreachable!("ignored then")
+}
+
+/// But for what passes.
+fn timeless(mut flow: Flow) -> Flow {
+    (flow.timeout, flow.use_count) = (None, None);
+    flow
+}
+
+fn listed(lab: &Lab, matches: impl Fn(&Flow) -> bool) -> Vec<Flow> {
+    lab.flows().into_iter().filter(matches).map(timeless).collect()
+}
+
+fn printed(lines: &str) -> Vec<Flow> {
+    lines.lines().map(|line| timeless(read(line))).collect()
+}
+
+fn flows_come_back_from_json_as_they_are(lab: &Lab) {
+    fill(lab);
+    let bench = Bench::new(lab);
+    let run = |line: &str| {
+        let result = bench.ours(&format!("{line} -o json"));
+        assert_eq!(result.status, Some(0), "{line}: {result:?}");
+        printed(&result.stdout)
+    };
+    let is_udp = |flow: &Flow| flow.original.protocol == ctnetlink::Protocol::UDP;
+    assert_eq!(run("-L"), listed(lab, |_| true));
+    let ssh = run("-G -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 22");
+    assert_eq!(ssh, listed(lab, |flow| flow.original.destination_port() == Some(22)));
+    let updated = run("-U -p udp -m 77");
+    assert!(updated.len() > 1 && updated.iter().all(|flow| flow.mark == Some(77)));
+    let udp = listed(lab, is_udp);
+    assert_same(updated, udp.clone());
+    assert_same(run("-D -p udp"), udp);
+    assert_eq!(listed(lab, is_udp), []);
+}
+
+/// In any order: one family comes after the other, or both as the table has them.
+fn assert_same(mut ours: Vec<Flow>, mut theirs: Vec<Flow>) {
+    ours.sort_by_key(|flow| flow.id);
+    theirs.sort_by_key(|flow| flow.id);
+    assert_eq!(ours, theirs);
+}
+
+fn events_come_back_from_json_with_their_kind(lab: &Lab) {
+    let listener = Listener::start(&lab.example("conntrack"), "-E -o json");
+    happen(lab);
+    let (status, lines, _) = listener.end(Signal::SIGINT);
+    assert_eq!(status, Some(0));
+    let kinds: Vec<&str> = lines.iter().map(|line| line.split('"').nth(3).unwrap()).collect();
+    assert_eq!(kinds, ["new", "update", "destroy"].repeat(3), "{lines:?}");
+    for three in lines.chunks(3) {
+        let flows: Vec<Flow> = three.iter().map(|line| read(line)).collect();
+        assert!(flows.iter().all(|flow| flow.original == flows[0].original && flow.id == flows[0].id), "{three:?}");
+        assert_eq!(flows[1].mark, Some(7));
+    }
+}
+
+fn expectations_come_back_from_json_as_they_are(lab: &Lab) {
+    expectation(lab, ["10.9.0.1", "10.9.0.2"], 1);
+    let result = Bench::new(lab).ours("-L expect -o json");
+    let expectations: Vec<Expectation> = result.stdout.lines().map(read).collect();
+    assert_eq!(expectations.len(), 1);
+    assert_eq!(expectations[0].tuple.destination_port(), Some(5001));
+}

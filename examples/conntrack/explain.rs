@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use ctnetlink::filter::Capabilities;
+use ctnetlink::{Client, filter::Capabilities};
 
 use crate::{
     arguments::{Arguments, Command, Table},
@@ -14,7 +14,7 @@ use crate::{
     selection::Selection,
 };
 
-/// Prints the plan, and sends nothing.
+/// Prints the plan. Nothing is sent but, if that is asked for, what finds out which filters the kernel understands.
 pub fn explain(arguments: &Arguments) -> Outcome {
     let mut output = io::stdout().lock();
     match (arguments.command, arguments.table) {
@@ -28,7 +28,11 @@ pub fn explain(arguments: &Arguments) -> Outcome {
             writeln!(output, "filter: {}", selection.filter)?;
             match selection.key {
                 Some(key) if arguments.command != Command::Event => writeln!(output, "get: {key:?}")?,
-                _ => writeln!(output, "{}", selection.filter.plan(&capabilities()))?,
+                _ => {
+                    let kernel = Kernel::find(arguments.probes);
+                    writeln!(output, "kernel: {}", kernel.known)?;
+                    writeln!(output, "{}", selection.filter.plan(&kernel.capabilities))?;
+                }
             }
             if arguments.command == Command::Update {
                 writeln!(output, "update: {:?}", request::update(arguments)?)?;
@@ -46,12 +50,34 @@ pub fn explain(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-/// What the running kernel can be expected to understand, by its release.
-fn capabilities() -> Capabilities {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => Capabilities::linux(major, minor),
-        _ => Capabilities::none(),
+/// What is known of the filters that the running kernel understands, and from where.
+struct Kernel {
+    capabilities: Capabilities,
+    known: String,
+}
+
+impl Kernel {
+    /// By its release, unless it is to be asked and answers.
+    fn find(asks: bool) -> Self {
+        match asks.then(|| Client::open()?.capabilities()) {
+            Some(Ok(capabilities)) => Self { capabilities, known: "as it answered".to_owned() },
+            Some(Err(error)) => Self::by_release(&format!("; it could not be asked: {error}")),
+            None => Self::by_release(", and not asked"),
+        }
+    }
+
+    fn by_release(reason: &str) -> Self {
+        let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = text.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Self {
+                capabilities: Capabilities::linux(major, minor),
+                known: format!("Linux {major}.{minor} by its release{reason}"),
+            },
+            _ => Self {
+                capabilities: Capabilities::none(),
+                known: format!("of no known release, so that it filters nothing{reason}"),
+            },
+        }
     }
 }

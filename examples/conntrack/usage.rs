@@ -62,7 +62,9 @@ Output:
   -z, --zero                              set counters to zero as they are listed
   -e, --event-mask KIND[,KIND...]         ALL, NEW, UPDATES, DESTROY
   -b, --buffer-size BYTES                 room for events in the kernel
-      --explain                           say what would be asked of the kernel, and ask nothing
+      --explain                           say what would be asked of a kernel of this release, and send nothing
+      --explain=probe                     the same of this very kernel: find out what it understands, by requests that
+                                          change nothing
 ";
 
 pub fn version() -> Outcome {

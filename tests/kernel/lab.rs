@@ -11,6 +11,7 @@ use std::{
 use ctnetlink::{Client, Flow, Tuple};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
+use rustix::thread::CapabilitiesSecureBits;
 
 pub use crate::samples::{endpoint, tcp_flow, udp_flow, udp6_flow};
 
@@ -133,12 +134,15 @@ impl Lab {
         Client::open().expect("a client")
     }
 
-    /// Runs `work` in this namespace on a thread that has no capability in it.
+    /// Runs `work` in this namespace on a thread that has no capability in it, and neither have the programs that it
+    /// starts.
     ///
     /// A user namespace of its own gives a thread all capabilities there and takes them here: that takes a process of
     /// its own, so that dropping them does instead.
     pub fn without_capabilities(&self, work: impl FnOnce() + Send) {
         let drop_and_work = || {
+            // Or a program that it starts would have them all again, as the user is root.
+            rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT).expect("CAP_SETPCAP");
             rustix::thread::set_capabilities(None, none()).expect("capabilities can always be dropped");
             work();
         };

@@ -81,6 +81,8 @@ pub struct Arguments {
     pub outputs: Vec<Output>,
     pub events: Vec<EventWord>,
     pub buffer_size: Option<usize>,
+    /// Whether an explanation asks the kernel what it understands.
+    pub probes: bool,
 }
 
 impl Arguments {
@@ -160,6 +162,7 @@ impl Arguments {
             outputs: Vec::new(),
             events: Vec::new(),
             buffer_size: None,
+            probes: false,
         }
     }
 
@@ -231,7 +234,8 @@ impl Arguments {
                 self.filter =
                     Some(text.parse().map_err(|error| Failure::usage(format_args!("Invalid filter: {error}")))?);
             }
-            P::Zero | P::Explain => {}
+            P::Explain => self.probes = is_given && values::explanation(text)?,
+            P::Zero => {}
         }
         Ok(())
     }

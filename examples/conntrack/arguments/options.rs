@@ -54,6 +54,8 @@ pub enum Argument {
     Perhaps,
     /// The name of a table, if what follows is no option.
     Table,
+    /// If it stands behind an equals sign.
+    Attached,
 }
 
 options! {
@@ -109,7 +111,7 @@ options! {
         ReplyZone: Always, ')', "reply-zone";
         LabelMap: Always, , "labelmap";
         Filter: Always, , "filter";
-        Explain: Never, , "explain";
+        Explain: Attached, , "explain";
     }
 }
 

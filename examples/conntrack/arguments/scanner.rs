@@ -81,6 +81,7 @@ impl<'w, 'a> Scanner<'w, 'a> {
             Argument::Perhaps => attached.or_else(|| self.word_that_is_no_option()),
             // One that is attached was never read.
             Argument::Table => self.word_that_is_no_option(),
+            Argument::Attached => attached,
         };
         Ok(Found { option, argument })
     }

@@ -222,6 +222,11 @@ fn begins(name: &str, word: &str) -> bool {
     !word.is_empty() && name.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
 }
 
+/// Whether the kernel is to be asked.
+pub fn explanation(text: &str) -> Outcome<bool> {
+    if text == "probe" { Ok(true) } else { Err(bad_parameter(text)) }
+}
+
 fn bad_parameter(word: &str) -> Failure {
     Failure::usage(format_args!("Bad parameter `{word}'"))
 }

@@ -16,6 +16,7 @@ cases! {
     xml_documents_are_closed;
     filters_select_for_every_command;
     explaining_asks_nothing_of_the_kernel;
+    explaining_by_probe_says_what_it_knows_from_where;
     a_closed_pipe_ends_quietly;
     memory_does_not_grow_with_the_table;
 }
@@ -121,6 +122,7 @@ fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
     for (line, said) in [
         ("-L -p tcp --dport 22 --explain", "filter: proto tcp and dport 22"),
         ("-D -p tcp --explain", "dump: "),
+        ("-D -p tcp --explain", " by its release, and not asked\n"),
         ("-D --explain", "filter: any"),
         ("-U -p tcp -m 3 --explain", "update: "),
         ("-F --explain", "flush: every flow"),
@@ -134,6 +136,24 @@ fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
         });
     }
     assert_eq!(bench.table(), before);
+}
+
+fn explaining_by_probe_says_what_it_knows_from_where(lab: &Lab) {
+    fill(lab);
+    let bench = Bench::new(lab);
+    let before = bench.table();
+    let explained = bench.ours("-D -p tcp --explain=probe");
+    assert_eq!(explained.status, Some(0));
+    assert!(explained.stdout.contains("\nkernel: as it answered\ndump: "), "{explained:?}");
+    assert_eq!(bench.table(), before);
+    lab.without_capabilities(|| {
+        let explained = bench.ours("-D -p tcp --explain=probe");
+        assert_eq!(explained.status, Some(0));
+        assert!(explained.stdout.contains(" by its release; it could not be asked: "), "{explained:?}");
+    });
+    assert_eq!(bench.ours("-D -p tcp --explain=all").status, Some(2));
+    // What follows is no argument of it.
+    assert_eq!(bench.ours("-L --explain probe").stdout, bench.ours("-L --explain").stdout);
 }
 
 fn a_closed_pipe_ends_quietly(lab: &Lab) {

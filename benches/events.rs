@@ -1,7 +1,8 @@
 //! What an event costs beyond its bare receive, what a burst loses, and what a flow of the table takes: figures of one
 //! run, in a network namespace of its own.
 //!
-//! `cargo bench --bench events [-- EVENTS]`. Where no kernel is to be had, it says so and ends.
+//! `cargo bench --bench events [-- EVENTS]`. The example `conntrack -E` is measured if it is built: `cargo build
+//! --release --all-features --example conntrack`. Where no kernel is to be had, it says so and ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(target_os = "linux")]
@@ -15,24 +16,32 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+mod support;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::{
-        env, fs,
-        net::Ipv4Addr,
+        env,
+        fs::{self, File},
+        io::{BufRead as _, BufReader, Read as _},
+        path::Path,
+        process::{Command, Stdio},
         sync::atomic::{AtomicBool, Ordering},
         thread,
         time::Instant,
     };
 
-    use ctnetlink::{
-        Client, Event, EventGroups, EventSocket, Flow, FlowTable, Mirror, Status, TcpState, Tuple, format::Text,
-        request::NewFlow, sysctl, wire::Messages,
+    use ctnetlink::{Client, Event, EventGroups, EventSocket, Flow, FlowTable, Mirror, format::Text, wire::Messages};
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
     };
-    use nix::sched::{CloneFlags, unshare};
     use rustix::{
         event::{PollFd, PollFlags, Timespec, poll},
         net::{RecvFlags, recv},
     };
+
+    use super::support::{Room, asked, example, flow, median};
 
     const DEFAULT_EVENTS: u32 = 300_000;
     const ROUNDS: usize = 5;
@@ -42,32 +51,18 @@ mod linux {
     const USUAL_BUFFER: usize = 212_992 / 2;
 
     pub(super) fn main() {
-        let events = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_EVENTS);
+        let events = asked().unwrap_or(DEFAULT_EVENTS);
         memory(1_000_000);
-        // Belongs to the initial namespace: before leaving it, make room.
-        let room = sysctl::MAX.read().is_ok_and(|max| max > events) || sysctl::MAX.write(events + events / 5).is_ok();
-        if !room || unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            return println!("skipped: no network namespace, or no room for {events} flows in it: run as root");
-        }
-        let Ok(mut client) = Client::open() else { return println!("skipped: no netfilter netlink in this kernel") };
-        if client.statistics().is_err() {
-            return println!("skipped: no connection tracking in this kernel");
-        }
+        let (_room, mut client) = match Room::enter(events) {
+            Ok(entered) => entered,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
         cost(&mut client, events);
         burst(&mut client, events);
+        if let Some(program) = example("conntrack") {
+            whole_program(&mut client, &program, events);
+        }
         small_buffer(&mut client, events);
-    }
-
-    /// The flow that `raw_insert.c` creates under that number.
-    fn flow(number: u32) -> NewFlow {
-        let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
-        let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
-        let port = 1024 + (number % 50_000) as u16;
-        let original = Tuple::tcp((source, port).into(), (destination, 443).into());
-        let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
-        flow.status = Status::SEEN_REPLY | Status::ASSURED;
-        flow.mark = Some(number & 255);
-        flow
     }
 
     fn create(client: &mut Client, flows: u32) {
@@ -205,6 +200,34 @@ mod linux {
         println!("\na burst of {events} in {seconds:.2} s, printed: {} heard, {} losses", count.0, count.1);
     }
 
+    /// The example `conntrack -E` prints while the burst comes, into a file.
+    fn whole_program(client: &mut Client, program: &Path, events: u32) {
+        client.flush().unwrap();
+        let file = env::temp_dir().join(format!("ctnetlink-events-{}", std::process::id()));
+        let room = (events as usize * BYTES_OF_AN_EVENT).to_string();
+        let mut listener = Command::new(program);
+        listener.args(["-E", "-e", "NEW", "-b", &room]).stdout(File::create(&file).unwrap()).stderr(Stdio::piped());
+        let mut listener = listener.spawn().unwrap();
+        let mut messages = BufReader::new(listener.stderr.take().unwrap());
+        let mut message = String::new();
+        // It tells how much room it was granted when it listens.
+        messages.read_line(&mut message).unwrap();
+        let begin = Instant::now();
+        create(client, events);
+        let seconds = begin.elapsed().as_secs_f64();
+        kill(Pid::from_raw(listener.id() as i32), Signal::SIGINT).unwrap();
+        messages.read_to_string(&mut message).unwrap();
+        let succeeded = listener.wait().unwrap().success();
+        let behind = begin.elapsed().as_secs_f64() - seconds;
+        let lines = BufReader::new(File::open(&file).unwrap()).lines().count();
+        let _ = fs::remove_file(&file);
+        println!(
+            "\nthe same by the example, -E -b {room}, in {seconds:.2} s: {lines} lines, done {behind:.2} s behind it"
+        );
+        println!("  {}", message.lines().last().unwrap_or_default());
+        assert!(succeeded && lines == events as usize);
+    }
+
     /// A mirror through the buffer that a socket gets unless it asks.
     fn small_buffer(client: &mut Client, events: u32) {
         client.flush().unwrap();
@@ -280,10 +303,5 @@ mod linux {
     fn resident_bytes() -> usize {
         let statm = fs::read_to_string("/proc/self/statm").unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-    }
-
-    fn median(values: &mut [f64]) -> f64 {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
     }
 }

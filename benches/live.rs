@@ -1,6 +1,7 @@
 //! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
 //!
-//! `cargo bench --bench live [-- FLOWS]`. The floor and libnetfilter_conntrack are small C programs, built with `cc`
+//! `cargo bench --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
+//! built before: `cargo build --release --all-features --example conntrack`. The floor and libnetfilter_conntrack are small C programs, built with `cc`
 //! from the folder that `CTNETLINK_FLOOR` names; the floor of a dump is measured from Rust too, so that the
 //! bench says something without them. Where no kernel is to be had, it says so and ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -16,64 +17,56 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+mod support;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::{
         env, fs,
-        net::Ipv4Addr,
-        path::{Path, PathBuf},
+        path::Path,
         process::{Command, Stdio},
-        time::{Duration, Instant},
     };
 
     use ctnetlink::{
-        Client, Filter, Layer4, Status, TcpState, Tuple,
+        Client, Filter, Layer4,
         request::{FlowUpdate, NewFlow},
-        sysctl,
     };
-    use nix::sched::{CloneFlags, unshare};
+
+    use super::support::{Floor, Room, Table, asked, command, example, flow, time};
 
     const DEFAULT_FLOWS: u32 = 200_000;
     const ROUNDS: usize = 7;
+    /// Rounds of what takes long.
+    const FEW_ROUNDS: usize = 3;
+    /// Lines of a file to load.
+    const LINES: u32 = 200_000;
 
     pub(super) fn main() {
-        let flows = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_FLOWS);
-        // Belongs to the initial namespace: before leaving it, make room.
-        let room = sysctl::MAX.read().is_ok_and(|max| max > flows) || sysctl::MAX.write(flows + flows / 5).is_ok();
-        if !room || unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            return println!("skipped: no network namespace, or no room for {flows} flows in it: run as root");
-        }
-        let Ok(mut client) = Client::open() else { return println!("skipped: no netfilter netlink in this kernel") };
-        if client.statistics().is_err() {
-            return println!("skipped: no connection tracking in this kernel");
-        }
+        let flows = asked().unwrap_or(DEFAULT_FLOWS);
+        let (_room, mut client) = match Room::enter(flows.max(LINES)) {
+            Ok(entered) => entered,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
         println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
-        let floor = Floor::build();
+        let (floor, program) = (Floor::build(), example("conntrack"));
         create(&mut client, &floor, flows);
         dump(&mut client, &floor);
+        if let Some(program) = &program {
+            list(&floor, program, flows);
+            load(&mut client, program);
+        }
         seed(&mut client, flows);
         filtered_dump(&mut client, flows);
         change(&mut client, flows);
         println!("\npeak memory of this process: {} KiB", peak_memory());
     }
 
-    /// The flow that `raw_insert.c` creates under that number.
-    fn flow(number: u32) -> NewFlow {
-        let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
-        let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
-        let port = 1024 + (number % 50_000) as u16;
-        let original = Tuple::tcp((source, port).into(), (destination, 443).into());
-        let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
-        flow.status = Status::SEEN_REPLY | Status::ASSURED;
-        flow.mark = Some(number & 255);
-        flow
-    }
-
     fn create(client: &mut Client, floor: &Floor, flows: u32) {
         let mut table = Table::new("create, a batch");
         for _ in 0..ROUNDS {
             client.flush().unwrap();
-            let floor =
-                floor.run("raw_insert", &[&flows.to_string(), "100"], |words| flows as f64 / words.after("per-second"));
+            let floor = floor.run("raw_insert", &[&flows.to_string(), "100"], "per-second");
+            let floor = floor.map(|each_second| f64::from(flows) / each_second);
             client.flush().unwrap();
             let requests: Vec<NewFlow> = (0..flows).map(flow).collect();
             let ours = time(|| {
@@ -93,7 +86,7 @@ mod linux {
         let mut table = Table::new("dump");
         let mut flows = 0;
         for round in 0..=ROUNDS {
-            let raw = floor.run("raw_dump", &[], |words| words.after("seconds"));
+            let raw = floor.run("raw_dump", &[], "seconds");
             flows = 0;
             let views = time(|| {
                 let mut dump = client.dump().unwrap();
@@ -120,15 +113,57 @@ mod linux {
             table.add("ctnetlink, views", Some(views), raw);
             table.add("ctnetlink, values", Some(values), raw);
             table.add("ctnetlink, printed", Some(printed), raw);
-            if round <= 3 {
-                let parsed = floor.run("lnfct_dump", &["0"], |words| words.after("seconds"));
+            if round <= FEW_ROUNDS {
+                let parsed = floor.run("lnfct_dump", &["0"], "seconds");
                 table.add("libnetfilter_conntrack, parsed", parsed, raw);
-                let printed = floor.run("lnfct_dump", &["1"], |words| words.after("seconds"));
+                let printed = floor.run("lnfct_dump", &["1"], "seconds");
                 table.add("libnetfilter_conntrack, printed", printed, raw);
                 table.add("conntrack -L", command("conntrack", &["-L"]), raw);
             }
         }
         table.print(flows);
+    }
+
+    /// Whole programs, from their start to their end.
+    fn list(floor: &Floor, program: &Path, flows: u32) {
+        let mut table = Table::new("list, whole programs");
+        for round in 0..ROUNDS {
+            let raw = floor.run("raw_dump", &[], "seconds");
+            table.add("raw_dump.c", raw, raw);
+            table.add("the example, -L", command(program, &["-L"]), raw);
+            table.add("the example, -L -o xml", command(program, &["-L", "-o", "xml"]), raw);
+            if round < FEW_ROUNDS {
+                table.add("conntrack -L", command("conntrack", &["-L"]), raw);
+                table.add("conntrack -L -o xml", command("conntrack", &["-L", "-o", "xml"]), raw);
+            }
+        }
+        table.print(flows);
+    }
+
+    /// The lines are what conntrack(8) saves, which the kernel takes for both programs alike.
+    fn load(client: &mut Client, program: &Path) {
+        client.flush().unwrap();
+        let mut batch = client.batch();
+        for number in 0..LINES {
+            batch.push(&flow(number)).unwrap();
+        }
+        assert_eq!(batch.finish().unwrap().failures(), []);
+        let file = env::temp_dir().join(format!("ctnetlink-lines-{}", std::process::id()));
+        let saver = if command("conntrack", &["-V"]).is_some() { Path::new("conntrack") } else { program };
+        let mut save = Command::new(saver);
+        save.args(["-L", "-o", "save"]).stdout(fs::File::create(&file).unwrap()).stderr(Stdio::null());
+        assert!(save.status().unwrap().success());
+        let mut table = Table::new(format!("load {LINES} lines, whole programs"));
+        let name = file.to_str().unwrap();
+        for _ in 0..ROUNDS {
+            client.flush().unwrap();
+            let ours = command(program, &["-R", name]);
+            table.add("the example, -R", ours, ours);
+            client.flush().unwrap();
+            table.add("conntrack -R", command("conntrack", &["-R", name]), ours);
+        }
+        let _ = fs::remove_file(&file);
+        table.print(LINES);
     }
 
     /// One flow in twenty is to port 22, and can be asked of the kernel alone.
@@ -194,101 +229,6 @@ mod linux {
             table.add("conntrack -D", theirs, Some(ours));
         }
         table.print(50_000);
-    }
-
-    fn time(work: impl FnOnce()) -> f64 {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    }
-
-    /// How long a command takes, its output thrown away; `None` where it is not installed or fails.
-    fn command(program: &str, arguments: &[&str]) -> Option<f64> {
-        let start = Instant::now();
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.ok().filter(|status| status.success()).map(|_| start.elapsed()).as_ref().map(Duration::as_secs_f64)
-    }
-
-    /// The C programs that only do what the kernel makes everybody do.
-    struct Floor {
-        programs: Option<PathBuf>,
-    }
-
-    impl Floor {
-        fn build() -> Self {
-            let Some(sources) = env::var_os("CTNETLINK_FLOOR").map(PathBuf::from) else {
-                println!("(without a floor: CTNETLINK_FLOOR names no folder)");
-                return Self { programs: None };
-            };
-            let programs = env::temp_dir().join(format!("ctnetlink-floor-{}", std::process::id()));
-            fs::create_dir_all(&programs).unwrap();
-            for (name, library) in
-                [("raw_dump", None), ("raw_insert", None), ("lnfct_dump", Some("-lnetfilter_conntrack"))]
-            {
-                let (source, program) = (sources.join(name).with_extension("c"), programs.join(name));
-                let _ = Command::new("cc").arg("-O2").arg("-o").args([&program, &source]).args(library).status();
-            }
-            Self { programs: Some(programs) }
-        }
-
-        /// Runs one and reads its seconds off what it prints.
-        fn run(&self, name: &str, arguments: &[&str], seconds: impl Fn(Words) -> f64) -> Option<f64> {
-            let program = self.programs.as_ref()?.join(name);
-            let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
-            output.status.success().then(|| seconds(Words(String::from_utf8(output.stdout).unwrap())))
-        }
-    }
-
-    impl Drop for Floor {
-        fn drop(&mut self) {
-            if let Some(programs) = &self.programs {
-                let _ = fs::remove_dir_all(programs as &Path);
-            }
-        }
-    }
-
-    struct Words(String);
-
-    impl Words {
-        fn after(&self, name: &str) -> f64 {
-            let mut words = self.0.split_whitespace().skip_while(|word| *word != name);
-            words.nth(1).and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
-        }
-    }
-
-    /// Times and ratios by contestant, in the order in which they came.
-    struct Table {
-        title: &'static str,
-        rows: Vec<(&'static str, Vec<f64>, Vec<f64>)>,
-    }
-
-    impl Table {
-        fn new(title: &'static str) -> Self {
-            Self { title, rows: Vec::new() }
-        }
-
-        fn add(&mut self, name: &'static str, seconds: Option<f64>, floor: Option<f64>) {
-            let Some(seconds) = seconds else { return };
-            let at = self.rows.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
-                self.rows.push((name, Vec::new(), Vec::new()));
-                self.rows.len() - 1
-            });
-            self.rows[at].1.push(seconds);
-            self.rows[at].2.extend(floor.map(|floor| seconds / floor));
-        }
-
-        fn print(mut self, flows: u32) {
-            println!("{:<42} {:>10} {:>10} {:>7}", self.title, "seconds", "ns/flow", "ratio");
-            for (name, seconds, ratios) in &mut self.rows {
-                let (seconds, ratio) = (median(seconds), median(ratios));
-                println!("  {name:<40} {seconds:>10.3} {:>10.0} {ratio:>7.2}", seconds * 1e9 / f64::from(flows));
-            }
-        }
-    }
-
-    fn median(values: &mut [f64]) -> f64 {
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
     fn peak_memory() -> String {

@@ -42,6 +42,8 @@ pub trait Source: AsFd {
 
 /// How many events are printed before signals are looked for again.
 const BURST: usize = 1024;
+/// The least that an event takes of the receive buffer.
+const LEAST_BYTES: usize = 256;
 
 /// Prints events until somebody has seen enough: SIGINT and SIGTERM end it well.
 pub fn watch(mut arguments: Arguments) -> Outcome {
@@ -89,8 +91,9 @@ impl Watcher {
     fn watch(&mut self, source: &mut impl Source, signals: &SignalFd) -> Outcome {
         loop {
             let is_over = wait(source.as_fd(), signals.as_fd())?;
-            // What has come in until now is shown even so.
-            for _ in 0..BURST {
+            // What had come in before the signal is shown even so: no more than there is room for.
+            let most = if is_over { source.receive_buffer() / LEAST_BYTES } else { BURST };
+            for _ in 0..most {
                 match source.try_next()? {
                     Some(told) => self.tell(told)?,
                     None => break,

@@ -24,6 +24,7 @@ cases! {
     events_are_printed_the_same: "conntrack";
     a_filter_selects_events;
     a_signal_closes_the_document;
+    what_came_in_before_a_signal_is_shown;
     what_an_overrun_lost_is_told_and_listening_goes_on;
     a_reader_who_goes_away_is_noticed_without_an_event;
 }
@@ -135,6 +136,21 @@ fn a_signal_closes_the_document(lab: &Lab) {
             );
         }
     }
+}
+
+fn what_came_in_before_a_signal_is_shown(lab: &Lab) {
+    let listener = Listener::start(&lab.example("conntrack"), "-E -b 16000000");
+    listener.signal(Signal::SIGSTOP);
+    let mut client = lab.client();
+    let mut batch = client.batch();
+    for number in 1..=5000 {
+        batch.push(&udp_flow(number)).unwrap();
+    }
+    assert!(batch.finish().unwrap().failures().is_empty());
+    listener.signal(Signal::SIGINT);
+    listener.signal(Signal::SIGCONT);
+    let (status, lines, stderr) = listener.end(Signal::SIGINT);
+    assert_eq!((status, lines.len(), &*count(&stderr)), (Some(0), 5000, "5000 flow events have been shown."));
 }
 
 fn what_an_overrun_lost_is_told_and_listening_goes_on(lab: &Lab) {

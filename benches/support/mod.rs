@@ -1,0 +1,38 @@
+//! What the benches of the live kernel stand on: a namespace, flows, programs to be measured against, and a table of
+//! figures.
+#![allow(dead_code, unused_imports, unreachable_pub)] // Neither bench needs all of it.
+
+mod figures;
+mod programs;
+mod room;
+
+use std::{net::Ipv4Addr, time::Instant};
+
+use ctnetlink::{Status, TcpState, Tuple, request::NewFlow};
+
+pub use figures::{Table, median};
+pub use programs::{Floor, command, example};
+pub use room::Room;
+
+/// The number on the command line: how many flows, or events.
+pub fn asked() -> Option<u32> {
+    std::env::args().skip(1).find_map(|argument| argument.parse().ok())
+}
+
+pub fn time(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// The flow that `raw_insert.c` creates under that number.
+pub fn flow(number: u32) -> NewFlow {
+    let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
+    let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
+    let port = 1024 + (number % 50_000) as u16;
+    let original = Tuple::tcp((source, port).into(), (destination, 443).into());
+    let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
+    flow.status = Status::SEEN_REPLY | Status::ASSURED;
+    flow.mark = Some(number & 255);
+    flow
+}

@@ -44,7 +44,9 @@ mod counted {
         proc::Line,
         wire::{Encoder, Flags, Message, MessageType, Messages},
     };
-    use gungraun::prelude::*;
+    use gungraun::{Callgrind, prelude::*};
+    use netlink_packet_core::NetlinkMessage;
+    use netlink_packet_netfilter::NetfilterMessage;
 
     use crate::line::read_all;
 
@@ -176,6 +178,20 @@ mod counted {
         read_all(&Line::parse(black_box(text.as_bytes())).unwrap());
     }
 
-    library_benchmark_group!(name = instructions, benchmarks = [decode, view, encode, filter, text, xml, proc_line]);
-    main!(library_benchmark_groups = instructions);
+    // For comparison.
+    #[library_benchmark(setup = recorded)]
+    #[bench::tcp(Protocol::TCP)]
+    fn decode_by_netlink_packet_netfilter(bytes: Bytes) -> NetlinkMessage<NetfilterMessage> {
+        NetlinkMessage::deserialize(black_box(bytes)).unwrap()
+    }
+
+    library_benchmark_group!(
+        name = instructions,
+        benchmarks = [decode, decode_by_netlink_packet_netfilter, view, encode, filter, text, xml, proc_line]
+    );
+    main!(
+        // Instructions are what does not depend on the machine; a simulated cache would add its own opinion.
+        config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"]));
+        library_benchmark_groups = instructions
+    );
 }

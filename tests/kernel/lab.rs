@@ -101,7 +101,7 @@ fn missing_tool(tools: &[&str]) -> Option<String> {
 /// Whether the tests and the example `conntrack` were built with the feature.
 fn speaks_json() -> bool {
     let asks = |program: PathBuf| Command::new(program).args(["-L", "-o", "json", "--explain"]).output();
-    cfg!(feature = "serde") && asks(example("conntrack")).is_ok_and(|output| output.status.success())
+    cfg!(feature = "json") && asks(example("conntrack")).is_ok_and(|output| output.status.success())
 }
 
 fn example(name: &str) -> PathBuf {

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ("conntrack::changing", conntrack::changing::CASES),
         ("conntrack::events", conntrack::events::CASES),
         ("conntrack::files", conntrack::files::CASES),
+        #[cfg(feature = "json")]
         ("conntrack::json", conntrack::json::CASES),
         ("conntrack::options", conntrack::options::CASES),
         ("conntrack::progress", conntrack::progress::CASES),

@@ -19,14 +19,8 @@ cases! {
     expectations_come_back_from_json_as_they_are: JSON;
 }
 
-#[cfg(feature = "json")]
 fn read<T: serde::de::DeserializeOwned>(line: &str) -> T {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
-}
-
-#[cfg(not(feature = "json"))]
-fn read<T>(_: &str) -> T {
-    unreachable!("ignored then")
 }
 
 /// But for what passes.

@@ -8,6 +8,7 @@ pub mod better;
 pub mod changing;
 pub mod events;
 pub mod files;
+#[cfg(feature = "json")]
 pub mod json;
 pub mod options;
 pub mod progress;

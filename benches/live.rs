@@ -1,9 +1,9 @@
 //! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
 //!
 //! `cargo bench --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
-//! built before: `cargo build --release --all-features --example conntrack`. The floor and libnetfilter_conntrack are small C programs, built with `cc`
-//! from the folder that `CTNETLINK_FLOOR` names; the floor of a dump is measured from Rust too, so that the
-//! bench says something without them. Where no kernel is to be had, it says so and ends.
+//! built before: `cargo build --release --all-features --example conntrack`. The floor and libnetfilter_conntrack are the
+//! small C programs of `benches/floor`, built with `cc`. What is not to be had, be it a program or the kernel, it says and
+//! does without.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(target_os = "linux")]

@@ -34,7 +34,7 @@ mod linux {
     use crate::line::read_all;
 
     const DEFAULT_FLOWS: u32 = 1_000_000;
-    const ROUNDS: usize = 5;
+    const ROUNDS: usize = 9;
 
     pub(super) fn main() {
         let flows = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_FLOWS);

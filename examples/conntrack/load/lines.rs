@@ -1,0 +1,155 @@
+//! Lines of a file → what they ask for.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _},
+    sync::mpsc::SyncSender,
+};
+
+use ctnetlink::{
+    Family,
+    format::LabelMap,
+    request::{FlowUpdate, NewFlow},
+};
+
+use super::words::{plain_words, quoted_words};
+use crate::{
+    arguments::{Arguments, Command, Table},
+    failure::{Failure, Outcome},
+    request,
+    selection::Selection,
+};
+
+/// How many flows are created at a time.
+const CHUNK: usize = 256;
+/// No line is longer.
+const LINE_LIMIT: u64 = 64 * 1024;
+
+/// What lines ask for.
+pub enum Job {
+    Create(Vec<Creation>),
+    Update { line: u64, selection: Selection, update: FlowUpdate },
+    Delete { line: u64, selection: Selection },
+    Flush(Option<Family>),
+}
+
+impl Job {
+    /// How many lines ask for it.
+    pub fn lines(&self) -> u64 {
+        if let Self::Create(creations) = self { creations.len() as u64 } else { 1 }
+    }
+}
+
+/// A flow to be created, and the line that says so.
+pub struct Creation {
+    pub line: u64,
+    pub flow: NewFlow,
+    /// Whether to update the flow where it exists.
+    pub or_update: bool,
+}
+
+/// Reads lines and hands on what they ask for, in their order.
+pub struct Lines {
+    path: String,
+    labels: LabelMap,
+    jobs: SyncSender<Job>,
+    creations: Vec<Creation>,
+}
+
+impl Lines {
+    pub fn new(path: String, labels: LabelMap, jobs: SyncSender<Job>) -> Self {
+        Self { path, labels, jobs, creations: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Reads until the end, or a line that makes no sense; what the lines before it say is handed on.
+    pub fn read(mut self) -> Outcome {
+        let read = open(&self.path).and_then(|reader| self.read_from(reader));
+        let handed_on = self.hand_on_creations();
+        read.and(handed_on)
+    }
+
+    fn read_from(&mut self, mut reader: impl BufRead) -> Outcome {
+        let (mut bytes, mut number) = (Vec::new(), 0);
+        loop {
+            number += 1;
+            bytes.clear();
+            if (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut bytes)? == 0 {
+                return Ok(());
+            }
+            self.line(number, &bytes).map_err(|failure| failure.at(format_args!("{}:{number}", self.path)))?;
+        }
+    }
+
+    fn line(&mut self, number: u64, bytes: &[u8]) -> Outcome {
+        if bytes.len() as u64 == LINE_LIMIT {
+            return Err(Failure::usage("the line is too long"));
+        }
+        let line = std::str::from_utf8(bytes).map_err(|_| Failure::usage("the line is not UTF-8"))?;
+        if line.starts_with('#') {
+            return Ok(());
+        }
+        match plain_words(line) {
+            Some(words) => self.words(number, &words),
+            None => self.words(number, &quoted_words(line)?.iter().map(String::as_str).collect::<Vec<_>>()),
+        }
+    }
+
+    fn words(&mut self, line: u64, words: &[&str]) -> Outcome {
+        if words.is_empty() {
+            return Ok(());
+        }
+        let mut arguments = Arguments::parse_with(words, Some(&self.labels))?;
+        arguments.original_tag = arguments.original_tag.map(as_saved);
+        arguments.reply_tag = arguments.reply_tag.map(as_saved);
+        match (arguments.command, arguments.table) {
+            (command @ (Command::Create | Command::Add), Table::Conntrack) => {
+                let flow = request::new_flow(&arguments)?;
+                self.creations.push(Creation { line, flow, or_update: command == Command::Add });
+                if self.creations.len() == CHUNK { self.hand_on_creations() } else { Ok(()) }
+            }
+            (Command::Update, Table::Conntrack) => {
+                let (selection, update) = (Selection::new(&arguments)?, request::update(&arguments)?);
+                self.hand_on(Job::Update { line, selection, update })
+            }
+            (Command::Delete, Table::Conntrack) => {
+                let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
+                self.hand_on(Job::Delete { line, selection })
+            }
+            (Command::Flush, Table::Conntrack) => self.hand_on(Job::Flush(arguments.family)),
+            (command, _) => {
+                Err(Failure::usage(format_args!("Cannot use command `--{}' with --load-file", command.name())))
+            }
+        }
+    }
+
+    fn hand_on(&mut self, job: Job) -> Outcome {
+        self.hand_on_creations()?;
+        self.send(job)
+    }
+
+    fn hand_on_creations(&mut self) -> Outcome {
+        if self.creations.is_empty() {
+            return Ok(());
+        }
+        let creations = std::mem::replace(&mut self.creations, Vec::with_capacity(CHUNK));
+        self.send(Job::Create(creations))
+    }
+
+    /// Who takes jobs has failed if he takes no more, and says why.
+    fn send(&self, job: Job) -> Outcome {
+        self.jobs.send(job).map_err(|_| Failure::Nothing)
+    }
+}
+
+fn open(path: &str) -> Outcome<Box<dyn BufRead>> {
+    if path == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).map_err(|_| Failure::usage(format_args!("Failed to open file {path} for reading")))?;
+    Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+}
+
+/// The format that loads has the bytes of a verification tag as a number of the host, and so have its readers.
+const fn as_saved(tag: u32) -> u32 {
+    u32::from_ne_bytes(tag.to_be_bytes())
+}

@@ -1,0 +1,132 @@
+//! The commands of a file.
+
+mod lines;
+mod words;
+
+use std::{path::Path, sync::mpsc::sync_channel, thread};
+
+use ctnetlink::{Client, Errno, FlowKey, format::LabelMap};
+
+use crate::{
+    arguments::{Arguments, Parameter},
+    failure::{Failure, Outcome},
+    progress::Progress,
+    request, table, tell,
+};
+use lines::{Creation, Job, Lines};
+
+/// How many jobs may wait for the kernel.
+const WAITING: usize = 8;
+/// How many refusals are told one by one.
+const TOLD: u64 = 20;
+
+/// Runs the commands of a file in their order: lines are read on one thread while the kernel works on another.
+///
+/// A line that makes no sense ends it; what the lines before it say was done. A line that the kernel refuses is told
+/// by its number, and the others go on.
+pub fn load(arguments: &Arguments) -> Outcome {
+    let path = arguments.file.as_deref().unwrap_or("-").to_owned();
+    let labels = match &arguments.label_map {
+        Some(labels) => labels.clone(),
+        // A file of labels is only missed by a line that names one.
+        None if Path::new(LabelMap::DEFAULT_PATH).exists() => LabelMap::open(LabelMap::DEFAULT_PATH)?,
+        None => LabelMap::default(),
+    };
+    let mut loader = Loader::new(path.clone(), arguments.has(Parameter::Explain))?;
+    let (sender, jobs) = sync_channel(WAITING);
+    let reader = thread::spawn(|| Lines::new(path, labels, sender).read());
+    // If this fails the reader is not waited for, who may wait for a line.
+    jobs.into_iter().try_for_each(|job| loader.run(job))?;
+    drop(loader.progress);
+    reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    match loader.is_dry {
+        true => tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", loader.done)),
+        false => tell(format_args!("{} lines have been loaded, {} have been refused.", loader.done, loader.refused)),
+    }
+    if loader.refused == 0 { Ok(()) } else { Err(Failure::Nothing) }
+}
+
+/// Does what lines ask for.
+struct Loader {
+    path: String,
+    client: Client,
+    done: u64,
+    refused: u64,
+    progress: Progress,
+    /// Lines are read, and nothing is sent.
+    is_dry: bool,
+}
+
+impl Loader {
+    fn new(path: String, is_dry: bool) -> Outcome<Self> {
+        let client = Client::builder().receive_buffer(4 << 20).open()?;
+        Ok(Self { path, client, done: 0, refused: 0, progress: Progress::new("lines loaded"), is_dry })
+    }
+
+    fn run(&mut self, job: Job) -> Outcome {
+        match job {
+            _ if self.is_dry => self.done += job.lines(),
+            Job::Create(creations) => self.create(&creations)?,
+            // A save of a flow that has nothing to be set.
+            Job::Update { update, .. } if update.is_empty() => self.done += 1,
+            Job::Update { line, selection, update } => {
+                self.note(line, table::update(&selection, &update, |_| Ok(())))?;
+            }
+            Job::Delete { line, selection } => self.note(line, table::delete(&selection, |_| Ok(())))?,
+            Job::Flush(family) => {
+                match family {
+                    Some(family) => self.client.flush_family(family)?,
+                    None => self.client.flush()?,
+                }
+                self.done += 1;
+            }
+        }
+        self.progress.show(self.done);
+        Ok(())
+    }
+
+    fn create(&mut self, creations: &[Creation]) -> Outcome {
+        let mut batch = self.client.batch();
+        for creation in creations {
+            batch.push(&creation.flow)?;
+        }
+        let report = batch.finish()?;
+        for (place, error) in report.failures() {
+            let Some(creation) = creations.get(*place) else { continue };
+            match creation.or_update && error.errno() == Errno::EEXIST {
+                true => self.update(creation),
+                false => self.refuse(creation.line, format_args!("Operation failed: {error}")),
+            }
+        }
+        self.done += report.succeeded() as u64;
+        Ok(())
+    }
+
+    /// Makes the flow that exists what the line asks for.
+    fn update(&mut self, creation: &Creation) {
+        let key = FlowKey::original(creation.flow.original);
+        let key = creation.flow.zone.map_or(key, |zone| key.in_zone(zone));
+        match self.client.update(key, &request::update_to(&creation.flow)) {
+            Ok(()) => self.done += 1,
+            Err(error) => self.refuse(creation.line, format_args!("Operation failed: {error}")),
+        }
+    }
+
+    /// Notes what became of a line that changes flows.
+    fn note(&mut self, line: u64, changed: Outcome<table::Changed>) -> Outcome {
+        match changed.and_then(table::Changed::into_result) {
+            Ok(0) => self.refuse(line, "no flow fits it"),
+            Ok(_) => self.done += 1,
+            Err(Failure::Failed(message)) => self.refuse(line, message),
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, line: u64, reason: impl std::fmt::Display) {
+        self.refused += 1;
+        if self.refused <= TOLD {
+            tell(format_args!("{}:{line}: {reason}", self.path));
+        }
+    }
+}

@@ -60,18 +60,11 @@ impl<'c> FilteredDump<'c> {
         loop {
             let Some(replies) = &mut self.replies else {
                 let Some(filter) = self.dumps.next() else { return Ok(false) };
-                self.replies = Some(self.connection.start(&DumpFlows::new().matching(filter))?);
+                let replies = self.connection.start(&DumpFlows::new().matching(filter));
+                self.replies = Some(replies.map_err(|error| end(&mut self.dumps, error))?);
                 continue;
             };
-            let message = match replies.next(self.connection) {
-                Ok(message) => message,
-                Err(error) => {
-                    if error.ends_answer() {
-                        self.dumps = Vec::new().into_iter();
-                    }
-                    return Err(error);
-                }
-            };
+            let message = replies.next(self.connection).map_err(|error| end(&mut self.dumps, error))?;
             match message {
                 None => self.replies = None,
                 Some(message) if self.filter.matches_at(&FlowRef::parse(&message)?, self.now) => return Ok(true),
@@ -79,6 +72,14 @@ impl<'c> FilteredDump<'c> {
             }
         }
     }
+}
+
+/// An error of the kernel or the socket ends the dumps that were to follow too.
+fn end(dumps: &mut std::vec::IntoIter<KernelFilter>, error: Error) -> Error {
+    if error.ends_answer() {
+        *dumps = Vec::new().into_iter();
+    }
+    error
 }
 
 impl<'c> IntoIterator for FilteredDump<'c> {
@@ -99,5 +100,26 @@ impl Iterator for FilteredIterator<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|flow| flow.map(|flow| flow.to_flow()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Family};
+
+    #[test]
+    fn a_dump_that_cannot_begin_is_the_last() {
+        // Opening needs no permission, and asking for a dump needs none until the answer is read.
+        let Ok(client) = Client::open() else { return };
+        let socket = client.connection.transport().open_another().unwrap().that_cannot_be_renewed().unwrap();
+        let mut connection = Connection::new(socket, None);
+        // Given up: what is asked next wants another socket.
+        let _ = connection.start(&DumpFlows::new()).unwrap();
+        let filter = Filter::everything();
+        let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);
+        let mut flows = FilteredDump::new(&filter, families.into(), &mut connection);
+        assert!(matches!(flows.next(), Some(Err(Error::Io { .. }))));
+        assert!(flows.next().is_none());
     }
 }

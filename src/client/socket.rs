@@ -44,6 +44,13 @@ impl Socket {
     pub(super) const fn timeout(&self) -> Option<Duration> {
         self.options.timeout
     }
+
+    /// The same socket, which cannot be opened anew.
+    #[cfg(test)]
+    pub(super) fn that_cannot_be_renewed(mut self) -> io::Result<Self> {
+        self.options.namespace = Some(NetworkNamespace::from_path("/dev/null")?);
+        Ok(self)
+    }
 }
 
 const OPEN: &str = "open a netfilter socket";

@@ -51,6 +51,9 @@ impl Client {
 
     /// As [`get`](Self::get), and sets the counters to zero in the same moment: nothing is lost in between.
     ///
+    /// The kernel does not look at the identifier of the key: where another flow has taken over the tuple, its counters
+    /// are zeroed, and `None` is the answer all the same.
+    ///
     /// # Errors
     ///
     /// As [`get`](Self::get).

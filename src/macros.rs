@@ -184,4 +184,15 @@ macro_rules! flag_text {
     };
 }
 
-pub(crate) use {attributes, flag_text, open_enum, read_attributes};
+/// `Debug` of an error as its `Display`: it is what a `main` shows that returns the error.
+macro_rules! debug_as_display {
+    ($($error:ident)+) => { $(
+        impl core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        }
+    )+ };
+}
+
+pub(crate) use {attributes, debug_as_display, flag_text, open_enum, read_attributes};

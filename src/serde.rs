@@ -87,6 +87,14 @@ where
             Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(number), &self)),
         }
     }
+
+    /// Some formats know no unsigned numbers.
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Signed(number), &self)),
+        }
+    }
 }
 
 struct Text<T>(PhantomData<T>);

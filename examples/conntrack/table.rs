@@ -1,7 +1,7 @@
 //! The kernel's table by filter: everything that dumps, deletes or updates more than one flow.
 
 use ctnetlink::{
-    Client, Error, Filter, Flow, FlowKey, KernelError,
+    Client, Errno, Error, Filter, Flow, FlowKey, KernelError, exchange,
     request::{DeleteFlow, FlowUpdate, UpdateFlow},
 };
 
@@ -72,8 +72,8 @@ pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> 
             batch.push(&DeleteFlow::new(flow.into()))?;
         }
         let report = batch.finish()?;
-        for (flow, result) in flows.iter().zip(report.results()) {
-            if changed.note(result) {
+        for (flow, outcome) in flows.iter().zip(report.outcomes()) {
+            if changed.note(outcome) {
                 take(flow)?;
             }
         }
@@ -92,8 +92,8 @@ pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&
             batch.push(&UpdateFlow::new(flow.into(), update).with_current_status(status))?;
         }
         let report = batch.finish()?;
-        for (flow, result) in flows.iter().zip(report.results()) {
-            if changed.note(result) {
+        for (flow, outcome) in flows.iter().zip(report.outcomes()) {
+            if changed.note(outcome) {
                 // One that has ended meanwhile was updated all the same.
                 take(&client.get(FlowKey::from(flow))?.unwrap_or_else(|| flow.clone()))?;
             }
@@ -105,13 +105,15 @@ pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&
 
 impl Changed {
     /// Whether the flow was changed. That it has ended meanwhile is no refusal.
-    fn note(&mut self, result: Result<(), &KernelError>) -> bool {
-        match result {
-            Ok(()) => self.count += 1,
-            Err(error) if error.errno() == ctnetlink::Errno::ENOENT => {}
-            Err(error) => self.refused = self.refused.take().or_else(|| Some(error.clone())),
+    fn note(&mut self, outcome: exchange::Outcome<'_>) -> bool {
+        match outcome {
+            exchange::Outcome::Done => self.count += 1,
+            exchange::Outcome::Refused(error) if error.errno() != Errno::ENOENT => {
+                self.refused = self.refused.take().or_else(|| Some(error.clone()));
+            }
+            _ => {}
         }
-        result.is_ok()
+        outcome == exchange::Outcome::Done
     }
 }
 

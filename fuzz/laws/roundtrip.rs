@@ -1,7 +1,8 @@
 //! Any value that can be sent arrives as it was.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, GlobalStatistics, Labels, MaskedLabels, Message, Status,
+    CpuStatistics, Errno, ExpectationStatistics, Family, GlobalStatistics, Labels, MaskedLabels, Message, NatRange,
+    Status,
     message::Acknowledged,
     request::{
         DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
@@ -61,8 +62,11 @@ fn new_flow(source: &mut Source<'_>) -> NewFlow {
     new.status &= Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::HELPER;
     new.protocol_info = source.option(protocol_info);
     new.master = source.option(tuple);
-    new.nat_source = source.option(nat_range);
-    new.nat_destination = source.option(nat_range);
+    // Ranges of another family than the tuples are refused.
+    let is_fitting =
+        |range: &NatRange| range.first_address.is_none_or(|address| address.is_ipv4() == new.original.source.is_ipv4());
+    let ranges = [source.option(nat_range), source.option(nat_range)].map(|range| range.filter(is_fitting));
+    [new.nat_source, new.nat_destination] = ranges;
     new.or_update = source.bool();
     new
 }

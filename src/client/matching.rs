@@ -59,7 +59,6 @@ impl MatchReport {
 /// Changing or deleting by a filter ended early. What had been done by then stays done, and is told.
 ///
 /// Turns into an [`Error`] by `?`, where the report does not matter.
-#[derive(Debug)]
 pub struct MatchError {
     // Behind a pointer, so that a result is no larger for the rare case.
     inner: Box<(MatchReport, Error)>,
@@ -75,6 +74,12 @@ impl MatchError {
     #[must_use]
     pub fn report(&self) -> &MatchReport {
         &self.inner.0
+    }
+
+    /// What was done before it, and what ended it.
+    #[must_use]
+    pub fn into_parts(self) -> (MatchReport, Error) {
+        *self.inner
     }
 
     /// What ended it.
@@ -106,6 +111,8 @@ impl fmt::Display for MatchError {
         }
     }
 }
+
+crate::macros::debug_as_display!(MatchError);
 
 impl core::error::Error for MatchError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
@@ -146,7 +153,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`delete_matching`](Self::delete_matching).
+    /// As [`delete_matching`](Self::delete_matching). A filter of both families is flushed one family after the other: the
+    /// kernel may have done the first when it refuses the second, and tells no number.
     pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<MatchReport>, MatchError> {
         refuse_everything(filter)?;
         let capabilities = self.capabilities()?;

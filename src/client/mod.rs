@@ -13,7 +13,7 @@ mod socket;
 mod statistics;
 pub mod sysctl;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 pub use batch::Batch;
 pub use builder::ClientBuilder;
@@ -23,7 +23,8 @@ pub use filtered::{FilteredDump, FilteredIterator};
 pub use flows::UpdateTarget;
 pub use matching::{MatchError, MatchReport};
 pub use namespace::NetworkNamespace;
-pub(crate) use socket::{Socket, receive, set_receive_buffer};
+pub(crate) use namespace::run_in;
+pub(crate) use socket::{Socket, receive, set_receive_buffer, set_timeout};
 
 use crate::{
     error::Error,
@@ -81,6 +82,12 @@ impl Client {
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.connection.transport().receive_capacity()
+    }
+}
+
+impl AsRawFd for Client {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

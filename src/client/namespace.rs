@@ -13,6 +13,8 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::error::{ENTER_NAMESPACE, Error};
+
 /// A network namespace to open a socket in.
 ///
 /// # Example
@@ -81,16 +83,34 @@ impl NetworkNamespace {
         })
     }
 
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
+    /// Another for the same namespace: a mirror takes one for its listener and one for its client.
+    ///
+    /// # Errors
+    ///
+    /// Where this process has too many open files.
+    pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()? })
     }
 
-    pub(super) fn is_that_of_this_thread(&self) -> bool {
+    fn is_that_of_this_thread(&self) -> bool {
         let here = std::fs::metadata("/proc/thread-self/ns/net");
         match (self.file.metadata(), here) {
             (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
             _ => false,
         }
+    }
+}
+
+/// Runs `work` in a namespace, if there is one, which takes a capability unless this thread is there already.
+pub(crate) fn run_in<R: Send>(
+    namespace: Option<&NetworkNamespace>,
+    work: impl FnOnce() -> R + Send,
+) -> Result<R, Error> {
+    match namespace {
+        Some(namespace) if !namespace.is_that_of_this_thread() => {
+            namespace.run(work).map_err(|error| Error::io(ENTER_NAMESPACE, error))
+        }
+        _ => Ok(work()),
     }
 }
 

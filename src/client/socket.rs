@@ -8,9 +8,9 @@ use std::{
 
 use rustix::net::{RecvFlags, SendFlags, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt};
 
-use super::{NetworkNamespace, Options};
+use super::{NetworkNamespace, Options, namespace::run_in};
 use crate::{
-    error::{ENTER_NAMESPACE, Error},
+    error::Error,
     exchange::{Datagram, Transport, Wait},
 };
 
@@ -55,15 +55,9 @@ impl Socket {
 
 const OPEN: &str = "open a netfilter socket";
 
-/// Opens a socket in the namespace of the options, which takes a capability unless this thread is there already.
+/// Opens a socket in the namespace of the options.
 fn open_bound(options: &Options) -> Result<netlink_sys::Socket, Error> {
-    let socket = match &options.namespace {
-        Some(namespace) if !namespace.is_that_of_this_thread() => {
-            namespace.run(|| bound_socket(options)).map_err(|error| Error::io(ENTER_NAMESPACE, error))?
-        }
-        _ => bound_socket(options),
-    };
-    socket.map_err(|error| Error::io(OPEN, error))
+    run_in(options.namespace.as_ref(), || bound_socket(options))?.map_err(|error| Error::io(OPEN, error))
 }
 
 fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
@@ -71,13 +65,17 @@ fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
     if let Some(bytes) = options.receive_buffer {
         set_receive_buffer(&socket, bytes)?;
     }
-    // The system knows no time-out of zero: the shortest that it knows stands in.
-    let timeout = options.timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, timeout)?;
+    set_timeout(&socket, options.timeout)?;
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
     Ok(socket)
+}
+
+/// How long to wait for a datagram. The system knows no time-out of zero: the shortest that it knows stands in.
+pub(crate) fn set_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
+    Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
 }
 
 /// Beyond `net.core.rmem_max` only the initial user namespace may go: elsewhere the kernel grants what it allows.

@@ -134,12 +134,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Debug for Error {
-    /// As `Display`: it is what a `main` that returns the error shows.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::macros::debug_as_display!(Error);
 
 /// What opening a socket elsewhere does first.
 pub(crate) const ENTER_NAMESPACE: &str = "enter the network namespace";

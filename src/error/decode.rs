@@ -16,7 +16,7 @@ use crate::numbers::Nest;
 /// let error = Messages::new(&[0x14, 0, 0, 0, 0, 1]).next().unwrap().unwrap_err();
 /// assert_eq!(error.to_string(), "netlink message: 16 bytes needed, 6 left (byte 0)");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
     offset: u32,
@@ -45,8 +45,6 @@ pub enum DecodeErrorKind {
     Missing,
     /// A value that cannot be: two address families in one tuple, text that is not UTF-8.
     Value(&'static str),
-    /// A message longer than this crate addresses (256 KiB; the kernel sends at most 32 KiB).
-    TooLong,
     /// A message of another type than the one asked for.
     MessageType(u16),
 }
@@ -116,12 +114,13 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::Length { actual, expected } => write!(f, ": length {actual}, expected {expected}")?,
             DecodeErrorKind::Missing => f.write_str(": missing")?,
             DecodeErrorKind::Value(what) => write!(f, ": {what}")?,
-            DecodeErrorKind::TooLong => f.write_str(": longer than 256 KiB")?,
             DecodeErrorKind::MessageType(found) => write!(f, ": type {found:#06x} is not the one asked for")?,
         }
         write!(f, " (byte {})", self.offset)
     }
 }
+
+crate::macros::debug_as_display!(DecodeError);
 
 impl core::error::Error for DecodeError {}
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// Why a message could not be encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The buffer is too small; with this many bytes the same call succeeds.
@@ -33,5 +33,7 @@ impl fmt::Display for EncodeError {
         }
     }
 }
+
+crate::macros::debug_as_display!(EncodeError);
 
 impl core::error::Error for EncodeError {}

@@ -32,8 +32,6 @@ pub enum Operation {
     FlushExpectations,
     /// Get statistics.
     GetStatistics,
-    /// Subscribe to events.
-    Subscribe,
 }
 
 impl fmt::Display for Operation {
@@ -51,7 +49,6 @@ impl fmt::Display for Operation {
             Self::DeleteExpectation => "delete expectation",
             Self::FlushExpectations => "flush expectations",
             Self::GetStatistics => "get statistics",
-            Self::Subscribe => "subscribe to events",
         })
     }
 }
@@ -127,12 +124,7 @@ impl fmt::Display for KernelError {
     }
 }
 
-impl fmt::Debug for KernelError {
-    /// As `Display`: it is what a `main` that returns the error shows.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+crate::macros::debug_as_display!(KernelError);
 
 impl core::error::Error for KernelError {}
 
@@ -163,8 +155,8 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
         (Op::CreateFlow, Errno::ENOMEM) => "the table is full (net.netfilter.nf_conntrack_max), or memory is short",
         (Op::CreateFlow, Errno::ENOSPC) => "the hash chain of the tuple is too long",
         (Op::CreateFlow, Errno::EOPNOTSUPP) => {
-            "no helper of that name and protocol is registered, NAT is not available, or the family is neither IPv4 nor \
-             IPv6"
+            "no helper of that name and protocol is registered, NAT is not available, the family is neither IPv4 nor IPv6, \
+             or the flow exists and an update names a NAT range or a master"
         }
         (Op::CreateFlow, Errno::EBUSY) => {
             "the flow exists, and a status bit that it has is not among those named, or the helper would change"

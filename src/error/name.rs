@@ -10,7 +10,7 @@ use core::fmt;
 /// let error = "ESTABLISHD".parse::<ctnetlink::TcpState>().unwrap_err();
 /// assert_eq!(error.to_string(), "`ESTABLISHD` is no TCP state");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParseNameError {
     what: &'static str,
     text: Box<str>,
@@ -29,5 +29,7 @@ impl fmt::Display for ParseNameError {
         write!(f, "`{}` is no {}", self.text, self.what)
     }
 }
+
+crate::macros::debug_as_display!(ParseNameError);
 
 impl core::error::Error for ParseNameError {}

@@ -69,7 +69,7 @@ impl Mirror {
     /// Dumps the table that long after each dump, to find what no event tells. A dump also has the kernel end the flows
     /// that are overdue. `None`, the default, is never.
     #[must_use]
-    pub const fn audit_every(mut self, period: Option<Duration>) -> Self {
+    pub fn audit_every(mut self, period: Option<Duration>) -> Self {
         self.inner.set_audit_period(period);
         self
     }
@@ -100,7 +100,8 @@ impl Mirror {
         self.inner.next(Patience::within(timeout))
     }
 
-    /// The next change, without waiting for events; `None` where all that has come was taken, and no dump is under way.
+    /// The next change, without waiting for events; `None` where there is none for now. It does a bounded piece of work: a
+    /// dump that is under way goes on with the next call, which is [`due`](Self::due) at once.
     ///
     /// # Errors
     ///
@@ -109,7 +110,8 @@ impl Mirror {
         self.inner.next(Patience::None)
     }
 
-    /// Works until the table is the kernel's. The changes until then are dropped: they are in the table.
+    /// Works until the table is the kernel's. The changes until then are dropped: they are in the table. Where events are
+    /// lost faster than a dump takes, there is no end to it.
     ///
     /// # Errors
     ///
@@ -124,7 +126,8 @@ impl Mirror {
         self.inner.table()
     }
 
-    /// When the mirror has to be called again even if no event comes: a dump is due then. `None` where none is planned.
+    /// When the mirror has to be called again even if no event comes: a dump is to begin then, or goes on. `None` where
+    /// none is planned.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.inner.due()
@@ -201,5 +204,11 @@ impl Waiter {
 impl AsFd for Waiter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Waiter {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }

@@ -17,8 +17,8 @@ use super::{
     stream::{EventStream, Patience, Source},
 };
 use crate::{
-    client::{NetworkNamespace, receive, set_receive_buffer},
-    error::{ATTACH_PROGRAM, ENTER_NAMESPACE, Error},
+    client::{NetworkNamespace, receive, run_in, set_receive_buffer, set_timeout},
+    error::{ATTACH_PROGRAM, Error},
     exchange::{Datagram, Wait},
     filter::{Instruction, SocketFilter},
 };
@@ -227,10 +227,7 @@ impl EventSocketBuilder {
     ///
     /// As [`EventSocket::open`], and where the namespace cannot be entered.
     pub fn open(self) -> Result<EventSocket, Error> {
-        let listener = match &self.namespace {
-            Some(namespace) => namespace.run(|| self.listen()).map_err(|error| Error::io(ENTER_NAMESPACE, error))?,
-            None => self.listen(),
-        }?;
+        let listener = run_in(self.namespace.as_ref(), || self.listen())??;
         Ok(EventSocket { stream: EventStream::new(listener, self.timeout) })
     }
 
@@ -246,7 +243,7 @@ impl EventSocketBuilder {
         if let Some(bytes) = self.receive_buffer {
             set_receive_buffer(&socket, bytes)?;
         }
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, self.timeout)?;
+        set_timeout(&socket, self.timeout)?;
         if self.reliable {
             socket.set_broadcast_error(true)?;
         }

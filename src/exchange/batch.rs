@@ -1,5 +1,7 @@
 //! Many operations in one datagram.
 
+use core::ops::Range;
+
 use super::{Connection, Refusal, Transport, Wait, outbox::Outbox};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
@@ -34,7 +36,20 @@ use crate::{
 pub struct BatchReport {
     operations: usize,
     failures: Vec<(usize, KernelError)>,
-    unanswered: usize,
+    /// Where the socket failed: operations that had been sent, of which those that are no failures were not answered.
+    unanswered: Vec<Range<usize>>,
+}
+
+/// What became of one operation of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome<'a> {
+    /// It succeeded.
+    Done,
+    /// The kernel refused it.
+    Refused(&'a KernelError),
+    /// The socket failed before the answer came: it may have succeeded or not.
+    Unknown,
 }
 
 impl BatchReport {
@@ -47,14 +62,20 @@ impl BatchReport {
     /// How many succeeded.
     #[must_use]
     pub fn succeeded(&self) -> usize {
-        self.operations - self.failures.len() - self.unanswered
+        self.operations - self.failures.len() - self.unanswered()
     }
 
     /// Of how many it is not known what became of them, since the socket failed in sending them, or in receiving the
     /// answers. They are those behind which an error of the batch was returned.
     #[must_use]
-    pub const fn unanswered(&self) -> usize {
-        self.unanswered
+    pub fn unanswered(&self) -> usize {
+        let sent: usize = self.unanswered.iter().map(Range::len).sum();
+        let answered = self.failures.iter().filter(|(place, _)| self.is_in_doubt(*place)).count();
+        sent - answered
+    }
+
+    fn is_in_doubt(&self, place: usize) -> bool {
+        self.unanswered.iter().any(|sent| sent.contains(&place))
     }
 
     /// The operations that failed, by their place in the batch, in order.
@@ -69,12 +90,13 @@ impl BatchReport {
         self.failures
     }
 
-    /// The result of each operation, in order.
-    pub fn results(&self) -> impl Iterator<Item = Result<(), &KernelError>> {
+    /// What became of each operation, in order.
+    pub fn outcomes(&self) -> impl Iterator<Item = Outcome<'_>> {
         let mut failures = self.failures.iter().peekable();
-        (0..self.operations).map(move |index| match failures.next_if(|(failed, _)| *failed == index) {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
+        (0..self.operations).map(move |place| match failures.next_if(|(failed, _)| *failed == place) {
+            Some((_, error)) => Outcome::Refused(error),
+            None if self.is_in_doubt(place) => Outcome::Unknown,
+            None => Outcome::Done,
         })
     }
 }
@@ -148,7 +170,7 @@ impl PendingBatch {
         self.report.failures.get_mut(failures..).unwrap_or_default().sort_by_key(|(index, _)| *index);
         if answered.is_err() {
             // Whatever became of them, they are not to be sent again.
-            self.report.unanswered += sent - (self.report.failures.len() - failures);
+            self.report.unanswered.push(self.report.operations..self.report.operations + sent);
         }
         self.report.operations += sent;
         self.outbox.clear();

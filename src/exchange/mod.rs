@@ -60,8 +60,8 @@ mod reply;
 mod script;
 mod transport;
 
-pub use batch::BatchReport;
 pub(crate) use batch::PendingBatch;
+pub use batch::{BatchReport, Outcome};
 pub(crate) use connection::{Connection, Replies};
 pub use reply::{Exchange, Received, Refusal};
 pub(crate) use transport::{Datagram, Transport, Wait};

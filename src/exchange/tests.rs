@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Connection, PendingBatch,
+    Connection, Outcome, PendingBatch,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -366,4 +366,19 @@ fn the_law_holds_for_every_input_that_is_kept() {
         let bytes = std::fs::read(&path).unwrap();
         assert!(std::panic::catch_unwind(|| super::law::holds(&bytes)).is_ok(), "{} breaks the law", path.display());
     }
+}
+
+#[test]
+fn an_operation_without_an_answer_is_neither_done_nor_refused() {
+    let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), Step::Failure(Errno::ENOBUFS)]);
+    let mut batch = PendingBatch::default();
+    for port in 1..=2 {
+        batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+    }
+    assert!(batch.send(&mut connection).is_err());
+    connection.transport_mut().steps.push_back(kernel(acknowledgement(3, SUCCESS)));
+    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3)))).unwrap();
+    let report = batch.finish(&mut connection).unwrap();
+    let outcomes: Vec<_> = report.outcomes().collect();
+    assert!(matches!(outcomes[..], [Outcome::Refused(_), Outcome::Unknown, Outcome::Done]), "{outcomes:?}");
 }

@@ -72,9 +72,7 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
         MessageType::FLOW_GET_UNCONFIRMED => {
             Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Unconfirmed))
         }
-        // In version 0 the kernel looks at no family.
-        MessageType::FLOW_DELETE if netfilter.version() == 0 => decode_delete(Family::UNSPEC, flow)?,
-        MessageType::FLOW_DELETE => decode_delete(family, flow)?,
+        MessageType::FLOW_DELETE => decode_delete(family, netfilter.version(), flow)?,
         MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
         MessageType::GLOBAL_STATISTICS => Message::GetGlobalStatistics,
         MessageType::EXPECTATION_NEW => Message::CreateExpectation {
@@ -92,8 +90,10 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
 }
 
 /// A delete without a tuple is a flush, as it is to the kernel; so is one with a filter.
-fn decode_delete(family: Family, attributes: Attributes<'_>) -> Result<Message, DecodeError> {
+fn decode_delete(family: Family, version: u8, attributes: Attributes<'_>) -> Result<Message, DecodeError> {
     let filtered = attributes.find(CTA_FILTER).is_some();
+    // In version 0 the kernel looks at no family, unless there is a filter on tuples.
+    let family = if version == 0 && !filtered { Family::UNSPEC } else { family };
     Ok(match FlowKey::decode(attributes) {
         Ok(Some(key)) if !filtered => Message::DeleteFlow(DeleteFlow::new(key)),
         Err(error) if !filtered => return Err(error),

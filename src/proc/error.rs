@@ -128,7 +128,7 @@ impl fmt::Display for Expected {
 /// assert_eq!(error.expected(), Some(Expected::Ipv4Address));
 /// assert_eq!(error.to_string(), "column 33: expected an IPv4 address, found `1`");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
     line: Option<NonZeroU64>,
     column: u32,
@@ -205,10 +205,11 @@ impl fmt::Display for LineError {
     }
 }
 
+crate::macros::debug_as_display!(LineError);
+
 impl core::error::Error for LineError {}
 
 /// Why a file gave no value: a line that is none, or a failure to read.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
     /// A line that could not be read. The next one can be.
@@ -233,6 +234,8 @@ impl fmt::Display for ReadError {
         }
     }
 }
+
+crate::macros::debug_as_display!(ReadError);
 
 impl core::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
@@ -265,7 +268,6 @@ impl From<ReadError> for io::Error {
 }
 
 /// Why a file of the kernel's could not be opened, and what to do about it.
-#[derive(Debug)]
 pub struct OpenError {
     path: &'static Path,
     error: io::Error,
@@ -310,6 +312,8 @@ impl fmt::Display for OpenError {
         }
     }
 }
+
+crate::macros::debug_as_display!(OpenError);
 
 impl core::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {

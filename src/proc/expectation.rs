@@ -7,12 +7,11 @@ use super::{
     display::{self, Text},
     ends::{Ends, Pair, family_ahead},
     error::Expected,
-    line::EventTag,
     parse::{event_prefix, without_line_end},
     pieces::Piece,
     scan::Cursor,
 };
-use crate::model::{Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
+use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
 
 /// One line of `/proc/net/nf_conntrack_expect`, or of `conntrack -L expect` and `-E expect`.
 ///
@@ -36,7 +35,7 @@ use crate::model::{Expectation, ExpectationFlags, Family, Protocol, Timestamp, T
 #[derive(Clone, Copy)]
 pub struct ExpectationLine<'a> {
     bytes: &'a [u8],
-    event: Option<EventTag>,
+    event: Option<EventKind>,
     event_time: Option<Timestamp>,
     timeout: Option<u32>,
     layer3: Option<Family>,
@@ -157,7 +156,7 @@ impl<'a> ExpectationLine<'a> {
 
     /// The event, in what `conntrack -E expect` prints.
     #[must_use]
-    pub const fn event(&self) -> Option<EventTag> {
+    pub const fn event(&self) -> Option<EventKind> {
         self.event
     }
 

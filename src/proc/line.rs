@@ -4,8 +4,8 @@ use core::{fmt, time::Duration};
 
 use super::{LineError, Pieces, ends::Ends, parse};
 use crate::model::{
-    Counters, DccpInfo, DccpState, Family, Flow, Helper, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo,
-    TcpState, Timestamp, Tuple,
+    Counters, DccpInfo, DccpState, EventKind, Family, Flow, Helper, Protocol, ProtocolInfo, SctpInfo, SctpState,
+    Status, TcpInfo, TcpState, Timestamp, Tuple,
 };
 
 /// One line of `/proc/net/nf_conntrack`, of the older `/proc/net/ip_conntrack`, or of `conntrack -L` and `-E`.
@@ -39,7 +39,7 @@ pub struct Line<'a> {
     pub(super) bytes: &'a [u8],
     /// Where the pieces after the header begin.
     pub(super) pieces_at: usize,
-    pub(super) event: Option<EventTag>,
+    pub(super) event: Option<EventKind>,
     pub(super) event_time: Option<Timestamp>,
     /// As printed; `None` in the old form and where `conntrack` was not asked for it.
     pub(super) layer3: Option<Family>,
@@ -69,36 +69,6 @@ pub struct Line<'a> {
     pub(super) labels: Option<&'a [u8]>,
     pub(super) port_id: Option<u32>,
     pub(super) program: Option<&'a [u8]>,
-}
-
-/// What `conntrack -E` prints in front of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EventTag {
-    /// `[NEW]`: the flow was added.
-    New,
-    /// `[UPDATE]`: the flow changed.
-    Update,
-    /// `[DESTROY]`: the flow was removed.
-    Destroy,
-}
-
-impl EventTag {
-    /// The tag without its brackets.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "NEW",
-            Self::Update => "UPDATE",
-            Self::Destroy => "DESTROY",
-        }
-    }
-}
-
-impl fmt::Display for EventTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// The timeouts that the kernel's file prints for a GRE flow, in seconds: settings, where the flow's own timeout is
@@ -179,7 +149,7 @@ impl<'a> Line<'a> {
 
     /// The event, in what `conntrack -E` prints.
     #[must_use]
-    pub const fn event(&self) -> Option<EventTag> {
+    pub const fn event(&self) -> Option<EventKind> {
         self.event
     }
 

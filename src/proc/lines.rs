@@ -93,10 +93,10 @@ impl<R: BufRead> Lines<R> {
                     }
                 }
                 _ => {
-                    self.number += 1;
-                    match self.collect()? {
-                        Found::InParts if is_blank(&self.parts) => {}
-                        found => return Ok(found),
+                    let found = self.collect()?;
+                    self.number += u64::from(!matches!(found, Found::End));
+                    if !matches!(found, Found::InParts) || !is_blank(&self.parts) {
+                        return Ok(found);
                     }
                 }
             }

@@ -60,7 +60,7 @@ mod statistics;
 
 pub use error::{Expected, LineError, OpenError, ReadError};
 pub use expectation::ExpectationLine;
-pub use line::{EventTag, GreTimeouts, Line};
+pub use line::{GreTimeouts, Line};
 pub use open::{open, open_expectations, read_statistics};
 pub use pieces::{Piece, Pieces};
 pub use reader::{ExpectationReader, Reader};

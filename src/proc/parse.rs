@@ -4,11 +4,11 @@ use super::{
     LONGEST_LINE, LineError,
     ends::{Pair, family_ahead},
     error::Expected,
-    line::{EventTag, GreTimeouts, Line},
+    line::{GreTimeouts, Line},
     pieces::Piece,
     scan::{Cursor, pack},
 };
-use crate::model::{Counters, Direction, Family, Layer4, Protocol, Status, Timestamp};
+use crate::model::{Counters, Direction, EventKind, Family, Layer4, Protocol, Status, Timestamp};
 
 /// Reads `text` into `line`, which is empty.
 pub(super) fn parse<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineError> {
@@ -265,7 +265,7 @@ pub(super) fn bracketed<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Expecte
 }
 
 /// Takes the time and the event that `conntrack -E` prints in front of an entry.
-pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventTag>, Option<Timestamp>), Expected> {
+pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventKind>, Option<Timestamp>), Expected> {
     let (mut event, mut time) = (None, None);
     cursor.skip_spaces();
     if cursor.starts_with(b"[") && cursor.rest().get(1).is_some_and(u8::is_ascii_digit) {
@@ -276,9 +276,9 @@ pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventTag>,
     if cursor.peek() == Some(b'[') {
         let before = *cursor;
         event = match bracketed(cursor)? {
-            b"NEW" => Some(EventTag::New),
-            b"UPDATE" => Some(EventTag::Update),
-            b"DESTROY" => Some(EventTag::Destroy),
+            b"NEW" => Some(EventKind::New),
+            b"UPDATE" => Some(EventKind::Update),
+            b"DESTROY" => Some(EventKind::Destroy),
             _ => {
                 *cursor = before;
                 return Err(Expected::Event);

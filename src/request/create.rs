@@ -2,16 +2,16 @@
 
 use super::{Request, RequestHeader, creation};
 use crate::{
-    error::{DecodeError, EncodeError, Operation},
+    error::{DecodeError, DecodeErrorKind, EncodeError, Operation},
     macros::read_attributes,
     model::{
         Family, Flow, FlowRef, Helper, Labels, MaskedTcpFlags, NatRange, ProtocolInfo, SequenceAdjustment, Status,
         Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
     },
     wire::{
-        Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_MARK, CTA_NAT_DST, CTA_NAT_SRC, CTA_PROTOINFO,
-        CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
-        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, MessageType,
+        Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_NAT_DST,
+        CTA_NAT_SRC, CTA_PROTOINFO, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT,
+        CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, MessageType,
     },
 };
 
@@ -122,7 +122,13 @@ impl NewFlow {
             CTA_TIMEOUT => timeout = Attribute::u32,
             CTA_NAT_SRC => nat_source = range,
             CTA_NAT_DST => nat_destination = range,
+            CTA_MARK_MASK => mark_mask = Attribute::u32,
+            CTA_LABELS_MASK => labels_mask = Labels::read,
         );
+        // The kernel honours masks where it updates by a create; a value that has no place for them would overwrite all.
+        if mark_mask.is_some_and(|mask| mask != u32::MAX) || labels_mask.is_some_and(|mask| mask != Labels::ALL) {
+            return Err(DecodeError::new(DecodeErrorKind::Value("a create with a mask"), 0));
+        }
         let mut flow = FlowRef::from_attributes(Family::UNSPEC, attributes.as_bytes())?.to_flow();
         flow.status = flow.status.map(|status| status & Self::SETTABLE);
         let timeout = timeout.ok_or_else(|| attributes.missing(CTA_TIMEOUT))?;
@@ -181,6 +187,12 @@ impl Request for NewFlow {
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         if self.original.protocol != self.reply.protocol {
             encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
+        }
+        for range in [self.nat_source, self.nat_destination].into_iter().flatten() {
+            // The kernel passes over addresses of the other family, and translates to whatever port it likes.
+            if range.first_address.is_some_and(|address| address.is_ipv4() != self.original.source.is_ipv4()) {
+                encoder.fail(EncodeError::Value("a NAT range is of another family than the tuples"));
+            }
         }
         encoder.nested(CTA_TUPLE_ORIG, &self.original);
         encoder.nested(CTA_TUPLE_REPLY, &self.reply);

@@ -23,6 +23,12 @@ impl DeleteFlow {
     pub const fn new(key: FlowKey) -> Self {
         Self { key }
     }
+
+    /// Which flow.
+    #[must_use]
+    pub const fn key(&self) -> FlowKey {
+        self.key
+    }
 }
 
 impl Request for DeleteFlow {
@@ -56,6 +62,12 @@ impl FlushFlows {
     #[must_use]
     pub const fn of_family(family: Family) -> Self {
         Self { filter: KernelFilter::of_family(family) }
+    }
+
+    /// Which flows.
+    #[must_use]
+    pub const fn filter(&self) -> KernelFilter {
+        self.filter
     }
 
     /// Deletes the flows that the kernel finds by that filter.

@@ -65,6 +65,24 @@ impl DumpFlows {
     pub const fn and_zero_counters(self) -> Self {
         Self { zero_counters: true, ..self }
     }
+
+    /// Which table.
+    #[must_use]
+    pub const fn table(&self) -> Table {
+        self.table
+    }
+
+    /// What of it.
+    #[must_use]
+    pub const fn filter(&self) -> KernelFilter {
+        self.filter
+    }
+
+    /// Whether the counters of every flow are set to zero.
+    #[must_use]
+    pub const fn zeroes_counters(&self) -> bool {
+        self.zero_counters
+    }
 }
 
 impl DumpFlows {

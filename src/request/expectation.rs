@@ -122,6 +122,24 @@ impl DumpExpectations {
         Self { zone: Some(zone), ..self }
     }
 
+    /// Which family; both where it is [`Family::UNSPEC`].
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The original tuple of the flow that they belong to.
+    #[must_use]
+    pub const fn master(&self) -> Option<Tuple> {
+        self.master
+    }
+
+    /// The zone of that flow.
+    #[must_use]
+    pub const fn zone(&self) -> Option<u16> {
+        self.zone
+    }
+
     pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
             CTA_EXPECT_MASTER => master = Tuple::read,

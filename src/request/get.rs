@@ -26,6 +26,18 @@ impl GetFlow {
     pub const fn and_zero_counters(self) -> Self {
         Self { zero_counters: true, ..self }
     }
+
+    /// Which flow.
+    #[must_use]
+    pub const fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    /// Whether its counters are set to zero.
+    #[must_use]
+    pub const fn zeroes_counters(&self) -> bool {
+        self.zero_counters
+    }
 }
 
 impl Request for GetFlow {

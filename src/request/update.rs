@@ -4,7 +4,10 @@ use super::{Request, RequestHeader};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
-    model::{FlowKey, Helper, HelperRef, Labels, MaskedLabels, ProtocolInfo, SequenceAdjustment, Status, Synproxy},
+    model::{
+        FlowKey, Helper, HelperRef, Labels, MaskedLabels, MaskedMark, ProtocolInfo, SequenceAdjustment, Status,
+        Synproxy,
+    },
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_PROTOINFO,
         CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT, Encoder, MessageType,
@@ -26,16 +29,26 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct FlowUpdate {
-    mark: Option<(u32, u32)>,
-    timeout: Option<u32>,
-    status: Option<Status>,
-    labels: Option<MaskedLabels>,
-    protocol_info: Option<ProtocolInfo>,
-    helper: Option<Helper>,
-    sequence_adjustment_original: Option<SequenceAdjustment>,
-    sequence_adjustment_reply: Option<SequenceAdjustment>,
-    synproxy: Option<Synproxy>,
+    /// The mark (`CTA_MARK`, `CTA_MARK_MASK`).
+    pub mark: Option<MaskedMark>,
+    /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`).
+    pub timeout: Option<u32>,
+    /// Status bits besides those that the flow has (`CTA_STATUS`).
+    pub status: Option<Status>,
+    /// Labels (`CTA_LABELS`, `CTA_LABELS_MASK`).
+    pub labels: Option<MaskedLabels>,
+    /// State, flags, window scales (`CTA_PROTOINFO`).
+    pub protocol_info: Option<ProtocolInfo>,
+    /// The helper's private bytes (`CTA_HELP`).
+    pub helper: Option<Helper>,
+    /// How sequence numbers from the initiator shift (`CTA_SEQ_ADJ_ORIG`).
+    pub sequence_adjustment_original: Option<SequenceAdjustment>,
+    /// How sequence numbers from the responder shift (`CTA_SEQ_ADJ_REPLY`).
+    pub sequence_adjustment_reply: Option<SequenceAdjustment>,
+    /// The SYN proxy's numbers (`CTA_SYNPROXY`).
+    pub synproxy: Option<Synproxy>,
 }
 
 impl FlowUpdate {
@@ -55,7 +68,7 @@ impl FlowUpdate {
 
     /// Sets the bits of the mark that are in `mask`, and leaves the others: `new = (old & !mask) | (mark & mask)`.
     pub fn mark_bits(mut self, mark: u32, mask: u32) -> Self {
-        self.mark = Some((mark & mask, mask));
+        self.mark = Some(MaskedMark { mark: mark & mask, mask });
         self
     }
 
@@ -144,7 +157,7 @@ impl FlowUpdate {
             CTA_SYNPROXY => synproxy = Synproxy::read,
         );
         Ok(Self {
-            mark: mark.map(|mark| (mark, mark_mask.unwrap_or(u32::MAX))),
+            mark: mark.map(|mark| MaskedMark { mark, mask: mark_mask.unwrap_or(u32::MAX) }),
             timeout,
             status: status.map(Status::from_bits_retain),
             labels: label_bits.map(|labels| MaskedLabels { labels, mask: labels_mask.unwrap_or(Labels::ALL) }),
@@ -162,8 +175,9 @@ impl FlowUpdate {
             let kept = current_status & Self::KEPT;
             encoder.u32(CTA_STATUS, (bits | kept | Status::CONFIRMED).bits());
         }
-        if let Some((mark, mask)) = self.mark {
-            encoder.u32(CTA_MARK, mark);
+        if let Some(MaskedMark { mark, mask }) = self.mark {
+            // The kernel flips what lies outside the mask.
+            encoder.u32(CTA_MARK, mark & mask);
             if mask != u32::MAX {
                 encoder.u32(CTA_MARK_MASK, mask);
             }
@@ -171,7 +185,6 @@ impl FlowUpdate {
         encoder.optional_nest(CTA_PROTOINFO, self.protocol_info.as_ref());
         encoder.optional_nest(CTA_HELP, self.helper.as_ref());
         if let Some(MaskedLabels { labels, mask }) = self.labels {
-            // The kernel flips what lies outside the mask.
             Labels(labels.0 & mask.0).encode(encoder, CTA_LABELS);
             mask.encode(encoder, CTA_LABELS_MASK);
         }

@@ -2,6 +2,7 @@
 
 use ctnetlink::{
     Errno, FlowKey, Operation,
+    exchange::Outcome,
     request::{DeleteFlow, FlowUpdate, UpdateFlow},
 };
 
@@ -50,7 +51,7 @@ fn each_failure_is_told_by_its_place(lab: &Lab) {
     let failures: Vec<_> =
         report.failures().iter().map(|(place, error)| (*place, error.operation(), error.errno())).collect();
     assert_eq!(failures, [(2, Operation::CreateFlow, Errno::EEXIST), (4, Operation::DeleteFlow, Errno::ENOENT)]);
-    let results: Vec<bool> = report.results().map(|result| result.is_ok()).collect();
+    let results: Vec<bool> = report.outcomes().map(|outcome| outcome == Outcome::Done).collect();
     assert_eq!(results, [true, true, false, true, false, true]);
     assert_eq!(lab.flows().len(), 5);
 }

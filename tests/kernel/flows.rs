@@ -34,6 +34,7 @@ cases! {
     dying_flows_are_found_by_a_filter;
     a_value_out_of_range_is_refused_with_the_range;
     a_nat_range_without_a_free_port_is_told;
+    a_nat_range_of_another_family_is_refused;
     a_full_table_is_told_and_names_its_setting;
     a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not: "nft", "ip";
 }
@@ -294,7 +295,7 @@ fn every_request_without_permission_says_which_capability(lab: &Lab) {
         }
         let report = batch.finish().unwrap();
         assert_eq!(report.succeeded(), 0);
-        assert!(report.results().all(|result| result.unwrap_err().errno() == Errno::EPERM));
+        assert!(report.failures().iter().all(|(_, error)| error.errno() == Errno::EPERM));
     });
     assert_eq!(lab.flows().len(), 1);
 }
@@ -424,4 +425,13 @@ fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(
     let flows = lab.flows();
     let given: Vec<_> = flows.iter().map(|flow| client.get_and_zero_counters(flow).unwrap().unwrap()).collect();
     assert_eq!((total(&given), total(&lab.flows())), (total(&flows), 0));
+}
+
+/// The kernel passes over addresses of another family than the tuples', and translates to whatever port it likes.
+fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
+    let mut new = tcp_flow(1000);
+    new.nat_source = Some(NatRange::address("2001:db8::1".parse().unwrap()));
+    let error = lab.client().create(&new).unwrap_err();
+    assert!(matches!(error, Error::Encode(_)), "{error}");
+    assert!(lab.flows().is_empty());
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ctnetlink::{
-    Counters, Expectation, Family, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
-    proc::{EventTag, ExpectationLine, GreTimeouts, Line, Statistics},
+    Counters, EventKind, Expectation, Family, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
+    proc::{ExpectationLine, GreTimeouts, Line, Statistics},
     wire::{Message, MessageType, Messages},
 };
 
@@ -121,8 +121,8 @@ fn what_conntrack_prints_of_events_says_what_the_messages_say() {
     for text in EVENTS_ALL.lines() {
         let line = parse(text);
         let tag = |message_type| {
-            line.event() == Some(EventTag::Destroy) && message_type == MessageType::FLOW_DELETE
-                || line.event() != Some(EventTag::Destroy) && message_type == MessageType::FLOW_NEW
+            line.event() == Some(EventKind::Destroy) && message_type == MessageType::FLOW_DELETE
+                || line.event() != Some(EventKind::Destroy) && message_type == MessageType::FLOW_NEW
         };
         let found = events.iter().any(|(message_type, flow)| {
             let mut flow = sayable(flow);
@@ -216,7 +216,7 @@ fn a_process_is_read_with_the_spaces_in_its_name() {
                 [stop=Mon Nov 23 02:23:50 2026] id=1720270937 labels=a,b [USERSPACE] portid=3613788843 \
                 progname=Web Content id=3";
     let line = parse(text);
-    assert_eq!(line.event(), Some(EventTag::Destroy));
+    assert_eq!(line.event(), Some(EventKind::Destroy));
     assert_eq!(line.event_time(), Some(Timestamp(1_795_400_630_827_117_000)));
     assert_eq!(line.start(), Some(&b"Mon Nov 23 02:23:41 2026"[..]));
     assert_eq!(line.stop(), Some(&b"Mon Nov 23 02:23:50 2026"[..]));
@@ -325,7 +325,7 @@ fn expectations_are_read_in_every_form() {
         assert_eq!((line.tuple(), line.helper()), (recorded[0].tuple, Some(&b"ftp"[..])));
     }
     let [kernel, listed, event] = lines;
-    assert_eq!((kernel.to_expectation(), event.event()), (None, Some(EventTag::New)));
+    assert_eq!((kernel.to_expectation(), event.event()), (None, Some(EventKind::New)));
     let listed = listed.to_expectation().unwrap();
     assert_eq!((listed.master, listed.mask, listed.class), (recorded[0].master, recorded[0].mask, recorded[0].class));
     for text in [

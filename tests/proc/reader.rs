@@ -48,10 +48,10 @@ impl Read for Endless {
 fn a_line_of_ten_megabytes_is_refused_and_not_held() {
     let source =
         BufReader::with_capacity(512, Endless { left: 10_000_000 }.chain(io::Cursor::new(format!("\n{LINE}"))));
-    let before = super::allocations::allocated();
     let mut reader = Reader::new(source);
-    let error = reader.next_line().unwrap().unwrap_err();
-    let held = super::allocations::allocated() - before;
+    let mut error = None;
+    let held = super::allocations::allocated(|| error = reader.next_line());
+    let error = error.unwrap().unwrap_err();
     assert!(error.line().unwrap().is_too_long());
     assert_eq!(error.to_string(), "line 1, column 16385: the line is longer than 16384 bytes");
     assert!(held <= 4 * LONGEST_LINE as u64, "{held} bytes allocated");
@@ -127,4 +127,11 @@ fn expectations_are_read_as_flows_are() {
     let missing = "line 4, column 76: expected the mask and the master, which the kernel's own file does not tell, found the end of the line";
     assert_eq!(values[2], Err(missing.to_owned()));
     assert_eq!(values.len(), 4);
+}
+
+#[test]
+fn the_number_of_the_last_line_stays_at_the_end() {
+    let mut reader = Reader::new(LINE.as_bytes());
+    while reader.next_line().is_some() {}
+    assert_eq!(reader.line_number(), 1);
 }

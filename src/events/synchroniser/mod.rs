@@ -82,8 +82,20 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         self.dumps
     }
 
-    pub(crate) const fn set_audit_period(&mut self, period: Option<Duration>) {
+    pub(crate) fn set_audit_period(&mut self, period: Option<Duration>) {
         self.audit_period = period;
+        let asked_for = self.next_audit;
+        self.plan_audit();
+        self.next_audit = [asked_for, self.next_audit].into_iter().flatten().min();
+    }
+
+    fn plan_audit(&mut self) {
+        self.next_audit = self.audit_period.and_then(|period| Instant::now().checked_add(period));
+    }
+
+    /// Whether a dump is under way, or its end is worked on.
+    const fn is_dumping(&self) -> bool {
+        self.dump.is_some() || self.is_sweeping
     }
 
     /// Makes a dump due now.
@@ -102,14 +114,16 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
             if let Some(change) = self.changes.pop_front() {
                 return Ok(Some(change));
             }
-            if self.work()? {
-                continue;
-            }
+            let worked = self.work()?;
             match patience {
-                Patience::None => return Ok(None),
+                // A dump takes as long as the table is large: it goes on with the next call.
+                Patience::None if self.is_dumping() || !worked => return Ok(self.changes.pop_front()),
+                Patience::None => {}
+                _ if !self.changes.is_empty() => {}
                 _ if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     return if matches!(patience, Patience::OfSource) { Err(Error::TimedOut) } else { Ok(None) };
                 }
+                _ if worked => {}
                 _ => self.wait(deadline)?,
             }
         }
@@ -117,7 +131,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
 
     /// Works until the table is the kernel's; the changes until then are dropped.
     pub(crate) fn synchronise(&mut self) -> Result<(), Error> {
-        while !self.table.is_synchronised() || self.dump.is_some() || self.is_sweeping {
+        while !self.table.is_synchronised() || self.is_dumping() {
             self.changes.clear();
             if !self.work()? {
                 self.wait(None)?;
@@ -137,7 +151,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
             self.take_datagram()?;
         } else if self.is_sweeping {
             self.sweep();
-        } else if self.due().is_some_and(|due| due <= Instant::now()) {
+        } else if self.next_dump().is_some_and(|due| due <= Instant::now()) {
             self.begin_dump()?;
         } else {
             return Ok(events > 0);
@@ -173,8 +187,12 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         }
     }
 
-    /// When a dump is to begin, if one is.
+    /// When there is work without an event, if there is any: a dump is to begin, or goes on.
     pub(crate) fn due(&self) -> Option<Instant> {
+        if self.is_dumping() { Some(Instant::now()) } else { self.next_dump() }
+    }
+
+    fn next_dump(&self) -> Option<Instant> {
         if self.table.needs_dump() { Some(self.earliest.unwrap_or_else(Instant::now)) } else { self.next_audit }
     }
 
@@ -230,7 +248,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
             let Some(change) = self.table.next_vanished() else {
                 self.is_sweeping = false;
                 self.dumps += 1;
-                self.next_audit = self.audit_period.and_then(|period| Instant::now().checked_add(period));
+                self.plan_audit();
                 return;
             };
             self.changes.push_back(change);

@@ -130,6 +130,7 @@ fn all(synchroniser: &mut Synchroniser<Events, Dumps>) -> Vec<Option<(ChangeKind
             Ok(Some(change)) => {
                 seen.push(Some((change.kind, change.inferred, change.flow.original.source_port().unwrap())));
             }
+            Ok(None) if synchroniser.is_dumping() => {}
             Ok(None) => return seen,
             Err(_) => seen.push(None),
         }
@@ -249,4 +250,24 @@ fn patience_ends() {
     let mut synchroniser = synchroniser([], []);
     assert!(synchroniser.next(Patience::Until(Instant::now())).unwrap().is_none());
     assert!(synchroniser.next(Patience::within(Duration::from_millis(2))).unwrap().is_none());
+}
+
+#[test]
+fn a_dump_does_not_hold_up_whoever_waits_no_longer_than_that() {
+    let mut synchroniser = synchroniser([], [(1..=50).map(entry).collect()]);
+    // A piece of the dump, not all of it.
+    assert!(synchroniser.next(Patience::None).unwrap().is_none());
+    assert!(synchroniser.is_dumping() && synchroniser.due().unwrap() <= Instant::now());
+    assert_eq!(all(&mut synchroniser).len(), 50);
+    synchroniser.audit();
+    assert!(synchroniser.next(Patience::Until(Instant::now())).unwrap().is_none());
+    assert!(synchroniser.is_dumping());
+}
+
+#[test]
+fn audits_that_are_asked_for_late_come_all_the_same() {
+    let mut synchroniser = synchroniser([], [vec![entry(1)], vec![entry(2)]]);
+    assert_eq!(all(&mut synchroniser).len(), 1);
+    synchroniser.set_audit_period(Some(Duration::ZERO));
+    assert!(synchroniser.due().is_some());
 }

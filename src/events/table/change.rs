@@ -9,6 +9,7 @@ use crate::model::Flow;
 /// Changes are complete: whoever applies them all to an empty table (insert, replace, remove by original tuple and zone)
 /// has the same flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Change {
     /// What became of the flow.

@@ -10,7 +10,7 @@ use core::fmt;
 /// let error = "src 10.0.0.0/8 and mark".parse::<ctnetlink::Filter>().unwrap_err();
 /// assert_eq!(error.to_string(), "column 24: a mark is missing");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParseFilterError {
     column: usize,
     message: Box<str>,
@@ -34,6 +34,8 @@ impl fmt::Display for ParseFilterError {
         write!(f, "column {}: {}", self.column, self.message)
     }
 }
+
+crate::macros::debug_as_display!(ParseFilterError);
 
 impl core::error::Error for ParseFilterError {}
 

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
         ("conntrack::better", conntrack::better::CASES),
+        ("conntrack::bugs", conntrack::bugs::CASES),
         ("conntrack::changing", conntrack::changing::CASES),
         ("conntrack::events", conntrack::events::CASES),
         ("conntrack::files", conntrack::files::CASES),

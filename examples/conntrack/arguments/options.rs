@@ -72,8 +72,8 @@ options! {
         Count: Table, 'C', "count" "counter";
         Statistics: Table, 'S', "stats";
         Load: Always, 'R', "load-file";
-        Version: Never, 'V', "version";
-        Help: Never, 'h', "help";
+        Version: Table, 'V', "version";
+        Help: Table, 'h', "help";
     }
 }
 

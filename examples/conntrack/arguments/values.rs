@@ -117,8 +117,9 @@ pub fn family(text: &str) -> Outcome<Family> {
 
 /// A protocol by its name, in any case, by its number, or by a name of protocols(5).
 pub fn protocol(text: &str) -> Outcome<Protocol> {
-    let known =
-        text.parse().ok().or_else(|| fs::read_to_string("/etc/protocols").ok().and_then(|file| find(&file, text)));
+    let by_number = || number("protocol", text).ok().map(Protocol);
+    let by_name = || fs::read_to_string("/etc/protocols").ok().and_then(|file| find(&file, text));
+    let known = text.parse().ok().or_else(by_number).or_else(by_name);
     known.ok_or_else(|| Failure::usage(format_args!("`{text}' unsupported protocol")))
 }
 

@@ -85,7 +85,7 @@ impl Lines {
             return Err(Failure::usage("the line is too long"));
         }
         let line = std::str::from_utf8(bytes).map_err(|_| Failure::usage("the line is not UTF-8"))?;
-        if line.starts_with('#') {
+        if line.trim_ascii_start().starts_with('#') {
             return Ok(());
         }
         match plain_words(line) {
@@ -116,6 +116,7 @@ impl Lines {
                 self.hand_on(Job::Delete { line, selection })
             }
             (Command::Flush, Table::Conntrack) => self.hand_on(Job::Flush(arguments.family)),
+            (Command::Help, _) => Err(Failure::usage("the line has no command")),
             (command, _) => {
                 Err(Failure::usage(format_args!("Cannot use command `--{}' with --load-file", command.name())))
             }

@@ -4,33 +4,7 @@ use super::bench::{Bench, Scratch};
 use crate::{cases, lab::Lab};
 
 cases! {
-    files_have_marks_and_labels_of_their_own: "nft";
     a_file_is_loaded_past_a_refusal_which_is_told_by_its_line;
-}
-
-fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
-    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
-    let bench = Bench::new(lab);
-    let labels = Scratch::new("labels", "1 web\n2 \"mail\n3 voice over ip\n");
-    let new = "-t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
-    let file = Scratch::new(
-        "marks",
-        &format!(
-            "# a comment\n\n-I {new} 1 --label-add web\n-I {new} 2 --label-add \"voice over ip\"\n-I {new} 3\n\
-             -U -p udp --sport 1 -m 11 --label-add voice\\ over\\ ip\n-U -p udp --sport 2 -m 12 --label-del\n-U -p udp --sport 3 -m 13\n\
-             -I {new} 4\n-D -p udp --sport 4\n"
-        ),
-    );
-    let loaded = bench.ours(&format!("-R {} --labelmap {}", file.0.display(), labels.0.display()));
-    assert_eq!((loaded.status, &*loaded.message), (Some(0), "8 lines have been loaded, 0 have been refused."));
-    let listed = bench.ours(&format!("-L -o labels --labelmap {}", labels.0.display())).stdout;
-    for (port, end) in [(1, "mark=11 use=1 labels=web,voice over ip"), (2, "mark=12 use=1"), (3, "mark=13 use=1")] {
-        let line = listed.lines().find(|line| line.contains(&format!("sport={port} dport=53"))).unwrap();
-        assert!(line.ends_with(end), "{line}");
-    }
-    assert_eq!(listed.lines().count(), 3);
-    let with_label = bench.ours(&format!("-L -l web --labelmap {}", labels.0.display()));
-    assert_eq!(with_label.message, "1 flow entries have been shown.");
 }
 
 fn a_file_is_loaded_past_a_refusal_which_is_told_by_its_line(lab: &Lab) {

@@ -5,6 +5,7 @@
 
 mod bench;
 pub mod better;
+pub mod bugs;
 pub mod changing;
 pub mod events;
 pub mod files;

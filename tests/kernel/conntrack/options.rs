@@ -210,6 +210,8 @@ fn the_same_command_lines_are_refused(lab: &Lab) {
         "-E dying",
         "-E expect -p tcp",
         "-V -L",
+        "-V extra",
+        "-h extra",
         "-h -p nosuch",
         "-R /nonexistent/file",
         "-L -l nosuchlabel",

@@ -25,6 +25,7 @@ fn lists_are_the_same_line_by_line(lab: &Lab) {
         "-p tcp",
         "-p TCP",
         "-p 6",
+        "-p 0x6",
         "-p udp",
         "-p icmp",
         "-p icmpv6",

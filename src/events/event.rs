@@ -23,7 +23,8 @@ pub enum Event<'a> {
     /// Events are missing here.
     ///
     /// It comes after the last event that is older than the loss: at once where the buffer is found empty then, and some
-    /// events late where new ones come in faster than that can be seen. It never comes early.
+    /// events late where new ones come in faster than that can be seen. It does not come early, but for an event that
+    /// another processor was about to queue in that moment.
     Overrun,
     /// The kernel sent something that is no event, or does not decode.
     Malformed(Malformed<'a>),

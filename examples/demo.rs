@@ -1,21 +1,51 @@
 //! The main job in one go: a private network namespace, a handful of flows, the table listed, SSH picked out.
 //! `cargo run --example demo`. Root is not needed; where the kernel refuses, a recording is decoded instead.
-#![allow(missing_docs)]
 
-fn main() {
-    match private_table() {
-        Ok(()) => {}
-        Err(reason) => {
-            println!("No connection tracking of our own here: {reason}.");
-            println!("What follows was recorded on Linux 6.18.\n");
-            recording();
-        }
-    }
+mod support;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use ctnetlink::{Flow, Protocol};
+use support::Outcome;
+
+const USAGE: &str = "usage: demo";
+
+fn main() -> ExitCode {
+    support::main(USAGE, demo)
 }
 
+fn demo(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
+    let mut output = io::stdout().lock();
+    let flows = match private_table() {
+        Ok(flows) => flows,
+        Err(reason) => {
+            writeln!(output, "No connection tracking of our own here: {reason}.")?;
+            writeln!(output, "What follows was recorded on Linux 6.18.\n")?;
+            recording()
+        }
+    };
+    writeln!(output, "The table:")?;
+    for flow in &flows {
+        writeln!(output, "  {flow}")?;
+    }
+    writeln!(output, "\nSSH alone (tcp dport 22):")?;
+    for Flow { original, timeout, .. } in &flows {
+        if original.protocol == Protocol::TCP && original.destination_port() == Some(22) {
+            let seconds = timeout.unwrap_or(0);
+            writeln!(output, "  {} -> {}, {seconds} s left", original.source, original.destination)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the kernel lists after we have filled a table of our own.
 #[cfg(all(target_os = "linux", feature = "client"))]
-fn private_table() -> Result<(), Box<dyn std::error::Error>> {
-    use ctnetlink::{Client, Protocol};
+fn private_table() -> Outcome<Vec<Flow>> {
+    use ctnetlink::Client;
 
     enter_private_namespace()?;
     let mut client = Client::open()?;
@@ -26,21 +56,7 @@ fn private_table() -> Result<(), Box<dyn std::error::Error>> {
     if let Some((_, error)) = batch.finish()?.failures().first() {
         return Err(error.clone().into());
     }
-
-    println!("The table:");
-    for flow in client.dump()? {
-        println!("  {}", flow?);
-    }
-    println!("\nSSH alone (tcp dport 22):");
-    let mut flows = client.dump()?;
-    while let Some(flow) = flows.next() {
-        let flow = flow?;
-        let original = flow.original();
-        if original.protocol() == Protocol::TCP && original.destination_port() == Some(22) {
-            println!("  {} -> {}, {:?} s left", original.source(), original.destination(), flow.timeout().unwrap_or(0));
-        }
-    }
-    Ok(())
+    Ok(client.dump()?.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// A namespace of our own, where we may do anything and see nothing of the machine's flows.
@@ -61,7 +77,7 @@ fn enter_private_namespace() -> Result<(), String> {
 }
 
 #[cfg(all(target_os = "linux", feature = "client"))]
-fn sample_flows() -> Result<Vec<ctnetlink::request::NewFlow>, Box<dyn std::error::Error>> {
+fn sample_flows() -> Outcome<Vec<ctnetlink::request::NewFlow>> {
     use ctnetlink::{NatRange, Status, TcpState, Tuple, request::NewFlow};
 
     let ssh = Tuple::tcp("192.0.2.10:50022".parse()?, "192.0.2.20:22".parse()?);
@@ -81,22 +97,21 @@ fn sample_flows() -> Result<Vec<ctnetlink::request::NewFlow>, Box<dyn std::error
 }
 
 #[cfg(not(all(target_os = "linux", feature = "client")))]
-fn private_table() -> Result<(), Box<dyn std::error::Error>> {
+fn private_table() -> Outcome<Vec<Flow>> {
     Err("it takes Linux and the feature `client`".into())
 }
 
-/// Decodes the messages of a dump that ships with the crate.
-fn recording() {
-    use ctnetlink::{Flow, wire::Messages};
+/// The flows of a dump that ships with the crate.
+fn recording() -> Vec<Flow> {
+    use ctnetlink::wire::Messages;
 
+    let mut flows = Vec::new();
     for line in include_str!("../tests/data/vectors-dump.jsonl").lines() {
         let datagram: Vec<u8> = line.split('"').rev().nth(1).map(bytes).unwrap_or_default();
-        for message in Messages::new(&datagram).map_while(Result::ok) {
-            if let Ok(flow) = Flow::decode(&message) {
-                println!("{flow}");
-            }
-        }
+        let messages = Messages::new(&datagram).map_while(Result::ok);
+        flows.extend(messages.filter_map(|message| Flow::decode(&message).ok()));
     }
+    flows
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

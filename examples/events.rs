@@ -1,19 +1,30 @@
 //! Prints events as `conntrack -E` does: `cargo run --example events -- [RECEIVE-BUFFER-BYTES]`.
-#![allow(missing_docs)]
+
+mod support;
 
 use std::{
-    env,
-    error::Error,
     io::{self, Write},
+    process::ExitCode,
 };
 
 use ctnetlink::{
     Event, EventGroups, EventSocket,
     format::{Sender, Text},
 };
+use support::{Outcome, parse};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let bytes = env::args().nth(1).map_or(Ok(16 << 20), |bytes| bytes.parse())?;
+const USAGE: &str = "usage: events [RECEIVE-BUFFER-BYTES]";
+
+fn main() -> ExitCode {
+    support::main(USAGE, follow)
+}
+
+fn follow(arguments: &[String]) -> Outcome {
+    let bytes = match arguments {
+        [] => 16 << 20,
+        [bytes] => parse("RECEIVE-BUFFER-BYTES", bytes)?,
+        _ => return Err(USAGE.into()),
+    };
     let mut events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(bytes).open()?;
     let (mut lines, mut output) = (Vec::with_capacity(1 << 16), io::stdout().lock());
     loop {

@@ -1,18 +1,31 @@
 //! Lists what helpers expect, each with its master: `cargo run --example expectations`.
-#![allow(missing_docs)]
 
-use std::error::Error;
+mod support;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use ctnetlink::{Client, FlowKey, request::DumpExpectations};
+use support::Outcome;
 
-fn main() -> Result<(), Box<dyn Error>> {
+const USAGE: &str = "usage: expectations";
+
+fn main() -> ExitCode {
+    support::main(USAGE, expectations)
+}
+
+fn expectations(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
     let (mut client, mut lookup) = (Client::open()?, Client::open()?);
+    let mut output = io::stdout().lock();
     for expectation in client.dump_expectations(&DumpExpectations::all())? {
         let expectation = expectation?;
-        println!("{expectation}");
+        writeln!(output, "{expectation}")?;
         match lookup.get(FlowKey::original(expectation.master))? {
-            Some(master) => println!("    of {master}"),
-            None => println!("    whose master has ended, or is in another zone"),
+            Some(master) => writeln!(output, "    of {master}")?,
+            None => writeln!(output, "    whose master has ended, or is in another zone")?,
         }
     }
     Ok(())

@@ -1,18 +1,31 @@
 //! Lists the flows of this network namespace that a filter matches: `cargo run --example list -- 'proto tcp and dport 22'`.
-#![allow(missing_docs)]
+
+mod support;
 
 use std::{
-    env,
-    error::Error,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
+    process::ExitCode,
 };
 
 use ctnetlink::{Client, Filter};
+use support::{Outcome, parse};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let filter: Filter = env::args().nth(1).as_deref().unwrap_or("any").parse()?;
+const USAGE: &str = "usage: list [FILTER]
+The filter is one argument, in quotes: list 'proto tcp and dport 22'";
+
+fn main() -> ExitCode {
+    support::main(USAGE, list)
+}
+
+fn list(arguments: &[String]) -> Outcome {
+    let filter = match arguments {
+        [] => "any",
+        [filter] => filter,
+        _ => return Err(USAGE.into()),
+    };
+    let filter: Filter = parse("FILTER", filter)?;
     let mut client = Client::open()?;
-    let mut output = io::BufWriter::new(io::stdout().lock());
+    let mut output = BufWriter::new(io::stdout().lock());
     for flow in client.dump_matching(&filter)? {
         writeln!(output, "{}", flow?)?;
     }

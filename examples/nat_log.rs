@@ -2,13 +2,28 @@
 //! `cargo run --example nat_log`.
 //!
 //! Duration and counters are there for flows that began with `nf_conntrack_timestamp` and `nf_conntrack_acct` on.
-#![allow(missing_docs)]
 
-use std::{error::Error, net::IpAddr};
+mod support;
 
-use ctnetlink::{Counters, Endpoint, Event, EventGroups, EventSocket, Flow, Timestamp};
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    process::ExitCode,
+};
 
-fn main() -> Result<(), Box<dyn Error>> {
+use ctnetlink::{Counters, Endpoint, Event, EventGroups, EventSocket, Flow, Timestamp, sysctl};
+use support::Outcome;
+
+const USAGE: &str = "usage: nat_log";
+
+fn main() -> ExitCode {
+    support::main(USAGE, log)
+}
+
+fn log(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
+    warn_of_settings()?;
+    let mut output = io::stdout().lock();
     // Delivered reliably: the end of a connection is repeated until it could be logged.
     let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(64 << 20).reliable(true);
     let mut events = builder.open()?;
@@ -17,13 +32,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             Event::Destroy(end) => {
                 let flow = end.flow.to_flow();
                 if flow.is_source_nat() || flow.is_destination_nat() {
-                    println!("{}", line(&flow));
+                    writeln!(output, "{}", line(&flow))?;
                 }
             }
             Event::Overrun => eprintln!("the receive buffer was full: the kernel repeats what did not fit"),
             other => eprintln!("{other:?}"),
         }
     }
+}
+
+/// What the kernel does not keep from a flow's beginning, the log cannot tell at its end.
+fn warn_of_settings() -> Outcome {
+    let mut off = Vec::new();
+    for (setting, what) in [(sysctl::TIMESTAMP, "durations"), (sysctl::ACCOUNTING, "counters")] {
+        if setting.read()? == 0 {
+            off.push(format!("no {what}, for {} is 0", setting.path()));
+        }
+    }
+    if !off.is_empty() {
+        eprintln!("flows that begin now will have {}", off.join(", and "));
+    }
+    Ok(())
 }
 
 fn line(flow: &Flow) -> String {

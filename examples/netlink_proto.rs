@@ -1,8 +1,12 @@
 //! Dumps the table asynchronously through the rust-netlink stack: netlink-proto carries the messages, ctnetlink is what
 //! they say. `cargo run --example netlink_proto`.
-#![allow(missing_docs)]
 
-use std::error::Error;
+mod support;
+
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
 
 use ctnetlink::{Message, request::DumpFlows};
 use futures_util::StreamExt;
@@ -11,19 +15,35 @@ use netlink_proto::{
     new_connection,
     sys::{SocketAddr, protocols::NETLINK_NETFILTER},
 };
+use support::Outcome;
+
+const USAGE: &str = "usage: netlink_proto";
+
+fn main() -> ExitCode {
+    support::main(USAGE, dump)
+}
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn dump(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
+    let mut output = io::stdout().lock();
     let (connection, handle, _unsolicited) = new_connection::<Message>(NETLINK_NETFILTER)?;
     tokio::spawn(connection);
     let request = Message::from(DumpFlows::new());
     let mut answers = handle.request(request.into(), SocketAddr::new(0, 0))?;
     while let Some(answer) = answers.next().await {
         match answer.payload {
-            NetlinkPayload::InnerMessage(Message::Flow(flow)) => println!("{flow}"),
-            NetlinkPayload::Error(error) => return Err(error.to_io().into()),
+            NetlinkPayload::InnerMessage(Message::Flow(flow)) => writeln!(output, "{flow}")?,
+            NetlinkPayload::Error(error) => return Err(refused(&error.to_io()).into()),
             _ => {}
         }
     }
     Ok(())
+}
+
+fn refused(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!("the dump was refused: {error}: it takes CAP_NET_ADMIN"),
+        _ => format!("the dump was refused: {error}"),
+    }
 }

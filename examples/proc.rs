@@ -5,11 +5,12 @@
 //! ```
 //!
 //! Without a file: the table of this network namespace. The filter is one of the filter language
-//! (`proto tcp and dport 22`). On a terminal, the busiest pairs of hosts as well.
+//! (`proto tcp and dport 22`), in quotes. On a terminal, the busiest pairs of hosts as well.
+
+mod support;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    error::Error,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write},
     net::IpAddr,
@@ -21,39 +22,43 @@ use ctnetlink::{
     proc::{self, Line, Reader},
 };
 use lexopt::prelude::*;
+use support::Outcome;
 
-const USAGE: &str = "usage: proc [FILE|-] [--json] [FILTER]";
+const USAGE: &str = "usage: proc [FILE|-] [--json] [FILTER]
+The file comes first, `-` is the standard input. The filter is one argument, in quotes, and comes second.
+Of the live table: proc /proc/net/nf_conntrack 'proto tcp and dport 22'";
 
 /// How many pairs of hosts are listed.
 const TOP: usize = 10;
 
-#[derive(Default)]
 struct Arguments {
     file: Option<String>,
     filter: Option<Filter>,
-    is_json: bool,
+    print: Print,
 }
 
 impl Arguments {
-    fn read() -> Result<Self, lexopt::Error> {
-        let mut arguments = Self::default();
-        let mut parser = lexopt::Parser::from_env();
+    fn read(arguments: &[String]) -> Result<Self, lexopt::Error> {
+        let mut read = Self { file: None, filter: None, print: as_it_was };
+        let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("json") => arguments.is_json = true,
-                Value(text) if arguments.file.is_none() => arguments.file = Some(text.string()?),
-                Value(text) if arguments.filter.is_none() => arguments.filter = Some(text.parse()?),
+                Long("json") => read.print = as_json()?,
+                Value(text) if read.file.is_none() => read.file = Some(text.string()?),
+                Value(text) if read.filter.is_none() => read.filter = Some(text.parse()?),
                 other => return Err(other.unexpected()),
             }
         }
-        Ok(arguments)
+        Ok(read)
     }
 
-    fn open(&self) -> Result<Reader<Box<dyn BufRead>>, Box<dyn Error>> {
+    fn open(&self) -> Outcome<Reader<Box<dyn BufRead>>> {
         Ok(Reader::new(match self.file.as_deref() {
             None => Box::new(proc::open()?.into_inner()),
             Some("-") => Box::new(io::stdin().lock()),
-            Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| format!("{path}: {error}"))?)),
+            Some(path) => {
+                Box::new(BufReader::new(File::open(path).map_err(|error| format!("{path}: {error}\n{USAGE}"))?))
+            }
         }))
     }
 }
@@ -94,54 +99,50 @@ impl Summary {
     }
 }
 
-fn run() -> Result<bool, Box<dyn Error>> {
-    let arguments = Arguments::read().map_err(|error| format!("{error}\n{USAGE}"))?;
+/// Prints one flow, and no newline.
+type Print = fn(&mut dyn Write, &Line<'_>) -> io::Result<()>;
+
+fn as_it_was(output: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
+    output.write_all(line.as_bytes())
+}
+
+#[cfg(feature = "json")]
+fn as_json() -> Result<Print, String> {
+    Ok(|output, line| Ok(serde_json::to_writer(output, &line.to_flow())?))
+}
+
+#[cfg(not(feature = "json"))]
+fn as_json() -> Result<Print, String> {
+    Err("JSON takes the feature `json`: cargo run --features json --example proc -- ...".into())
+}
+
+fn main() -> ExitCode {
+    support::main(USAGE, sum_up)
+}
+
+fn sum_up(arguments: &[String]) -> Outcome {
+    let arguments = Arguments::read(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
     let mut reader = arguments.open()?;
     let mut output = BufWriter::new(io::stdout().lock());
-    let (mut summary, mut is_sound) = (Summary::default(), true);
+    let (mut summary, mut malformed) = (Summary::default(), 0_u64);
     while let Some(line) = reader.next_line() {
         match line {
             Ok(line) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line.to_flow())) => {}
             Ok(line) => {
                 summary.add(&line);
-                print(&mut output, &line, arguments.is_json)?;
+                (arguments.print)(&mut output, &line)?;
+                output.write_all(b"\n")?;
             }
             Err(error) => {
-                is_sound = false;
+                malformed += 1;
                 eprintln!("{error}");
             }
         }
     }
     output.flush()?;
     summary.print(io::stdout().is_terminal());
-    Ok(is_sound)
-}
-
-/// One flow a line, as it was read or as JSON.
-fn print(output: &mut impl Write, line: &Line<'_>, is_json: bool) -> Result<(), Box<dyn Error>> {
-    match is_json {
-        #[cfg(feature = "json")]
-        true => serde_json::to_writer(&mut *output, &line.to_flow())?,
-        #[cfg(not(feature = "json"))]
-        true => return Err("JSON takes the feature `json`".into()),
-        false => output.write_all(line.as_bytes())?,
-    }
-    Ok(output.write_all(b"\n")?)
-}
-
-fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        // Whoever reads has seen enough.
-        Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
-        {
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("proc: {error}");
-            ExitCode::FAILURE
-        }
+    match malformed {
+        0 => Ok(()),
+        lines => Err(format!("{lines} lines are no flows").into()),
     }
 }

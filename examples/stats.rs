@@ -1,25 +1,38 @@
 //! The size of the table and what the processors did: `cargo run --example stats`.
-#![allow(missing_docs)]
 
-use std::error::Error;
+mod support;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use ctnetlink::{Client, sysctl};
+use support::Outcome;
 
-fn main() -> Result<(), Box<dyn Error>> {
+const USAGE: &str = "usage: stats";
+
+fn main() -> ExitCode {
+    support::main(USAGE, stats)
+}
+
+fn stats(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
     let mut client = Client::open()?;
+    let mut output = io::stdout().lock();
     let table = client.statistics()?;
-    println!("flows {} of {}", table.entries.unwrap_or(0), table.max_entries.unwrap_or(0));
+    writeln!(output, "flows {} of {}", table.entries.unwrap_or(0), table.max_entries.unwrap_or(0))?;
     for cpu in client.cpu_statistics()? {
         let counts: Vec<String> = cpu.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        println!("cpu {}: {}", cpu.cpu, counts.join(" "));
+        writeln!(output, "cpu {}: {}", cpu.cpu, counts.join(" "))?;
     }
     for cpu in client.expectation_statistics()? {
         let counts: Vec<String> = cpu.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        println!("cpu {}: {}", cpu.cpu, counts.join(" "));
+        writeln!(output, "cpu {}: {}", cpu.cpu, counts.join(" "))?;
     }
     for (setting, what) in [(sysctl::ACCOUNTING, "counters"), (sysctl::TIMESTAMP, "times of begin and end")] {
         if setting.read()? == 0 {
-            println!("flows carry no {what}: see {}", setting.path());
+            writeln!(output, "flows carry no {what}: see {}", setting.path())?;
         }
     }
     Ok(())

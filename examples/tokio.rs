@@ -1,13 +1,26 @@
 //! Prints events as `conntrack -E` does, on tokio's reactor: `cargo run --example tokio`.
-#![allow(missing_docs)]
 
-use std::error::Error;
+mod support;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use ctnetlink::{Event, EventGroups, EventSocket, format::Text};
+use support::Outcome;
 use tokio::io::{Interest, unix::AsyncFd};
 
+const USAGE: &str = "usage: tokio";
+
+fn main() -> ExitCode {
+    support::main(USAGE, follow)
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn follow(arguments: &[String]) -> Outcome {
+    let [] = arguments else { return Err(USAGE.into()) };
+    let mut output = io::stdout().lock();
     let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(16 << 20).open()?;
     // Deprecated for types whose descriptor may change, which that of this one does not; the other way is `unsafe`.
     #[allow(deprecated)]
@@ -16,7 +29,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut ready = events.readable_mut().await?;
         while let Some(event) = ready.get_inner_mut().try_next()? {
             match (event, event.flow()) {
-                (_, Some((kind, event))) => println!("{}", Text::new().event(kind).flow(&event.flow.to_flow())),
+                (_, Some((kind, event))) => {
+                    writeln!(output, "{}", Text::new().event(kind).flow(&event.flow.to_flow()))?;
+                }
                 (Event::Overrun, _) => eprintln!("events are missing here: the receive buffer was full"),
                 (other, _) => eprintln!("{other:?}"),
             }

@@ -1,5 +1,14 @@
 //! The documents of the repository. Their code runs with the tests of the documentation.
 
+// The first definition of a link counts: files in the repository are modules here.
+
+/// [DESIGN.md]: design
+/// [COMPARE.md]: compare
+/// [KERNEL.md]: kernel
+/// [CHANGELOG.md]: changelog
+/// [CONTRIBUTING.md]: contributing
+/// [SECURITY.md]: security
+///
 #[doc = include_str!("../README.md")]
 pub mod readme {}
 
@@ -14,3 +23,11 @@ pub mod compare {}
 
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}
+
+/// [DESIGN.md]: design
+///
+#[doc = include_str!("../CONTRIBUTING.md")]
+pub mod contributing {}
+
+#[doc = include_str!("../SECURITY.md")]
+pub mod security {}

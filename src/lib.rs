@@ -69,6 +69,8 @@
 //!
 //! let report = client.update_matching(&"dport 993".parse()?, &FlowUpdate::new().mark(10))?;
 //! println!("{} marked, {} ended meanwhile", report.changed, report.vanished);
+//! let report = client.delete_matching(&"src 192.0.2.7 and not assured".parse()?)?;
+//! println!("{} deleted", report.changed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -170,6 +172,23 @@
 //! - `packet-core` (default): the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`].
 //! - `serde`: the values serialize, with states and addresses in words.
 //! - `json`: JSON in [`mod@format`], by serde_json.
+//!
+//! # Examples
+//!
+//! | `cargo run --example …` | |
+//! |---|---|
+//! | `demo` | a private namespace, filled and listed: the one to begin with |
+//! | `list`, `create`, `mark`, `delete` | flows, the most by a filter |
+//! | `expectations`, `stats` | what helpers expect; the size of the table and the counts of the processors |
+//! | `events`, `nat_log`, `mirror` | what happens, as it happens |
+//! | `tokio`, `netlink_proto` | the same asynchronously |
+//! | `proc` | lines of `/proc/net/nf_conntrack`, summed up |
+//! | `conntrack` | a drop-in for conntrack(8) |
+//!
+//! # More
+//!
+//! [`_documentation`] holds the documents of the repository: the design, what to know of the kernel, and a comparison
+//! with other libraries.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -201,11 +220,17 @@ mod serde;
 pub mod wire;
 
 #[cfg(all(target_os = "linux", feature = "client"))]
+#[doc(inline)]
 pub use client::*;
+#[doc(inline)]
 pub use error::{
     AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
 };
+#[doc(inline)]
 pub use events::*;
+#[doc(inline)]
 pub use filter::Filter;
+#[doc(inline)]
 pub use message::Message;
+#[doc(inline)]
 pub use model::*;

@@ -138,6 +138,8 @@ impl Client {
     /// Deletes every flow that a filter matches, each by its tuple, zone and identifier, and counts them. Memory does
     /// not grow with the table.
     ///
+    /// A filter without a term on zones matches in all zones.
+    ///
     /// # Errors
     ///
     /// A filter that matches everything is refused: [`flush`](Self::flush) is what empties a table. Else as

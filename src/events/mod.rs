@@ -22,6 +22,7 @@
 //!
 //! ```no_run
 //! use std::sync::{Arc, RwLock};
+//! use std::time::{Duration, Instant};
 //! use ctnetlink::Mirror;
 //!
 //! let mirror = Mirror::open()?;
@@ -30,7 +31,11 @@
 //! let readers = Arc::clone(&mirror);
 //! std::thread::spawn(move || -> Result<(), ctnetlink::Error> {
 //!     loop {
-//!         ready.wait(std::time::Duration::from_secs(1))?;
+//!         // A dump that is due, or under way, needs no event.
+//!         let due = mirror.read().expect("no thread panicked").due();
+//!         let second = Duration::from_secs(1);
+//!         let patience = due.map_or(second, |due| due.saturating_duration_since(Instant::now()));
+//!         ready.wait(patience.min(second))?;
 //!         // For one change at a time, so that readers need not wait long.
 //!         while mirror.write().expect("no thread panicked").try_next()?.is_some() {}
 //!     }

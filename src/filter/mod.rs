@@ -27,6 +27,11 @@
 //! its negation is true: `timeout >= 30` and `not timeout < 30` differ on a flow without a timeout. There is no third
 //! value, so that `not (a and b)` is `not a or not b` always.
 //!
+//! # Zones
+//!
+//! A filter without a term on zones matches flows of all zones, and so does what is changed or deleted by it; `zone 0`
+//! keeps to those outside any zone.
+//!
 //! # The language
 //!
 //! [`Filter`] reads and prints a small language in conntrack(8)'s own words:

@@ -10,6 +10,8 @@ use crate::{EventKind, Expectation, Flow};
 /// Any JSON reader with serde gives the same flow back. Names of states, status bits and protocols are strings,
 /// addresses too; what is absent is left out.
 ///
+/// Times are integers, in nanoseconds. They are above 2⁵³: JavaScript and jq round them.
+///
 /// # Example
 ///
 /// ```

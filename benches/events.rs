@@ -244,7 +244,8 @@ mod linux {
                     while let Some(change) = mirror.try_next().unwrap() {
                         *(if change.inferred { &mut inferred } else { &mut told }) += 1;
                     }
-                    if over && mirror.table().is_synchronised() {
+                    let has_work = mirror.due().is_some_and(|due| due <= Instant::now());
+                    if over && mirror.table().is_synchronised() && !has_work {
                         return (inferred, told);
                     }
                     thread::yield_now();

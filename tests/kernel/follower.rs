@@ -74,7 +74,8 @@ impl Follower {
             while let Some(change) = self.mirror.try_next().unwrap() {
                 self.take(change);
             }
-            if self.mirror.table().is_synchronised() {
+            let has_work = self.mirror.due().is_some_and(|due| due <= Instant::now());
+            if self.mirror.table().is_synchronised() && !has_work {
                 return;
             }
             assert!(Instant::now() < deadline, "it does not get synchronised");

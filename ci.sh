@@ -18,7 +18,8 @@ kernel()   {
 }
 docs()     { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
 features() {
-    for set in "${feature_sets[@]}"; do
+    [ $# -gt 0 ] || set -- "${feature_sets[@]}"
+    for set in "$@"; do
         echo "features: ${set:-none}"
         cargo clippy --locked --lib --no-default-features --features "$set" -- -D warnings
     done
@@ -115,7 +116,7 @@ all()      { fmt; clippy; test_; kernel; docs; features; targets; msrv; api; pac
 
 case "${1:-all}" in
     test) test_ ;;
-    api|fuzz|fuzz_one) "$1" "${@:2}" ;;
-    fmt|clippy|kernel|docs|features|targets|msrv|package|all) "$1" ;;
-    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|all]" >&2; exit 2 ;;
+    api|features|fuzz|fuzz_one) "$1" "${@:2}" ;;
+    fmt|clippy|kernel|docs|targets|msrv|package|all) "$1" ;;
+    *) echo "usage: ./ci.sh [fmt|clippy|test|kernel|docs|features [SET...]|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|all]" >&2; exit 2 ;;
 esac

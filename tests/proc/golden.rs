@@ -151,8 +151,9 @@ fn old_lines_have_the_values_that_stand_in_them() {
     assert_eq!(lines[5].original().source.to_string(), "fd42:7277:90ec:a57f:24d8:22ae:50e:5249");
     assert_eq!(lines[5].original().destination.to_string(), "fd42:7277:90ec:a57f::1");
     assert_eq!(lines[11].mark(), Some(10));
-    let tags: Vec<_> = lines[13..].iter().map(|line| line.event().unwrap().to_string()).collect();
-    assert_eq!(tags, ["NEW", "UPDATE", "NEW", "UPDATE", "UPDATE"]);
+    let events: Vec<_> = lines[13..].iter().map(|line| line.event().unwrap()).collect();
+    let (new, update) = (EventKind::New, EventKind::Update);
+    assert_eq!(events, [new, update, new, update, update]);
     assert_eq!((lines[13].status(), lines[13].mark()), (Status::empty(), None));
     assert_eq!((lines[16].tcp_state(), lines[16].timeout()), (Some(TcpState::SYN_RECV), Some(60)));
 }

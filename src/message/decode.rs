@@ -129,3 +129,56 @@ impl From<Acknowledgement<'_>> for Acknowledged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Filter, Tuple,
+        filter::Capabilities,
+        request::Request,
+        wire::{CTA_LABELS_MASK, CTA_MARK_MASK, Encoder, Messages},
+    };
+
+    fn written(request: &impl Request) -> Vec<u8> {
+        let mut buffer = vec![0; 512];
+        let mut encoder = Encoder::new(&mut buffer);
+        request.encode(1, &mut encoder);
+        let length = encoder.finish().unwrap();
+        buffer.truncate(length);
+        buffer
+    }
+
+    fn read(bytes: &[u8]) -> Result<Message, DecodeError> {
+        Message::decode(&Messages::new(bytes).next().unwrap().unwrap())
+    }
+
+    /// The kernel looks at the family in version 0 too, where there is a filter on tuples.
+    #[test]
+    fn a_delete_of_version_0_with_a_filter_keeps_its_family() {
+        let filter: Filter = "proto tcp and dport 22 and src 10.0.0.1".parse().unwrap();
+        let flush = FlushFlows::matching(filter.plan(&Capabilities::linux(6, 18)).flush().unwrap()[0]);
+        let mut bytes = written(&flush);
+        assert_eq!(core::mem::replace(&mut bytes[17], 0), 1, "the version");
+        assert_eq!(read(&bytes), Ok(Message::FlushFlows(flush)));
+        let mut bytes = written(&FlushFlows::of_family(Family::IPV6));
+        bytes[17] = 0;
+        assert_eq!(read(&bytes), Ok(Message::FlushFlows(FlushFlows::all())));
+    }
+
+    #[test]
+    fn a_create_with_a_mask_is_not_taken_for_one_of_the_whole_mark() {
+        let tuple = Tuple::udp(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 53).into());
+        let bytes = written(&NewFlow::untranslated(tuple, 60).unwrap());
+        for (number, mask) in [(CTA_MARK_MASK, &[0, 0, 0, 1][..]), (CTA_LABELS_MASK, &[1; 16])] {
+            let mut attribute = [0; 64];
+            let mut encoder = Encoder::new(&mut attribute);
+            encoder.attribute(number, mask);
+            let length = encoder.finish().unwrap();
+            let mut masked = [&bytes, &attribute[..length]].concat();
+            let total = masked.len() as u32;
+            masked[..4].copy_from_slice(&total.to_ne_bytes());
+            assert!(read(&masked).unwrap_err().to_string().contains("a create with a mask"));
+        }
+    }
+}

@@ -89,3 +89,14 @@ fn a_tuple_without_ports_says_so() {
     let json = r#"{"source":"10.0.0.1","destination":"10.0.0.2","protocol":50,"layer4":"none"}"#;
     assert_eq!(serde_json::to_string(&tuple).unwrap(), json);
 }
+
+/// Some formats know no unsigned numbers.
+#[test]
+fn a_number_may_come_as_a_signed_one() {
+    use serde::{Deserialize, de::IntoDeserializer};
+    let read =
+        |number: i64| Protocol::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(number));
+    assert_eq!(read(50), Ok(Protocol(50)));
+    assert!(read(-1).is_err());
+    assert!(read(256).is_err());
+}

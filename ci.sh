@@ -43,7 +43,7 @@ msrv()     {
     if rustup toolchain list 2>/dev/null | grep -c '^1\.85' >/dev/null; then
         cargo +1.85 check --locked --lib --all-features --target-dir "$target/msrv"
     elif debian_rustc; then
-        LD_LIBRARY_PATH="$target/msrv/root/usr/lib/x86_64-linux-gnu" RUSTC="$target/msrv/root/usr/bin/rustc" \
+        LD_LIBRARY_PATH="$target/msrv/unpacked/usr/lib/x86_64-linux-gnu" RUSTC="$target/msrv/unpacked/usr/bin/rustc" \
             cargo check --locked --lib --all-features --target-dir "$target/msrv"
     else
         echo "msrv: no Rust 1.85 here, skipped: rustup toolchain install 1.85 --profile minimal"
@@ -52,14 +52,14 @@ msrv()     {
 
 # Debian 12 has the compiler in packages, which need not be installed to be used.
 debian_rustc() {
-    local root="$target/msrv/root" packages="$target/msrv/packages"
-    [ -x "$root/usr/bin/rustc" ] && return
+    local unpacked="$target/msrv/unpacked" packages="$target/msrv/packages"
+    [ -x "$unpacked/usr/bin/rustc" ] && return
     command -v apt-get >/dev/null && command -v dpkg >/dev/null && mkdir -p "$packages" || return
     (
         cd "$packages"
         apt-get download -qq -o APT::Sandbox::User=root libllvm19 \
             rustc-web='1.85.0*' libstd-rust-web-dev='1.85.0*' libstd-rust-web-1.85='1.85.0*' 2>/dev/null || exit
-        for package in *.deb; do dpkg -x "$package" "$root"; done
+        for package in *.deb; do dpkg -x "$package" "$unpacked"; done
     )
 }
 

@@ -2,7 +2,15 @@
 //!
 //! `cargo bench --bench churn [-- SECONDS]`, a minute unless told otherwise, in a network namespace of its own. Fails
 //! where mirror, changes and kernel differ. Where no kernel is to be had, it says so and ends.
-#![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/kernel/churn.rs"]
@@ -13,6 +21,8 @@ mod follower;
 #[cfg(target_os = "linux")]
 #[path = "../tests/kernel/samples.rs"]
 mod samples;
+#[cfg(target_os = "linux")]
+mod support;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -32,11 +42,11 @@ mod linux {
     };
 
     use ctnetlink::Client;
-    use nix::sched::{CloneFlags, unshare};
 
     use crate::{
         churn::{Dice, churn},
         follower::Follower,
+        support::Room,
     };
 
     const DEFAULT_SECONDS: u64 = 60;
@@ -50,13 +60,10 @@ mod linux {
 
     pub(super) fn main() {
         let seconds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_SECONDS);
-        if unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            return println!("skipped: no network namespace: run as root");
-        }
-        let Ok(mut client) = Client::open() else { return println!("skipped: no netfilter netlink in this kernel") };
-        if client.statistics().is_err() {
-            return println!("skipped: no connection tracking in this kernel");
-        }
+        let (_room, mut client) = match Room::enter(FLOWS.into()) {
+            Ok(entered) => entered,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
         measure(&mut client, Duration::from_secs(seconds));
     }
 

@@ -1,30 +1,18 @@
 //! One flow in each format, into a buffer that is used again.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "support/sample.rs"]
+mod sample;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
-    Counters, Flow, Labels, Lifetime, ProtocolInfo, Status, TcpInfo, TcpState, Timestamp, Tuple,
+    Timestamp,
     format::{Printed, Save, Text, Xml},
 };
 
-/// A TCP flow with all that a dump carries with accounting and timestamps on.
-fn flow(source: &str, destination: &str) -> Flow {
-    let original = Tuple::tcp(source.parse().unwrap(), destination.parse().unwrap());
-    let mut flow = Flow::new(original, original.inverted().unwrap());
-    flow.status = Some(Status::SEEN_REPLY | Status::ASSURED | Status::CONFIRMED);
-    flow.timeout = Some(431_999);
-    flow.mark = Some(42);
-    flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
-    flow.counters_original = Some(Counters::new(169, 14_322));
-    flow.counters_reply = Some(Counters::new(113, 3_478_700_123));
-    flow.lifetime = Some(Lifetime::new(Timestamp(1_795_400_621_401_066_000), None));
-    flow.labels = Some(Labels(8));
-    flow.id = Some(3_660_837_757);
-    flow.use_count = Some(1);
-    flow
-}
+use sample::flow;
 
 fn formats(criterion: &mut Criterion) {
     let flows = [

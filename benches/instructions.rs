@@ -7,6 +7,9 @@
 #[cfg(target_os = "linux")]
 #[path = "support/line.rs"]
 mod line;
+#[cfg(target_os = "linux")]
+#[path = "support/sample.rs"]
+mod sample;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -37,8 +40,7 @@ mod counted {
     use std::hint::black_box;
 
     use ctnetlink::{
-        Counters, Filter, Flow, FlowRef, Labels, Lifetime, Protocol, ProtocolInfo, Status, TcpInfo, TcpState,
-        Timestamp, Tuple,
+        Filter, Flow, FlowRef, Protocol, Status, Tuple,
         filter::Addresses,
         format::{Text, Xml},
         proc::Line,
@@ -48,7 +50,7 @@ mod counted {
     use netlink_packet_core::NetlinkMessage;
     use netlink_packet_netfilter::NetfilterMessage;
 
-    use crate::line::read_all;
+    use crate::{line::read_all, sample};
 
     pub(super) fn run() {
         main();
@@ -98,21 +100,8 @@ mod counted {
         (flow.original().to_tuple(), flow.reply().to_tuple(), flow.status())
     }
 
-    /// A TCP flow with all that a dump carries with accounting and timestamps on.
     fn flow() -> &'static Flow {
-        let original = Tuple::tcp("192.168.2.100:34846".parse().unwrap(), "123.59.27.117:993".parse().unwrap());
-        let mut flow = Flow::new(original, original.inverted().unwrap());
-        flow.status = Some(Status::SEEN_REPLY | Status::ASSURED | Status::CONFIRMED);
-        flow.timeout = Some(431_999);
-        flow.mark = Some(42);
-        flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
-        flow.counters_original = Some(Counters::new(169, 14_322));
-        flow.counters_reply = Some(Counters::new(113, 3_478_700_123));
-        flow.lifetime = Some(Lifetime::new(Timestamp(1_795_400_621_401_066_000), None));
-        flow.labels = Some(Labels(8));
-        flow.id = Some(3_660_837_757);
-        flow.use_count = Some(1);
-        Box::leak(Box::new(flow))
+        Box::leak(Box::new(sample::flow("192.168.2.100:34846", "123.59.27.117:993")))
     }
 
     fn output() -> Output {

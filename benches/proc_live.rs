@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 #[path = "support/line.rs"]
 mod line;
+#[cfg(target_os = "linux")]
+mod support;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -21,43 +23,35 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{
-        env, fs,
+        fs,
         io::BufRead as _,
-        net::Ipv4Addr,
-        thread,
         time::{Duration, Instant},
     };
 
-    use ctnetlink::{Client, Status, TcpState, Tuple, proc, request::NewFlow, sysctl};
-    use nix::sched::{CloneFlags, unshare};
+    use ctnetlink::{Client, proc};
 
-    use crate::line::read_all;
+    use crate::{
+        line::read_all,
+        support::{Room, asked, flow, median},
+    };
 
     const DEFAULT_FLOWS: u32 = 1_000_000;
     const ROUNDS: usize = 9;
 
     pub(super) fn main() {
-        let flows = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_FLOWS);
-        // Belongs to the initial namespace, where this thread stays.
-        let before = sysctl::MAX.read().unwrap_or(0);
-        if before < flows && sysctl::MAX.write(flows + flows / 5).is_err() {
-            return println!("skipped: no room for {flows} flows: run as root");
+        let flows = asked().unwrap_or(DEFAULT_FLOWS);
+        let (_room, mut client) = match Room::enter(flows) {
+            Ok(entered) => entered,
+            Err(reason) => return println!("skipped: {reason}"),
+        };
+        if let Err(error) = proc::open() {
+            return println!("skipped: {error}");
         }
-        let outcome = thread::spawn(move || measure(flows)).join().unwrap();
-        if before < flows {
-            let _ = sysctl::MAX.write(before);
-        }
-        if let Err(reason) = outcome {
-            println!("skipped: {reason}");
-        }
+        measure(&mut client, flows);
     }
 
-    fn measure(flows: u32) -> Result<(), String> {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace: {error}"))?;
-        let mut client = Client::open().map_err(|error| error.to_string())?;
-        client.statistics().map_err(|error| error.to_string())?;
-        proc::open().map_err(|error| error.to_string())?;
-        create(&mut client, flows);
+    fn measure(client: &mut Client, flows: u32) {
+        create(client, flows);
         let (mut reading, mut parsing) = (Figures::default(), Figures::default());
         for _ in 0..ROUNDS {
             let bytes = reading.add(read);
@@ -75,20 +69,12 @@ mod linux {
             println!("  {name:<44} {:>9.0} {:>12.0} {:>7.3}", each(wall), each(cpu), wall / floor.0);
         }
         println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
-        Ok(())
     }
 
     fn create(client: &mut Client, flows: u32) {
         let mut batch = client.batch();
         for number in 0..flows {
-            let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
-            let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
-            let port = 1024 + (number % 50_000) as u16;
-            let original = Tuple::tcp((source, port).into(), (destination, 443).into());
-            let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
-            flow.status = Status::SEEN_REPLY | Status::ASSURED;
-            flow.mark = Some(number & 255);
-            batch.push(&flow).unwrap();
+            batch.push(&flow(number)).unwrap();
         }
         assert!(batch.finish().unwrap().failures().is_empty());
     }
@@ -138,10 +124,5 @@ mod linux {
     fn cpu_time() -> Duration {
         let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
         Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
-    }
-
-    fn median(values: &mut [f64]) -> f64 {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
     }
 }

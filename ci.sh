@@ -4,12 +4,16 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+debian="$target/debian/unpacked/usr"
 feature_sets=("" client packet-core serde json client,packet-core client,serde client,json packet-core,serde packet-core,json
     client,packet-core,serde client,packet-core,json)
-foreign_targets=(x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
+foreign_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
     s390x-unknown-linux-gnu)
 
-fmt()      { cargo fmt --check; cargo fmt --check --manifest-path api/Cargo.toml; }
+fmt()      {
+    cargo fmt --check
+    for apart in api benches/peers fuzz; do cargo fmt --check --manifest-path "$apart/Cargo.toml"; done
+}
 clippy()   { cargo clippy --locked --all-targets --all-features -- -D warnings; }
 test_()    { cargo test --locked --all-features; }
 kernel()   {
@@ -25,43 +29,51 @@ features() {
     done
 }
 
-# Everything but the sockets builds everywhere; the sockets, on a Linux of any word length and byte order.
+# Everything but the sockets builds everywhere; the sockets, on a Linux of any word length and byte order. A target that is
+# not installed is checked with a standard library made from Debian's sources.
 targets()  {
     for name in "${foreign_targets[@]}"; do
+        echo "targets: $name"
         if [ -d "$("${RUSTC:-rustc}" --print target-libdir --target "$name")" ]; then
-            echo "targets: $name"
-            cargo check --locked --lib --target "$name" --no-default-features
-            cargo check --locked --lib --target "$name" --all-features
+            check_target cargo check --target "$name"
+        elif debian_rust; then
+            RUSTC_BOOTSTRAP=1 check_target with_debian_rust cargo check --target "$name" -Z build-std --target-dir "$target/debian"
         else
             echo "targets: $name is not installed, skipped: rustup target add $name"
         fi
     done
+}
+check_target() {
+    "$@" --locked --lib --no-default-features
+    "$@" --locked --lib --all-features
 }
 
 # The library alone: what is for development follows the newest compiler.
 msrv()     {
     if rustup toolchain list 2>/dev/null | grep -c '^1\.85' >/dev/null; then
         cargo +1.85 check --locked --lib --all-features --target-dir "$target/msrv"
-    elif debian_rustc; then
-        LD_LIBRARY_PATH="$target/msrv/unpacked/usr/lib/x86_64-linux-gnu" RUSTC="$target/msrv/unpacked/usr/bin/rustc" \
-            cargo check --locked --lib --all-features --target-dir "$target/msrv"
+    elif debian_rust; then
+        with_debian_rust cargo check --locked --lib --all-features --target-dir "$target/msrv"
     else
         echo "msrv: no Rust 1.85 here, skipped: rustup toolchain install 1.85 --profile minimal"
     fi
 }
 
-# Debian 12 has the compiler in packages, which need not be installed to be used.
-debian_rustc() {
-    local unpacked="$target/msrv/unpacked" packages="$target/msrv/packages"
-    [ -x "$unpacked/usr/bin/rustc" ] && return
+# Debian 12 has Rust 1.85 in packages, the sources of the standard library among them, which need not be installed to be
+# used.
+debian_rust() {
+    local packages="$target/debian/packages"
+    [ -x "$debian/bin/rustc" ] && [ -d "$debian/lib/rustlib/src/rust/library" ] && return
     command -v apt-get >/dev/null && command -v dpkg >/dev/null && mkdir -p "$packages" || return
     (
         cd "$packages"
         apt-get download -qq -o APT::Sandbox::User=root libllvm19 \
-            rustc-web='1.85.0*' libstd-rust-web-dev='1.85.0*' libstd-rust-web-1.85='1.85.0*' 2>/dev/null || exit
-        for package in *.deb; do dpkg -x "$package" "$unpacked"; done
+            rustc-web='1.85.0*' libstd-rust-web-dev='1.85.0*' libstd-rust-web-1.85='1.85.0*' rust-web-src='1.85.0*' \
+            2>/dev/null || exit
+        for package in *.deb; do dpkg -x "$package" "${debian%/usr}"; done
     )
 }
+with_debian_rust() { LD_LIBRARY_PATH="$debian/lib/x86_64-linux-gnu" RUSTC="$debian/bin/rustc" "$@"; }
 
 # The public API, held against api/ctnetlink.txt; `./ci.sh api --update` writes it. Rustdoc's JSON is unstable, which takes
 # no nightly but a word; in a folder of its own, since that word is part of what everything else is rebuilt by.
@@ -95,7 +107,6 @@ fuzz()     {
         return 1
     fi
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
-    cargo fmt --check --manifest-path fuzz/Cargo.toml
     # No address sanitizer: all of the crate is safe code. What is built checks overflows and debug assertions.
     cargo +nightly fuzz build --sanitizer none
     xargs -P "$(nproc)" -I{} "$0" fuzz_one {} "${2:-20}" <<<"${1:-$(cargo fuzz list)}"

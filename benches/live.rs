@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
 //! built before: `cargo build --release --all-features --example conntrack`. The floor and libnetfilter_conntrack are the
-//! small C programs of `benches/floor`, built with `cc`. What is not to be had, be it a program or the kernel, it says and
-//! does without.
+//! small C programs of `benches/floor`, built with `cc`; other crates are those of `benches/peers`, built with cargo. What
+//! is not to be had, be it a program or the kernel, it says and does without.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(target_os = "linux")]
@@ -32,7 +32,7 @@ mod linux {
         request::{FlowUpdate, NewFlow},
     };
 
-    use super::support::{Floor, Room, Table, asked, command, example, flow, time};
+    use super::support::{Programs, Room, Table, asked, command, example, flow, time};
 
     const DEFAULT_FLOWS: u32 = 200_000;
     const ROUNDS: usize = 7;
@@ -48,9 +48,9 @@ mod linux {
             Err(reason) => return println!("skipped: {reason}"),
         };
         println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
-        let (floor, program) = (Floor::build(), example("conntrack"));
+        let (floor, program) = (Programs::floor(), example("conntrack"));
         create(&mut client, &floor, flows);
-        dump(&mut client, &floor);
+        dump(&mut client, &floor, &Programs::peers());
         if let Some(program) = &program {
             list(&floor, program, flows);
             load(&mut client, program);
@@ -61,7 +61,7 @@ mod linux {
         println!("\npeak memory of this process: {} KiB", peak_memory());
     }
 
-    fn create(client: &mut Client, floor: &Floor, flows: u32) {
+    fn create(client: &mut Client, floor: &Programs, flows: u32) {
         let mut table = Table::new("create, a batch");
         for _ in 0..ROUNDS {
             client.flush().unwrap();
@@ -82,7 +82,7 @@ mod linux {
         table.print(flows);
     }
 
-    fn dump(client: &mut Client, floor: &Floor) {
+    fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
         let mut table = Table::new("dump");
         let mut flows = 0;
         for round in 0..=ROUNDS {
@@ -119,13 +119,16 @@ mod linux {
                 let printed = floor.run("lnfct_dump", &["1"], "seconds");
                 table.add("libnetfilter_conntrack, printed", printed, raw);
                 table.add("conntrack -L", command("conntrack", &["-L"]), raw);
+                let decoded = peers.run("netlink_packet_netfilter", &[], "seconds");
+                table.add("netlink-packet-netfilter, decoded", decoded, raw);
+                table.add("the crate conntrack, a list", peers.run("conntrack_crate", &[], "seconds"), raw);
             }
         }
         table.print(flows);
     }
 
     /// Whole programs, from their start to their end.
-    fn list(floor: &Floor, program: &Path, flows: u32) {
+    fn list(floor: &Programs, program: &Path, flows: u32) {
         let mut table = Table::new("list, whole programs");
         for round in 0..ROUNDS {
             let raw = floor.run("raw_dump", &[], "seconds");

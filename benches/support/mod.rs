@@ -11,7 +11,7 @@ use std::{net::Ipv4Addr, time::Instant};
 use ctnetlink::{Status, TcpState, Tuple, request::NewFlow};
 
 pub use figures::{Table, median};
-pub use programs::{Floor, command, example};
+pub use programs::{Programs, command, example};
 pub use room::Room;
 
 /// The number on the command line: how many flows, or events.

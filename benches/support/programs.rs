@@ -19,8 +19,7 @@ pub fn command(program: impl AsRef<Path>, arguments: &[&str]) -> Option<f64> {
 
 /// The example of that name, built as this bench is. Where it is not, it says so.
 pub fn example(name: &str) -> Option<PathBuf> {
-    let bench = env::current_exe().unwrap();
-    let path = bench.ancestors().nth(2).unwrap().join("examples").join(name);
+    let path = beside_the_build("examples").join(name);
     if path.exists() {
         return Some(path);
     }
@@ -31,32 +30,39 @@ pub fn example(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The C programs that only do what the kernel makes everybody do.
-pub struct Floor {
-    programs: Option<PathBuf>,
+/// Programs that dump or fill the table in another way, and print figures of it.
+pub struct Programs {
+    folder: PathBuf,
 }
 
-impl Floor {
-    /// Builds them from `benches/floor`, where there is a compiler.
-    pub fn build() -> Self {
-        if Command::new("cc").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-            println!("(without a floor: there is no cc to build it)");
-            return Self { programs: None };
-        }
+impl Programs {
+    /// The C programs of `benches/floor`, most of which only do what the kernel makes everybody do.
+    pub fn floor() -> Self {
+        let folder = beside_the_build("floor");
+        fs::create_dir_all(&folder).unwrap();
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor");
-        let programs = env::temp_dir().join(format!("ctnetlink-floor-{}", std::process::id()));
-        fs::create_dir_all(&programs).unwrap();
         for (name, library) in [("raw_dump", None), ("raw_insert", None), ("lnfct_dump", Some("-lnetfilter_conntrack"))]
         {
-            let (source, program) = (sources.join(name).with_extension("c"), programs.join(name));
-            let _ = Command::new("cc").arg("-O2").arg("-o").args([&program, &source]).args(library).status();
+            let (source, program) = (sources.join(name).with_extension("c"), folder.join(name));
+            let mut compiler = Command::new("cc");
+            build(compiler.arg("-O2").arg("-o").args([&program, &source]).args(library), name);
         }
-        Self { programs: Some(programs) }
+        Self { folder }
     }
 
-    /// Runs one, and reads off what it prints the number behind a word.
+    /// The programs of `benches/peers`, on other crates.
+    pub fn peers() -> Self {
+        let target = beside_the_build("peers");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--release"]);
+        build(cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target), "benches/peers");
+        Self { folder: target.join("release") }
+    }
+
+    /// Runs one, and reads off what it prints the number behind a word; `None` where it could not be built or fails.
     pub fn run(&self, name: &str, arguments: &[&str], word: &str) -> Option<f64> {
-        let program = self.programs.as_ref()?.join(name);
+        let program = self.folder.join(name);
         let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
         let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
         let mut words = text.split_whitespace().skip_while(|known| *known != word);
@@ -64,10 +70,13 @@ impl Floor {
     }
 }
 
-impl Drop for Floor {
-    fn drop(&mut self) {
-        if let Some(programs) = &self.programs {
-            let _ = fs::remove_dir_all(programs);
-        }
+fn build(command: &mut Command, what: &str) {
+    if !command.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("(without {what}: {:?} could not build it)", command.get_program());
     }
+}
+
+/// A folder in that of this build.
+fn beside_the_build(name: &str) -> PathBuf {
+    env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }

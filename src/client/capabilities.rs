@@ -5,8 +5,8 @@ use crate::{
     error::{Errno, Error, Operation},
     exchange::Connection,
     filter::Capabilities,
-    model::{GlobalStatistics, Protocol, Tuple},
-    request::{GetGlobalStatistics, Request, RequestHeader},
+    model::{Protocol, Tuple},
+    request::{Request, RequestHeader},
     wire::{
         CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
         Encoder, Family, Flags, MessageType,
@@ -16,9 +16,12 @@ use crate::{
 /// A filter flag that no kernel has: whoever looks at it refuses.
 const UNKNOWN_FLAG: u32 = 1 << 31;
 
-/// A request that is refused by a kernel which understands what it carries, and harmless to any other.
+/// A request that is refused by a kernel which understands what it carries, and harmless to any other; but for the
+/// first.
 #[derive(Clone, Copy)]
 enum Probe {
+    /// The size of the table, which every kernel with connection tracking tells.
+    Tracking,
     /// A dump by a filter of an unknown flag.
     TuplesOfDump,
     /// A dump by no status bit at all.
@@ -34,14 +37,12 @@ enum Probe {
 
 impl Request for Probe {
     fn operation(&self) -> Operation {
-        match self {
-            Self::TuplesOfFlush => Operation::DeleteFlow,
-            _ => Operation::DumpFlows,
-        }
+        Operation::ProbeFilters
     }
 
     fn header(&self) -> RequestHeader {
         match self {
+            Self::Tracking => RequestHeader::acknowledged(MessageType::GLOBAL_STATISTICS, Family::UNSPEC),
             Self::TuplesOfFlush => RequestHeader::acknowledged(MessageType::FLOW_DELETE, Family::IPV4),
             _ => RequestHeader::dump(MessageType::FLOW_GET, Family::UNSPEC),
         }
@@ -52,6 +53,7 @@ impl Request for Probe {
             encoder.nest(CTA_FILTER, |nest| nest.u32_host(CTA_FILTER_ORIG_FLAGS, UNKNOWN_FLAG))
         };
         match self {
+            Self::Tracking => {}
             Self::TuplesOfDump => unknown_filter(encoder),
             Self::Status => encoder.u32(CTA_STATUS, 0),
             Self::Mark => {
@@ -87,7 +89,7 @@ impl Client {
 
 fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
     // Without connection tracking for netlink every request is refused as invalid, which the probes take for a yes.
-    connection.fetch(&GetGlobalStatistics, GlobalStatistics::decode)?;
+    connection.execute(&Probe::Tracking)?;
     let mut known = Capabilities::none();
     known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump)?;
     known.status_filter = is_refused(connection, Probe::Status)?;

@@ -32,6 +32,8 @@ pub enum Operation {
     FlushExpectations,
     /// Get statistics.
     GetStatistics,
+    /// Find out what the kernel filters by, before a filter is used the first time.
+    ProbeFilters,
 }
 
 impl fmt::Display for Operation {
@@ -49,6 +51,7 @@ impl fmt::Display for Operation {
             Self::DeleteExpectation => "delete expectation",
             Self::FlushExpectations => "flush expectations",
             Self::GetStatistics => "get statistics",
+            Self::ProbeFilters => "find out what the kernel filters by",
         })
     }
 }

@@ -286,6 +286,8 @@ fn every_request_without_permission_says_which_capability(lab: &Lab) {
         assert!(error.is_permission_denied());
         assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
         assert!(client.statistics().unwrap_err().is_permission_denied());
+        let error = client.dump_matching(&"proto udp".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("find out what the kernel filters by: EPERM: CAP_NET_ADMIN"), "{error}");
         assert!(client.delete(FlowKey::original(udp_flow(1).original)).unwrap_err().is_permission_denied());
         assert!(client.flush().unwrap_err().is_permission_denied());
         let update = FlowUpdate::new().mark(1);

@@ -134,7 +134,7 @@ pub use translation::Translation;
 ///
 /// let error = "proto tcp and dprot 22".parse::<Filter>().unwrap_err();
 /// assert_eq!(error.column(), 15);
-/// assert_eq!(error.to_string(), "column 15: `dprot` is no word of the filter language");
+/// assert_eq!(error.to_string(), "column 15: `dprot` is no word of the filter language: did you mean `dport`?");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Text → filter → text. The language is described in the documentation of the filter module.
 
 mod error;
+mod hint;
 mod lexer;
 mod parser;
 mod print;

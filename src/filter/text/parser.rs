@@ -125,7 +125,7 @@ impl<'t> Parser<'t> {
                 if closing.kind == Kind::Close { Ok(filter) } else { Err(closing.unexpected("`and`, `or` or `)`")) }
             }
             Kind::Word(word) if word.eq_ignore_ascii_case("not") => Ok(!self.factor(deeper()?)?),
-            Kind::Word(word) => self.term(word, token.column),
+            Kind::Word(word) if !token.is_word("and") && !token.is_word("or") => self.term(word, token.column),
             _ => Err(token.unexpected("a term")),
         }
     }
@@ -151,13 +151,14 @@ mod tests {
     #[test]
     fn an_error_points_at_its_column() {
         assert_eq!(refused(""), "column 1: a term is missing");
-        assert_eq!(refused("assurd"), "column 1: `assurd` is no word of the filter language");
+        assert_eq!(refused("assurd"), "column 1: `assurd` is no word of the filter language: did you mean `assured`?");
         assert_eq!(refused("  proto tpc"), "column 9: `tpc` is no protocol");
         assert_eq!(refused("(assured"), "column 9: `)` is missing");
         assert_eq!(refused("(assured unreplied)"), "column 10: `unreplied` where `and`, `or` or `)` should be");
         assert_eq!(refused("assured unreplied"), "column 9: `unreplied` where `and`, `or` or the end should be");
         assert_eq!(refused("assured and"), "column 12: a term is missing");
         assert_eq!(refused("assured and )"), "column 13: `)` where a term should be");
+        assert_eq!(refused("assured and or unreplied"), "column 13: `or` where a term should be");
         assert_eq!(refused("src 10.0.0.1,"), "column 14: an address is missing");
         assert_eq!(refused("src 10.0.0.1/40"), "column 5: `10.0.0.1/40` is no address or prefix");
         assert_eq!(refused("dport 9-1"), "column 7: the range `9-1` is empty");

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::{
     error::{ParseFilterError, Quoted},
+    hint::Hint,
     lexer::{Kind, Token},
     parser::Parser,
 };
@@ -19,6 +20,25 @@ use crate::{
 };
 
 type Result<T> = core::result::Result<T, ParseFilterError>;
+
+/// The words that begin a term, but for those of addresses and numbers.
+pub(super) const WORDS: &[&str] = &[
+    "any",
+    "none",
+    "assured",
+    "unreplied",
+    "offloaded",
+    "state",
+    "status",
+    "mark",
+    "label",
+    "any-label",
+    "helper",
+    "src-nat",
+    "dst-nat",
+    "any-nat",
+    "tuple",
+];
 
 impl<'t> Parser<'t> {
     /// The term that starts with `word`.
@@ -48,7 +68,10 @@ impl<'t> Parser<'t> {
             "dst-nat" => self.translation(Side::Destination),
             "any-nat" => self.translation(Side::Either),
             "tuple" => self.tuples(),
-            _ => Err(ParseFilterError::new(column, format_args!("{} is no word of the filter language", Quoted(word)))),
+            _ => Err(ParseFilterError::new(
+                column,
+                format_args!("{} is no word of the filter language{}", Quoted(word), Hint(word)),
+            )),
         }
     }
 

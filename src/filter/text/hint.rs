@@ -1,0 +1,156 @@
+//! What may be meant by a word that is none of the language.
+
+use core::fmt;
+
+use super::values::WORDS;
+use crate::{
+    filter::{
+        Prefix,
+        fields::{AddressField, NumberField},
+    },
+    model::{DccpState, Family, Protocol, SctpState, Status, TcpState},
+};
+
+/// Words of other languages for what this one has, in lower case.
+const FOREIGN: &[(&str, &str)] = &[
+    ("!", "not"),
+    ("&&", "and"),
+    ("||", "or"),
+    ("all", "any"),
+    ("protocol", "proto"),
+    ("ip", "family ipv4"),
+    ("ip6", "family ipv6"),
+    ("inet", "family ipv4"),
+    ("inet6", "family ipv6"),
+    ("host", "addr"),
+    ("net", "addr"),
+    ("saddr", "src"),
+    ("daddr", "dst"),
+    ("source", "src"),
+    ("destination", "dst"),
+    ("orig-src", "src"),
+    ("orig-dst", "dst"),
+    ("orig-port-src", "sport"),
+    ("orig-port-dst", "dport"),
+    ("snat", "src-nat"),
+    ("dnat", "dst-nat"),
+    ("nat", "any-nat"),
+    ("labels", "label"),
+];
+
+/// Prints behind the complaint about a word: what was meant, where that can be told.
+pub(super) struct Hint<'t>(pub(super) &'t str);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lower = self.0.to_ascii_lowercase();
+        if let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| *foreign == lower) {
+            write!(f, ": did you mean `{ours}`?")
+        } else if let Some(field) = field_of(&lower) {
+            write!(f, ": did you mean `{field} {lower}`?")
+        } else if let Some(negated) = lower.strip_prefix('!').filter(|word| is_of_the_language(word)) {
+            write!(f, ": did you mean `not {negated}`?")
+        } else if let Some(near) = words().find(|word| is_near(word, &lower)) {
+            write!(f, ": did you mean `{near}`?")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What has a value of that name.
+fn field_of(value: &str) -> Option<&'static str> {
+    // By their numbers, protocols and the others would all be meant.
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let is = |parsed: bool, field| parsed.then_some(field);
+    is(value.parse::<Family>().is_ok(), "family")
+        .or(is(value.parse::<Protocol>().is_ok(), "proto"))
+        .or(is(value.parse::<Prefix>().is_ok(), "addr"))
+        .or(is(value.parse::<TcpState>().is_ok(), "state"))
+        .or(is(value.parse::<SctpState>().is_ok(), "state"))
+        .or(is(value.parse::<DccpState>().is_ok(), "state"))
+        .or(is(value.parse::<Status>().is_ok_and(|status| !status.is_empty()), "status"))
+}
+
+fn is_of_the_language(word: &str) -> bool {
+    words().any(|known| known == word)
+}
+
+fn words() -> impl Iterator<Item = &'static str> {
+    let addresses = AddressField::ALL.into_iter().map(AddressField::word);
+    let numbers = NumberField::ALL.iter().map(|field| field.word());
+    WORDS.iter().copied().chain(["and", "or", "not"]).chain(addresses).chain(numbers)
+}
+
+/// Whether one becomes the other by one character that is added, left out or replaced, or by two that change places.
+fn is_near(one: &str, other: &str) -> bool {
+    let common = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let (one, other) = (one.as_bytes().get(common..), other.as_bytes().get(common..));
+    let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
+    let common = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    match (one.get(..one.len() - common), other.get(..other.len() - common)) {
+        (Some(&[a, b]), Some(&[c, d])) => (a, b) == (d, c),
+        (Some(one), Some(other)) => one.len() <= 1 && other.len() <= 1,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(word: &str) -> String {
+        let hint = Hint(word).to_string();
+        hint.strip_prefix(": did you mean ").map(|meant| meant.trim_matches(['`', '?']).to_owned()).unwrap_or(hint)
+    }
+
+    #[test]
+    fn a_value_is_given_its_field() {
+        assert_eq!(hint("tcp"), "proto tcp");
+        assert_eq!(hint("ICMPv6"), "proto icmpv6");
+        assert_eq!(hint("ipv6"), "family ipv6");
+        assert_eq!(hint("10.0.0.0/8"), "addr 10.0.0.0/8");
+        assert_eq!(hint("fd00::1"), "addr fd00::1");
+        assert_eq!(hint("ESTABLISHED"), "state established");
+        assert_eq!(hint("seen_reply"), "status seen_reply");
+    }
+
+    #[test]
+    fn a_word_of_another_language_is_translated() {
+        assert_eq!(hint("host"), "addr");
+        assert_eq!(hint("&&"), "and");
+        assert_eq!(hint("!assured"), "not assured");
+        assert!(FOREIGN.iter().all(|(foreign, _)| !is_of_the_language(foreign)));
+    }
+
+    #[test]
+    fn a_word_with_one_mistake_is_mended() {
+        for mistaken in ["assurd", "asssured", "asured", "assurde", "assurec", "Assurd"] {
+            assert_eq!(hint(mistaken), "assured", "{mistaken}");
+        }
+        assert_eq!(hint("dprot"), "dport");
+        assert_eq!(hint("adn"), "and");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_guessed() {
+        for word in ["22", "frobnicate", "ключ", "asrd"] {
+            assert_eq!(hint(word), "", "{word}");
+        }
+    }
+
+    /// A hint that is followed leads on.
+    #[test]
+    fn what_is_meant_is_of_the_language() {
+        for (_, ours) in FOREIGN {
+            let first = ours.split(' ').next().unwrap();
+            assert!(is_of_the_language(first), "{first}");
+        }
+        for word in words() {
+            let refused = word.parse::<crate::Filter>().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!refused.contains("no word of the filter language"), "{word}: {refused}");
+        }
+    }
+}

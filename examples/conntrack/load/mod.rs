@@ -3,7 +3,7 @@
 mod lines;
 mod words;
 
-use std::{path::Path, sync::mpsc::sync_channel, thread};
+use std::{fmt, path::Path, sync::mpsc::sync_channel, thread};
 
 use ctnetlink::{Client, Errno, FlowKey, format::LabelMap};
 
@@ -39,19 +39,38 @@ pub fn load(arguments: &Arguments) -> Outcome {
     jobs.into_iter().try_for_each(|job| loader.run(job))?;
     drop(loader.progress);
     reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let tally = loader.tally;
     match loader.is_dry {
-        true => tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", loader.done)),
-        false => tell(format_args!("{} lines have been loaded, {} have been refused.", loader.done, loader.refused)),
+        true => tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", tally.done)),
+        false => tell(&tally),
     }
-    if loader.refused == 0 { Ok(()) } else { Err(Failure::Nothing) }
+    if tally.refused == 0 { Ok(()) } else { Err(Failure::Nothing) }
+}
+
+/// What became of lines.
+#[derive(Default)]
+struct Tally {
+    done: u64,
+    /// Those that change flows and found none, which is no failure: a file may be loaded again.
+    idle: u64,
+    refused: u64,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lines have been loaded, ", self.done)?;
+        if self.idle > 0 {
+            write!(f, "{} have found no flow, ", self.idle)?;
+        }
+        write!(f, "{} have been refused.", self.refused)
+    }
 }
 
 /// Does what lines ask for.
 struct Loader {
     path: String,
     client: Client,
-    done: u64,
-    refused: u64,
+    tally: Tally,
     progress: Progress,
     /// Lines are read, and nothing is sent.
     is_dry: bool,
@@ -60,15 +79,15 @@ struct Loader {
 impl Loader {
     fn new(path: String, is_dry: bool) -> Outcome<Self> {
         let client = Client::builder().receive_buffer(4 << 20).open()?;
-        Ok(Self { path, client, done: 0, refused: 0, progress: Progress::new("lines loaded"), is_dry })
+        Ok(Self { path, client, tally: Tally::default(), progress: Progress::new("lines loaded"), is_dry })
     }
 
     fn run(&mut self, job: Job) -> Outcome {
         match job {
-            _ if self.is_dry => self.done += job.lines(),
+            _ if self.is_dry => self.tally.done += job.lines(),
             Job::Create(creations) => self.create(&creations)?,
             // A save of a flow that has nothing to be set.
-            Job::Update { update, .. } if update.is_empty() => self.done += 1,
+            Job::Update { update, .. } if update.is_empty() => self.tally.done += 1,
             Job::Update { line, selection, update } => {
                 self.note(line, table::update(&selection, &update, |_| Ok(())))?;
             }
@@ -78,10 +97,10 @@ impl Loader {
                     Some(family) => self.client.flush_family(family)?,
                     None => self.client.flush()?,
                 }
-                self.done += 1;
+                self.tally.done += 1;
             }
         }
-        self.progress.show(self.done);
+        self.progress.show(self.tally.done);
         Ok(())
     }
 
@@ -98,7 +117,7 @@ impl Loader {
                 false => self.refuse(creation.line, format_args!("Operation failed: {error}")),
             }
         }
-        self.done += report.succeeded() as u64;
+        self.tally.done += report.succeeded() as u64;
         Ok(())
     }
 
@@ -107,7 +126,7 @@ impl Loader {
         let key = FlowKey::original(creation.flow.original);
         let key = creation.flow.zone.map_or(key, |zone| key.in_zone(zone));
         match self.client.update(key, &request::update_to(&creation.flow)) {
-            Ok(()) => self.done += 1,
+            Ok(()) => self.tally.done += 1,
             Err(error) => self.refuse(creation.line, format_args!("Operation failed: {error}")),
         }
     }
@@ -115,17 +134,17 @@ impl Loader {
     /// Notes what became of a line that changes flows.
     fn note(&mut self, line: u64, changed: Outcome<table::Changed>) -> Outcome {
         match changed.and_then(table::Changed::into_result) {
-            Ok(0) => self.refuse(line, "no flow fits it"),
-            Ok(_) => self.done += 1,
+            Ok(0) => self.tally.idle += 1,
+            Ok(_) => self.tally.done += 1,
             Err(Failure::Failed(message)) => self.refuse(line, message),
             Err(other) => return Err(other),
         }
         Ok(())
     }
 
-    fn refuse(&mut self, line: u64, reason: impl std::fmt::Display) {
-        self.refused += 1;
-        if self.refused <= TOLD {
+    fn refuse(&mut self, line: u64, reason: impl fmt::Display) {
+        self.tally.refused += 1;
+        if self.tally.refused <= TOLD {
             tell(format_args!("{}:{line}: {reason}", self.path));
         }
     }

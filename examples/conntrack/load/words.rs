@@ -2,9 +2,9 @@
 
 use crate::failure::{Failure, Outcome};
 
-/// Words between blanks; `None` where there are quotes or backslashes.
+/// Words between blanks; `None` where there are quotes.
 pub fn plain_words(line: &str) -> Option<Vec<&str>> {
-    if line.contains('"') || line.contains('\\') {
+    if line.contains('"') {
         return None;
     }
     let mut words = Vec::with_capacity(64);
@@ -12,17 +12,14 @@ pub fn plain_words(line: &str) -> Option<Vec<&str>> {
     Some(words)
 }
 
-/// Words as a shell would take them: between blanks, or in double quotes; a backslash takes the next character as it is.
+/// Words between blanks, or in double quotes, where a backslash takes the next character as it is.
 pub fn quoted_words(line: &str) -> Outcome<Vec<String>> {
     let (mut words, mut word, mut is_word, mut is_quoted) = (Vec::new(), String::new(), false, false);
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
         match character {
             '"' => (is_quoted, is_word) = (!is_quoted, true),
-            '\\' => {
-                word.extend(characters.next());
-                is_word = true;
-            }
+            '\\' if is_quoted => word.extend(characters.next()),
             blank if blank.is_ascii_whitespace() && !is_quoted => {
                 if is_word {
                     words.push(std::mem::take(&mut word));

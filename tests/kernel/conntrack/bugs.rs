@@ -181,7 +181,7 @@ fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
         "marks",
         &format!(
             "# a comment\n\n-I {new} 1 --label-add web\n-I {new} 2 --label-add \"voice over ip\"\n-I {new} 3\n\
-             -U -p udp --sport 1 -m 11 --label-add voice\\ over\\ ip\n-U -p udp --sport 2 -m 12 --label-del\n-U -p udp --sport 3 -m 13\n\
+             -U -p udp --sport 1 -m 11 --label-add \"voice\\ over ip\"\n-U -p udp --sport 2 -m 12 --label-del\n-U -p udp --sport 3 -m 13\n\
              -I {new} 4\n-D -p udp --sport 4\n"
         ),
     );

@@ -12,139 +12,122 @@
     clippy::indexing_slicing
 )]
 
-#[cfg(target_os = "linux")]
 #[path = "../tests/kernel/churn.rs"]
 mod churn;
-#[cfg(target_os = "linux")]
 #[path = "../tests/kernel/follower.rs"]
 mod follower;
-#[cfg(target_os = "linux")]
 #[path = "../tests/kernel/samples.rs"]
 mod samples;
-#[cfg(target_os = "linux")]
 mod support;
 
-#[cfg(target_os = "linux")]
+use std::{
+    env, fs, thread,
+    time::{Duration, Instant},
+};
+
+use ctnetlink::Client;
+
+use self::{
+    churn::{Dice, churn},
+    follower::Follower,
+    support::Room,
+};
+
+const DEFAULT_SECONDS: u64 = 60;
+/// Tuples that flows come and go under.
+const FLOWS: u16 = 20_000;
+const OPERATIONS: usize = 20_000;
+/// Room for all of a burst; for what a socket gets unless it asks for more; for hardly anything.
+const BUFFERS: [usize; 3] = [32 << 20, 212_992 / 2, 20_000];
+/// Bursts through one buffer. A burst is followed by a quiet point.
+const BURSTS: usize = 2;
+
 fn main() {
-    linux::main();
+    let seconds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_SECONDS);
+    let (_room, mut client) = match Room::enter(FLOWS.into()) {
+        Ok(entered) => entered,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    measure(&mut client, Duration::from_secs(seconds));
 }
 
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: only Linux has the kernel to measure");
+/// What went through mirrors with one size of buffer.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    bursts: usize,
+    operations: usize,
+    changes: usize,
+    losses: u64,
+    dumps: u64,
+    busy: Duration,
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{
-        env, fs, thread,
-        time::{Duration, Instant},
-    };
-
-    use ctnetlink::Client;
-
-    use crate::{
-        churn::{Dice, churn},
-        follower::Follower,
-        support::Room,
-    };
-
-    const DEFAULT_SECONDS: u64 = 60;
-    /// Tuples that flows come and go under.
-    const FLOWS: u16 = 20_000;
-    const OPERATIONS: usize = 20_000;
-    /// Room for all of a burst; for what a socket gets unless it asks for more; for hardly anything.
-    const BUFFERS: [usize; 3] = [32 << 20, 212_992 / 2, 20_000];
-    /// Bursts through one buffer. A burst is followed by a quiet point.
-    const BURSTS: usize = 2;
-
-    pub(super) fn main() {
-        let seconds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_SECONDS);
-        let (_room, mut client) = match Room::enter(FLOWS.into()) {
-            Ok(entered) => entered,
-            Err(reason) => return println!("skipped: {reason}"),
-        };
-        measure(&mut client, Duration::from_secs(seconds));
-    }
-
-    /// What went through mirrors with one size of buffer.
-    #[derive(Clone, Copy, Default)]
-    struct Figures {
-        bursts: usize,
-        operations: usize,
-        changes: usize,
-        losses: u64,
-        dumps: u64,
-        busy: Duration,
-    }
-
-    fn measure(client: &mut Client, duration: Duration) {
-        let (begin, mut dice) = (Instant::now(), Dice(1));
-        let mut figures = [Figures::default(); BUFFERS.len()];
-        let mut memory = Vec::new();
-        while begin.elapsed() < duration {
-            for (buffer, figures) in BUFFERS.into_iter().zip(&mut figures) {
-                let mut follower = Follower::new(buffer);
-                follower.catch_up();
-                for _ in 0..BURSTS {
-                    let start = Instant::now();
-                    burst(client, &mut dice, &mut follower);
-                    figures.busy += start.elapsed();
-                    follower.check();
-                }
-                figures.bursts += BURSTS;
-                figures.operations += BURSTS * OPERATIONS;
-                figures.changes += follower.changes();
-                figures.losses += follower.mirror.overruns();
-                figures.dumps += follower.mirror.dumps();
+fn measure(client: &mut Client, duration: Duration) {
+    let (begin, mut dice) = (Instant::now(), Dice(1));
+    let mut figures = [Figures::default(); BUFFERS.len()];
+    let mut memory = Vec::new();
+    while begin.elapsed() < duration {
+        for (buffer, figures) in BUFFERS.into_iter().zip(&mut figures) {
+            let mut follower = Follower::new(buffer);
+            follower.catch_up();
+            for _ in 0..BURSTS {
+                let start = Instant::now();
+                burst(client, &mut dice, &mut follower);
+                figures.busy += start.elapsed();
+                follower.check();
             }
-            memory.push(resident_kib());
+            figures.bursts += BURSTS;
+            figures.operations += BURSTS * OPERATIONS;
+            figures.changes += follower.changes();
+            figures.losses += follower.mirror.overruns();
+            figures.dumps += follower.mirror.dumps();
         }
+        memory.push(resident_kib());
+    }
+    println!(
+        "{:>12} {:>8} {:>12} {:>14} {:>11} {:>8} {:>8}",
+        "buffer", "bursts", "operations", "operations/s", "changes/s", "losses", "dumps"
+    );
+    for (buffer, figures) in BUFFERS.into_iter().zip(figures) {
+        let per_second = |count: usize| count as f64 / figures.busy.as_secs_f64();
         println!(
-            "{:>12} {:>8} {:>12} {:>14} {:>11} {:>8} {:>8}",
-            "buffer", "bursts", "operations", "operations/s", "changes/s", "losses", "dumps"
+            "{buffer:>12} {:>8} {:>12} {:>14.0} {:>11.0} {:>8} {:>8}",
+            figures.bursts,
+            figures.operations,
+            per_second(figures.operations),
+            per_second(figures.changes),
+            figures.losses,
+            figures.dumps
         );
-        for (buffer, figures) in BUFFERS.into_iter().zip(figures) {
-            let per_second = |count: usize| count as f64 / figures.busy.as_secs_f64();
-            println!(
-                "{buffer:>12} {:>8} {:>12} {:>14.0} {:>11.0} {:>8} {:>8}",
-                figures.bursts,
-                figures.operations,
-                per_second(figures.operations),
-                per_second(figures.changes),
-                figures.losses,
-                figures.dumps
-            );
-        }
-        let quiet: usize = figures.iter().map(|figures| figures.bursts).sum();
-        // What the allocator gives back differs from time to time; the table has gone with its mirror.
-        let (early, late) = memory.split_at(memory.len() / 2);
-        println!(
-            "\n{:.0} s, {quiet} quiet points: the mirror and what its changes lead to equal a dump at each; {} KiB of \
+    }
+    let quiet: usize = figures.iter().map(|figures| figures.bursts).sum();
+    // What the allocator gives back differs from time to time; the table has gone with its mirror.
+    let (early, late) = memory.split_at(memory.len() / 2);
+    println!(
+        "\n{:.0} s, {quiet} quiet points: the mirror and what its changes lead to equal a dump at each; {} KiB of \
              memory between mirrors in the first half, {} KiB in the second",
-            begin.elapsed().as_secs_f64(),
-            median(early),
-            median(late)
-        );
-    }
+        begin.elapsed().as_secs_f64(),
+        median(early),
+        median(late)
+    );
+}
 
-    /// Many operations as fast as the kernel takes them, while the mirror follows.
-    fn burst(client: &mut Client, dice: &mut Dice, follower: &mut Follower) {
-        thread::scope(|scope| {
-            let writer = scope.spawn(|| churn(client, dice, FLOWS, OPERATIONS));
-            follower.follow_until(|| writer.is_finished());
-        });
-        follower.catch_up();
-    }
+/// Many operations as fast as the kernel takes them, while the mirror follows.
+fn burst(client: &mut Client, dice: &mut Dice, follower: &mut Follower) {
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| churn(client, dice, FLOWS, OPERATIONS));
+        follower.follow_until(|| writer.is_finished());
+    });
+    follower.catch_up();
+}
 
-    fn median(values: &[usize]) -> usize {
-        let mut values = values.to_vec();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    }
+fn median(values: &[usize]) -> usize {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
 
-    fn resident_kib() -> usize {
-        let statm = fs::read_to_string("/proc/self/statm").unwrap();
-        statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4
-    }
+fn resident_kib() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4
 }

@@ -5,304 +5,288 @@
 //! --release --all-features --example conntrack`. Where no kernel is to be had, it says so and ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[cfg(target_os = "linux")]
-fn main() {
-    linux::main();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: only Linux has the kernel to measure");
-}
-
-#[cfg(target_os = "linux")]
 mod support;
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{
-        env,
-        fs::{self, File},
-        io::{BufRead as _, BufReader, Read as _},
-        path::Path,
-        process::{Command, Stdio},
-        sync::atomic::{AtomicBool, Ordering},
-        thread,
-        time::Instant,
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
+
+use ctnetlink::{Client, Event, EventGroups, EventSocket, Flow, FlowTable, Mirror, format::Text, wire::Messages};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{RecvFlags, recv},
+};
+
+use support::{Room, asked, example, flow, median};
+
+const DEFAULT_EVENTS: u32 = 300_000;
+const ROUNDS: usize = 5;
+/// What an event takes of the receive buffer, and some more.
+const BYTES_OF_AN_EVENT: usize = 1400;
+/// What a socket gets unless it asks for more; the kernel doubles what is asked for.
+const USUAL_BUFFER: usize = 212_992 / 2;
+
+fn main() {
+    let events = asked().unwrap_or(DEFAULT_EVENTS);
+    memory(1_000_000);
+    let (_room, mut client) = match Room::enter(events) {
+        Ok(entered) => entered,
+        Err(reason) => return println!("skipped: {reason}"),
     };
-
-    use ctnetlink::{Client, Event, EventGroups, EventSocket, Flow, FlowTable, Mirror, format::Text, wire::Messages};
-    use nix::{
-        sys::signal::{Signal, kill},
-        unistd::Pid,
-    };
-    use rustix::{
-        event::{PollFd, PollFlags, Timespec, poll},
-        net::{RecvFlags, recv},
-    };
-
-    use super::support::{Room, asked, example, flow, median};
-
-    const DEFAULT_EVENTS: u32 = 300_000;
-    const ROUNDS: usize = 5;
-    /// What an event takes of the receive buffer, and some more.
-    const BYTES_OF_AN_EVENT: usize = 1400;
-    /// What a socket gets unless it asks for more; the kernel doubles what is asked for.
-    const USUAL_BUFFER: usize = 212_992 / 2;
-
-    pub(super) fn main() {
-        let events = asked().unwrap_or(DEFAULT_EVENTS);
-        memory(1_000_000);
-        let (_room, mut client) = match Room::enter(events) {
-            Ok(entered) => entered,
-            Err(reason) => return println!("skipped: {reason}"),
-        };
-        cost(&mut client, events);
-        burst(&mut client, events);
-        if let Some(program) = example("conntrack") {
-            whole_program(&mut client, &program, events);
-        }
-        small_buffer(&mut client, events);
+    cost(&mut client, events);
+    burst(&mut client, events);
+    if let Some(program) = example("conntrack") {
+        whole_program(&mut client, &program, events);
     }
+    small_buffer(&mut client, events);
+}
 
-    fn create(client: &mut Client, flows: u32) {
-        let mut batch = client.batch();
-        for number in 0..flows {
-            batch.push(&flow(number)).unwrap();
-        }
-        assert!(batch.finish().unwrap().failures().is_empty());
+fn create(client: &mut Client, flows: u32) {
+    let mut batch = client.batch();
+    for number in 0..flows {
+        batch.push(&flow(number)).unwrap();
     }
+    assert!(batch.finish().unwrap().failures().is_empty());
+}
 
-    /// Seconds that this thread was running.
-    fn cpu_seconds() -> f64 {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+/// Seconds that this thread was running.
+fn cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+fn listen(events: usize) -> EventSocket {
+    let builder = EventSocket::builder(EventGroups::FLOWS).receive_buffer(events * BYTES_OF_AN_EVENT / 2);
+    builder.open().unwrap()
+}
+
+/// A way to take all events that wait; gives how many there were.
+type Way = (&'static str, fn(&mut EventSocket) -> u32);
+
+const WAYS: [Way; 5] = [
+    ("poll and recv, as raw_events.c", bare),
+    ("recv alone", received),
+    ("view", views),
+    ("decoded", decoded),
+    ("printed", printed),
+];
+
+fn bare(events: &mut EventSocket) -> u32 {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut count = 0;
+    loop {
+        poll(&mut [PollFd::new(&*events, PollFlags::IN)], Some(&Timespec::default())).unwrap();
+        let Ok((length, _)) = recv(&*events, &mut buffer, RecvFlags::DONTWAIT) else { return count };
+        count += Messages::new(&buffer[..length]).count() as u32;
     }
+}
 
-    fn listen(events: usize) -> EventSocket {
-        let builder = EventSocket::builder(EventGroups::FLOWS).receive_buffer(events * BYTES_OF_AN_EVENT / 2);
-        builder.open().unwrap()
+fn received(events: &mut EventSocket) -> u32 {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut count = 0;
+    while recv(&*events, &mut buffer, RecvFlags::DONTWAIT).is_ok() {
+        count += 1;
     }
+    count
+}
 
-    /// A way to take all events that wait; gives how many there were.
-    type Way = (&'static str, fn(&mut EventSocket) -> u32);
-
-    const WAYS: [Way; 5] = [
-        ("poll and recv, as raw_events.c", bare),
-        ("recv alone", received),
-        ("view", views),
-        ("decoded", decoded),
-        ("printed", printed),
-    ];
-
-    fn bare(events: &mut EventSocket) -> u32 {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut count = 0;
-        loop {
-            poll(&mut [PollFd::new(&*events, PollFlags::IN)], Some(&Timespec::default())).unwrap();
-            let Ok((length, _)) = recv(&*events, &mut buffer, RecvFlags::DONTWAIT) else { return count };
-            count += Messages::new(&buffer[..length]).count() as u32;
-        }
+fn views(events: &mut EventSocket) -> u32 {
+    let mut count = 0;
+    while let Some(event) = events.try_next().unwrap() {
+        count += u32::from(event.flow().is_some());
     }
+    count
+}
 
-    fn received(events: &mut EventSocket) -> u32 {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut count = 0;
-        while recv(&*events, &mut buffer, RecvFlags::DONTWAIT).is_ok() {
-            count += 1;
-        }
-        count
+fn decoded(events: &mut EventSocket) -> u32 {
+    let mut count = 0;
+    while let Some(event) = events.try_next().unwrap() {
+        count += event.flow().map_or(0, |(_, event)| u32::from(event.flow.to_flow().status.is_some()));
     }
+    count
+}
 
-    fn views(events: &mut EventSocket) -> u32 {
-        let mut count = 0;
-        while let Some(event) = events.try_next().unwrap() {
-            count += u32::from(event.flow().is_some());
-        }
-        count
+fn printed(events: &mut EventSocket) -> u32 {
+    let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
+    while let Some(event) = events.try_next().unwrap() {
+        print(&event, &mut count, &mut lines);
     }
+    count
+}
 
-    fn decoded(events: &mut EventSocket) -> u32 {
-        let mut count = 0;
-        while let Some(event) = events.try_next().unwrap() {
-            count += event.flow().map_or(0, |(_, event)| u32::from(event.flow.to_flow().status.is_some()));
-        }
-        count
+fn print(event: &Event<'_>, count: &mut u32, lines: &mut Vec<u8>) {
+    let Some((kind, event)) = event.flow() else { return };
+    Text::new().event(kind).flow(&event.flow.to_flow()).append_to(lines);
+    lines.push(b'\n');
+    *count += 1;
+    if lines.len() > 1 << 16 {
+        lines.clear();
     }
+}
 
-    fn printed(events: &mut EventSocket) -> u32 {
-        let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
-        while let Some(event) = events.try_next().unwrap() {
-            print(&event, &mut count, &mut lines);
-        }
-        count
-    }
-
-    fn print(event: &Event<'_>, count: &mut u32, lines: &mut Vec<u8>) {
-        let Some((kind, event)) = event.flow() else { return };
-        Text::new().event(kind).flow(&event.flow.to_flow()).append_to(lines);
-        lines.push(b'\n');
-        *count += 1;
-        if lines.len() > 1 << 16 {
-            lines.clear();
-        }
-    }
-
-    fn cost(client: &mut Client, events: u32) {
-        let mut figures = [const { Vec::new() }; WAYS.len()];
-        for round in 0..=ROUNDS {
-            for (place, (_, take)) in WAYS.iter().enumerate() {
-                client.flush().unwrap();
-                let mut socket = listen(events as usize);
-                create(client, events);
-                let begin = cpu_seconds();
-                let count = take(&mut socket);
-                let figure = (cpu_seconds() - begin) * 1e9 / f64::from(events);
-                assert_eq!((count, socket.overruns()), (events, 0));
-                if round > 0 {
-                    figures[place].push(figure);
-                }
+fn cost(client: &mut Client, events: u32) {
+    let mut figures = [const { Vec::new() }; WAYS.len()];
+    for round in 0..=ROUNDS {
+        for (place, (_, take)) in WAYS.iter().enumerate() {
+            client.flush().unwrap();
+            let mut socket = listen(events as usize);
+            create(client, events);
+            let begin = cpu_seconds();
+            let count = take(&mut socket);
+            let figure = (cpu_seconds() - begin) * 1e9 / f64::from(events);
+            assert_eq!((count, socket.overruns()), (events, 0));
+            if round > 0 {
+                figures[place].push(figure);
             }
         }
-        println!("{events} events that wait, medians of {ROUNDS} rounds{:>15} {:>10}", "ns/event", "beyond");
-        let floor = median(&mut figures[0]);
-        for ((name, _), figures) in WAYS.iter().zip(&mut figures) {
-            let figure = median(figures);
-            println!("  {name:<50} {figure:>10.0} {:>10.0}", figure - floor);
-        }
     }
+    println!("{events} events that wait, medians of {ROUNDS} rounds{:>15} {:>10}", "ns/event", "beyond");
+    let floor = median(&mut figures[0]);
+    for ((name, _), figures) in WAYS.iter().zip(&mut figures) {
+        let figure = median(figures);
+        println!("  {name:<50} {figure:>10.0} {:>10.0}", figure - floor);
+    }
+}
 
-    /// The listener prints while the burst comes.
-    fn burst(client: &mut Client, events: u32) {
-        client.flush().unwrap();
-        let mut socket = listen(events as usize);
-        let is_over = AtomicBool::new(false);
-        let (count, seconds) = thread::scope(|scope| {
-            let listener = scope.spawn(|| {
-                let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
-                loop {
-                    let over = is_over.load(Ordering::Acquire);
-                    while let Some(event) = socket.try_next().unwrap() {
-                        print(&event, &mut count, &mut lines);
-                    }
-                    if over {
-                        return (count, socket.overruns());
-                    }
-                    thread::yield_now();
+/// The listener prints while the burst comes.
+fn burst(client: &mut Client, events: u32) {
+    client.flush().unwrap();
+    let mut socket = listen(events as usize);
+    let is_over = AtomicBool::new(false);
+    let (count, seconds) = thread::scope(|scope| {
+        let listener = scope.spawn(|| {
+            let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
+            loop {
+                let over = is_over.load(Ordering::Acquire);
+                while let Some(event) = socket.try_next().unwrap() {
+                    print(&event, &mut count, &mut lines);
                 }
-            });
-            let begin = Instant::now();
-            create(client, events);
-            let seconds = begin.elapsed().as_secs_f64();
-            is_over.store(true, Ordering::Release);
-            (listener.join().unwrap(), seconds)
+                if over {
+                    return (count, socket.overruns());
+                }
+                thread::yield_now();
+            }
         });
-        println!("\na burst of {events} in {seconds:.2} s, printed: {} heard, {} losses", count.0, count.1);
-    }
-
-    /// The example `conntrack -E` prints while the burst comes, into a file.
-    fn whole_program(client: &mut Client, program: &Path, events: u32) {
-        client.flush().unwrap();
-        let file = env::temp_dir().join(format!("ctnetlink-events-{}", std::process::id()));
-        let room = (events as usize * BYTES_OF_AN_EVENT).to_string();
-        let mut listener = Command::new(program);
-        listener.args(["-E", "-e", "NEW", "-b", &room]).stdout(File::create(&file).unwrap()).stderr(Stdio::piped());
-        let mut listener = listener.spawn().unwrap();
-        let mut messages = BufReader::new(listener.stderr.take().unwrap());
-        let mut message = String::new();
-        // It tells how much room it was granted when it listens.
-        messages.read_line(&mut message).unwrap();
         let begin = Instant::now();
         create(client, events);
         let seconds = begin.elapsed().as_secs_f64();
-        kill(Pid::from_raw(listener.id() as i32), Signal::SIGINT).unwrap();
-        messages.read_to_string(&mut message).unwrap();
-        let succeeded = listener.wait().unwrap().success();
-        let behind = begin.elapsed().as_secs_f64() - seconds;
-        let lines = BufReader::new(File::open(&file).unwrap()).lines().count();
-        let _ = fs::remove_file(&file);
-        println!(
-            "\nthe same by the example, -E -b {room}, in {seconds:.2} s: {lines} lines, done {behind:.2} s behind it"
-        );
-        println!("  {}", message.lines().last().unwrap_or_default());
-        assert!(succeeded && lines == events as usize);
-    }
+        is_over.store(true, Ordering::Release);
+        (listener.join().unwrap(), seconds)
+    });
+    println!("\na burst of {events} in {seconds:.2} s, printed: {} heard, {} losses", count.0, count.1);
+}
 
-    /// A mirror through the buffer that a socket gets unless it asks.
-    fn small_buffer(client: &mut Client, events: u32) {
-        client.flush().unwrap();
-        let socket = EventSocket::builder(EventGroups::FLOWS).receive_buffer(USUAL_BUFFER).open().unwrap();
-        let mut mirror = Mirror::new(socket, Client::open().unwrap());
-        mirror.synchronise().unwrap();
-        let is_over = AtomicBool::new(false);
-        let begin = Instant::now();
-        let (inferred, told) = thread::scope(|scope| {
-            let follower = scope.spawn(|| {
-                let (mut inferred, mut told) = (0_u32, 0_u32);
-                loop {
-                    let over = is_over.load(Ordering::Acquire);
-                    while let Some(change) = mirror.try_next().unwrap() {
-                        *(if change.inferred { &mut inferred } else { &mut told }) += 1;
-                    }
-                    let has_work = mirror.due().is_some_and(|due| due <= Instant::now());
-                    if over && mirror.table().is_synchronised() && !has_work {
-                        return (inferred, told);
-                    }
-                    thread::yield_now();
+/// The example `conntrack -E` prints while the burst comes, into a file.
+fn whole_program(client: &mut Client, program: &Path, events: u32) {
+    client.flush().unwrap();
+    let file = env::temp_dir().join(format!("ctnetlink-events-{}", std::process::id()));
+    let room = (events as usize * BYTES_OF_AN_EVENT).to_string();
+    let mut listener = Command::new(program);
+    listener.args(["-E", "-e", "NEW", "-b", &room]).stdout(File::create(&file).unwrap()).stderr(Stdio::piped());
+    let mut listener = listener.spawn().unwrap();
+    let mut messages = BufReader::new(listener.stderr.take().unwrap());
+    let mut message = String::new();
+    // It tells how much room it was granted when it listens.
+    messages.read_line(&mut message).unwrap();
+    let begin = Instant::now();
+    create(client, events);
+    let seconds = begin.elapsed().as_secs_f64();
+    kill(Pid::from_raw(listener.id() as i32), Signal::SIGINT).unwrap();
+    messages.read_to_string(&mut message).unwrap();
+    let succeeded = listener.wait().unwrap().success();
+    let behind = begin.elapsed().as_secs_f64() - seconds;
+    let lines = BufReader::new(File::open(&file).unwrap()).lines().count();
+    let _ = fs::remove_file(&file);
+    println!("\nthe same by the example, -E -b {room}, in {seconds:.2} s: {lines} lines, done {behind:.2} s behind it");
+    println!("  {}", message.lines().last().unwrap_or_default());
+    assert!(succeeded && lines == events as usize);
+}
+
+/// A mirror through the buffer that a socket gets unless it asks.
+fn small_buffer(client: &mut Client, events: u32) {
+    client.flush().unwrap();
+    let socket = EventSocket::builder(EventGroups::FLOWS).receive_buffer(USUAL_BUFFER).open().unwrap();
+    let mut mirror = Mirror::new(socket, Client::open().unwrap());
+    mirror.synchronise().unwrap();
+    let is_over = AtomicBool::new(false);
+    let begin = Instant::now();
+    let (inferred, told) = thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let (mut inferred, mut told) = (0_u32, 0_u32);
+            loop {
+                let over = is_over.load(Ordering::Acquire);
+                while let Some(change) = mirror.try_next().unwrap() {
+                    *(if change.inferred { &mut inferred } else { &mut told }) += 1;
                 }
-            });
-            create(client, events);
-            is_over.store(true, Ordering::Release);
-            follower.join().unwrap()
+                let has_work = mirror.due().is_some_and(|due| due <= Instant::now());
+                if over && mirror.table().is_synchronised() && !has_work {
+                    return (inferred, told);
+                }
+                thread::yield_now();
+            }
         });
-        let seconds = begin.elapsed().as_secs_f64();
-        let same = client.dump().unwrap().into_iter().map(Result::unwrap).filter(|flow| {
-            let known = mirror.table().get(flow).map(|entry| (*entry.reply(), entry.status(), entry.mark()));
-            known == Some((flow.reply, flow.status, flow.mark))
-        });
-        println!(
-            "\nthe same into a mirror through {} bytes, {seconds:.2} s: {} losses, {} dumps, {told} changes told and \
+        create(client, events);
+        is_over.store(true, Ordering::Release);
+        follower.join().unwrap()
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    let same = client.dump().unwrap().into_iter().map(Result::unwrap).filter(|flow| {
+        let known = mirror.table().get(flow).map(|entry| (*entry.reply(), entry.status(), entry.mark()));
+        known == Some((flow.reply, flow.status, flow.mark))
+    });
+    println!(
+        "\nthe same into a mirror through {} bytes, {seconds:.2} s: {} losses, {} dumps, {told} changes told and \
              {inferred} inferred; {} of {} flows as in a dump",
-            mirror.receive_buffer(),
-            mirror.overruns(),
-            mirror.dumps(),
-            same.count(),
-            mirror.table().len()
-        );
-        assert_eq!(mirror.table().len(), events as usize);
-    }
+        mirror.receive_buffer(),
+        mirror.overruns(),
+        mirror.dumps(),
+        same.count(),
+        mirror.table().len()
+    );
+    assert_eq!(mirror.table().len(), events as usize);
+}
 
-    fn memory(flows: u32) {
-        let mut table = FlowTable::new();
-        let mut changes = Discard;
-        let before = resident_bytes();
-        let begin = Instant::now();
-        table.begin_dump();
-        for number in 0..flows {
-            let new = flow(number);
-            let mut flow = Flow::new(new.original, new.reply);
-            (flow.id, flow.status, flow.mark) = (Some(number.wrapping_mul(0x9e37_79b1)), Some(new.status), new.mark);
-            (flow.protocol_info, flow.timeout) = (new.protocol_info, Some(new.timeout));
-            table.apply_entry(flow, &mut changes);
-        }
-        table.end_dump();
-        while table.next_vanished().is_some() {}
-        let (seconds, bytes) = (begin.elapsed().as_secs_f64(), resident_bytes() - before);
-        let (each, time) = (bytes as f64 / f64::from(flows), seconds * 1e9 / f64::from(flows));
-        println!("a table of {flows} flows: {each:.0} bytes a flow, {time:.0} ns to put one in\n");
-        assert_eq!(table.len(), flows as usize);
+fn memory(flows: u32) {
+    let mut table = FlowTable::new();
+    let mut changes = Discard;
+    let before = resident_bytes();
+    let begin = Instant::now();
+    table.begin_dump();
+    for number in 0..flows {
+        let new = flow(number);
+        let mut flow = Flow::new(new.original, new.reply);
+        (flow.id, flow.status, flow.mark) = (Some(number.wrapping_mul(0x9e37_79b1)), Some(new.status), new.mark);
+        (flow.protocol_info, flow.timeout) = (new.protocol_info, Some(new.timeout));
+        table.apply_entry(flow, &mut changes);
     }
+    table.end_dump();
+    while table.next_vanished().is_some() {}
+    let (seconds, bytes) = (begin.elapsed().as_secs_f64(), resident_bytes() - before);
+    let (each, time) = (bytes as f64 / f64::from(flows), seconds * 1e9 / f64::from(flows));
+    println!("a table of {flows} flows: {each:.0} bytes a flow, {time:.0} ns to put one in\n");
+    assert_eq!(table.len(), flows as usize);
+}
 
-    struct Discard;
+struct Discard;
 
-    impl Extend<ctnetlink::Change> for Discard {
-        fn extend<T: IntoIterator<Item = ctnetlink::Change>>(&mut self, changes: T) {
-            changes.into_iter().for_each(drop);
-        }
+impl Extend<ctnetlink::Change> for Discard {
+    fn extend<T: IntoIterator<Item = ctnetlink::Change>>(&mut self, changes: T) {
+        changes.into_iter().for_each(drop);
     }
+}
 
-    fn resident_bytes() -> usize {
-        let statm = fs::read_to_string("/proc/self/statm").unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-    }
+fn resident_bytes() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

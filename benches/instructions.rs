@@ -4,14 +4,11 @@
 //! Where one of them is missing, it says so and ends.
 #![allow(missing_docs, missing_debug_implementations, clippy::unwrap_used, clippy::panic, clippy::exhaustive_structs)]
 
-#[cfg(target_os = "linux")]
 #[path = "support/line.rs"]
 mod line;
-#[cfg(target_os = "linux")]
 #[path = "support/sample.rs"]
 mod sample;
 
-#[cfg(target_os = "linux")]
 fn main() {
     use std::{
         env,
@@ -30,12 +27,6 @@ fn main() {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: valgrind is not to be had");
-}
-
-#[cfg(target_os = "linux")]
 mod counted {
     use std::hint::black_box;
 

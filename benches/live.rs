@@ -6,237 +6,223 @@
 //! is not to be had, be it a program or the kernel, it says and does without.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[cfg(target_os = "linux")]
-fn main() {
-    linux::main();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: only Linux has the kernel to measure");
-}
-
-#[cfg(target_os = "linux")]
 mod support;
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{
-        env, fs,
-        path::Path,
-        process::{Command, Stdio},
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use ctnetlink::{
+    Client, Filter, Layer4,
+    request::{FlowUpdate, NewFlow},
+};
+
+use support::{Programs, Room, Table, asked, command, example, flow, time};
+
+const DEFAULT_FLOWS: u32 = 200_000;
+const ROUNDS: usize = 7;
+/// Rounds of what takes long.
+const FEW_ROUNDS: usize = 3;
+/// Lines of a file to load.
+const LINES: u32 = 200_000;
+
+fn main() {
+    let flows = asked().unwrap_or(DEFAULT_FLOWS);
+    let (_room, mut client) = match Room::enter(flows.max(LINES)) {
+        Ok(entered) => entered,
+        Err(reason) => return println!("skipped: {reason}"),
     };
-
-    use ctnetlink::{
-        Client, Filter, Layer4,
-        request::{FlowUpdate, NewFlow},
-    };
-
-    use super::support::{Programs, Room, Table, asked, command, example, flow, time};
-
-    const DEFAULT_FLOWS: u32 = 200_000;
-    const ROUNDS: usize = 7;
-    /// Rounds of what takes long.
-    const FEW_ROUNDS: usize = 3;
-    /// Lines of a file to load.
-    const LINES: u32 = 200_000;
-
-    pub(super) fn main() {
-        let flows = asked().unwrap_or(DEFAULT_FLOWS);
-        let (_room, mut client) = match Room::enter(flows.max(LINES)) {
-            Ok(entered) => entered,
-            Err(reason) => return println!("skipped: {reason}"),
-        };
-        println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
-        let (floor, program) = (Programs::floor(), example("conntrack"));
-        create(&mut client, &floor, flows);
-        dump(&mut client, &floor, &Programs::peers());
-        if let Some(program) = &program {
-            list(&floor, program, flows);
-            load(&mut client, program);
-        }
-        seed(&mut client, flows);
-        filtered_dump(&mut client, flows);
-        change(&mut client, flows);
-        println!("\npeak memory of this process: {} KiB", peak_memory());
+    println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
+    let (floor, program) = (Programs::floor(), example("conntrack"));
+    create(&mut client, &floor, flows);
+    dump(&mut client, &floor, &Programs::peers());
+    if let Some(program) = &program {
+        list(&floor, program, flows);
+        load(&mut client, program);
     }
+    seed(&mut client, flows);
+    filtered_dump(&mut client, flows);
+    change(&mut client, flows);
+    println!("\npeak memory of this process: {} KiB", peak_memory());
+}
 
-    fn create(client: &mut Client, floor: &Programs, flows: u32) {
-        let mut table = Table::new("create, a batch");
-        for _ in 0..ROUNDS {
-            client.flush().unwrap();
-            let floor = floor.run("raw_insert", &[&flows.to_string(), "100"], "per-second");
-            let floor = floor.map(|each_second| f64::from(flows) / each_second);
-            client.flush().unwrap();
-            let requests: Vec<NewFlow> = (0..flows).map(flow).collect();
-            let ours = time(|| {
-                let mut batch = client.batch();
-                for request in &requests {
-                    batch.push(request).unwrap();
-                }
-                assert_eq!(batch.finish().unwrap().succeeded(), requests.len());
-            });
-            table.add("raw_insert.c (100 a batch)", floor, floor);
-            table.add("ctnetlink", Some(ours), floor);
-        }
-        table.print(flows);
-    }
-
-    fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
-        let mut table = Table::new("dump");
-        let mut flows = 0;
-        for round in 0..=ROUNDS {
-            let raw = floor.run("raw_dump", &[], "seconds");
-            flows = 0;
-            let views = time(|| {
-                let mut dump = client.dump().unwrap();
-                while let Some(flow) = dump.next() {
-                    flows += u32::from(flow.unwrap().status().is_some());
-                }
-            });
-            let values = time(|| {
-                let dump = client.dump().unwrap().into_iter();
-                assert_eq!(dump.map(Result::unwrap).filter(|flow| flow.status.is_some()).count(), flows as usize);
-            });
-            let printed = time(|| {
-                let mut line = Vec::new();
-                let text = ctnetlink::format::Text::new();
-                for flow in client.dump().unwrap() {
-                    line.clear();
-                    text.flow(&flow.unwrap()).append_to(&mut line);
-                }
-            });
-            if round == 0 {
-                continue;
-            }
-            table.add("raw_dump.c", raw, raw);
-            table.add("ctnetlink, views", Some(views), raw);
-            table.add("ctnetlink, values", Some(values), raw);
-            table.add("ctnetlink, printed", Some(printed), raw);
-            if round <= FEW_ROUNDS {
-                let parsed = floor.run("lnfct_dump", &["0"], "seconds");
-                table.add("libnetfilter_conntrack, parsed", parsed, raw);
-                let printed = floor.run("lnfct_dump", &["1"], "seconds");
-                table.add("libnetfilter_conntrack, printed", printed, raw);
-                table.add("conntrack -L", command("conntrack", &["-L"]), raw);
-                let decoded = peers.run("netlink_packet_netfilter", &[], "seconds");
-                table.add("netlink-packet-netfilter, decoded", decoded, raw);
-                table.add("the crate conntrack, a list", peers.run("conntrack_crate", &[], "seconds"), raw);
-            }
-        }
-        table.print(flows);
-    }
-
-    /// Whole programs, from their start to their end.
-    fn list(floor: &Programs, program: &Path, flows: u32) {
-        let mut table = Table::new("list, whole programs");
-        for round in 0..ROUNDS {
-            let raw = floor.run("raw_dump", &[], "seconds");
-            table.add("raw_dump.c", raw, raw);
-            table.add("the example, -L", command(program, &["-L"]), raw);
-            table.add("the example, -L -o xml", command(program, &["-L", "-o", "xml"]), raw);
-            if round < FEW_ROUNDS {
-                table.add("conntrack -L", command("conntrack", &["-L"]), raw);
-                table.add("conntrack -L -o xml", command("conntrack", &["-L", "-o", "xml"]), raw);
-            }
-        }
-        table.print(flows);
-    }
-
-    /// The lines are what conntrack(8) saves, which the kernel takes for both programs alike.
-    fn load(client: &mut Client, program: &Path) {
+fn create(client: &mut Client, floor: &Programs, flows: u32) {
+    let mut table = Table::new("create, a batch");
+    for _ in 0..ROUNDS {
         client.flush().unwrap();
-        let mut batch = client.batch();
-        for number in 0..LINES {
-            batch.push(&flow(number)).unwrap();
-        }
-        assert_eq!(batch.finish().unwrap().failures(), []);
-        let file = env::temp_dir().join(format!("ctnetlink-lines-{}", std::process::id()));
-        let saver = if command("conntrack", &["-V"]).is_some() { Path::new("conntrack") } else { program };
-        let mut save = Command::new(saver);
-        save.args(["-L", "-o", "save"]).stdout(fs::File::create(&file).unwrap()).stderr(Stdio::null());
-        assert!(save.status().unwrap().success());
-        let mut table = Table::new(format!("load {LINES} lines, whole programs"));
-        let name = file.to_str().unwrap();
-        for _ in 0..ROUNDS {
-            client.flush().unwrap();
-            let ours = command(program, &["-R", name]);
-            table.add("the example, -R", ours, ours);
-            client.flush().unwrap();
-            table.add("conntrack -R", command("conntrack", &["-R", name]), ours);
-        }
-        let _ = fs::remove_file(&file);
-        table.print(LINES);
-    }
-
-    /// One flow in twenty is to port 22, and can be asked of the kernel alone.
-    fn seed(client: &mut Client, flows: u32) {
+        let floor = floor.run("raw_insert", &[&flows.to_string(), "100"], "per-second");
+        let floor = floor.map(|each_second| f64::from(flows) / each_second);
         client.flush().unwrap();
-        let mut batch = client.batch();
-        for number in 0..flows {
-            let mut flow = flow(number);
-            if number % 20 == 0 {
-                let port = Layer4::Ports { source: flow.original.source_port().unwrap(), destination: 22 };
-                flow.original.layer4 = port;
-                flow.reply = flow.original.inverted().unwrap();
+        let requests: Vec<NewFlow> = (0..flows).map(flow).collect();
+        let ours = time(|| {
+            let mut batch = client.batch();
+            for request in &requests {
+                batch.push(request).unwrap();
             }
-            batch.push(&flow).unwrap();
-        }
-        assert_eq!(batch.finish().unwrap().failures(), []);
+            assert_eq!(batch.finish().unwrap().succeeded(), requests.len());
+        });
+        table.add("raw_insert.c (100 a batch)", floor, floor);
+        table.add("ctnetlink", Some(ours), floor);
     }
+    table.print(flows);
+}
 
-    fn filtered_dump(client: &mut Client, flows: u32) {
-        let filter: Filter = "family ipv4 and proto tcp and dport 22".parse().unwrap();
-        let mut table = Table::new("dump one in twenty, by port");
-        for _ in 0..ROUNDS {
-            let all = time(|| assert_eq!(client.dump().unwrap().into_iter().count(), flows as usize));
-            let some = time(|| {
-                let dump = client.dump_matching(&filter).unwrap().into_iter();
-                assert_eq!(dump.map(Result::unwrap).count(), flows.div_ceil(20) as usize);
-            });
-            table.add("ctnetlink, all of them", Some(all), Some(all));
-            table.add("ctnetlink, the twentieth", Some(some), Some(all));
-            let arguments = ["-L", "-f", "ipv4", "-p", "tcp", "--dport", "22"];
-            table.add("conntrack -L, the twentieth", command("conntrack", &arguments), Some(all));
+fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
+    let mut table = Table::new("dump");
+    let mut flows = 0;
+    for round in 0..=ROUNDS {
+        let raw = floor.run("raw_dump", &[], "seconds");
+        flows = 0;
+        let views = time(|| {
+            let mut dump = client.dump().unwrap();
+            while let Some(flow) = dump.next() {
+                flows += u32::from(flow.unwrap().status().is_some());
+            }
+        });
+        let values = time(|| {
+            let dump = client.dump().unwrap().into_iter();
+            assert_eq!(dump.map(Result::unwrap).filter(|flow| flow.status.is_some()).count(), flows as usize);
+        });
+        let printed = time(|| {
+            let mut line = Vec::new();
+            let text = ctnetlink::format::Text::new();
+            for flow in client.dump().unwrap() {
+                line.clear();
+                text.flow(&flow.unwrap()).append_to(&mut line);
+            }
+        });
+        if round == 0 {
+            continue;
         }
-        table.print(flows);
+        table.add("raw_dump.c", raw, raw);
+        table.add("ctnetlink, views", Some(views), raw);
+        table.add("ctnetlink, values", Some(values), raw);
+        table.add("ctnetlink, printed", Some(printed), raw);
+        if round <= FEW_ROUNDS {
+            let parsed = floor.run("lnfct_dump", &["0"], "seconds");
+            table.add("libnetfilter_conntrack, parsed", parsed, raw);
+            let printed = floor.run("lnfct_dump", &["1"], "seconds");
+            table.add("libnetfilter_conntrack, printed", printed, raw);
+            table.add("conntrack -L", command("conntrack", &["-L"]), raw);
+            let decoded = peers.run("netlink_packet_netfilter", &[], "seconds");
+            table.add("netlink-packet-netfilter, decoded", decoded, raw);
+            table.add("the crate conntrack, a list", peers.run("conntrack_crate", &[], "seconds"), raw);
+        }
     }
+    table.print(flows);
+}
 
-    /// Every 50,000 flows have a source address of their own.
-    fn change(client: &mut Client, flows: u32) {
-        let mut table = Table::new("mark all of them");
-        for mark in 0..3 {
-            let filter: Filter = "proto tcp".parse().unwrap();
-            let ours = time(|| {
-                let report = client.update_matching(&filter, &FlowUpdate::new().mark(mark)).unwrap();
-                assert_eq!(report.changed, u64::from(flows));
-            });
-            table.add("ctnetlink", Some(ours), Some(ours));
-            // 1.4.7 gives up with ENOBUFS from some hundred flows on: then it has no row.
-            let mark = mark.to_string();
-            table.add(
-                "conntrack -U",
-                command("conntrack", &["-U", "-f", "ipv4", "-p", "tcp", "--mark", &mark]),
-                Some(ours),
-            );
+/// Whole programs, from their start to their end.
+fn list(floor: &Programs, program: &Path, flows: u32) {
+    let mut table = Table::new("list, whole programs");
+    for round in 0..ROUNDS {
+        let raw = floor.run("raw_dump", &[], "seconds");
+        table.add("raw_dump.c", raw, raw);
+        table.add("the example, -L", command(program, &["-L"]), raw);
+        table.add("the example, -L -o xml", command(program, &["-L", "-o", "xml"]), raw);
+        if round < FEW_ROUNDS {
+            table.add("conntrack -L", command("conntrack", &["-L"]), raw);
+            table.add("conntrack -L -o xml", command("conntrack", &["-L", "-o", "xml"]), raw);
         }
-        table.print(flows);
-        let mut table = Table::new("delete 50,000 by source address");
-        for source in 0..(flows / 100_000).min(3) {
-            let filter: Filter = format!("src 10.0.{}.1", 2 * source).parse().unwrap();
-            let ours = time(|| {
-                assert_eq!(client.delete_matching(&filter).unwrap().changed, 50_000);
-            });
-            let theirs = command("conntrack", &["-D", "-s", &format!("10.0.{}.1", 2 * source + 1)]);
-            table.add("ctnetlink", Some(ours), Some(ours));
-            table.add("conntrack -D", theirs, Some(ours));
-        }
-        table.print(50_000);
     }
+    table.print(flows);
+}
 
-    fn peak_memory() -> String {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or("unknown").to_owned()
+/// The lines are what conntrack(8) saves, which the kernel takes for both programs alike.
+fn load(client: &mut Client, program: &Path) {
+    client.flush().unwrap();
+    let mut batch = client.batch();
+    for number in 0..LINES {
+        batch.push(&flow(number)).unwrap();
     }
+    assert_eq!(batch.finish().unwrap().failures(), []);
+    let file = env::temp_dir().join(format!("ctnetlink-lines-{}", std::process::id()));
+    let saver = if command("conntrack", &["-V"]).is_some() { Path::new("conntrack") } else { program };
+    let mut save = Command::new(saver);
+    save.args(["-L", "-o", "save"]).stdout(fs::File::create(&file).unwrap()).stderr(Stdio::null());
+    assert!(save.status().unwrap().success());
+    let mut table = Table::new(format!("load {LINES} lines, whole programs"));
+    let name = file.to_str().unwrap();
+    for _ in 0..ROUNDS {
+        client.flush().unwrap();
+        let ours = command(program, &["-R", name]);
+        table.add("the example, -R", ours, ours);
+        client.flush().unwrap();
+        table.add("conntrack -R", command("conntrack", &["-R", name]), ours);
+    }
+    let _ = fs::remove_file(&file);
+    table.print(LINES);
+}
+
+/// One flow in twenty is to port 22, and can be asked of the kernel alone.
+fn seed(client: &mut Client, flows: u32) {
+    client.flush().unwrap();
+    let mut batch = client.batch();
+    for number in 0..flows {
+        let mut flow = flow(number);
+        if number % 20 == 0 {
+            let port = Layer4::Ports { source: flow.original.source_port().unwrap(), destination: 22 };
+            flow.original.layer4 = port;
+            flow.reply = flow.original.inverted().unwrap();
+        }
+        batch.push(&flow).unwrap();
+    }
+    assert_eq!(batch.finish().unwrap().failures(), []);
+}
+
+fn filtered_dump(client: &mut Client, flows: u32) {
+    let filter: Filter = "family ipv4 and proto tcp and dport 22".parse().unwrap();
+    let mut table = Table::new("dump one in twenty, by port");
+    for _ in 0..ROUNDS {
+        let all = time(|| assert_eq!(client.dump().unwrap().into_iter().count(), flows as usize));
+        let some = time(|| {
+            let dump = client.dump_matching(&filter).unwrap().into_iter();
+            assert_eq!(dump.map(Result::unwrap).count(), flows.div_ceil(20) as usize);
+        });
+        table.add("ctnetlink, all of them", Some(all), Some(all));
+        table.add("ctnetlink, the twentieth", Some(some), Some(all));
+        let arguments = ["-L", "-f", "ipv4", "-p", "tcp", "--dport", "22"];
+        table.add("conntrack -L, the twentieth", command("conntrack", &arguments), Some(all));
+    }
+    table.print(flows);
+}
+
+/// Every 50,000 flows have a source address of their own.
+fn change(client: &mut Client, flows: u32) {
+    let mut table = Table::new("mark all of them");
+    for mark in 0..3 {
+        let filter: Filter = "proto tcp".parse().unwrap();
+        let ours = time(|| {
+            let report = client.update_matching(&filter, &FlowUpdate::new().mark(mark)).unwrap();
+            assert_eq!(report.changed, u64::from(flows));
+        });
+        table.add("ctnetlink", Some(ours), Some(ours));
+        // 1.4.7 gives up with ENOBUFS from some hundred flows on: then it has no row.
+        let mark = mark.to_string();
+        table.add(
+            "conntrack -U",
+            command("conntrack", &["-U", "-f", "ipv4", "-p", "tcp", "--mark", &mark]),
+            Some(ours),
+        );
+    }
+    table.print(flows);
+    let mut table = Table::new("delete 50,000 by source address");
+    for source in 0..(flows / 100_000).min(3) {
+        let filter: Filter = format!("src 10.0.{}.1", 2 * source).parse().unwrap();
+        let ours = time(|| {
+            assert_eq!(client.delete_matching(&filter).unwrap().changed, 50_000);
+        });
+        let theirs = command("conntrack", &["-D", "-s", &format!("10.0.{}.1", 2 * source + 1)]);
+        table.add("ctnetlink", Some(ours), Some(ours));
+        table.add("conntrack -D", theirs, Some(ours));
+    }
+    table.print(50_000);
+}
+
+fn peak_memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or("unknown").to_owned()
 }

@@ -4,125 +4,107 @@
 //! no kernel is to be had, it says so and ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-#[cfg(target_os = "linux")]
 #[path = "support/line.rs"]
 mod line;
-#[cfg(target_os = "linux")]
 mod support;
 
-#[cfg(target_os = "linux")]
+use std::{
+    fs,
+    io::BufRead as _,
+    time::{Duration, Instant},
+};
+
+use ctnetlink::{Client, proc};
+
+use self::{
+    line::read_all,
+    support::{Room, asked, flow, median},
+};
+
+const DEFAULT_FLOWS: u32 = 1_000_000;
+const ROUNDS: usize = 9;
+
 fn main() {
-    linux::main();
+    let flows = asked().unwrap_or(DEFAULT_FLOWS);
+    let (_room, mut client) = match Room::enter(flows) {
+        Ok(entered) => entered,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    if let Err(error) = proc::open() {
+        return println!("skipped: {error}");
+    }
+    measure(&mut client, flows);
 }
 
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("skipped: only Linux has the kernel to measure");
+fn measure(client: &mut Client, flows: u32) {
+    create(client, flows);
+    let (mut reading, mut parsing) = (Figures::default(), Figures::default());
+    for _ in 0..ROUNDS {
+        let bytes = reading.add(read);
+        let lines = parsing.add(parse);
+        assert_eq!(lines, u64::from(flows));
+        println!("{bytes} bytes, {lines} lines");
+    }
+    println!("\n{flows} lines of the kernel, medians of {ROUNDS} rounds{:>12} {:>12} {:>7}", "ns/line", "CPU", "ratio");
+    let floor = reading.medians();
+    for (name, (wall, cpu)) in [("read", floor), ("parsed, every value read", parsing.medians())] {
+        let each = |seconds: f64| seconds * 1e9 / f64::from(flows);
+        println!("  {name:<44} {:>9.0} {:>12.0} {:>7.3}", each(wall), each(cpu), wall / floor.0);
+    }
+    println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
 }
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{
-        fs,
-        io::BufRead as _,
-        time::{Duration, Instant},
-    };
+fn create(client: &mut Client, flows: u32) {
+    let mut batch = client.batch();
+    for number in 0..flows {
+        batch.push(&flow(number)).unwrap();
+    }
+    assert!(batch.finish().unwrap().failures().is_empty());
+}
 
-    use ctnetlink::{Client, proc};
-
-    use crate::{
-        line::read_all,
-        support::{Room, asked, flow, median},
-    };
-
-    const DEFAULT_FLOWS: u32 = 1_000_000;
-    const ROUNDS: usize = 9;
-
-    pub(super) fn main() {
-        let flows = asked().unwrap_or(DEFAULT_FLOWS);
-        let (_room, mut client) = match Room::enter(flows) {
-            Ok(entered) => entered,
-            Err(reason) => return println!("skipped: {reason}"),
-        };
-        if let Err(error) = proc::open() {
-            return println!("skipped: {error}");
+/// The file through the parser's own way of reading it, thrown away.
+fn read() -> u64 {
+    let mut source = proc::open().unwrap().into_inner();
+    let mut bytes = 0;
+    loop {
+        let length = source.fill_buf().unwrap().len();
+        if length == 0 {
+            return bytes;
         }
-        measure(&mut client, flows);
+        bytes += length as u64;
+        source.consume(length);
+    }
+}
+
+fn parse() -> u64 {
+    let mut reader = proc::open().unwrap();
+    let mut lines = 0;
+    while let Some(line) = reader.next_line() {
+        read_all(&line.unwrap());
+        lines += 1;
+    }
+    lines
+}
+
+/// Seconds that passed, and seconds that this thread was running.
+#[derive(Default)]
+struct Figures(Vec<f64>, Vec<f64>);
+
+impl Figures {
+    fn add(&mut self, work: impl FnOnce() -> u64) -> u64 {
+        let (cpu, start) = (cpu_time(), Instant::now());
+        let count = work();
+        self.0.push(start.elapsed().as_secs_f64());
+        self.1.push((cpu_time() - cpu).as_secs_f64());
+        count
     }
 
-    fn measure(client: &mut Client, flows: u32) {
-        create(client, flows);
-        let (mut reading, mut parsing) = (Figures::default(), Figures::default());
-        for _ in 0..ROUNDS {
-            let bytes = reading.add(read);
-            let lines = parsing.add(parse);
-            assert_eq!(lines, u64::from(flows));
-            println!("{bytes} bytes, {lines} lines");
-        }
-        println!(
-            "\n{flows} lines of the kernel, medians of {ROUNDS} rounds{:>12} {:>12} {:>7}",
-            "ns/line", "CPU", "ratio"
-        );
-        let floor = reading.medians();
-        for (name, (wall, cpu)) in [("read", floor), ("parsed, every value read", parsing.medians())] {
-            let each = |seconds: f64| seconds * 1e9 / f64::from(flows);
-            println!("  {name:<44} {:>9.0} {:>12.0} {:>7.3}", each(wall), each(cpu), wall / floor.0);
-        }
-        println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
+    fn medians(&mut self) -> (f64, f64) {
+        (median(&mut self.0), median(&mut self.1))
     }
+}
 
-    fn create(client: &mut Client, flows: u32) {
-        let mut batch = client.batch();
-        for number in 0..flows {
-            batch.push(&flow(number)).unwrap();
-        }
-        assert!(batch.finish().unwrap().failures().is_empty());
-    }
-
-    /// The file through the parser's own way of reading it, thrown away.
-    fn read() -> u64 {
-        let mut source = proc::open().unwrap().into_inner();
-        let mut bytes = 0;
-        loop {
-            let length = source.fill_buf().unwrap().len();
-            if length == 0 {
-                return bytes;
-            }
-            bytes += length as u64;
-            source.consume(length);
-        }
-    }
-
-    fn parse() -> u64 {
-        let mut reader = proc::open().unwrap();
-        let mut lines = 0;
-        while let Some(line) = reader.next_line() {
-            read_all(&line.unwrap());
-            lines += 1;
-        }
-        lines
-    }
-
-    /// Seconds that passed, and seconds that this thread was running.
-    #[derive(Default)]
-    struct Figures(Vec<f64>, Vec<f64>);
-
-    impl Figures {
-        fn add(&mut self, work: impl FnOnce() -> u64) -> u64 {
-            let (cpu, start) = (cpu_time(), Instant::now());
-            let count = work();
-            self.0.push(start.elapsed().as_secs_f64());
-            self.1.push((cpu_time() - cpu).as_secs_f64());
-            count
-        }
-
-        fn medians(&mut self) -> (f64, f64) {
-            (median(&mut self.0), median(&mut self.1))
-        }
-    }
-
-    fn cpu_time() -> Duration {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
-    }
+fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }

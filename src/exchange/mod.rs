@@ -57,7 +57,7 @@ mod locate;
 mod outbox;
 mod reply;
 #[cfg(any(test, fuzzing))]
-mod script;
+pub(crate) mod script;
 mod transport;
 
 pub(crate) use batch::PendingBatch;

@@ -11,13 +11,33 @@ use crate::{
 
 /// What the next receive gives.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A datagram from that port.
     Datagram(Vec<u8>, u32),
     /// A datagram that is longer than the buffer.
     Truncated(usize),
     /// An error of the system.
     Failure(Errno),
+}
+
+impl Step {
+    /// Nothing has come.
+    #[cfg(test)]
+    pub(crate) const EMPTY: Self = Self::Failure(Errno::EAGAIN);
+
+    /// Plays the next one. After the last, nothing comes.
+    pub(crate) fn play(steps: &mut VecDeque<Self>, buffer: &mut [u8]) -> io::Result<Datagram> {
+        let (length, sender) = match steps.pop_front() {
+            Some(Self::Datagram(bytes, sender)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                (bytes.len(), sender)
+            }
+            Some(Self::Truncated(length)) => (length, 0),
+            Some(Self::Failure(errno)) => return Err(io::Error::from_raw_os_error(errno.0)),
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        Ok(Datagram { length, sender, namespace: None })
+    }
 }
 
 #[derive(Default)]
@@ -42,15 +62,7 @@ impl Transport for Script {
     }
 
     fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
-        match self.steps.pop_front() {
-            Some(Step::Datagram(bytes, sender)) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Datagram { length: bytes.len(), sender, namespace: None })
-            }
-            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0, namespace: None }),
-            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        Step::play(&mut self.steps, buffer)
     }
 
     fn renew(&mut self) -> io::Result<bool> {
@@ -67,7 +79,7 @@ impl Transport for Script {
     }
 }
 
-pub(super) fn tuple(port: u16) -> Tuple {
+pub(crate) fn tuple(port: u16) -> Tuple {
     Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
 }
 

@@ -4,24 +4,13 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::{
-    EventKind, Expectation, Flow, Tuple,
+    EventKind, Expectation, Flow,
+    exchange::script::{Step, tuple},
     wire::{Encoder, Flags, MessageType},
 };
 
 const CAPACITY: usize = 2000;
 const BEGINNING: Flags = Flags::CREATE.union(Flags::EXCLUSIVE);
-
-/// What the next receive gives.
-enum Step {
-    /// A datagram from that port.
-    Datagram(Vec<u8>, u32),
-    /// A datagram that is longer than the buffer.
-    Truncated(usize),
-    /// An error of the system.
-    Failure(Errno),
-    /// Nothing has come.
-    Empty,
-}
 
 #[derive(Default)]
 struct Script {
@@ -34,15 +23,7 @@ struct Script {
 impl Source for Script {
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
         self.waits.push(wait);
-        match self.steps.pop_front() {
-            Some(Step::Datagram(bytes, sender)) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Datagram { length: bytes.len(), sender, namespace: None })
-            }
-            Some(Step::Truncated(length)) => Ok(Datagram { length, sender: 0, namespace: None }),
-            Some(Step::Failure(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
-            Some(Step::Empty) | None => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        Step::play(&mut self.steps, buffer)
     }
 
     fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
@@ -64,10 +45,6 @@ fn kernel(bytes: Vec<u8>) -> Step {
 }
 
 const OVERRUN: Step = Step::Failure(Errno::ENOBUFS);
-
-fn tuple(port: u16) -> Tuple {
-    Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
-}
 
 fn message(message_type: MessageType, flags: Flags, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut buffer = vec![0; 512];
@@ -166,7 +143,7 @@ fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
         OVERRUN,
         kernel([new(2), new(3)].concat()),
         kernel(new(4)),
-        Step::Empty,
+        Step::EMPTY,
         kernel(new(5)),
     ]);
     assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4), Seen::Overrun, begins(5)]);
@@ -176,7 +153,7 @@ fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
 /// Otherwise a listener would wait for ever before it tells.
 #[test]
 fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
-    let mut stream = stream([OVERRUN, kernel(new(1)), Step::Empty]);
+    let mut stream = stream([OVERRUN, kernel(new(1)), Step::EMPTY]);
     assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), begins(1));
     assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), Seen::Overrun);
     assert_eq!(stream.source().waits, [Wait::Yes, Wait::No, Wait::No]);
@@ -185,7 +162,7 @@ fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
 
 #[test]
 fn a_second_overrun_ends_the_search_for_the_place_of_the_first() {
-    let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), Step::Empty]);
+    let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), Step::EMPTY]);
     assert_eq!(all(&mut stream), [begins(1), Seen::Overrun, begins(2), Seen::Overrun]);
     assert_eq!(stream.overruns(), 2);
 }

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Layer4, Tuple, UsualTuple};
+use super::{Layer4, Tuple, UsualTuple, query};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
     macros::read_attributes,
@@ -26,7 +26,7 @@ impl Tuple {
     pub(crate) fn read_in_place(&mut self, attribute: Attribute<'_>) -> Result<(), DecodeError> {
         if let Some(tuple) = UsualTuple::ipv4(attribute.payload()) {
             *self = tuple.to_tuple();
-        } else if !self.read_ipv6(attribute.payload()) {
+        } else if !self.read_other(attribute.payload()) {
             *self = attribute.walk(Nest::Tuple, Self::walk)?;
         }
         Ok(())
@@ -34,8 +34,9 @@ impl Tuple {
 
     /// Apart, because the compiler would make one code of both families that is slower for each.
     #[inline(never)]
-    fn read_ipv6(&mut self, nest: &[u8]) -> bool {
-        UsualTuple::ipv6(nest).map(|tuple| *self = tuple.to_tuple()).is_some()
+    fn read_other(&mut self, nest: &[u8]) -> bool {
+        let tuple = UsualTuple::ipv6(nest).map(UsualTuple::to_tuple).or_else(|| query::recognise(nest));
+        tuple.map(|tuple| *self = tuple).is_some()
     }
 
     pub(super) fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

@@ -1,6 +1,7 @@
 //! Tuples: what identifies one direction of a flow.
 
 mod decode;
+mod query;
 mod usual;
 mod view;
 

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Layer4, Tuple, UsualTuple};
+use super::{Layer4, Tuple, UsualTuple, query};
 use crate::{
     error::DecodeError,
     model::Protocol,
@@ -26,7 +26,7 @@ impl<'a> TupleRef<'a> {
     #[inline]
     pub fn parse(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
         let bytes = attributes.as_bytes();
-        if UsualTuple::recognise(bytes).is_none() {
+        if !is_laid_out(bytes) {
             Tuple::walk(Attributes::new(bytes, Nest::Tuple))?;
         }
         Ok(Self { bytes })
@@ -34,7 +34,7 @@ impl<'a> TupleRef<'a> {
 
     #[inline(always)]
     pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
-        if UsualTuple::recognise(attribute.payload()).is_none() {
+        if !is_laid_out(attribute.payload()) {
             attribute.walk(Nest::Tuple, Tuple::walk)?;
         }
         Ok(Self { bytes: attribute.payload() })
@@ -52,11 +52,9 @@ impl<'a> TupleRef<'a> {
 
     #[inline(never)]
     fn to_other_tuple(self) -> Tuple {
-        match UsualTuple::ipv6(self.bytes) {
-            Some(tuple) => tuple.to_tuple(),
-            // `parse` has walked these very bytes: that cannot fail now.
-            None => Tuple::walk(self.attributes()).unwrap_or(Tuple::UNSPECIFIED),
-        }
+        let tuple = UsualTuple::ipv6(self.bytes).map(UsualTuple::to_tuple).or_else(|| query::recognise(self.bytes));
+        // `parse` has walked these very bytes: that cannot fail now.
+        tuple.or_else(|| Tuple::walk(self.attributes()).ok()).unwrap_or(Tuple::UNSPECIFIED)
     }
 
     /// Source address.
@@ -106,6 +104,12 @@ impl<'a> TupleRef<'a> {
     pub const fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.bytes, Nest::Tuple)
     }
+}
+
+/// Whether the kernel's own layout vouches for it: else it is walked.
+#[inline(always)]
+fn is_laid_out(bytes: &[u8]) -> bool {
+    UsualTuple::recognise(bytes).is_some() || query::recognise(bytes).is_some()
 }
 
 impl From<TupleRef<'_>> for Tuple {

@@ -1,4 +1,4 @@
-//! The main job in one go: a private network namespace, a handful of flows, the table listed, SSH picked out.
+//! The main job in one go: a private network namespace, a handful of flows, the table listed, web traffic picked out.
 //! `cargo run --example demo`. Root is not needed; where the kernel refuses, a recording is decoded instead.
 
 mod support;
@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use ctnetlink::{Flow, Protocol};
+use ctnetlink::{Filter, Flow};
 use support::Outcome;
 
 const USAGE: &str = "usage: demo";
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 fn demo(arguments: &[String]) -> Outcome {
     let [] = arguments else { return Err(USAGE.into()) };
     let mut output = io::stdout().lock();
-    let flows = match private_table() {
+    let flows = match private::table() {
         Ok(flows) => flows,
         Err(reason) => {
             writeln!(output, "No connection tracking of our own here: {reason}.")?;
@@ -32,73 +32,13 @@ fn demo(arguments: &[String]) -> Outcome {
     for flow in &flows {
         writeln!(output, "  {flow}")?;
     }
-    writeln!(output, "\nSSH alone (tcp dport 22):")?;
-    for Flow { original, timeout, .. } in &flows {
-        if original.protocol == Protocol::TCP && original.destination_port() == Some(22) {
-            let seconds = timeout.unwrap_or(0);
-            writeln!(output, "  {} -> {}, {seconds} s left", original.source, original.destination)?;
-        }
+    let web: Filter = "proto tcp and dport 80,443".parse()?;
+    writeln!(output, "\nOf it, {web}:")?;
+    for flow in flows.iter().filter(|flow| web.matches(*flow)) {
+        let seconds = flow.timeout.unwrap_or(0);
+        writeln!(output, "  {} -> {}, {seconds} s left", flow.original.source, flow.original.destination)?;
     }
     Ok(())
-}
-
-/// What the kernel lists after we have filled a table of our own.
-#[cfg(all(target_os = "linux", feature = "client"))]
-fn private_table() -> Outcome<Vec<Flow>> {
-    use ctnetlink::Client;
-
-    enter_private_namespace()?;
-    let mut client = Client::open()?;
-    let mut batch = client.batch();
-    for flow in sample_flows()? {
-        batch.push(&flow)?;
-    }
-    if let Some((_, error)) = batch.finish()?.failures().first() {
-        return Err(error.clone().into());
-    }
-    Ok(client.dump()?.into_iter().collect::<Result<_, _>>()?)
-}
-
-/// A namespace of our own, where we may do anything and see nothing of the machine's flows.
-#[cfg(all(target_os = "linux", feature = "client"))]
-fn enter_private_namespace() -> Result<(), String> {
-    use nix::sched::{CloneFlags, unshare};
-    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    let mut flags = CloneFlags::CLONE_NEWNET;
-    flags.set(CloneFlags::CLONE_NEWUSER, !uid.is_root());
-    unshare(flags).map_err(|error| format!("the system allows no namespace ({error})"))?;
-    if !uid.is_root() {
-        let map = |file, text: String| std::fs::write(file, text).map_err(|error| format!("{file}: {error}"));
-        map("/proc/self/setgroups", "deny".into())?;
-        map("/proc/self/uid_map", format!("0 {uid} 1"))?;
-        map("/proc/self/gid_map", format!("0 {gid} 1"))?;
-    }
-    Ok(())
-}
-
-#[cfg(all(target_os = "linux", feature = "client"))]
-fn sample_flows() -> Outcome<Vec<ctnetlink::request::NewFlow>> {
-    use ctnetlink::{NatRange, Status, TcpState, Tuple, request::NewFlow};
-
-    let ssh = Tuple::tcp("192.0.2.10:50022".parse()?, "192.0.2.20:22".parse()?);
-    let web = Tuple::tcp("10.0.0.5:41000".parse()?, "198.51.100.7:443".parse()?);
-    let dns = Tuple::udp("[2001:db8::5]:40053".parse()?, "[2001:db8::1]:53".parse()?);
-    let ping = Tuple::icmp("192.0.2.10".parse()?, "192.0.2.20".parse()?, 8, 0, 4711);
-    let gre = Tuple::gre("192.0.2.10".parse()?, "192.0.2.20".parse()?, 0, 0);
-    let new = |tuple, timeout| NewFlow::untranslated(tuple, timeout).ok_or("no answer is known");
-
-    let mut ssh = new(ssh, 432_000)?.liberal_tcp(TcpState::ESTABLISHED);
-    ssh.status = Status::SEEN_REPLY | Status::ASSURED;
-    let mut web = new(web, 300)?.liberal_tcp(TcpState::SYN_SENT);
-    web.nat_source = Some(NatRange::address("203.0.113.1".parse()?));
-    let mut dns = new(dns, 30)?;
-    dns.mark = Some(10);
-    Ok(vec![ssh, web, dns, new(ping, 30)?, new(gre, 180)?])
-}
-
-#[cfg(not(all(target_os = "linux", feature = "client")))]
-fn private_table() -> Outcome<Vec<Flow>> {
-    Err("it takes Linux and the feature `client`".into())
 }
 
 /// The flows of a dump that ships with the crate.
@@ -117,4 +57,66 @@ fn recording() -> Vec<Flow> {
 fn bytes(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks(2).map_while(|pair| std::str::from_utf8(pair).ok());
     pairs.map_while(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+}
+
+/// A table of our own.
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod private {
+    use ctnetlink::{Client, Flow, NatRange, Status, TcpState, Tuple, request::NewFlow};
+    use nix::sched::{CloneFlags, unshare};
+
+    use crate::support::Outcome;
+
+    /// What the kernel lists after we have filled a table of our own.
+    pub(super) fn table() -> Outcome<Vec<Flow>> {
+        enter_private_namespace()?;
+        let mut client = Client::open()?;
+        let mut batch = client.batch();
+        for flow in sample_flows()? {
+            batch.push(&flow)?;
+        }
+        if let Some((_, error)) = batch.finish()?.failures().first() {
+            return Err(error.clone().into());
+        }
+        Ok(client.dump()?.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// A namespace of our own, where we may do anything and see nothing of the machine's flows.
+    fn enter_private_namespace() -> Result<(), String> {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        let mut flags = CloneFlags::CLONE_NEWNET;
+        flags.set(CloneFlags::CLONE_NEWUSER, !uid.is_root());
+        unshare(flags).map_err(|error| format!("the system allows no namespace ({error})"))?;
+        if !uid.is_root() {
+            let map = |file, text: String| std::fs::write(file, text).map_err(|error| format!("{file}: {error}"));
+            map("/proc/self/setgroups", "deny".into())?;
+            map("/proc/self/uid_map", format!("0 {uid} 1"))?;
+            map("/proc/self/gid_map", format!("0 {gid} 1"))?;
+        }
+        Ok(())
+    }
+
+    fn sample_flows() -> Outcome<Vec<NewFlow>> {
+        let ssh = Tuple::tcp("192.0.2.10:50022".parse()?, "192.0.2.20:22".parse()?);
+        let web = Tuple::tcp("10.0.0.5:41000".parse()?, "198.51.100.7:443".parse()?);
+        let dns = Tuple::udp("[2001:db8::5]:40053".parse()?, "[2001:db8::1]:53".parse()?);
+        let ping = Tuple::icmp("192.0.2.10".parse()?, "192.0.2.20".parse()?, 8, 0, 4711);
+        let gre = Tuple::gre("192.0.2.10".parse()?, "192.0.2.20".parse()?, 0, 0);
+        let new = |tuple, timeout| NewFlow::untranslated(tuple, timeout).ok_or("no answer is known");
+
+        let mut ssh = new(ssh, 432_000)?.liberal_tcp(TcpState::ESTABLISHED);
+        ssh.status = Status::SEEN_REPLY | Status::ASSURED;
+        let mut web = new(web, 300)?.liberal_tcp(TcpState::SYN_SENT);
+        web.nat_source = Some(NatRange::address("203.0.113.1".parse()?));
+        let mut dns = new(dns, 30)?;
+        dns.mark = Some(10);
+        Ok(vec![ssh, web, dns, new(ping, 30)?, new(gre, 180)?])
+    }
+}
+
+#[cfg(not(all(target_os = "linux", feature = "client")))]
+mod private {
+    pub(super) fn table() -> crate::support::Outcome<Vec<ctnetlink::Flow>> {
+        Err("it takes Linux and the feature `client`".into())
+    }
 }

@@ -23,12 +23,10 @@ fn stats(arguments: &[String]) -> Outcome {
     let table = client.statistics()?;
     writeln!(output, "flows {} of {}", table.entries.unwrap_or(0), table.max_entries.unwrap_or(0))?;
     for cpu in client.cpu_statistics()? {
-        let counts: Vec<String> = cpu.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        writeln!(output, "cpu {}: {}", cpu.cpu, counts.join(" "))?;
+        print_counts(&mut output, cpu.cpu, cpu.iter())?;
     }
     for cpu in client.expectation_statistics()? {
-        let counts: Vec<String> = cpu.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        writeln!(output, "cpu {}: {}", cpu.cpu, counts.join(" "))?;
+        print_counts(&mut output, cpu.cpu, cpu.iter())?;
     }
     for (setting, what) in [(sysctl::ACCOUNTING, "counters"), (sysctl::TIMESTAMP, "times of begin and end")] {
         if setting.read()? == 0 {
@@ -36,4 +34,9 @@ fn stats(arguments: &[String]) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn print_counts<'n>(output: &mut impl Write, cpu: u16, counts: impl Iterator<Item = (&'n str, u32)>) -> io::Result<()> {
+    let counts: Vec<String> = counts.map(|(name, count)| format!("{name}={count}")).collect();
+    writeln!(output, "cpu {cpu}: {}", counts.join(" "))
 }

@@ -22,8 +22,10 @@ async fn follow(arguments: &[String]) -> Outcome {
     let [] = arguments else { return Err(USAGE.into()) };
     let mut output = io::stdout().lock();
     let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(16 << 20).open()?;
-    // Deprecated for types whose descriptor may change, which that of this one does not; the other way is `unsafe`.
-    #[allow(deprecated)]
+    #[expect(
+        deprecated,
+        reason = "unsound where a descriptor changes, which this one never does; its successor is unsafe"
+    )]
     let mut events = AsyncFd::with_interest(events, Interest::READABLE)?;
     loop {
         let mut ready = events.readable_mut().await?;

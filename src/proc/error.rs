@@ -116,7 +116,7 @@ impl fmt::Display for Expected {
 
 /// Why a line could not be read: where, and what should have been there.
 ///
-/// Prints like ``line 3, column 62: expected a number up to 65535, found `x` ``; the line is there where a reader
+/// Prints like ``line 3, column 62: expected a number up to 65535, found `70000` ``; the line is there where a reader
 /// counted it. Columns count bytes from 1.
 ///
 /// # Example
@@ -126,13 +126,13 @@ impl fmt::Display for Expected {
 ///
 /// let error = Line::parse(b"udp      17 29 src=10.0.0.1 dst=10.0.0.256 sport=1").unwrap_err();
 /// assert_eq!(error.expected(), Some(Expected::Ipv4Address));
-/// assert_eq!(error.to_string(), "column 33: expected an IPv4 address, found `1`");
+/// assert_eq!(error.to_string(), "column 33: expected an IPv4 address, found `10.0.0.256`");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
     line: Option<NonZeroU64>,
     column: u32,
-    found: Option<u8>,
+    found: Word,
     /// `None` for a line that is too long.
     expected: Option<Expected>,
 }
@@ -143,14 +143,19 @@ impl LineError {
     #[inline(never)]
     pub(super) fn new(expected: Expected, line: &[u8], at: usize) -> Self {
         let column = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
-        Self { line: None, column, found: line.get(at).copied(), expected: Some(expected) }
+        Self {
+            line: None,
+            column,
+            found: Word::at_start_of(line.get(at..).unwrap_or_default()),
+            expected: Some(expected),
+        }
     }
 
     /// A line longer than [`LONGEST_LINE`].
     #[cold]
     #[inline(never)]
     pub(super) const fn too_long() -> Self {
-        Self { line: None, column: LONGEST_LINE as u32 + 1, found: None, expected: None }
+        Self { line: None, column: LONGEST_LINE as u32 + 1, found: Word::NONE, expected: None }
     }
 
     /// The same error, in that line of a file.
@@ -178,10 +183,10 @@ impl LineError {
         self.expected
     }
 
-    /// The byte that is there; `None` at the end of the line.
+    /// What is there, up to the next space and no more than 40 bytes of it; empty at the end of the line.
     #[must_use]
-    pub const fn found(&self) -> Option<u8> {
-        self.found
+    pub fn found(&self) -> &[u8] {
+        self.found.as_bytes()
     }
 
     /// Whether the line is longer than [`LONGEST_LINE`].
@@ -197,10 +202,9 @@ impl fmt::Display for LineError {
             write!(f, "line {line}, ")?;
         }
         write!(f, "column {}: ", self.column)?;
-        match (self.expected, self.found) {
-            (None, _) => write!(f, "the line is longer than {LONGEST_LINE} bytes"),
-            (Some(expected), Some(byte)) => write!(f, "expected {expected}, found `{}`", byte.escape_ascii()),
-            (Some(expected), None) => write!(f, "expected {expected}, found the end of the line"),
+        match self.expected {
+            None => write!(f, "the line is longer than {LONGEST_LINE} bytes"),
+            Some(expected) => write!(f, "expected {expected}, found {}", self.found),
         }
     }
 }
@@ -208,6 +212,43 @@ impl fmt::Display for LineError {
 crate::macros::debug_as_display!(LineError);
 
 impl core::error::Error for LineError {}
+
+/// A word of a line, or the beginning of a long one: enough for the longest address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word {
+    bytes: [u8; Self::LONGEST],
+    length: u8,
+    is_cut: bool,
+}
+
+impl Word {
+    const LONGEST: usize = 40;
+    const NONE: Self = Self { bytes: [0; Self::LONGEST], length: 0, is_cut: false };
+
+    /// Up to the first space behind the first byte.
+    fn at_start_of(line: &[u8]) -> Self {
+        let end = line.iter().skip(1).position(|byte| *byte == b' ').map_or(line.len(), |spaces| spaces + 1);
+        let mut word = Self { is_cut: end > Self::LONGEST, ..Self::NONE };
+        for (kept, byte) in word.bytes.iter_mut().zip(line.iter().take(end)) {
+            *kept = *byte;
+            word.length += 1;
+        }
+        word
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length.into()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_bytes() {
+            [] => f.write_str("the end of the line"),
+            word => write!(f, "`{}{}`", word.escape_ascii(), if self.is_cut { "…" } else { "" }),
+        }
+    }
+}
 
 /// Why a file gave no value: a line that is none, or a failure to read.
 #[non_exhaustive]

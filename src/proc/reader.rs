@@ -27,7 +27,7 @@ use crate::model::{Expectation, Flow};
 /// while let Some(line) = reader.next_line() {
 ///     match line {
 ///         Ok(line) => timeouts.push(line.timeout()),
-///         Err(error) => assert_eq!(error.to_string(), "line 2, column 11: expected a number up to 255, found `v`"),
+///         Err(error) => assert_eq!(error.to_string(), "line 2, column 11: expected a number up to 255, found `v1.4.7`"),
 ///     }
 /// }
 /// assert_eq!(timeouts, [Some(29), Some(9)]);

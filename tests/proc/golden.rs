@@ -284,20 +284,20 @@ fn errors_say_where_and_what() {
     let tuples = "src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
     for (line, expected) in [
         (String::new(), "column 1: expected the name and number of a protocol, found the end of the line"),
-        ("entries  clashres".into(), "column 10: expected a number up to 255, found `c`"),
-        ("tcp 256 1 ".into(), "column 5: expected a number up to 255, found `2`"),
-        (format!("tcp 6 4294967296 {tuples}"), "column 7: expected a number up to 4294967295, found `4`"),
+        ("entries  clashres".into(), "column 10: expected a number up to 255, found `clashres`"),
+        ("tcp 256 1 ".into(), "column 5: expected a number up to 255, found `256`"),
+        (format!("tcp 6 4294967296 {tuples}"), "column 7: expected a number up to 4294967295, found `4294967296`"),
         (format!("tcp 6 {tuples} mark=x"), "column 96: expected a number up to 4294967295, found `x`"),
         (format!("tcp 6 {tuples} mark=1x"), "column 97: expected a space or the end of the line, found `x`"),
-        (format!("tcp 6 {tuples} packets=1 use=1"), "column 101: expected `bytes=`, found `u`"),
-        (format!("tcp 6 {tuples} src=1.1.1.1"), "column 91: expected no third tuple, found `s`"),
+        (format!("tcp 6 {tuples} packets=1 use=1"), "column 101: expected `bytes=`, found `use=1`"),
+        (format!("tcp 6 {tuples} src=1.1.1.1"), "column 91: expected no third tuple, found `src=1.1.1.1`"),
         (format!("tcp 6 {tuples} [ASSURED"), "column 99: expected `]`, found the end of the line"),
-        (format!("[OLD] tcp 6 {tuples}"), "column 1: expected `[NEW]`, `[UPDATE]` or `[DESTROY]`, found `[`"),
+        (format!("[OLD] tcp 6 {tuples}"), "column 1: expected `[NEW]`, `[UPDATE]` or `[DESTROY]`, found `[OLD]`"),
         (
             format!("[1.1234567890] tcp 6 {tuples}"),
-            "column 4: expected seconds, a point, a fraction and `]`, found `1`",
+            "column 4: expected seconds, a point, a fraction and `]`, found `1234567890]`",
         ),
-        (format!("ipv6 10 tcp 6 {tuples}"), "column 19: expected an IPv6 address, found `1`"),
+        (format!("ipv6 10 tcp 6 {tuples}"), "column 19: expected an IPv6 address, found `10.0.0.1`"),
         ("tcp 6 src=10.0.0.1 dst=10.0.0.2 sport=1".into(), "column 40: expected `dport=`, found the end of the line"),
         (
             "tcp 6 src=10.0.0.1 dst=10.0.0.2 use=1".into(),
@@ -307,7 +307,11 @@ fn errors_say_where_and_what() {
             "tcp 6 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1".into(),
             "column 74: expected the reply's ports, keys or query, as the original has them, found the end of the line",
         ),
-        ("udp 17 src=10.0.0.1 dst=010.0.0.2".into(), "column 25: expected an IPv4 address, found `0`"),
+        (
+            format!("udp 17 src={}", "é".repeat(40)),
+            &format!("column 12: expected an IPv4 address, found `{}…`", r"\xc3\xa9".repeat(20)),
+        ),
+        ("udp 17 src=10.0.0.1 dst=010.0.0.2".into(), "column 25: expected an IPv4 address, found `010.0.0.2`"),
     ] {
         assert_eq!(Line::parse(line.as_bytes()).unwrap_err().to_string(), expected, "{line}");
     }

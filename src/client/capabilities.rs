@@ -1,9 +1,9 @@
 //! What the running kernel understands, found out without a side effect.
 
-use super::{Client, Socket};
+use super::Client;
 use crate::{
     error::{Errno, Error, Operation},
-    exchange::Connection,
+    exchange::{Connection, Transport},
     filter::Capabilities,
     model::{Protocol, Tuple},
     request::{Request, RequestHeader},
@@ -33,6 +33,14 @@ enum Probe {
     TuplesOfFlush,
     /// A dump of a zone, whose entries say that they were filtered.
     Zone,
+}
+
+impl Probe {
+    /// Of a flag that it does not know a kernel says that it is not supported, since the spring of 2026 that it is
+    /// invalid. Either shows that the filter was read.
+    const fn is_of_tuples(self) -> bool {
+        matches!(self, Self::TuplesOfDump | Self::TuplesOfFlush)
+    }
 }
 
 impl Request for Probe {
@@ -87,7 +95,7 @@ impl Client {
     }
 }
 
-fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
+fn probe<T: Transport>(connection: &mut Connection<T>) -> Result<Capabilities, Error> {
     // Without connection tracking for netlink every request is refused as invalid, which the probes take for a yes.
     connection.execute(&Probe::Tracking)?;
     let mut known = Capabilities::none();
@@ -101,23 +109,60 @@ fn probe(connection: &mut Connection<Socket>) -> Result<Capabilities, Error> {
     Ok(known)
 }
 
-/// Whether the kernel says that the request is invalid.
-fn is_refused(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool, Error> {
+/// Whether the kernel refuses what the request asks for, having understood it.
+fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
     // Where a dump begins instead, one message is enough: the connection knows how to give it up.
-    let answer = connection.start(&probe)?.next(connection).map(drop);
-    match answer {
+    match connection.start(&probe)?.next(connection).map(drop) {
         Ok(()) => Ok(false),
-        Err(error) if error.is_not_found() || error.is_not_supported() => Ok(false),
+        Err(error) if error.is_not_found() => Ok(false),
         Err(error) if error.errno() == Some(Errno::EINVAL) => Ok(true),
+        Err(error) if error.is_not_supported() => Ok(probe.is_of_tuples()),
         Err(error) => Err(error),
     }
 }
 
 /// Whether the first entry says that it was filtered. An empty table tells nothing, and is taken for a no.
-fn is_filtered(connection: &mut Connection<Socket>, probe: Probe) -> Result<bool, Error> {
+fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
     match connection.start(&probe)?.next(connection) {
         Ok(entry) => Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED))),
         Err(error) if error.is_not_supported() => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::script::{Script, Step, acknowledgement, entry};
+
+    fn probed(answers: impl IntoIterator<Item = Vec<u8>>) -> Capabilities {
+        let steps = answers.into_iter().map(|answer| Step::Datagram(answer, 0)).collect();
+        let mut connection = Connection::new(Script { steps, ..Script::default() }, None);
+        probe(&mut connection).unwrap()
+    }
+
+    const OK: Errno = Errno(0);
+
+    #[test]
+    fn a_kernel_that_does_not_support_an_unknown_flag_filters_by_tuples() {
+        for refusal in [Errno::EINVAL, Errno::EOPNOTSUPP] {
+            let answers = [OK, refusal, Errno::EINVAL, Errno::EINVAL, refusal];
+            let found = probed((1..).zip(answers).map(|(sequence, errno)| acknowledgement(sequence, errno)));
+            assert_eq!(found, Capabilities::linux(6, 18), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_marks_does_not_filter_by_them() {
+        let answers = [OK, Errno::EOPNOTSUPP, Errno::EINVAL, Errno::EOPNOTSUPP, Errno::EOPNOTSUPP];
+        let found = probed((1..).zip(answers).map(|(sequence, errno)| acknowledgement(sequence, errno)));
+        assert_eq!(found, Capabilities { mark_filter: false, ..Capabilities::linux(6, 18) });
+    }
+
+    #[test]
+    fn a_kernel_that_passes_over_what_it_does_not_know_filters_by_nothing() {
+        let found =
+            probed([acknowledgement(1, OK), entry(2, 1), entry(3, 1), acknowledgement(4, Errno::ENOENT), entry(5, 1)]);
+        assert_eq!(found, Capabilities::none());
     }
 }

@@ -41,15 +41,15 @@ impl Step {
 }
 
 #[derive(Default)]
-pub(super) struct Script {
-    pub(super) steps: VecDeque<Step>,
+pub(crate) struct Script {
+    pub(crate) steps: VecDeque<Step>,
     /// What the next sends fail with.
-    pub(super) send_failures: VecDeque<Errno>,
-    pub(super) sent: Vec<Vec<u8>>,
-    pub(super) renewals: usize,
-    pub(super) cannot_renew: bool,
+    pub(crate) send_failures: VecDeque<Errno>,
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) renewals: usize,
+    pub(crate) cannot_renew: bool,
     /// How many answers may wait to be received, if it is not many.
-    pub(super) most_answers: Option<usize>,
+    pub(crate) most_answers: Option<usize>,
 }
 
 impl Transport for Script {
@@ -84,7 +84,7 @@ pub(crate) fn tuple(port: u16) -> Tuple {
 }
 
 /// An entry of the answer to the request of that number.
-pub(super) fn entry(sequence: u32, port: u16) -> Vec<u8> {
+pub(crate) fn entry(sequence: u32, port: u16) -> Vec<u8> {
     let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
     let mut buffer = vec![0; 512];
     let mut encoder = Encoder::new(&mut buffer);
@@ -95,7 +95,7 @@ pub(super) fn entry(sequence: u32, port: u16) -> Vec<u8> {
 }
 
 /// A control message: type, flags, and a payload that begins with the code.
-pub(super) fn control(message_type: MessageType, flags: Flags, sequence: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn control(message_type: MessageType, flags: Flags, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
     bytes.extend(message_type.0.to_ne_bytes());
     bytes.extend(flags.bits().to_ne_bytes());
@@ -105,12 +105,12 @@ pub(super) fn control(message_type: MessageType, flags: Flags, sequence: u32, pa
     bytes
 }
 
-pub(super) fn done(sequence: u32, code: i32) -> Vec<u8> {
+pub(crate) fn done(sequence: u32, code: i32) -> Vec<u8> {
     control(MessageType::DONE, Flags::MULTI, sequence, &code.to_ne_bytes())
 }
 
 /// An acknowledgement, or an error, that echoes only the header of the request.
-pub(super) fn acknowledgement(sequence: u32, errno: Errno) -> Vec<u8> {
+pub(crate) fn acknowledgement(sequence: u32, errno: Errno) -> Vec<u8> {
     let mut payload = (-errno.0).to_ne_bytes().to_vec();
     payload.extend([0; 16]);
     control(MessageType::ERROR, Flags::CAPPED, sequence, &payload)

@@ -157,11 +157,17 @@ pub fn nat_range(source: &mut Source<'_>) -> NatRange {
     let range = match source.below(3) {
         0 => NatRange::any_address(),
         1 => NatRange::address(address(source, is_ipv6)),
-        _ => NatRange::addresses(address(source, is_ipv6), address(source, is_ipv6)),
+        _ => {
+            let (one, other) = (address(source, is_ipv6), address(source, is_ipv6));
+            NatRange::addresses(one.min(other), one.max(other))
+        }
     };
     match source.below(3) {
         0 => range,
         1 => range.port(source.u16()),
-        _ => range.ports(source.u16(), source.u16()),
+        _ => {
+            let (one, other) = (source.u16(), source.u16());
+            range.ports(one.min(other), one.max(other))
+        }
     }
 }

@@ -150,8 +150,21 @@ impl NatRange {
     }
 }
 
+impl NatRange {
+    /// Whether a last end comes before its first: the kernel would pick any address at all from such a range.
+    fn is_inverted(&self) -> bool {
+        fn is_before<T: PartialOrd>(last: Option<T>, first: Option<T>) -> bool {
+            matches!((last, first), (Some(last), Some(first)) if last < first)
+        }
+        is_before(self.last_address, self.first_address) || is_before(self.last_port, self.first_port)
+    }
+}
+
 impl Encode for NatRange {
     fn encode(&self, encoder: &mut Encoder<'_>) {
+        if self.is_inverted() {
+            encoder.fail(EncodeError::Value("a NAT range whose last end is before its first"));
+        }
         match (self.first_address, self.last_address) {
             (Some(IpAddr::V4(first)), None) => encoder.u32(CTA_NAT_V4_MINIP, first.to_bits()),
             (Some(IpAddr::V6(first)), None) => encoder.attribute(CTA_NAT_V6_MINIP, &first.octets()),
@@ -205,6 +218,26 @@ mod tests {
         assert_eq!(destination_translation(&original, &reply), None);
         let renumbered = Tuple { layer4: Layer4::Icmp { icmp_type: 0, code: 0, id: 78 }, ..reply };
         assert!(source_translation(&original, &renumbered).is_some());
+    }
+
+    fn encoded(range: NatRange) -> Result<usize, EncodeError> {
+        let mut buffer = [0; 128];
+        let mut encoder = Encoder::new(&mut buffer);
+        range.encode(&mut encoder);
+        encoder.finish()
+    }
+
+    /// Asked to translate to 192.0.2.9 to 192.0.2.1, Linux 6.18 picked 207.251.59.217.
+    #[test]
+    fn a_range_whose_last_end_is_before_its_first_is_refused() {
+        let (low, high) = (address(1), address(9));
+        assert!(encoded(NatRange::addresses(low, high).ports(2000, 3000)).is_ok());
+        assert!(encoded(NatRange::addresses(low, low).ports(2000, 2000)).is_ok());
+        let refused = EncodeError::Value("a NAT range whose last end is before its first");
+        assert_eq!(encoded(NatRange::addresses(high, low)), Err(refused));
+        assert_eq!(encoded(NatRange::address(low).ports(3000, 2000)), Err(refused));
+        let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(encoded(NatRange::addresses(v6("2001:db8::9"), v6("2001:db8::1"))), Err(refused));
     }
 
     #[test]

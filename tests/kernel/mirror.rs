@@ -32,6 +32,7 @@ cases! {
     traffic_is_followed: "ip", "nft";
     it_is_fed_by_one_thread_and_read_by_others;
     audits_come_by_themselves;
+    the_next_flow_of_a_tuple_is_told_where_the_end_was_not;
 }
 
 fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
@@ -220,5 +221,29 @@ fn audits_come_by_themselves(lab: &Lab) {
     assert_eq!((change.kind, change.inferred), (ChangeKind::Appeared, true));
     while mirror.dumps() < 3 {
         assert_eq!(mirror.next_within(Duration::from_millis(5)).unwrap(), None);
+    }
+}
+
+/// A flow that began while events were off ends without one, and what takes its tuple most often has its identifier.
+fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
+    let mut client = lab.client();
+    let mut equal = 0;
+    for round in 0..10 {
+        client.flush().unwrap();
+        lab.sysctl(sysctl::EVENTS, 0);
+        client.create(&tcp_flow(1)).unwrap();
+        lab.sysctl(sysctl::EVENTS, 1);
+        let before = lab.flow(tcp_flow(1).original).id;
+        let mut mirror = Mirror::open().unwrap();
+        mirror.synchronise().unwrap();
+        assert_eq!(mirror.next_within(Duration::from_millis(1100)).unwrap(), None);
+        client.delete(FlowKey::original(tcp_flow(1).original)).unwrap();
+        client.create(&tcp_flow(1)).unwrap();
+        let kinds = [(); 2].map(|()| mirror.next_within(Duration::from_secs(5)).unwrap().map(|change| change.kind));
+        assert_eq!(kinds, [Some(ChangeKind::Vanished), Some(ChangeKind::Appeared)], "round {round}");
+        equal += u32::from(lab.flow(tcp_flow(1).original).id == before);
+        if equal == 2 {
+            return;
+        }
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 const BURST: usize = 256;
 /// Until a dump that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// After a flow is in the table, its begin is told: at once, but by a process that may have to wait for its turn.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A table and what it is fed from.
 ///
@@ -38,6 +40,8 @@ pub(crate) struct Synchroniser<S, T> {
     earliest: Option<Instant>,
     audit_period: Option<Duration>,
     next_audit: Option<Instant>,
+    /// When the last dump ended, if events that are older may still come.
+    dumped: Option<Instant>,
     dumps: u64,
     /// The size of the kernel's hash table, if it can be told.
     buckets: fn() -> Option<u32>,
@@ -62,6 +66,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
             earliest: None,
             audit_period: None,
             next_audit: None,
+            dumped: None,
             dumps: 0,
             buckets,
         }
@@ -84,13 +89,13 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
 
     pub(crate) fn set_audit_period(&mut self, period: Option<Duration>) {
         self.audit_period = period;
-        let asked_for = self.next_audit;
         self.plan_audit();
-        self.next_audit = [asked_for, self.next_audit].into_iter().flatten().min();
     }
 
+    /// One that was asked for by name stays.
     fn plan_audit(&mut self) {
-        self.next_audit = self.audit_period.and_then(|period| Instant::now().checked_add(period));
+        let planned = self.audit_period.and_then(|period| Instant::now().checked_add(period));
+        self.next_audit = [self.next_audit, planned].into_iter().flatten().min();
     }
 
     /// Whether a dump is under way, or its end is worked on.
@@ -147,6 +152,9 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         while events < BURST && self.take_event(Patience::None)? {
             events += 1;
         }
+        if events < BURST {
+            self.settle();
+        }
         if self.dump.is_some() {
             self.take_datagram()?;
         } else if self.is_sweeping {
@@ -157,6 +165,14 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
             return Ok(events > 0);
         }
         Ok(true)
+    }
+
+    /// No event waits: those from before the end of a dump have all been taken, some while after it.
+    fn settle(&mut self) {
+        if self.dumped.is_some_and(|end| end.elapsed() >= LATE) {
+            self.dumped = None;
+            self.table.settle();
+        }
     }
 
     /// Waits for an event, until the deadline or until a dump is due, and takes it.
@@ -198,6 +214,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
 
     fn begin_dump(&mut self) -> Result<(), Error> {
         self.next_audit = None;
+        self.dumped = None;
         let (begin, buckets) = (Instant::now(), (self.buckets)());
         self.table.begin_dump();
         match self.connection.start(&DumpFlows::new()) {
@@ -247,6 +264,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         for _ in 0..BURST {
             let Some(change) = self.table.next_vanished() else {
                 self.is_sweeping = false;
+                self.dumped = Some(Instant::now());
                 self.dumps += 1;
                 self.plan_audit();
                 return;

@@ -271,3 +271,35 @@ fn audits_that_are_asked_for_late_come_all_the_same() {
     synchroniser.set_audit_period(Some(Duration::ZERO));
     assert!(synchroniser.due().is_some());
 }
+
+#[test]
+fn an_audit_that_is_asked_for_during_a_dump_is_not_forgotten() {
+    let mut synchroniser = synchroniser([], [(1..=50).map(entry).collect(), vec![entry(1)]]);
+    assert!(synchroniser.next(Patience::None).unwrap().is_none());
+    assert!(synchroniser.is_dumping());
+    synchroniser.audit();
+    assert_eq!(all(&mut synchroniser).len(), 50 + 49);
+    assert_eq!(synchroniser.dumps(), 2);
+}
+
+/// With nobody to listen when the first flow began, the kernel tells no end of it.
+#[test]
+fn the_begin_of_a_tuple_that_is_used_again_is_told_where_no_end_was() {
+    let mut synchroniser = synchroniser([], [vec![entry(1)]]);
+    assert_eq!(all(&mut synchroniser), [inferred(Appeared, 1)]);
+    let begin_again = |synchroniser: &mut super::Synchroniser<_, _>| {
+        synchroniser.stream = EventStream::new(Events([begins(1)].into()), None);
+        all(synchroniser)
+    };
+    assert_eq!(begin_again(&mut synchroniser), [], "it may be the begin of the flow that the dump told");
+    synchroniser.audit();
+    assert_eq!(all(&mut synchroniser), [inferred(Vanished, 1)]);
+    synchroniser.audit();
+    synchroniser.connection =
+        Connection::new(Dumps { scripts: [vec![entry(1)]].into(), ..Dumps::default() }, Some(Duration::from_secs(10)));
+    assert_eq!(all(&mut synchroniser), [inferred(Appeared, 1)]);
+    synchroniser.dumped = Instant::now().checked_sub(LATE);
+    assert_eq!(all(&mut synchroniser), []);
+    assert_eq!(begin_again(&mut synchroniser), [inferred(Vanished, 1), told(Appeared, 1)]);
+    assert_eq!(begin_again(&mut synchroniser), [], "it has been told by an event now");
+}

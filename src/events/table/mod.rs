@@ -29,7 +29,9 @@
 //! the dump came to its place.
 //!
 //! A flow that began before anybody listened has no events at all: only dumps tell of it, which is why a mirror audits
-//! its table from time to time. Where events were lost, (1) and (2) do not hold for those before the loss was told; a
+//! its table from time to time. The next flow of its tuple often has its identifier too. Its begin is told from the
+//! begin of a flow that the dump has seen first by time: some while after the dump nothing older than that is left in
+//! the queue ([`settle`](FlowTable::settle)). Where events were lost, (1) and (2) do not hold for those before the loss was told; a
 //! dump that begins afterwards repairs everything, and until then [`needs_dump`](FlowTable::needs_dump) says so.
 
 mod change;
@@ -88,6 +90,8 @@ pub struct FlowTable {
     /// Counts dumps.
     generation: u32,
     phase: Phase,
+    /// No event that is older than the last dump is still to come.
+    is_settled: bool,
     /// Keys of flows whose end was read since the dump began.
     ended: HashSet<Key>,
     /// Something may have happened that no event told, and no dump has begun since.
@@ -118,6 +122,7 @@ impl FlowTable {
             store: Store::default(),
             generation: 0,
             phase: Phase::Idle,
+            is_settled: false,
             ended: HashSet::new(),
             lossy: true,
             lossy_after_dump: false,
@@ -179,6 +184,7 @@ impl FlowTable {
     pub fn begin_dump(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.phase = Phase::Dumping;
+        self.is_settled = false;
         self.lossy_after_dump = false;
         self.ended.clear();
     }
@@ -245,6 +251,13 @@ impl FlowTable {
         None
     }
 
+    /// Says that every event which is older than the end of the last dump has been read. A flow of that dump that begins
+    /// from now on is another one, whose tuple and place in memory, and so its identifier, are those of one that ended
+    /// without an event.
+    pub fn settle(&mut self) {
+        self.is_settled = self.phase == Phase::Idle;
+    }
+
     /// Flows in the table.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -296,7 +309,7 @@ impl FlowTable {
         match self.known(&Key::new(&flow.original, flow.zone)) {
             None => self.appear(flow, told, false, changes),
             // A dump has told it already, or was wrong about its tuple's last flow: a change all the same.
-            Some((place, known)) if known.may_be(&flow) => {
+            Some((place, known)) if known.may_be(&flow) && !self.has_begun_before(known) => {
                 let before = known.to_flow();
                 let now = self.merge(place, EventKind::New, flow);
                 if let Some(flow) = now.filter(|now| merge::differs(&before, now)) {
@@ -350,6 +363,11 @@ impl FlowTable {
     fn known(&self, key: &Key) -> Option<(usize, &Record)> {
         let place = self.store.find_original(key)?;
         Some((place, self.store.get(place)?))
+    }
+
+    /// Whether the flow cannot begin any more: a dump has told of it, and every event from before the dump's end is read.
+    fn has_begun_before(&self, record: &Record) -> bool {
+        self.is_settled && self.told(record).is_empty()
     }
 
     /// What events have told of the flow since the dump began.

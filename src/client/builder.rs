@@ -74,6 +74,9 @@ impl ClientBuilder {
     pub fn open(self) -> Result<Client, Error> {
         let timeout = self.options.timeout;
         let socket = Socket::open(self.options)?;
-        Ok(Client { connection: Connection::new(socket, timeout), writer: None, capabilities: None })
+        // While this thread is where the first socket is: later there is no telling.
+        let writer = if socket.knows_its_namespace() { None } else { Some(socket.open_beside()?) };
+        let writer = writer.map(|writer| Connection::new(writer, timeout));
+        Ok(Client { connection: Connection::new(socket, timeout), writer, capabilities: None })
     }
 }

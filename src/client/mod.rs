@@ -24,7 +24,7 @@ pub use flows::UpdateTarget;
 pub use matching::{MatchError, MatchReport};
 pub use namespace::NetworkNamespace;
 pub(crate) use namespace::run_in;
-pub(crate) use socket::{Socket, receive, set_receive_buffer, set_timeout};
+pub(crate) use socket::{Socket, receive, set_receive_buffer, set_timeout, wait_readable};
 
 use crate::{
     error::Error,

@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{RecvFlags, SendFlags, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{RecvFlags, SendFlags, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt},
+};
 
 use super::{NetworkNamespace, Options, namespace::run_in};
 use crate::{
-    error::Error,
+    error::{Errno, Error},
     exchange::{Datagram, Transport, Wait},
 };
 
@@ -36,13 +39,34 @@ impl Socket {
         Ok(Self { socket, options, receive_capacity, send_capacity })
     }
 
+    /// Whether it is known in which namespace it is: a process without `/proc` cannot tell.
+    pub(super) const fn knows_its_namespace(&self) -> bool {
+        self.options.namespace.is_some()
+    }
+
     /// Opens another with the same options, in the same namespace.
     pub(super) fn open_another(&self) -> Result<Self, Error> {
+        if !self.knows_its_namespace() {
+            let reason = io::Error::new(io::ErrorKind::NotFound, "without /proc there is no telling which that is");
+            return Err(Error::io("open another socket in the namespace of the first", reason));
+        }
+        self.open_beside()
+    }
+
+    /// Opens another with the same options; where the namespace is not known, in that of the calling thread.
+    pub(super) fn open_beside(&self) -> Result<Self, Error> {
         Self::open(self.options.try_clone().map_err(|error| Error::io("keep the namespace", error))?)
     }
 
     pub(super) const fn timeout(&self) -> Option<Duration> {
         self.options.timeout
+    }
+
+    /// The same socket, as it is without `/proc`.
+    #[cfg(test)]
+    pub(super) fn without_a_namespace(mut self) -> Self {
+        self.options.namespace = None;
+        self
     }
 
     /// The same socket, which cannot be opened anew.
@@ -100,6 +124,12 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::
     Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()), namespace: None })
 }
 
+/// Waits for something to receive, a loss too; `false` where the time is up first.
+pub(crate) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
+    let patience = Timespec::try_from(patience).ok();
+    Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], patience.as_ref())? > 0)
+}
+
 impl Transport for Socket {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         sendto(&self.socket, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
@@ -108,6 +138,10 @@ impl Transport for Socket {
 
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
         receive(&self.socket, buffer, wait)
+    }
+
+    fn wait(&mut self, patience: Duration) -> io::Result<bool> {
+        wait_readable(&self.socket, patience)
     }
 
     fn renew(&mut self) -> io::Result<bool> {
@@ -119,7 +153,7 @@ impl Transport for Socket {
                 self.socket = socket;
                 Ok(true)
             }
-            Err(error) if error.is_permission_denied() => Ok(false),
+            Err(error) if is_denied_or_spent(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -131,6 +165,12 @@ impl Transport for Socket {
     fn send_capacity(&self) -> usize {
         self.send_capacity
     }
+}
+
+/// Whether the process may not, or has no descriptor, thread or memory left: its old socket serves it all the same.
+fn is_denied_or_spent(error: &Error) -> bool {
+    let spent = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::EAGAIN];
+    error.is_permission_denied() || error.errno().is_some_and(|errno| spent.contains(&errno))
 }
 
 impl AsFd for Socket {
@@ -147,3 +187,29 @@ impl core::fmt::Debug for Socket {
 
 /// The default for [`Options::timeout`].
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+
+    #[test]
+    fn no_socket_is_opened_in_a_namespace_that_may_be_another() {
+        let Ok(client) = Client::open() else { return };
+        let homeless = client.connection.transport().open_another().unwrap().without_a_namespace();
+        let error = homeless.open_another().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "open another socket in the namespace of the first: without /proc there is no telling which that is"
+        );
+        let mut homeless = homeless;
+        assert!(!homeless.renew().unwrap(), "what is asked next drains it");
+    }
+
+    #[test]
+    fn a_process_that_has_spent_its_descriptors_goes_on_with_the_socket_it_has() {
+        let error = |errno: Errno| Error::io(OPEN, io::Error::from_raw_os_error(errno.0));
+        assert!(is_denied_or_spent(&error(Errno::EMFILE)) && is_denied_or_spent(&error(Errno::EPERM)));
+        assert!(!is_denied_or_spent(&error(Errno::EINVAL)));
+    }
+}

@@ -53,6 +53,7 @@ errnos! {
     EBUSY = 16,
     EEXIST = 17,
     EINVAL = 22,
+    ENFILE = 23,
     EMFILE = 24,
     ENOSPC = 28,
     ERANGE = 34,

@@ -7,12 +7,12 @@ use std::{
 
 use super::{
     Change, EventGroups, EventSocket, FlowTable,
-    socket::{Listener, wait_readable},
+    socket::Listener,
     stream::{Patience, Source as _},
     synchroniser::Synchroniser,
 };
 use crate::{
-    client::{Client, Socket, sysctl},
+    client::{Client, Socket, sysctl, wait_readable},
     error::Error,
 };
 

@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::{netlink::SocketAddrNetlink, sockopt},
-};
+use rustix::net::{netlink::SocketAddrNetlink, sockopt};
 
 use super::{
     Event, EventGroups,
@@ -17,7 +14,7 @@ use super::{
     stream::{EventStream, Patience, Source},
 };
 use crate::{
-    client::{NetworkNamespace, receive, run_in, set_receive_buffer, set_timeout},
+    client::{NetworkNamespace, receive, run_in, set_receive_buffer, set_timeout, wait_readable},
     error::{ATTACH_PROGRAM, Error},
     exchange::{Datagram, Wait},
     filter::{Instruction, SocketFilter},
@@ -303,12 +300,6 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Waits for something to receive, a loss too; `false` where the time is up first.
-pub(super) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
-    let patience = Timespec::try_from(patience).ok();
-    Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], patience.as_ref())? > 0)
 }
 
 impl core::fmt::Debug for Listener {

@@ -114,8 +114,9 @@ impl<T: Transport> Connection<T> {
     /// Waits for the next datagram of the kernel; those of others are dropped.
     pub(super) fn fill(&mut self, wait: Wait) -> Result<Datagram, Error> {
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut receive = wait;
         loop {
-            match self.transport.receive(&mut self.buffer, wait) {
+            match self.transport.receive(&mut self.buffer, receive) {
                 Ok(datagram) if datagram.sender == 0 => {
                     return if datagram.length > self.buffer.len() {
                         Err(Error::Truncated { length: datagram.length })
@@ -125,11 +126,26 @@ impl<T: Transport> Connection<T> {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && receive != wait => {}
                 Err(error) => return Err(receive_error(error)),
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::TimedOut);
+            if let (Some(deadline), Wait::Yes) = (deadline, wait) {
+                self.wait_until(deadline)?;
+                receive = Wait::No;
             }
+        }
+    }
+
+    /// Waits for the rest of the time: the transport's own time-out would begin anew.
+    #[cold]
+    fn wait_until(&mut self, deadline: Instant) -> Result<(), Error> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if patience.is_zero() {
+            return Err(Error::TimedOut);
+        }
+        match self.transport.wait(patience) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(Error::io("wait for the kernel", error)),
+            _ => Ok(()),
         }
     }
 

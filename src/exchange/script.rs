@@ -1,7 +1,7 @@
 //! A socket that plays what it is told to, and the messages of a kernel.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics fails")]
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, time::Duration};
 
 use super::{Datagram, Transport, Wait};
 use crate::{
@@ -43,6 +43,8 @@ impl Step {
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
+    /// Whether each receive was to wait.
+    pub(crate) waits: Vec<Wait>,
     /// What the next sends fail with.
     pub(crate) send_failures: VecDeque<Errno>,
     pub(crate) sent: Vec<Vec<u8>>,
@@ -61,8 +63,13 @@ impl Transport for Script {
         Ok(())
     }
 
-    fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
+    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+        self.waits.push(wait);
         Step::play(&mut self.steps, buffer)
+    }
+
+    fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
+        Ok(!self.steps.is_empty())
     }
 
     fn renew(&mut self) -> io::Result<bool> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Outcome, PendingBatch,
+    Connection, Outcome, PendingBatch, Wait,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -123,6 +123,18 @@ fn interrupted_calls_are_repeated() {
     let mut connection =
         connection([Step::Failure(Errno::EINTR), kernel(entry(1, 5)), Step::Failure(Errno::EINTR), kernel(done(1, 0))]);
     assert_eq!(dump(&mut connection).unwrap(), [5]);
+}
+
+/// The transport's own time-out begins anew with each receive.
+#[test]
+fn an_interruption_does_not_prolong_the_wait() {
+    let interrupted = [Step::Failure(Errno::EINTR), Step::Datagram(done(1, 0), 4711), Step::EMPTY, kernel(done(1, 0))];
+    let mut connection = connection(interrupted);
+    assert!(dump(&mut connection).unwrap().is_empty());
+    assert_eq!(connection.transport().waits, [Wait::Yes, Wait::No, Wait::No, Wait::No]);
+    let script = Script { steps: [Step::Failure(Errno::EINTR)].into(), ..Script::default() };
+    let mut impatient = Connection::new(script, Some(Duration::from_millis(20)));
+    assert!(dump(&mut impatient).unwrap_err().is_timed_out());
 }
 
 #[test]

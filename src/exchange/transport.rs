@@ -1,6 +1,6 @@
 //! What a connection needs of a socket.
 
-use std::io;
+use std::{io, time::Duration};
 
 /// A datagram that was received.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,9 @@ pub(crate) trait Transport {
 
     /// Receives one datagram: waiting no longer than the transport's own time-out, or not at all.
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram>;
+
+    /// Waits until there is something to receive, and no longer than that; `false` where the time is up first.
+    fn wait(&mut self, patience: Duration) -> io::Result<bool>;
 
     /// Starts anew, so that nothing of what was asked before comes any more. `false` where that cannot be done.
     fn renew(&mut self) -> io::Result<bool>;

@@ -167,11 +167,13 @@ impl<S: Source> EventStream<S> {
     #[inline]
     fn fill(&mut self, patience: Patience) -> Result<Option<Found>, Error> {
         let deadline = self.deadline(patience);
+        // The source's own time-out would begin anew with every receive: after the first, the rest is waited for.
+        let mut is_first = true;
         loop {
             if self.loss.is_some_and(|loss| loss.received_since > self.source.capacity()) {
                 return Ok(Some(self.overrun(None)));
             }
-            let wait = self.waiting(patience);
+            let wait = if is_first { self.waiting(patience) } else { Wait::No };
             match self.source.receive(&mut self.buffer, wait) {
                 Ok(datagram) => {
                     if self.accept(datagram)? {
@@ -191,12 +193,14 @@ impl<S: Source> EventStream<S> {
                     return Err(Error::io("receive events", error));
                 }
                 Err(_) if self.loss.is_some() => return Ok(Some(self.overrun(None))),
-                Err(_) => match patience {
-                    Patience::OfSource => return Err(Error::TimedOut),
-                    Patience::None => return Ok(Some(Found::Nothing)),
-                    Patience::Until(end) => self.wait_until(end)?,
+                Err(_) => match (patience, deadline) {
+                    (Patience::None, _) => return Ok(Some(Found::Nothing)),
+                    (Patience::OfSource, _) if is_first => return Err(Error::TimedOut),
+                    (_, Some(end)) => self.wait_until(end)?,
+                    (_, None) => return Err(Error::TimedOut),
                 },
             }
+            is_first = is_first && deadline.is_none();
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return match patience {
                     Patience::OfSource => Err(Error::TimedOut),

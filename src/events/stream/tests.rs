@@ -240,6 +240,16 @@ fn patience_ends_in_an_error_a_none_or_at_once() {
     assert_eq!(impatient.source().polls, 0);
 }
 
+/// The socket's own time-out begins anew with each receive.
+#[test]
+fn an_interruption_does_not_prolong_the_wait() {
+    let mut stream = stream([Step::Failure(Errno::EINTR), Step::EMPTY, kernel(new(1))]);
+    stream.timeout = Some(Duration::from_secs(10));
+    assert!(matches!(stream.next(Patience::OfSource), Ok(Some(Event::New(_)))));
+    assert_eq!(stream.source().waits, [Wait::Yes, Wait::No, Wait::No]);
+    assert_eq!(stream.source().polls, 1);
+}
+
 #[test]
 fn look_alikes_do_not_prolong_the_wait() {
     let mut stream = stream((0..5).map(|_| Step::Datagram(new(66), 4711)));

@@ -64,6 +64,10 @@ impl Transport for Dumps {
         Ok(Datagram { length: bytes.len(), sender: 0, namespace: None })
     }
 
+    fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
+        Ok(!self.current.is_empty())
+    }
+
     fn renew(&mut self) -> io::Result<bool> {
         self.current.clear();
         Ok(true)

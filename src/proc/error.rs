@@ -55,6 +55,8 @@ pub enum Expected {
     Bytes,
     /// The stream timeout of GRE.
     StreamTimeout,
+    /// The pieces of a tuple, or packets and bytes, in their order.
+    Order,
     /// The layer 3 protocol of an expectation.
     Layer3,
     /// The layer 4 protocol of an expectation.
@@ -96,7 +98,8 @@ impl Expected {
             Self::IcmpId => "`id=`",
             Self::ReplyKeys => "the reply's ports, keys or query, as the original has them",
             Self::Bytes => "`bytes=`",
-            Self::StreamTimeout => "`stream_timeout=`",
+            Self::StreamTimeout => "`, stream_timeout=`",
+            Self::Order => "addresses, ports, keys, query and counters in the order in which the kernel prints them",
             Self::Layer3 => "`l3proto = `",
             Self::Layer4 => "`proto=`",
             Self::Tuple => "`src=` of the expected tuple",

@@ -59,10 +59,10 @@ impl<'a> ExpectationLine<'a> {
     /// Where the line is longer than [`LONGEST_LINE`], has no protocol or no tuple, or has a known piece with a value
     /// that is none.
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
-        if line.len() > LONGEST_LINE {
+        let bytes = without_line_end(line);
+        if bytes.len() > LONGEST_LINE {
             return Err(LineError::too_long());
         }
-        let bytes = without_line_end(line);
         let mut cursor = Cursor::new(bytes);
         Self::read(bytes, &mut cursor)
             .map_err(|expected| LineError::new(expected, bytes, bytes.len() - cursor.rest().len()))
@@ -70,8 +70,7 @@ impl<'a> ExpectationLine<'a> {
 
     fn read(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Self, Expected> {
         let (event, event_time) = event_prefix(cursor)?;
-        let timeout = if cursor.eat(b"-") { None } else { Some(cursor.number(Expected::U32)?) };
-        cursor.separate()?;
+        let timeout = read_timeout(cursor)?;
         let layer3 = if cursor.eat(b"l3proto = ") { Some(Family(cursor.number(Expected::U8)?)) } else { None };
         cursor.skip_spaces();
         cursor.expect(b"proto=", Expected::Layer4)?;
@@ -166,7 +165,8 @@ impl<'a> ExpectationLine<'a> {
         self.event_time
     }
 
-    /// Seconds until the expectation ends; `None` where the kernel prints `-`, for a helper without timeouts.
+    /// Seconds until the expectation ends; `None` where the kernel prints `-`, for a helper without timeouts, or where the
+    /// line begins with the protocol, as that of a value without a timeout does.
     #[must_use]
     pub const fn timeout(&self) -> Option<u32> {
         self.timeout
@@ -239,6 +239,16 @@ impl<'a> ExpectationLine<'a> {
         expectation.zone = self.zone;
         Some(expectation)
     }
+}
+
+/// A dash, or nothing at all, where there is no timeout.
+fn read_timeout(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Expected> {
+    if cursor.starts_with(b"proto=") {
+        return Ok(None);
+    }
+    let timeout = if cursor.eat(b"-") { None } else { Some(cursor.number(Expected::U32)?) };
+    cursor.separate()?;
+    Ok(timeout)
 }
 
 impl fmt::Display for ExpectationLine<'_> {

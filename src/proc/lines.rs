@@ -4,6 +4,9 @@ use std::io::{self, BufRead};
 
 use super::{LONGEST_LINE, LineError, ReadError};
 
+/// With a carriage return, which is none of it. Whoever parses a line tells one that is a byte too long.
+const LONGEST_WITH_RETURN: usize = LONGEST_LINE + 1;
+
 /// Reads a file line by line: numbered, without copying a line that lies whole in the reader's own buffer, and never
 /// holding more than [`LONGEST_LINE`] bytes of one.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ impl<R: BufRead> Lines<R> {
                 }
             };
             match line_end(buffer) {
-                Some(length) if length <= LONGEST_LINE => {
+                Some(length) if length <= LONGEST_WITH_RETURN => {
                     self.number += 1;
                     self.lent = length + 1;
                     if !is_blank(buffer.get(..length).unwrap_or_default()) {
@@ -120,7 +123,7 @@ impl<R: BufRead> Lines<R> {
             let end = line_end(buffer);
             let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
             length = length.saturating_add(part.len());
-            if length <= LONGEST_LINE {
+            if length <= LONGEST_WITH_RETURN {
                 self.parts.extend_from_slice(part);
             }
             let is_last = end.is_some() || buffer.is_empty();
@@ -130,7 +133,7 @@ impl<R: BufRead> Lines<R> {
             if is_last {
                 return Ok(match length {
                     0 if self.is_finished => Found::End,
-                    0..=LONGEST_LINE => Found::InParts,
+                    0..=LONGEST_WITH_RETURN => Found::InParts,
                     _ => Found::TooLong,
                 });
             }

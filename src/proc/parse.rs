@@ -12,10 +12,10 @@ use crate::model::{Counters, Direction, EventKind, Family, Layer4, Protocol, Sta
 
 /// Reads `text` into `line`, which is empty.
 pub(super) fn parse<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineError> {
+    let text = without_line_end(text);
     if text.len() > LONGEST_LINE {
         return Err(LineError::too_long());
     }
-    let text = without_line_end(text);
     line.bytes = text;
     let mut parser = Parser { cursor: Cursor::new(text), direction: None, seen: Pair::NONE };
     match parser.read(line) {
@@ -223,6 +223,7 @@ impl<'a> Parser<'a> {
             }
             _ => {}
         }
+        let before = self.cursor;
         match self.cursor.piece() {
             Piece::Value { key: b"secctx", value } => line.security_context = Some(value),
             Piece::Value { key: b"helper", value } => line.helper = Some(value),
@@ -230,6 +231,10 @@ impl<'a> Parser<'a> {
             Piece::Value { key: b"progname", value } => line.program = Some(value),
             // What the tool prints for labels of which none has a name.
             Piece::Word(b"labels") => line.labels = Some(&[]),
+            Piece::Value { key, .. } if is_of_a_group(key) => {
+                self.cursor = before;
+                return Err(Expected::Order);
+            }
             _ => {}
         }
         Ok(())
@@ -248,6 +253,13 @@ impl<'a> Parser<'a> {
         }
         self.cursor.separate()
     }
+}
+
+/// Whether the piece is read with the one that goes before it, and so means nothing where it stands by itself.
+fn is_of_a_group(key: &[u8]) -> bool {
+    let groups: [&[u8]; 9] =
+        [b"dst", b"sport", b"dport", b"type", b"code", b"srckey", b"dstkey", b"bytes", b"stream_timeout"];
+    groups.contains(&key)
 }
 
 /// Whether both tuples have ports, keys, a query, or nothing.
@@ -271,6 +283,7 @@ pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventKind>
     if cursor.starts_with(b"[") && cursor.rest().get(1).is_some_and(u8::is_ascii_digit) {
         cursor.skip(1);
         time = Some(event_time(cursor)?);
+        cursor.expect(b"]", Expected::EventTime)?;
         cursor.skip_spaces();
     }
     if cursor.peek() == Some(b'[') {
@@ -291,14 +304,17 @@ pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventKind>
 
 /// Reads seconds and a fraction of up to nine digits.
 fn event_time(cursor: &mut Cursor<'_>) -> Result<Timestamp, Expected> {
+    let before = *cursor;
     let seconds: u64 = cursor.number(Expected::EventTime)?;
     cursor.expect(b".", Expected::EventTime)?;
     let digits = cursor.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit = (digits <= 9).then(|| 10_u64.pow(9 - digits as u32)).ok_or(Expected::EventTime)?;
     let nanoseconds = unit * u64::from(cursor.number::<u32>(Expected::EventTime)?);
-    cursor.expect(b"]", Expected::EventTime)?;
     let whole = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds));
-    whole.map(Timestamp).ok_or(Expected::EventTime)
+    whole.map(Timestamp).ok_or_else(|| {
+        *cursor = before;
+        Expected::EventTime
+    })
 }
 
 /// Keys as [`pack`] makes them: of those longer than seven bytes, the first eight.

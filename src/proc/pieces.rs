@@ -129,13 +129,13 @@ impl<'a> Cursor<'a> {
         let value = match key {
             // A process may give itself a name with spaces: it comes last.
             b"progname" => self.until(|_| false),
-            b"secctx" => self.phrase(),
+            b"secctx" | b"labels" => self.phrase(),
             _ => self.word(),
         };
         Piece::Value { key, value }
     }
 
-    /// Takes words up to the next `key=` or flag: profiles of AppArmor may have spaces in their names.
+    /// Takes words up to the next `key=` or flag: profiles of AppArmor and labels may have spaces in their names.
     fn phrase(&mut self) -> &'a [u8] {
         let text = self.rest();
         self.word();

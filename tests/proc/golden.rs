@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ctnetlink::{
     Counters, EventKind, Expectation, Family, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
-    proc::{ExpectationLine, GreTimeouts, Line, Statistics},
+    proc::{ExpectationLine, GreTimeouts, LONGEST_LINE, Line, Reader, Statistics},
     wire::{Message, MessageType, Messages},
 };
 
@@ -311,9 +311,58 @@ fn errors_say_where_and_what() {
             format!("udp 17 src={}", "é".repeat(40)),
             &format!("column 12: expected an IPv4 address, found `{}…`", r"\xc3\xa9".repeat(20)),
         ),
+        (
+            "tcp 6 src=10.0.0.1 dst=10.0.0.2 dport=2 sport=1 src=10.0.0.2 dst=10.0.0.1 dport=1 sport=2".into(),
+            "column 33: expected addresses, ports, keys, query and counters in the order in which the kernel prints them, \
+             found `dport=2`",
+        ),
+        (
+            format!("[99999999999.0] [NEW] tcp 6 {tuples}"),
+            "column 2: expected seconds, a point, a fraction and `]`, found `99999999999.0]`",
+        ),
+        (
+            format!("gre 47 {tuples} timeout=30 stream_timeout=180"),
+            "column 102: expected `, stream_timeout=`, found ` stream_timeout=180`",
+        ),
         ("udp 17 src=10.0.0.1 dst=010.0.0.2".into(), "column 25: expected an IPv4 address, found `010.0.0.2`"),
     ] {
         assert_eq!(Line::parse(line.as_bytes()).unwrap_err().to_string(), expected, "{line}");
+    }
+}
+
+/// A map of labels may give them names of several words.
+#[test]
+fn labels_with_blanks_in_their_names_are_read_whole() {
+    let line = b"udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 use=1 \
+                 labels=web,mail out [USERSPACE] portid=7";
+    let line = Line::parse(line).unwrap();
+    assert_eq!((line.labels(), line.port_id()), (Some(&b"web,mail out"[..]), Some(7)));
+    assert_eq!(line.unknown().count(), 0);
+}
+
+#[test]
+fn an_expectation_without_a_timeout_is_read_as_it_is_printed() {
+    let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+    let expectation = Expectation::new(tuple, tuple, tuple);
+    assert_eq!(expectation.timeout, None);
+    let text = expectation.to_string();
+    let line = ExpectationLine::parse(text.as_bytes()).unwrap();
+    assert_eq!((line.timeout(), line.tuple()), (None, tuple), "{text}");
+}
+
+#[test]
+fn a_line_end_does_not_count_towards_the_length() {
+    let tuples = "udp 17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
+    for (length, is_read) in [(LONGEST_LINE, true), (LONGEST_LINE + 1, false)] {
+        for end in ["", "\n", "\r\n"] {
+            let line = format!("{tuples}{}{end}", " ".repeat(length - tuples.len()));
+            assert_eq!(Line::parse(line.as_bytes()).is_ok(), is_read, "{length} {end:?}");
+            for capacity in [64, 1 << 16] {
+                let source = std::io::BufReader::with_capacity(capacity, line.as_bytes());
+                let read = Reader::new(source).next_line().unwrap().map(|_| ());
+                assert_eq!(read.is_ok(), is_read, "{length} {end:?}");
+            }
+        }
     }
 }
 

@@ -56,7 +56,8 @@ macro_rules! open_enum {
                     .iter()
                     .find(|(_, name)| name.eq_ignore_ascii_case(text))
                     .map(|(value, _)| *value)
-                    .or_else(|| text.parse().ok().map(Self))
+                    // A sign, which the standard library takes, is part of no number here.
+                    .or_else(|| text.parse().ok().filter(|_| !text.starts_with('+')).map(Self))
                     .ok_or_else(|| crate::error::ParseNameError::new($what, text))
             }
         }

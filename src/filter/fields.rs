@@ -79,6 +79,17 @@ macro_rules! number_fields {
                 match self { $( Self::$field => $word, )* }
             }
 
+            /// What its values are called.
+            pub(super) const fn value_name(self) -> &'static str {
+                match (self, self.style()) {
+                    (Self::Family, _) => "a family",
+                    (Self::Protocol, _) => "a protocol",
+                    (Self::DccpRole, _) => "a role",
+                    (_, Style::Named { .. }) => "a state",
+                    _ => "a number",
+                }
+            }
+
             /// The greatest value it can have.
             pub(super) fn greatest(self) -> u64 {
                 match self { $( Self::$field => <$values>::GREATEST.value(), )* }

@@ -62,7 +62,7 @@
 //!
 //! values     = value { "," value } | comparison value    comparison: = < <= > >=
 //! value      = n | n-n                                   decimal or 0x hexadecimal; where it has one, a name
-//! tuple      = protocol end end [ type/code/id ]         end: address, address:port, [address]:port
+//! tuple      = protocol end end [ type/code/id | "none" ]    end: address, address:port, [address]:port
 //! ```
 //!
 //! | number | of |
@@ -77,7 +77,8 @@
 //! | `id`, `timeout`, `age` | identifier; seconds, or with `s`, `m`, `h`, `d` behind the number |
 //! | `packets`, `bytes`, and each with `orig-` or `reply-` before it | counters of both directions, of one |
 //!
-//! Words may be in any case. `not` binds tighter than `and`, `and` tighter than `or`. Parentheses and `not` may be
+//! A tuple names all that its protocol has: ports, keys or a query; `none` is for one that lacks them, as no flow does.
+//! An equals sign may go before any values. Words may be in any case. `not` binds tighter than `and`, `and` tighter than `or`. Parentheses and `not` may be
 //! 64 deep.
 
 mod addresses;

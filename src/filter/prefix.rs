@@ -109,6 +109,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || ParseNameError::new("address or prefix", text);
         let (address, length) = match text.split_once('/') {
+            Some((_, length)) if length.starts_with('+') => return Err(refuse()),
             Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| refuse())?)),
             None => (text, None),
         };
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_length_past_the_address_is_refused_in_text() {
-        for text in ["10.0.0.0/33", "fd00::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/-1", "/8", ""] {
+        for text in ["10.0.0.0/33", "fd00::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/-1", "10.0.0.0/+8", "/8", ""] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! Text that is no filter.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 /// Why text could not be read as a filter, and at which column.
 ///
@@ -44,9 +44,15 @@ pub(super) struct Quoted<'t>(pub(super) &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(48) {
-            Some((end, _)) => write!(f, "`{}…`", self.0.get(..end).unwrap_or_default()),
-            None => write!(f, "`{}`", self.0),
+        let shown = self.0.char_indices().nth(48).map_or(self.0, |(end, _)| self.0.get(..end).unwrap_or_default());
+        f.write_str("`")?;
+        for character in shown.chars() {
+            // What a terminal would obey is shown as what it is.
+            match character.is_control() {
+                true => write!(f, "{}", character.escape_default())?,
+                false => f.write_char(character)?,
+            }
         }
+        f.write_str(if shown.len() < self.0.len() { "…`" } else { "`" })
     }
 }

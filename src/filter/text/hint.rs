@@ -1,6 +1,6 @@
 //! What may be meant by a word that is none of the language.
 
-use core::fmt;
+use core::{fmt, net::SocketAddr};
 
 use super::values::WORDS;
 use crate::{
@@ -54,6 +54,22 @@ impl fmt::Display for Hint<'_> {
             write!(f, ": did you mean `{near}`?")
         } else {
             Ok(())
+        }
+    }
+}
+
+/// Prints behind the complaint about a value: how this language writes it, where that can be told.
+pub(super) struct ValueHint<'t>(pub(super) &'t str);
+
+impl fmt::Display for ValueHint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match (self.0.parse::<SocketAddr>(), self.0.split_once(':')) {
+            (Ok(end), _) => write!(f, ": did you mean `{} port {}`?", end.ip(), end.port()),
+            (_, Some((first, last))) if is_number(first) && is_number(last) => {
+                write!(f, ": did you mean `{first}-{last}`?")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -65,6 +65,11 @@ impl<'t> Parser<'t> {
         self.ahead.as_ref()
     }
 
+    /// Where the next token is, or the text ends.
+    pub(super) fn column(&self) -> usize {
+        self.peek().map_or(self.end, |token| token.column)
+    }
+
     pub(super) fn advance(&mut self) -> Result<Option<Token<'t>>, ParseFilterError> {
         let next = self.lexer.next()?;
         self.end = self.lexer.column();
@@ -74,7 +79,12 @@ impl<'t> Parser<'t> {
     /// The next token, of which there has to be one.
     pub(super) fn expect(&mut self, what: &str) -> Result<Token<'t>, ParseFilterError> {
         let end = self.end;
-        self.advance()?.ok_or_else(|| ParseFilterError::new(end, format_args!("{what} is missing")))
+        let token = self.advance()?.ok_or_else(|| ParseFilterError::new(end, format_args!("{what} is missing")))?;
+        if token.is_word("!") {
+            let message = format_args!("`!` where {what} should be: to negate, write `not` before the term");
+            return Err(ParseFilterError::new(token.column, message));
+        }
+        Ok(token)
     }
 
     /// Takes the next token if it is of this kind.
@@ -166,6 +176,75 @@ mod tests {
         assert_eq!(refused("helper \"ftp"), "column 8: the quote is not closed");
         assert_eq!(refused("ключ 1"), "column 1: `ключ` is no word of the filter language");
         assert_eq!(refused("helper ключ and x"), "column 17: `x` is no word of the filter language");
+    }
+
+    #[test]
+    fn a_value_in_the_form_of_another_tool_is_translated() {
+        assert_eq!(
+            refused("dport != 22"),
+            "column 7: `!` where a number should be: to negate, write `not` before the term"
+        );
+        assert_eq!(refused("dport 80:90"), "column 7: `80:90` is no number: did you mean `80-90`?");
+        assert_eq!(
+            refused("src-nat 10.0.0.1:80"),
+            "column 9: `10.0.0.1:80` is no address or prefix: did you mean `10.0.0.1 port 80`?"
+        );
+        assert_eq!(refused("icmp-type echo-request"), "column 11: `echo-request` is no number");
+        assert_eq!(refused("dport -5"), "column 7: `-5` is no number");
+        assert_eq!(refused("proto"), "column 6: a protocol is missing");
+        assert_eq!(refused("tcp-state"), "column 10: a state is missing");
+    }
+
+    #[test]
+    fn an_equals_sign_may_go_before_any_value() {
+        for text in ["src 10.0.0.1", "mark 5", "status ASSURED", "helper ftp", "proto 6", "label 1,2"] {
+            let [field, value] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+            let expected: Filter = text.parse().unwrap();
+            assert_eq!(format!("{field}={value}").parse::<Filter>().unwrap(), expected);
+            assert_eq!(format!("{field} = {value}").parse::<Filter>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_value_with_a_name_has_a_number_too() {
+        assert_eq!("proto 0x6-0x8".parse::<Filter>().unwrap(), "proto 6-8".parse().unwrap());
+        assert_eq!("tcp-state 0x3".parse::<Filter>().unwrap(), "tcp-state ESTABLISHED".parse().unwrap());
+        assert_eq!(refused("proto +6"), "column 7: `+6` is no protocol");
+        assert_eq!(refused("label +5"), "column 7: `+5` is no label: they are numbered from 0 to 127");
+    }
+
+    /// The kernel's number of IPv6 is 10: no flow matched, and with `not` before it every flow was deleted.
+    #[test]
+    fn a_family_by_its_version_is_refused() {
+        assert_eq!(refused("not family 6"), "column 12: `6` is no family: did you mean `ipv6`?");
+        assert_eq!(refused("family 4,ipv6"), "column 8: `4` is no family: did you mean `ipv4`?");
+        assert!("family 10,2".parse::<Filter>().is_ok());
+    }
+
+    /// None matches a flow, so that `not` before it matched every flow.
+    #[test]
+    fn a_tuple_without_what_its_protocol_has_is_refused() {
+        let any = "for any, write `proto`, `src` and `dst`";
+        for (text, what) in [
+            ("not tuple udp 10.1.0.1 10.1.0.9", "column 32: ports of udp"),
+            ("tuple udp 10.1.0.1 10.1.0.9 and assured", "column 29: ports of udp"),
+            ("tuple gre 10.1.0.1 10.1.0.9", "column 28: keys of gre"),
+            ("tuple icmp 10.1.0.1 10.1.0.9", "column 29: type/code/id of icmp"),
+        ] {
+            assert_eq!(refused(text), format!("{what} are missing: {any}"));
+        }
+        assert_eq!(
+            refused("tuple tcp [fe80::1%3]:80 [fe80::2]:80"),
+            "column 11: `[fe80::1%3]:80` is no address, with a port or without"
+        );
+        for text in ["tuple icmp 10.1.0.1 10.1.0.9 8/0/1", "tuple 50 10.1.0.1 10.1.0.9", "tuple udp ::1 ::2 none"] {
+            assert!(text.parse::<Filter>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(refused("dport \u{1b}[31m"), "column 7: `\\u{1b}[31m` is no number");
     }
 
     #[test]

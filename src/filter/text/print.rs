@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display, Formatter, Write as _};
 
-use super::lexer::is_word;
+use super::{lexer::is_word, values::beside_addresses};
 use crate::{
     filter::{
         Addresses, Filter, Translation,
@@ -183,8 +183,9 @@ fn write_tuple(f: &mut Formatter<'_>, tuple: &Tuple) -> fmt::Result {
     let source = Endpoint { address: tuple.source, port: source_port };
     let destination = Endpoint { address: tuple.destination, port: destination_port };
     write!(f, "{} {source} {destination}", tuple.protocol)?;
-    if let Layer4::Icmp { icmp_type, code, id } = tuple.layer4 {
-        write!(f, " {icmp_type}/{code}/{id}")?;
+    match tuple.layer4 {
+        Layer4::Icmp { icmp_type, code, id } => write!(f, " {icmp_type}/{code}/{id}"),
+        Layer4::None if beside_addresses(tuple.protocol).is_some() => f.write_str(" none"),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::{
     error::{ParseFilterError, Quoted},
-    hint::Hint,
+    hint::{Hint, ValueHint},
     lexer::{Kind, Token},
     parser::Parser,
 };
@@ -75,8 +75,9 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// One value or many, joined by commas.
+    /// One value or many, joined by commas; an equals sign may go before them.
     fn list<T>(&mut self, what: &str, read: impl Fn(&Token<'t>) -> Result<T>) -> Result<Vec<T>> {
+        self.take(&Kind::Equal)?;
         let mut values = vec![read(&self.expect(what)?)?];
         while self.take(&Kind::Comma)? {
             values.push(read(&self.expect(what)?)?);
@@ -92,10 +93,6 @@ impl<'t> Parser<'t> {
     fn numbers(&mut self, field: NumberField) -> Result<Ranges<u64>> {
         let greatest = field.greatest();
         let comparison = match self.peek().map(|token| &token.kind) {
-            Some(Kind::Equal) => {
-                self.advance()?;
-                None
-            }
             Some(kind @ (Kind::Less | Kind::LessOrEqual | Kind::Greater | Kind::GreaterOrEqual)) => {
                 let kind = kind.clone();
                 self.advance()?;
@@ -104,7 +101,8 @@ impl<'t> Parser<'t> {
             _ => None,
         };
         let Some(comparison) = comparison else {
-            return Ok(Ranges::new(self.list("a number", |token| number_range(field, token))?));
+            let what = field.value_name();
+            return Ok(Ranges::new(self.list(what, |token| number_range(field, token, what))?));
         };
         let token = self.expect("a number")?;
         let number = number(field, token.word("a number")?, token.column)?;
@@ -120,7 +118,7 @@ impl<'t> Parser<'t> {
     fn labels(&mut self) -> Result<Labels> {
         let bits = self.list("a label", |token| {
             let word = token.word("a label")?;
-            let bit = word.parse::<u8>().ok().filter(|bit| *bit < 128);
+            let bit = unsigned(word).and_then(|bit| u8::try_from(bit).ok()).filter(|bit| *bit < 128);
             bit.ok_or_else(|| token.refuse("is no label: they are numbered from 0 to 127"))
         })?;
         Ok(bits.into_iter().collect())
@@ -170,27 +168,35 @@ impl<'t> Parser<'t> {
         }
         let layer4 = match (source_port, destination_port) {
             (Some(source), Some(destination)) => Layer4::pair(protocol, source, destination),
-            (None, None) => self.query()?,
+            (None, None) => self.query_or_nothing(protocol)?,
             _ => return Err(token.refuse("has a port and the source has none, or the other way round")),
         };
         Ok(Tuple { layer4, ..Tuple::new(protocol, source, destination) })
     }
 
-    /// `type/code/id`, if that follows.
-    fn query(&mut self) -> Result<Layer4> {
-        let query = |token: &Token<'_>| {
-            let Kind::Word(word) = token.kind else { return None };
-            let (icmp_type, rest) = word.split_once('/')?;
-            let (code, id) = rest.split_once('/')?;
-            Some(Layer4::Icmp { icmp_type: icmp_type.parse().ok()?, code: code.parse().ok()?, id: id.parse().ok()? })
-        };
-        match self.peek().and_then(query) {
-            Some(layer4) => {
-                self.advance()?;
-                Ok(layer4)
-            }
-            None => Ok(Layer4::None),
+    /// `type/code/id` if that follows; nothing, where the protocol has nothing, or `none` says so.
+    fn query_or_nothing(&mut self, protocol: Protocol) -> Result<Layer4> {
+        if let Some(layer4) = self.peek().and_then(query) {
+            self.advance()?;
+            return Ok(layer4);
         }
+        match beside_addresses(protocol) {
+            Some(what) if !self.take_word("none")? => Err(ParseFilterError::new(
+                self.column(),
+                format_args!("{what} of {protocol} are missing: for any, write `proto`, `src` and `dst`"),
+            )),
+            _ => Ok(Layer4::None),
+        }
+    }
+}
+
+/// What every tuple of the protocol has beside its addresses: one without matches no flow, and its opposite every one.
+pub(super) const fn beside_addresses(protocol: Protocol) -> Option<&'static str> {
+    match protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::UDPLITE | Protocol::SCTP => Some("ports"),
+        Protocol::GRE => Some("keys"),
+        Protocol::ICMP | Protocol::ICMPV6 => Some("type/code/id"),
+        _ => None,
     }
 }
 
@@ -200,7 +206,8 @@ impl<'t> Token<'t> {
     }
 
     fn parse<T: core::str::FromStr<Err = ParseNameError>>(&self, what: &str) -> Result<T> {
-        self.word(what)?.parse().map_err(|error| ParseFilterError::new(self.column, error))
+        let word = self.word(what)?;
+        word.parse().map_err(|error| ParseFilterError::new(self.column, format_args!("{error}{}", ValueHint(word))))
     }
 
     #[cold]
@@ -214,10 +221,23 @@ impl<'t> Token<'t> {
     }
 }
 
-fn number_range(field: NumberField, token: &Token<'_>) -> Result<(u64, u64)> {
-    let word = token.word("a number")?;
-    let Some((first, last)) = word.split_once('-') else {
-        return number(field, word, token.column).map(|number| (number, number));
+/// Reads `type/code/id`.
+fn query(token: &Token<'_>) -> Option<Layer4> {
+    let Kind::Word(word) = token.kind else { return None };
+    let (icmp_type, rest) = word.split_once('/')?;
+    let (code, id) = rest.split_once('/')?;
+    let octet = |text: &str| u8::try_from(unsigned(text)?).ok();
+    let id = u16::try_from(unsigned(id)?).ok()?;
+    Some(Layer4::Icmp { icmp_type: octet(icmp_type)?, code: octet(code)?, id })
+}
+
+fn number_range(field: NumberField, token: &Token<'_>, what: &str) -> Result<(u64, u64)> {
+    let word = token.word(what)?;
+    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let (first, last) = match word.split_once('-') {
+        Some((first, last)) if is_number(first) && is_number(last) => (first, last),
+        // The names of some values have a hyphen.
+        _ => return number(field, word, token.column).map(|number| (number, number)),
     };
     let first = number(field, first, token.column)?;
     let last = number(field, last, token.column)?;
@@ -229,16 +249,31 @@ fn number_range(field: NumberField, token: &Token<'_>) -> Result<(u64, u64)> {
 
 fn number(field: NumberField, word: &str, column: usize) -> Result<u64> {
     let number = match field.style() {
-        Style::Named { parse, .. } => parse(word).map_err(|error| ParseFilterError::new(column, error))?,
-        _ => unsigned(word)
-            .or_else(|| seconds(field, word))
-            .ok_or_else(|| ParseFilterError::new(column, format_args!("{} is no number", Quoted(word))))?,
+        Style::Named { parse, .. } => {
+            named(field, word, parse).map_err(|error| ParseFilterError::new(column, error))?
+        }
+        _ => unsigned(word).or_else(|| seconds(field, word)).ok_or_else(|| {
+            ParseFilterError::new(column, format_args!("{} is no number{}", Quoted(word), ValueHint(word)))
+        })?,
     };
     let greatest = field.greatest();
     if number > greatest {
         return Err(ParseFilterError::new(column, format_args!("{number} is too large: {greatest} at most")));
     }
     Ok(number)
+}
+
+/// A name, or the number that it stands for.
+fn named(
+    field: NumberField,
+    word: &str,
+    parse: fn(&str) -> core::result::Result<u64, ParseNameError>,
+) -> core::result::Result<u64, String> {
+    match (field, word) {
+        // The kernel's numbers are 2 and 10: no flow would match, and every flow the opposite.
+        (NumberField::Family, "4" | "6") => Err(format!("`{word}` is no family: did you mean `ipv{word}`?")),
+        _ => parse(word).or_else(|error| unsigned(word).ok_or_else(|| error.to_string())),
+    }
 }
 
 fn unsigned(word: &str) -> Option<u64> {
@@ -320,7 +355,8 @@ fn helper(token: &Token<'_>) -> Result<Filter> {
 /// An address, or an address and a port.
 fn end(token: &Token<'_>) -> Result<(IpAddr, Option<u16>)> {
     let word = token.word("an address")?;
-    let socket = || word.parse::<SocketAddr>().ok().map(|end| (end.ip(), Some(end.port())));
+    let has_scope = |end: &SocketAddr| matches!(end, SocketAddr::V6(end) if end.scope_id() != 0);
+    let socket = || word.parse().ok().filter(|end| !has_scope(end)).map(|end| (end.ip(), Some(end.port())));
     let address = || word.parse().ok().map(|address| (address, None));
     address().or_else(socket).ok_or_else(|| token.refuse("is no address, with a port or without"))
 }

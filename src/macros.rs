@@ -50,7 +50,7 @@ macro_rules! open_enum {
         impl core::str::FromStr for $name {
             type Err = crate::error::ParseNameError;
 
-            /// Reads a name in any case, or a decimal number.
+            /// Reads a name in any case, or a decimal number without a sign.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::NAMED
                     .iter()

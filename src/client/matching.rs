@@ -142,7 +142,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A filter that matches everything is refused: [`flush`](Self::flush) is what empties a table. Else as
+    /// A filter that is [everything](Filter::is_everything) is refused: [`flush`](Self::flush) is what empties a table. One
+    /// whose terms every flow happens to satisfy is not. Else as
     /// [`update_matching`](Self::update_matching).
     pub fn delete_matching(&mut self, filter: &Filter) -> Result<MatchReport, MatchError> {
         refuse_everything(filter)?;

@@ -169,7 +169,7 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
              than 16 bytes"
         }
         (Op::UpdateFlow, Errno::EBUSY) => {
-            "a status bit would be cleared that may not be, or the helper would change: a flow keeps the one it has"
+            "a status bit would be cleared that may not be, or the helper would change: a flow keeps the one it has, or none"
         }
         (Op::UpdateFlow, Errno::ENOSPC) => {
             "the flow has no room for labels: a rule that uses labels must be there before the flow begins"

@@ -212,7 +212,8 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
         let lifetime = self.subject.lifetime()?;
         let start = lifetime.start?;
         let end = lifetime.stop.unwrap_or_else(|| *self.now.get_or_init(Timestamp::now));
-        Some(end.since(start).as_secs())
+        // A difference of whole seconds, as that which conntrack(8) prints.
+        Some(end.seconds().saturating_sub(start.seconds()))
     }
 
     fn holds_translation(&self, side: Side, to: &Translation) -> bool {

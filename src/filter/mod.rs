@@ -120,8 +120,11 @@ pub use translation::Translation;
 ///
 /// Made of terms (the constructors), `&`, `|` and `!`; or read from text, whose language the
 /// [module](crate::filter) documents. Two filters compare equal if they print the same: order counts, but neither
-/// nesting that changes nothing nor how a set was split up. How deep a program nests filters is its own affair; the
-/// depth of text is bounded.
+/// nesting that changes nothing nor how a set was split up.
+///
+/// The depth of text is bounded, that of filters which a program builds is its own affair: a thousand levels, `and` in
+/// `or` in `and`, may be more than the stack of a thread holds. [`any_of`](Self::any_of) and [`all_of`](Self::all_of)
+/// add no level for each filter.
 ///
 /// # Example
 ///

@@ -7,8 +7,8 @@ use crate::{EventKind, Expectation, Flow};
 
 /// Prints flows and expectations as JSON: what their `Serialize` gives, as one object without blanks or newlines.
 ///
-/// Any JSON reader with serde gives the same flow back. Names of states, status bits and protocols are strings,
-/// addresses too; what is absent is left out.
+/// Any JSON reader with serde gives the same flow back. Addresses are strings, and states, status bits and protocols
+/// too, where they have names: others are numbers. What is absent is left out.
 ///
 /// Times are integers, in nanoseconds. They are above 2⁵³: JavaScript and jq round them.
 ///

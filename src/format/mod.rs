@@ -39,7 +39,8 @@
 //!
 //! - `EXPECTED`, with which the kernel refuses the whole line;
 //! - in a `-D`, what changes in the life of a flow, with which `-R` would not find it; and it names zone 0, without
-//!   which `-R` would delete the flow in every zone;
+//!   which `-R` would delete the flow in every zone (1.4.7 takes a flow that has a zone in one direction alone for one of
+//!   zone 0 too);
 //! - in a `-U`, a translation, which the kernel refuses, or a zone, which `-R` refuses;
 //! - the sender of an event, which `-R` does not read.
 //!

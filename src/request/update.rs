@@ -103,10 +103,15 @@ impl FlowUpdate {
     }
 
     /// Hands the helper of the flow new private bytes. A flow keeps the helper that it has: another name is refused with
-    /// EBUSY.
+    /// EBUSY. The empty name takes the helper away for good: see [`remove_helper`](Self::remove_helper).
     pub fn helper(mut self, helper: Helper) -> Self {
         self.helper = Some(helper);
         self
+    }
+
+    /// Takes the helper away. It cannot be given back: EBUSY is the answer to that.
+    pub fn remove_helper(self) -> Self {
+        self.helper(Helper::new(""))
     }
 
     /// Shifts the sequence numbers from the initiator.

@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Display for Filter {
-    /// Prints the language that [`FromStr`](core::str::FromStr) reads; what it reads back is equal.
+    /// Prints the language that [`FromStr`](core::str::FromStr) reads; what it reads back is equal, if it is nested no
+    /// deeper than text may be.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.expression.fmt(f)
     }

@@ -22,11 +22,11 @@ use super::{
 /// | mark | ✓ | if not 0 | if not 0 or changed | if not 0 |
 /// | protocol information | ✓ unless offloaded | ✓ | if changed | state alone |
 /// | counters | if accounting is on | | | if accounting is on |
-/// | lifetime | start | | | start and stop |
-/// | event time | | Linux 6.14 | Linux 6.14 | Linux 6.14 |
+/// | lifetime, if timestamps are on | start | | | start and stop |
+/// | event time, if timestamps are on | | Linux 6.14 | Linux 6.14 | Linux 6.14 |
 /// | helper | ✓ | ✓ | ✓ | |
 /// | labels | if not empty | if changed | if changed | |
-/// | security context | ✓ | ✓ | ✓ | ✓ |
+/// | security context | ✓ | if there is a secmark | if there is a secmark or it changed | |
 /// | master | of an expected flow | of an expected flow | | |
 /// | sequence adjustment | if adjusted | | if changed | |
 /// | SYN proxy | ✓ | | if changed | |

@@ -46,6 +46,7 @@ pub struct Tuple {
     /// Layer 4 protocol (`CTA_PROTO_NUM`).
     pub protocol: Protocol,
     /// What the protocol adds.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Layer4::is_none"))]
     pub layer4: Layer4,
     /// The zone of this direction, where the flow has one for this direction only (`CTA_TUPLE_ZONE`).
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -84,6 +85,14 @@ pub enum Layer4 {
         /// Identifier, the same in both tuples.
         id: u16,
     },
+}
+
+impl Layer4 {
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 impl Tuple {

@@ -23,8 +23,8 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
-//! [`FlowRef`] is the view and [`Flow`] the value; both have the same names. What the kernel left out is `None`, never
-//! 0.
+//! [`FlowRef`] is the view and [`Flow`] the value: what is a field of the one is a method of that name of the other, and
+//! the methods are the same. What the kernel left out is `None`, never 0.
 //!
 //! # Filter
 //!

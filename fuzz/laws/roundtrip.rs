@@ -58,6 +58,13 @@ fn new_flow(source: &mut Source<'_>) -> NewFlow {
     let mut new = NewFlow::from(&flow(source));
     new.reply.protocol = new.original.protocol;
     new.reply.layer4 = new.original.layer4;
+    if new.reply.family() != new.original.family() {
+        (new.reply.source, new.reply.destination) = (new.original.source, new.original.destination);
+    }
+    if new.zone.is_some_and(|zone| zone != 0) {
+        (new.original.zone, new.reply.zone) = (None, None);
+    }
+    new.helper = new.helper.filter(|helper| helper.name.len() <= 15);
     // No other bit can be asked for.
     new.status &= Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::HELPER;
     new.protocol_info = source.option(protocol_info);

@@ -17,6 +17,14 @@ pub struct UpdateTarget {
     status: Option<Status>,
 }
 
+impl UpdateTarget {
+    /// A flow that is known to have these status bits.
+    #[must_use]
+    pub const fn with_status(self, status: Status) -> Self {
+        Self { status: Some(status), ..self }
+    }
+}
+
 impl From<FlowKey> for UpdateTarget {
     fn from(key: FlowKey) -> Self {
         Self { key, status: None }

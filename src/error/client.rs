@@ -78,7 +78,7 @@ impl Error {
     /// Whether there was such an entry already (`EEXIST`).
     #[must_use]
     pub fn is_exists(&self) -> bool {
-        self.errno() == Some(Errno::EEXIST)
+        matches!(self, Self::Kernel(error) if error.errno() == Errno::EEXIST)
     }
 
     /// Whether a capability is missing (`EPERM`, `EACCES`).
@@ -96,7 +96,7 @@ impl Error {
     /// Whether the entry may not be changed so, or something is under way that excludes this (`EBUSY`).
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.errno() == Some(Errno::EBUSY)
+        matches!(self, Self::Kernel(error) if error.errno() == Errno::EBUSY)
     }
 
     /// Whether messages were lost since the receive buffer was full (`ENOBUFS`).
@@ -142,10 +142,16 @@ pub(crate) const ENTER_NAMESPACE: &str = "enter the network namespace";
 /// What a listener does with the program of its filter.
 pub(crate) const ATTACH_PROGRAM: &str = "attach the program of a filter";
 
+/// What a listener to all namespaces asks for.
+pub(crate) const LISTEN_TO_ALL: &str = "listen to the events of all network namespaces";
+
 fn advice(action: &str, error: &io::Error) -> Option<&'static str> {
     match Errno(error.raw_os_error()?) {
         Errno::EPERM if action == ENTER_NAMESPACE => {
             Some("CAP_SYS_ADMIN is needed in the user namespaces of this process and of the network namespace")
+        }
+        Errno::EPERM if action == LISTEN_TO_ALL => {
+            Some("CAP_NET_BROADCAST is needed in the user namespace that owns the network namespace")
         }
         Errno::EPERM => Some("CAP_NET_ADMIN is needed in the user namespace that owns the network namespace"),
         Errno::EPROTONOSUPPORT => Some("the kernel has no nfnetlink: load the module nfnetlink"),

@@ -9,7 +9,7 @@ mod name;
 
 pub use client::Error;
 #[cfg(all(target_os = "linux", feature = "client"))]
-pub(crate) use client::{ATTACH_PROGRAM, ENTER_NAMESPACE};
+pub(crate) use client::{ATTACH_PROGRAM, ENTER_NAMESPACE, LISTEN_TO_ALL};
 pub use decode::{AttributePath, DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;
 pub use errno::Errno;

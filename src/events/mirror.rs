@@ -111,13 +111,24 @@ impl Mirror {
     }
 
     /// Works until the table is the kernel's. The changes until then are dropped: they are in the table. Where events are
-    /// lost faster than a dump takes, there is no end to it.
+    /// lost faster than a dump takes, there is no end to it: see [`synchronise_within`](Self::synchronise_within).
     ///
     /// # Errors
     ///
     /// As [`next`](Self::next).
     pub fn synchronise(&mut self) -> Result<(), Error> {
-        self.inner.synchronise()
+        self.inner.synchronise(None).map(drop)
+    }
+
+    /// As [`synchronise`](Self::synchronise), and no longer than that: whether the table is the kernel's. What was done
+    /// by then is not lost, and goes on with the next call.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub fn synchronise_within(&mut self, timeout: Duration) -> Result<bool, Error> {
+        // Where no clock counts so far, there is no end.
+        self.inner.synchronise(Instant::now().checked_add(timeout))
     }
 
     /// The table, with every change that was taken, and some that wait to be.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     client::{NetworkNamespace, receive, run_in, set_receive_buffer, set_timeout, wait_readable},
-    error::{ATTACH_PROGRAM, Error},
+    error::{ATTACH_PROGRAM, Error, LISTEN_TO_ALL},
     exchange::{Datagram, Wait},
     filter::{Instruction, SocketFilter},
 };
@@ -230,6 +230,9 @@ impl EventSocketBuilder {
 
     fn listen(&self) -> Result<Listener, Error> {
         let socket = self.socket().map_err(|error| Error::io(LISTEN, error))?;
+        if self.all_namespaces {
+            socket.set_listen_all_namespaces(true).map_err(|error| Error::io(LISTEN_TO_ALL, error))?;
+        }
         // Before the groups are joined: everything is in place when the first event comes.
         attach(&socket, &self.instructions).map_err(|error| Error::io(ATTACH_PROGRAM, error))?;
         self.join(socket).map_err(|error| Error::io(LISTEN, error))
@@ -243,9 +246,6 @@ impl EventSocketBuilder {
         set_timeout(&socket, self.timeout)?;
         if self.reliable {
             socket.set_broadcast_error(true)?;
-        }
-        if self.all_namespaces {
-            socket.set_listen_all_namespaces(true)?;
         }
         Ok(socket)
     }

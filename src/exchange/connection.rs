@@ -1,7 +1,7 @@
 //! Requests over a transport, one exchange at a time.
 
 use std::{
-    io,
+    fmt, io,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,6 @@ use crate::{
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
 /// A transport, its buffers, and the sequence numbers.
-#[derive(Debug)]
 pub(crate) struct Connection<T> {
     transport: T,
     timeout: Option<Duration>,
@@ -34,6 +33,14 @@ enum Stale {
     Until(Exchange),
     /// There is no telling until when.
     Unknown,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Connection<T> {
+    /// Prints what it is, not what is in its buffers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { transport, timeout, .. } = self;
+        f.debug_struct("Connection").field("transport", transport).field("timeout", timeout).finish_non_exhaustive()
+    }
 }
 
 impl<T: Transport> Connection<T> {

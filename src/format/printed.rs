@@ -8,7 +8,7 @@ use super::{
     Save, Text, Xml,
     line::{Line, Sink, TextSink},
 };
-use crate::{Expectation, Flow};
+use crate::{Expectation, Flow, FlowRef};
 
 /// A flow or an expectation in one of the formats, not printed yet.
 ///
@@ -97,6 +97,13 @@ impl fmt::Display for Flow {
     /// Prints the line of `conntrack -L`, as [`Text::new`] does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Text::new().flow(self).write_to(f)
+    }
+}
+
+impl fmt::Display for FlowRef<'_> {
+    /// Prints as the [`Flow`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_flow().fmt(f)
     }
 }
 

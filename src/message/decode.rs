@@ -68,14 +68,15 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
             Message::DumpFlows(DumpFlows::decode(family, flow)?.and_zero_counters())
         }
         MessageType::FLOW_GET_ZERO_COUNTERS => Message::GetFlow(GetFlow::new(require_key(flow)?).and_zero_counters()),
-        MessageType::FLOW_GET_DYING => Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Dying)),
+        // Here the kernel looks at the family alone.
+        MessageType::FLOW_GET_DYING => Message::DumpFlows(DumpFlows::new().of_family(family).of_table(Table::Dying)),
         MessageType::FLOW_GET_UNCONFIRMED => {
-            Message::DumpFlows(DumpFlows::decode(family, flow)?.of_table(Table::Unconfirmed))
+            Message::DumpFlows(DumpFlows::new().of_family(family).of_table(Table::Unconfirmed))
         }
         MessageType::FLOW_DELETE => decode_delete(family, netfilter.version(), flow)?,
         MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
         MessageType::GLOBAL_STATISTICS => Message::GetGlobalStatistics,
-        MessageType::EXPECTATION_NEW => Message::CreateExpectation {
+        MessageType::EXPECTATION_NEW if header.flags.contains(Flags::CREATE) => Message::CreateExpectation {
             expectation: Expectation::from_attributes(expectation)?,
             or_update: !header.flags.contains(Flags::EXCLUSIVE),
         },

@@ -19,6 +19,9 @@ pub struct Helper {
 }
 
 impl Helper {
+    /// Bytes of the longest name that kernels of today know.
+    pub(crate) const LONGEST_NAME: usize = 15;
+
     /// A helper by its name.
     #[must_use]
     pub fn new(name: &str) -> Self {

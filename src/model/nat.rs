@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Layer4, Tuple};
+use super::{Endpoint, Layer4, Tuple};
 use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError},
     macros::read_attributes,
@@ -12,54 +12,16 @@ use crate::{
     },
 };
 
-/// One end of a flow: an address, and a port where the protocol has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[allow(clippy::exhaustive_structs, reason = "address and port")]
-pub struct Endpoint {
-    /// The address.
-    pub address: IpAddr,
-    /// The port (for GRE the key), if the protocol has one.
-    pub port: Option<u16>,
-}
-
-impl Endpoint {
-    fn source(tuple: &Tuple) -> Self {
-        Self { address: tuple.source, port: ends(tuple.layer4).map(|(source, _)| source) }
-    }
-
-    fn destination(tuple: &Tuple) -> Self {
-        Self { address: tuple.destination, port: ends(tuple.layer4).map(|(_, destination)| destination) }
-    }
-}
-
-impl core::fmt::Display for Endpoint {
-    /// Prints `192.0.2.1:80`, `[2001:db8::1]:80`, or the address alone.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.port {
-            Some(port) => core::net::SocketAddr::new(self.address, port).fmt(f),
-            None => self.address.fmt(f),
-        }
-    }
-}
-
 /// Where the source of a flow appears to be after translation: the end that answers are sent to.
 pub(crate) fn source_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
-    let seen = Endpoint::destination(reply);
-    (seen != Endpoint::source(original) || query_id(original) != query_id(reply)).then_some(seen)
+    let seen = reply.destination_endpoint();
+    (seen != original.source_endpoint() || query_id(original) != query_id(reply)).then_some(seen)
 }
 
 /// Where the packets of a flow go after translation: the end that answers.
 pub(crate) fn destination_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
-    let seen = Endpoint::source(reply);
-    (seen != Endpoint::destination(original)).then_some(seen)
-}
-
-const fn ends(layer4: Layer4) -> Option<(u16, u16)> {
-    match layer4 {
-        Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => Some((source, destination)),
-        Layer4::Icmp { .. } | Layer4::None => None,
-    }
+    let seen = reply.source_endpoint();
+    (seen != original.destination_endpoint()).then_some(seen)
 }
 
 /// The identifier of an ICMP query stands in both tuples; source NAT may change it. Type and code differ by nature.

@@ -188,6 +188,15 @@ impl Request for NewFlow {
         if self.original.protocol != self.reply.protocol {
             encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
         }
+        if self.original.family() != self.reply.family() {
+            encoder.fail(EncodeError::Value("the tuples of a flow are of different families"));
+        }
+        if self.zone.is_some_and(|zone| zone != 0) && (self.original.zone.is_some() || self.reply.zone.is_some()) {
+            encoder.fail(EncodeError::Value("a zone of both directions, and one of a direction"));
+        }
+        if self.helper.as_ref().is_some_and(|helper| helper.name.len() > Helper::LONGEST_NAME) {
+            encoder.fail(EncodeError::Value("the name of a helper is longer than 15 bytes"));
+        }
         for range in [self.nat_source, self.nat_destination].into_iter().flatten() {
             // The kernel passes over addresses of the other family, and translates to whatever port it likes.
             if range.first_address.is_some_and(|address| address.is_ipv4() != self.original.source.is_ipv4()) {
@@ -213,5 +222,32 @@ impl Request for NewFlow {
         encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
         encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
         encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut NewFlow)) -> Option<EncodeError> {
+        let original = Tuple::udp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        let mut flow = NewFlow::untranslated(original, 30).unwrap();
+        change(&mut flow);
+        let mut buffer = [0; 512];
+        let mut encoder = Encoder::new(&mut buffer);
+        flow.encode(1, &mut encoder);
+        encoder.finish().err()
+    }
+
+    /// The kernel says EINVAL to each, and not why.
+    #[test]
+    fn what_the_kernel_refuses_without_a_reason_is_not_sent() {
+        assert_eq!(refusal(|flow| flow.zone = Some(5)), None);
+        let v6 = Tuple::udp("[::1]:1".parse().unwrap(), "[::2]:2".parse().unwrap());
+        assert!(refusal(|flow| flow.reply = v6).unwrap().to_string().contains("different families"));
+        let zones = |flow: &mut NewFlow| (flow.zone, flow.original.zone) = (Some(5), Some(6));
+        assert!(refusal(zones).unwrap().to_string().contains("a zone of both directions"));
+        let helper = |flow: &mut NewFlow| flow.helper = Some(Helper::new("netbios-name-ser"));
+        assert!(refusal(helper).unwrap().to_string().contains("longer than 15 bytes"));
     }
 }

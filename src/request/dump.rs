@@ -2,7 +2,7 @@
 
 use super::{Request, RequestHeader};
 use crate::{
-    error::{DecodeError, Operation},
+    error::{DecodeError, EncodeError, Operation},
     filter::KernelFilter,
     model::Family,
     wire::{Attributes, Encoder, MessageType},
@@ -36,7 +36,7 @@ impl DumpFlows {
         Self::default()
     }
 
-    /// Those of another list.
+    /// Those of another list, which the kernel filters by the family alone.
     #[must_use]
     pub const fn of_table(self, table: Table) -> Self {
         Self { table, ..self }
@@ -107,6 +107,32 @@ impl Request for DumpFlows {
     }
 
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
+        if self.table != Table::Conntrack && self.filter != KernelFilter::of_family(self.filter.family()) {
+            encoder.fail(EncodeError::Value("the kernel filters dying and unconfirmed flows by the family alone"));
+        }
         self.filter.encode(encoder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Capabilities, Filter};
+
+    /// The kernel passes over the rest of the filter, and lists all of them.
+    #[test]
+    fn what_the_kernel_does_not_filter_is_refused_a_filter() {
+        let encoded = |dump: DumpFlows| {
+            let mut buffer = [0; 128];
+            let mut encoder = Encoder::new(&mut buffer);
+            dump.encode(1, &mut encoder);
+            encoder.finish()
+        };
+        let marked = Filter::mark(1).plan(&Capabilities::linux(6, 18)).dumps()[0];
+        assert!(encoded(DumpFlows::new().matching(marked)).is_ok());
+        for table in [Table::Dying, Table::Unconfirmed] {
+            assert!(encoded(DumpFlows::new().matching(marked).of_table(table)).is_err());
+            assert!(encoded(DumpFlows::new().of_family(Family::IPV6).of_table(table)).is_ok());
+        }
     }
 }

@@ -46,6 +46,12 @@ fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
     assert_eq!(view.synproxy(), flow.synproxy);
     assert_eq!(view.id(), flow.id);
     assert_eq!(view.use_count(), flow.use_count);
+    assert_eq!(view.tcp_state(), flow.tcp_state());
+    assert_eq!(view.is_assured(), flow.is_assured());
+    assert_eq!(view.source_translation(), flow.source_translation());
+    assert_eq!(view.destination_translation(), flow.destination_translation());
+    assert_eq!(view.total_counters(), flow.total_counters());
+    assert_eq!(view.to_string(), flow.to_string());
 }
 
 pub(crate) fn expectation(message: &Message<'_>) -> Result<Expectation, DecodeError> {

@@ -1,7 +1,7 @@
 //! Every message as one type: to bytes and back.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, FlowKey, GlobalStatistics, Message,
+    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, GlobalStatistics, Message,
     filter::Capabilities,
     message::Acknowledged,
     request::{
@@ -12,6 +12,20 @@ use ctnetlink::{
 use proptest::prelude::*;
 
 use crate::arbitrary;
+
+/// The flow, without what the kernel refuses in a create.
+fn creatable(flow: &Flow) -> NewFlow {
+    let mut new = NewFlow::from(flow);
+    let zone = new.reply.zone;
+    new.reply = new.original;
+    new.reply.zone = zone;
+    if new.zone.is_some() {
+        (new.original.zone, new.reply.zone) = (None, None);
+    }
+    new.helper = new.helper.filter(|helper| helper.name.len() <= 15);
+    new.status &= ctnetlink::Status::SEEN_REPLY | ctnetlink::Status::ASSURED;
+    new
+}
 
 fn round_trip(message: &Message) -> Message {
     let mut buffer = vec![0xa5; 8192];
@@ -28,10 +42,7 @@ proptest! {
     fn messages_of_flows_come_back(flow in arbitrary::flow(), zone in any::<Option<u16>>(), id in any::<u32>()) {
         let mut key = FlowKey::original(flow.original);
         key.zone = zone.filter(|_| flow.original.zone.is_none());
-        let mut new = NewFlow::from(&flow);
-        new.reply.protocol = new.original.protocol;
-        new.reply.layer4 = new.original.layer4;
-        new.status &= ctnetlink::Status::SEEN_REPLY | ctnetlink::Status::ASSURED;
+        let new = creatable(&flow);
         let update = FlowUpdate::new().mark_bits(id, 0xff).timeout(id);
         for message in [
             Message::Flow(flow.clone()),

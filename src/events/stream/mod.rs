@@ -1,7 +1,7 @@
 //! Datagrams → events, and where events are missing.
 
 use std::{
-    io,
+    fmt, io,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -51,7 +51,6 @@ impl Patience {
 }
 
 /// The events of a source.
-#[derive(Debug)]
 pub(crate) struct EventStream<S> {
     source: S,
     /// The source's own time-out.
@@ -79,6 +78,16 @@ enum Found {
     Message(Range<usize>),
     Overrun,
     Nothing,
+}
+
+impl<S: fmt::Debug> fmt::Debug for EventStream<S> {
+    /// Prints what it is, not what is in its buffer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, timeout, overruns, foreign, .. } = self;
+        let mut text = f.debug_struct("EventStream");
+        text.field("source", source).field("timeout", timeout).field("overruns", overruns).field("foreign", foreign);
+        text.finish_non_exhaustive()
+    }
 }
 
 impl<S: Source> EventStream<S> {

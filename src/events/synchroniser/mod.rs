@@ -134,16 +134,20 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
         }
     }
 
-    /// Works until the table is the kernel's; the changes until then are dropped.
-    pub(crate) fn synchronise(&mut self) -> Result<(), Error> {
-        while !self.table.is_synchronised() || self.is_dumping() {
+    /// Works until the table is the kernel's, which it tells, or the time is up; the changes until then are dropped.
+    pub(crate) fn synchronise(&mut self, deadline: Option<Instant>) -> Result<bool, Error> {
+        loop {
             self.changes.clear();
+            if self.table.is_synchronised() && !self.is_dumping() {
+                return Ok(true);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
             if !self.work()? {
-                self.wait(None)?;
+                self.wait(deadline)?;
             }
         }
-        self.changes.clear();
-        Ok(())
     }
 
     /// Takes some events, and a part of a dump. Whether there was anything to do.

@@ -244,9 +244,17 @@ fn audits_are_due_when_their_period_is_over() {
 #[test]
 fn synchronising_leaves_nothing_to_tell() {
     let mut synchroniser = synchroniser([], [vec![entry(1), entry(2)]]);
-    synchroniser.synchronise().unwrap();
+    assert!(synchroniser.synchronise(None).unwrap());
     assert_eq!(synchroniser.table.len(), 2);
     assert_eq!(all(&mut synchroniser), []);
+}
+
+#[test]
+fn synchronising_ends_with_its_time() {
+    let mut synchroniser = synchroniser([], [(1..=50).map(entry).collect()]);
+    assert!(!synchroniser.synchronise(Some(Instant::now())).unwrap());
+    assert!(synchroniser.synchronise(Instant::now().checked_add(Duration::from_secs(10))).unwrap());
+    assert_eq!(synchroniser.table.len(), 50);
 }
 
 #[test]

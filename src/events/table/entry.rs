@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::record::Record;
-use crate::model::{Flow, FlowKey, Protocol, ProtocolInfo, Status, TcpState, Tuple};
+use crate::model::{Counters, Flow, FlowKey, Labels, Protocol, ProtocolInfo, Status, TcpState, Tuple};
 
 /// A flow of a [`FlowTable`](super::FlowTable), read where it is kept.
 ///
@@ -54,6 +54,30 @@ impl<'a> TableEntry<'a> {
         self.0.mark
     }
 
+    /// Seconds until the flow ends unless a packet comes, as the last message told them.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<u32> {
+        self.0.timeout
+    }
+
+    /// Packets and bytes from the initiator, as the last message told them: a dump, with accounting on.
+    #[must_use]
+    pub const fn counters_original(&self) -> Option<Counters> {
+        self.0.counters_original
+    }
+
+    /// Packets and bytes of the answers, as the last message told them.
+    #[must_use]
+    pub const fn counters_reply(&self) -> Option<Counters> {
+        self.0.counters_reply
+    }
+
+    /// Labels.
+    #[must_use]
+    pub fn labels(&self) -> Option<Labels> {
+        self.0.labels()
+    }
+
     /// State and parameters of TCP, SCTP or DCCP.
     #[must_use]
     pub fn protocol_info(&self) -> Option<ProtocolInfo> {
@@ -83,5 +107,13 @@ impl From<TableEntry<'_>> for FlowKey {
     fn from(entry: TableEntry<'_>) -> Self {
         let key = Self::original(*entry.original());
         Self { zone: entry.zone(), id: entry.id(), ..key }
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+impl From<TableEntry<'_>> for crate::client::UpdateTarget {
+    fn from(entry: TableEntry<'_>) -> Self {
+        let target = Self::from(FlowKey::from(entry));
+        entry.status().map_or(target, |status| target.with_status(status))
     }
 }

@@ -129,11 +129,13 @@ impl FlowTable {
         }
     }
 
-    /// Takes an event, and tells what changed by it: at most two changes. Events of expectations are passed over.
+    /// Takes an event, and tells what changed by it: at most two changes. Events of expectations, and of other network
+    /// namespaces, are passed over.
     ///
     /// An overrun, or a message that cannot be read, makes the table [need a dump](Self::needs_dump).
     pub fn apply(&mut self, event: &Event<'_>, changes: &mut impl Extend<Change>) {
         match (event, event.flow()) {
+            _ if event.namespace_id().is_some() => {}
             (_, Some((kind, event))) => self.apply_flow(kind, event.flow.to_flow(), changes),
             (Event::Overrun | Event::Malformed(_), None) => self.note_loss(),
             _ => {}

@@ -21,8 +21,8 @@ pub(super) struct Record {
     pub(super) timeout: Option<u32>,
     pub(super) mark: Option<u32>,
     tcp: Option<TcpInfo>,
-    counters_original: Option<Counters>,
-    counters_reply: Option<Counters>,
+    pub(super) counters_original: Option<Counters>,
+    pub(super) counters_reply: Option<Counters>,
     start: Option<NonZeroU64>,
     rest: Option<Box<Rest>>,
     /// The dump during or after which the flow was last heard of.
@@ -126,6 +126,10 @@ impl Record {
 
     pub(super) fn protocol_info(&self) -> Option<ProtocolInfo> {
         self.tcp.map(ProtocolInfo::Tcp).or_else(|| self.rest.as_ref()?.protocol_info)
+    }
+
+    pub(super) fn labels(&self) -> Option<Labels> {
+        self.rest.as_ref()?.labels
     }
 
     pub(super) fn original_key(&self) -> Key {

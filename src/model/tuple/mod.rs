@@ -1,6 +1,7 @@
 //! Tuples: what identifies one direction of a flow.
 
 mod decode;
+mod endpoint;
 mod query;
 mod usual;
 mod view;
@@ -17,6 +18,7 @@ use crate::{
     },
 };
 
+pub use endpoint::Endpoint;
 pub(crate) use usual::UsualTuple;
 pub use view::TupleRef;
 
@@ -158,6 +160,18 @@ impl Tuple {
     #[must_use]
     pub const fn family(&self) -> Family {
         Family::of(self.source)
+    }
+
+    /// The source: its address, and its port or key where the protocol has them.
+    #[must_use]
+    pub const fn source_endpoint(&self) -> Endpoint {
+        Endpoint::source(self)
+    }
+
+    /// The destination: its address, and its port or key where the protocol has them.
+    #[must_use]
+    pub const fn destination_endpoint(&self) -> Endpoint {
+        Endpoint::destination(self)
     }
 
     /// The source port, if the protocol has ports.

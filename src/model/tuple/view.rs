@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Layer4, Tuple, UsualTuple, query};
+use super::{Endpoint, Layer4, Tuple, UsualTuple, query};
 use crate::{
     error::DecodeError,
     model::Protocol,
@@ -79,6 +79,18 @@ impl<'a> TupleRef<'a> {
     #[must_use]
     pub fn layer4(&self) -> Layer4 {
         self.to_tuple().layer4
+    }
+
+    /// The source: its address, and its port or key where the protocol has them.
+    #[must_use]
+    pub fn source_endpoint(&self) -> Endpoint {
+        self.to_tuple().source_endpoint()
+    }
+
+    /// The destination: its address, and its port or key where the protocol has them.
+    #[must_use]
+    pub fn destination_endpoint(&self) -> Endpoint {
+        self.to_tuple().destination_endpoint()
     }
 
     /// The source port, if the protocol has ports.

@@ -1,5 +1,6 @@
 //! The synchronous client: everything that can be asked of the kernel, over one socket.
 
+mod answer;
 mod batch;
 mod builder;
 mod capabilities;
@@ -15,6 +16,7 @@ pub mod sysctl;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+pub use answer::Answer;
 pub use batch::Batch;
 pub use builder::ClientBuilder;
 pub(crate) use builder::Options;

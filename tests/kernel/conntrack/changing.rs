@@ -11,48 +11,141 @@ cases! {
     what_differs_differs_as_it_says: "conntrack";
 }
 
-/// What differs from 1.4.7 on purpose: a command line on the table of [`fill`], and why.
-const DIFFERENT: &[(&str, &str)] = &[
-    ("-L -p udp --dport 70000", "a port that is none is refused, not cut to 16 bits"),
-    ("-L -p udp --dport 53abc", "a number is read whole, or refused"),
-    ("-L -m abc", "a mark that is no number is refused, not 0"),
-    ("-L -w 70000", "a zone that is none is refused, not cut to 16 bits"),
-    ("-L -s 10.9.0.1/", "a prefix without a length is refused"),
-    ("-L -s 10.9", "an address is written whole"),
-    ("-L -m -1", "a mark that is none is refused, not taken for another"),
-    ("-L -i 1x", "a number is read whole, or refused"),
-    ("-L -u UNSET", "1.4.7 asks the kernel with an empty mask, which refuses"),
-    ("-L -u SEEN_REPLY,!ASSURED", "1.4.7 drops the bits that are to be set beside one that is not"),
-    ("-L -u SRC_NAT", "a bit like any other; 1.4.7 drops it, and asks with an empty mask"),
-    ("-L -p gre --srckey 99", "1.4.7 does not look at keys"),
-    ("-L -f ipv6 -n fd09::77", "1.4.7 does not look at a translated IPv6 address"),
-    ("-L -p udp -j 10.9.0.9", "1.4.7 takes the address for the source as well, and finds nothing"),
-    ("-L -p icmp -o xml", "`<layer4>` of ICMP says type, code and identifier"),
-    ("-L -p sctp -o xml", "states of SCTP are those of SCTP"),
-    ("-L -o save -m 5", "marks are saved"),
-    ("-L --orig-zone 11", "a zone of both directions is one of this direction"),
-    ("-L -z -n", "1.4.7 zeroes the counters of all flows and lists some"),
-    ("-D -u UNREPLIED", "1.4.7 deletes every flow"),
-    ("-D -u !ASSURED", "1.4.7 deletes every flow"),
-    ("-D -t 1", "1.4.7 deletes every flow"),
-    ("-D -p gre --srckey 99", "1.4.7 deletes every GRE flow"),
-    ("-D -m 0/0", "options that select everything are a mistake"),
-    ("-D -p udp -o xml", "the document has a beginning and an end"),
-    ("-D -p udp -o save", "a line that deletes names the flow, and nothing that changes in its life"),
-    ("-U -m 6", "1.4.7 cannot print the flow again without a family, and fails"),
-    ("-U -p udp -f ipv4 -m 6", "every updated flow is printed, and flows in zones are updated"),
-    ("-U", "there is nothing to change"),
-    ("-U -p tcp", "there is nothing to change"),
-    ("-F -f ipv6", "1.4.7 flushes both families"),
-    ("-G -p udp -r 10.9.0.2 -q 10.9.0.1 --reply-port-src 53 --reply-port-dst 1000", "1.4.7 cannot ask by the reply"),
-    ("-A -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 53 -t 77", "as of 1.4.8, it updates what is there"),
-    ("-I -p udp -s 10.9.9.1 -d 10.9.9.2 --sport 1 --dport 2 --reply-port-src 3 -t 77", "1.4.7 mirrors over it"),
-    (
+/// What differs from 1.4.7 on purpose: a command line on the table of [`fill`], what comes of ours, and why.
+struct Difference {
+    line: &'static str,
+    status: i32,
+    /// The count, or the complaint.
+    message: &'static str,
+    reason: &'static str,
+}
+
+const fn succeeds(line: &'static str, message: &'static str, reason: &'static str) -> Difference {
+    Difference { line, status: 0, message, reason }
+}
+
+const fn finds_nothing(line: &'static str, message: &'static str, reason: &'static str) -> Difference {
+    Difference { line, status: 1, message, reason }
+}
+
+const fn refused(line: &'static str, message: &'static str, reason: &'static str) -> Difference {
+    Difference { line, status: 2, message, reason }
+}
+
+const DIFFERENT: &[Difference] = &[
+    refused("-L -p udp --dport 70000", "Invalid port `70000'", "a port that is none is refused, not cut to 16 bits"),
+    refused("-L -p udp --dport 53abc", "Invalid port `53abc'", "a number is read whole, or refused"),
+    refused("-L -m abc", "Invalid mark `abc'", "a mark that is no number is refused, not 0"),
+    refused("-L -w 70000", "Invalid zone `70000'", "a zone that is none is refused, not cut to 16 bits"),
+    refused("-L -s 10.9.0.1/", "Invalid netmask", "a prefix without a length is refused"),
+    refused("-L -s 10.9", "Invalid IP address `10.9'", "an address is written whole"),
+    refused("-L -m -1", "Invalid mark `-1'", "a mark that is none is refused, not taken for another"),
+    refused("-L -i 1x", "Invalid id `1x'", "a number is read whole, or refused"),
+    succeeds(
+        "-L -u UNSET",
+        "13 flow entries have been shown.",
+        "1.4.7 asks the kernel with an empty mask, which refuses",
+    ),
+    succeeds(
+        "-L -u SEEN_REPLY,!ASSURED",
+        "2 flow entries have been shown.",
+        "1.4.7 drops the bits that are to be set beside one that is not",
+    ),
+    succeeds(
+        "-L -u SRC_NAT",
+        "2 flow entries have been shown.",
+        "a bit like any other; 1.4.7 drops it, and asks with an empty mask",
+    ),
+    succeeds("-L -p gre --srckey 99", "0 flow entries have been shown.", "1.4.7 does not look at keys"),
+    succeeds(
+        "-L -f ipv6 -n fd09::77",
+        "0 flow entries have been shown.",
+        "1.4.7 does not look at a translated IPv6 address",
+    ),
+    succeeds(
+        "-L -p udp -j 10.9.0.9",
+        "1 flow entries have been shown.",
+        "1.4.7 takes the address for the source as well, and finds nothing",
+    ),
+    succeeds(
+        "-L -p icmp -o xml",
+        "1 flow entries have been shown.",
+        "`<layer4>` of ICMP says type, code and identifier",
+    ),
+    succeeds("-L -p sctp -o xml", "1 flow entries have been shown.", "states of SCTP are those of SCTP"),
+    succeeds("-L -o save -m 5", "1 flow entries have been shown.", "marks are saved"),
+    succeeds(
+        "-L --orig-zone 11",
+        "1 flow entries have been shown.",
+        "a zone of both directions is one of this direction",
+    ),
+    refused(
+        "-L -z -n",
+        "Can't use -z with filtering parameters",
+        "1.4.7 zeroes the counters of all flows and lists some",
+    ),
+    succeeds("-D -u UNREPLIED", "14 flow entries have been deleted.", "1.4.7 deletes every flow"),
+    succeeds("-D -u !ASSURED", "16 flow entries have been deleted.", "1.4.7 deletes every flow"),
+    finds_nothing("-D -t 1", "0 flow entries have been deleted.", "1.4.7 deletes every flow"),
+    finds_nothing("-D -p gre --srckey 99", "0 flow entries have been deleted.", "1.4.7 deletes every GRE flow"),
+    refused(
+        "-D -m 0/0",
+        "every flow fits these options: to mean all of them, give none",
+        "options that select everything are a mistake",
+    ),
+    succeeds("-D -p udp -o xml", "7 flow entries have been deleted.", "the document has a beginning and an end"),
+    succeeds(
+        "-D -p udp -o save",
+        "7 flow entries have been deleted.",
+        "a line that deletes names the flow, and nothing that changes in its life",
+    ),
+    succeeds(
+        "-U -m 6",
+        "17 flow entries have been updated.",
+        "1.4.7 cannot print the flow again without a family, and fails",
+    ),
+    succeeds(
+        "-U -p udp -f ipv4 -m 6",
+        "5 flow entries have been updated.",
+        "every updated flow is printed, and flows in zones are updated",
+    ),
+    refused(
+        "-U",
+        "there is nothing to change: give `--mark', `--timeout', `--status' or labels",
+        "there is nothing to change",
+    ),
+    refused(
+        "-U -p tcp",
+        "there is nothing to change: give `--mark', `--timeout', `--status' or labels",
+        "there is nothing to change",
+    ),
+    succeeds("-F -f ipv6", "connection tracking table has been emptied.", "1.4.7 flushes both families"),
+    succeeds(
+        "-G -p udp -r 10.9.0.2 -q 10.9.0.1 --reply-port-src 53 --reply-port-dst 1000",
+        "1 flow entries have been shown.",
+        "1.4.7 cannot ask by the reply",
+    ),
+    succeeds(
+        "-A -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 53 -t 77",
+        "1 flow entries have been added.",
+        "as of 1.4.8, it updates what is there",
+    ),
+    succeeds(
+        "-I -p udp -s 10.9.9.1 -d 10.9.9.2 --sport 1 --dport 2 --reply-port-src 3 -t 77",
+        "1 flow entries have been created.",
+        "1.4.7 mirrors over it",
+    ),
+    succeeds(
         "-I -p udp -s 10.9.9.1 -d 10.9.9.2 -r 10.9.9.8 -q 10.9.9.1 --sport 1 --dport 2 -t 77",
+        "1 flow entries have been created.",
         "ports are mirrored, not 0",
     ),
-    ("-I -p udp -s 10.9.9.1 -d 10.9.9.2 --sport 1 --dport 2 -t x", "a timeout that is no number is refused"),
-    ("-L -o xml -p 77", "a document of nothing is one too"),
+    refused(
+        "-I -p udp -s 10.9.9.1 -d 10.9.9.2 --sport 1 --dport 2 -t x",
+        "Invalid timeout `x'",
+        "a timeout that is no number is refused",
+    ),
+    succeeds("-L -o xml -p 77", "0 flow entries have been shown.", "a document of nothing is one too"),
 ];
 
 fn changes_leave_the_same_table(lab: &Lab) {
@@ -139,8 +232,9 @@ fn what_is_saved_loads_the_same(lab: &Lab) {
 
 fn what_differs_differs_as_it_says(lab: &Lab) {
     let bench = Bench::new(lab);
-    for (line, reason) in DIFFERENT {
+    for Difference { line, status, message, reason } in DIFFERENT {
         let [ours, theirs] = bench.both_on_a_full_table(line);
+        assert_eq!((ours.0.status, &*ours.0.message), (Some(*status), *message), "{reason}: conntrack {line}");
         assert_ne!(ours, theirs, "no more different ({reason}): conntrack {line}");
     }
 }

@@ -1,5 +1,7 @@
 //! What a test stands on: its namespace, the tools in it, and traffic.
 
+mod need;
+
 use std::{
     env, fs, io,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -13,24 +15,24 @@ use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 use rustix::thread::CapabilitiesSecureBits;
 
+pub use self::need::Need;
 pub use crate::samples::{endpoint, tcp_flow, udp_flow, udp6_flow};
 
-/// A test: its name, the tools that it needs, and what it does.
+/// A test: its name, what it needs, and what it does.
 pub struct Case {
     pub name: &'static str,
-    pub tools: &'static [&'static str],
+    pub needs: &'static [Need],
     pub run: fn(&Lab),
 }
 
-/// The tool of a test that reads what `-o json` prints.
-pub const JSON: &str = "examples that were built with the feature json";
-
-/// Declares the cases of an area: `test_name` or `test_name: "tool", "tool"`.
+/// Declares the cases of an area: `test_name`, or with tools and other needs, `test_name: "tool", "tool", ProcFile`.
 #[macro_export]
 macro_rules! cases {
-    ($( $name:ident $(: $($tool:expr),+)?; )*) => {
+    (@need $tool:literal) => { $crate::lab::Need::Tool($tool) };
+    (@need $other:ident) => { $crate::lab::Need::$other };
+    ($( $name:ident $(: $($need:tt),+)?; )*) => {
         pub const CASES: &[$crate::lab::Case] = &[$(
-            $crate::lab::Case { name: stringify!($name), tools: &[$($($tool),+)?], run: $name },
+            $crate::lab::Case { name: stringify!($name), needs: &[$($($crate::cases!(@need $need)),+)?], run: $name },
         )*];
     };
 }
@@ -50,7 +52,7 @@ impl Laboratory {
 
     pub fn trial(&self, area: &str, case: &'static Case) -> Trial {
         let name = format!("{area}::{}", case.name);
-        match self.closed.clone().or_else(|| missing_tool(case.tools)) {
+        match self.closed.clone().or_else(|| missing(case.needs)) {
             None => Trial::test(name, move || run(case.run)),
             Some(reason) if self.required => Trial::test(name, move || Err(Failed::from(reason))),
             Some(reason) => Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true),
@@ -86,22 +88,9 @@ fn drop_flow<T>(flow: Result<T, ctnetlink::Error>) -> Result<(), ctnetlink::Erro
     flow.map(drop)
 }
 
-fn missing_tool(tools: &[&str]) -> Option<String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
-    places.extend(["/usr/sbin".into(), "/sbin".into()]);
-    let is_there = |tool: &str| match tool {
-        JSON => speaks_json(),
-        tool => places.iter().any(|place| place.join(tool).exists()),
-    };
-    let missing = tools.iter().find(|tool| !is_there(tool))?;
+fn missing(needs: &[Need]) -> Option<String> {
+    let missing = needs.iter().find(|need| !need.is_met())?;
     Some(format!("needs {missing}"))
-}
-
-/// Whether the example `conntrack` was built with the feature.
-fn speaks_json() -> bool {
-    let asks = |program: PathBuf| Command::new(program).args(["-L", "-o", "json", "--explain"]).output();
-    asks(example("conntrack")).is_ok_and(|output| output.status.success())
 }
 
 fn example(name: &str) -> PathBuf {
@@ -146,10 +135,16 @@ impl Lab {
             rustix::thread::set_capabilities(None, none()).expect("capabilities can always be dropped");
             work();
         };
-        let result = thread::scope(|scope| scope.spawn(drop_and_work).join());
-        if let Err(panic) = result {
-            std::panic::resume_unwind(panic);
-        }
+        on_a_thread(drop_and_work);
+    }
+
+    /// Runs `work` in this namespace on a thread of another user, who has no capability either.
+    pub fn as_nobody(&self, work: impl FnOnce() + Send) {
+        let become_and_work = || {
+            become_nobody().expect("CAP_SETUID");
+            work();
+        };
+        on_a_thread(become_and_work);
     }
 
     /// Runs a command that has to succeed, and gives what it prints.
@@ -248,6 +243,23 @@ pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", path).stdin(Stdio::null());
     command
+}
+
+fn on_a_thread(work: impl FnOnce() + Send) {
+    let result = thread::scope(|scope| scope.spawn(work).join());
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Of this thread alone, where what libc offers is of the whole process.
+fn become_nobody() -> rustix::io::Result<()> {
+    use rustix::thread::{Gid, Uid, set_thread_gid, set_thread_groups, set_thread_uid};
+    const NOBODY: u32 = 65_534;
+    // The group as well: it may read what is root's.
+    set_thread_groups(&[])?;
+    set_thread_gid(Gid::from_raw(NOBODY))?;
+    set_thread_uid(Uid::from_raw(NOBODY))
 }
 
 fn none() -> rustix::thread::CapabilitySets {

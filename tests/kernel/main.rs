@@ -1,8 +1,8 @@
 //! The kernel lab: the library against the real kernel, each test in a network namespace of its own.
 //!
 //! Root is not needed where the system lets users make user namespaces. Where a namespace, the kernel's connection
-//! tracking or a tool is not to be had, a test is ignored and says why; with `CTNETLINK_KERNEL=required` in the
-//! environment that is a failure.
+//! tracking, a tool or whatever else a test needs is not to be had, the test is ignored and says why; with
+//! `CTNETLINK_KERNEL=required` in the environment that is a failure.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 

@@ -25,7 +25,7 @@ cases! {
     keys_of_gre_select;
     a_translated_ipv6_address_selects;
     any_translation_selects_beside_other_options;
-    a_query_is_not_taken_for_a_translated_port;
+    a_query_is_not_taken_for_a_translated_port: "nft", "ip";
     flows_in_a_zone_are_updated_and_got;
     what_events_save_of_a_zone_loads;
     live_tcp_keeps_its_flags_in_an_update;
@@ -39,7 +39,7 @@ cases! {
     xml_documents_are_closed;
     nothing_follows_an_element_of_an_event;
     dying_flows_are_listed_by_a_prefix;
-    an_event_without_a_mark_shows_none;
+    an_event_without_a_mark_shows_none: "nft", "ip";
     options_that_mean_nothing_delete_nothing;
 }
 

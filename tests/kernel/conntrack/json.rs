@@ -8,15 +8,12 @@ use super::{
     events::{Listener, happen},
     reading::expectation,
 };
-use crate::{
-    cases,
-    lab::{JSON, Lab},
-};
+use crate::{cases, lab::Lab};
 
 cases! {
-    flows_come_back_from_json_as_they_are: JSON;
-    events_come_back_from_json_with_their_kind: JSON;
-    expectations_come_back_from_json_as_they_are: JSON;
+    flows_come_back_from_json_as_they_are: Json;
+    events_come_back_from_json_with_their_kind: Json;
+    expectations_come_back_from_json_as_they_are: Json;
 }
 
 fn read<T: serde::de::DeserializeOwned>(line: &str) -> T {

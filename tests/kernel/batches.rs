@@ -6,10 +6,7 @@ use ctnetlink::{
     request::{DeleteFlow, FlowUpdate, UpdateFlow},
 };
 
-use crate::{
-    cases,
-    lab::{Lab, udp_flow},
-};
+use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
     a_batch_creates_updates_and_deletes;

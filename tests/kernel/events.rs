@@ -16,7 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cases,
-    lab::{Lab, endpoint, tcp_flow, udp_flow},
+    lab::Lab,
+    samples::{endpoint, tcp_flow, udp_flow},
 };
 
 cases! {

@@ -7,7 +7,8 @@ use ctnetlink::{
 
 use crate::{
     cases,
-    lab::{Lab, endpoint, tcp_flow},
+    lab::Lab,
+    samples::{endpoint, tcp_flow},
 };
 
 cases! {

@@ -8,7 +8,8 @@ use ctnetlink::{
 
 use crate::{
     cases,
-    lab::{Lab, endpoint, tcp_flow, udp_flow, udp6_flow},
+    lab::Lab,
+    samples::{endpoint, tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {

@@ -16,7 +16,6 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::thread::CapabilitiesSecureBits;
 
 pub use self::need::Need;
-pub use crate::samples::{endpoint, tcp_flow, udp_flow, udp6_flow};
 
 /// A test: its name, what it needs, and what it does.
 pub struct Case {

@@ -7,10 +7,7 @@ use ctnetlink::{
     sysctl,
 };
 
-use crate::{
-    cases,
-    lab::{Lab, endpoint},
-};
+use crate::{cases, lab::Lab, samples::endpoint};
 
 cases! {
     the_file_in_proc_is_read: ProcFile;

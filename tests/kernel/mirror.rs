@@ -17,7 +17,8 @@ use crate::{
     cases,
     churn::{Dice, churn},
     follower::Follower,
-    lab::{Lab, tcp_flow, udp_flow},
+    lab::Lab,
+    samples::{tcp_flow, udp_flow},
 };
 
 cases! {

@@ -59,7 +59,7 @@ fn opening_without_permission_says_what_it_takes(lab: &Lab) {
 }
 
 fn expectations_and_statistics_are_read(lab: &Lab) {
-    lab.client().create(&crate::lab::udp_flow(1)).unwrap();
+    lab.client().create(&crate::samples::udp_flow(1)).unwrap();
     let statistics = proc::read_statistics().unwrap();
     assert_eq!(statistics.rows.len(), lab.client().cpu_statistics().unwrap().len());
     let mut expectations = proc::open_expectations().unwrap();

@@ -17,7 +17,8 @@ use crate::{
     cases,
     churn::{Dice, churn},
     follower::Follower,
-    lab::{Lab, command, udp_flow},
+    lab::{Lab, command},
+    samples::udp_flow,
 };
 
 cases! {

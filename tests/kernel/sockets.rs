@@ -4,10 +4,7 @@ use std::{os::fd::AsFd, process::Command, thread};
 
 use ctnetlink::{Client, NetworkNamespace};
 
-use crate::{
-    cases,
-    lab::{Lab, udp_flow},
-};
+use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
     an_abandoned_dump_leaves_the_client_usable;

@@ -2,10 +2,7 @@
 
 use ctnetlink::sysctl;
 
-use crate::{
-    cases,
-    lab::{Lab, udp_flow},
-};
+use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
     the_table_is_counted;

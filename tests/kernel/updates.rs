@@ -7,7 +7,8 @@ use ctnetlink::{
 
 use crate::{
     cases,
-    lab::{Lab, tcp_flow, udp_flow},
+    lab::Lab,
+    samples::{tcp_flow, udp_flow},
 };
 
 cases! {

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use ctnetlink::{NatRange, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple, request::NewFlow};
 
-use crate::lab::{Lab, endpoint};
+use crate::{lab::Lab, samples::endpoint};
 
 /// Both programs in one namespace.
 pub struct Bench<'l> {

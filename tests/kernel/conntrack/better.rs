@@ -3,10 +3,7 @@
 use ctnetlink::{Tuple, request::NewFlow};
 
 use super::bench::{Bench, Result, fill};
-use crate::{
-    cases,
-    lab::{Lab, endpoint},
-};
+use crate::{cases, lab::Lab, samples::endpoint};
 
 cases! {
     filters_select_for_every_command;
@@ -75,7 +72,7 @@ fn a_closed_pipe_ends_quietly(lab: &Lab) {
     let mut client = lab.client();
     let mut batch = client.batch();
     for number in 1..=5000 {
-        batch.push(&crate::lab::udp_flow(number)).unwrap();
+        batch.push(&crate::samples::udp_flow(number)).unwrap();
     }
     batch.finish().unwrap();
     let ours = lab.example("conntrack");

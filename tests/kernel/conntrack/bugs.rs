@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     cases,
-    lab::{Lab, endpoint, tcp_flow, udp_flow},
+    lab::Lab,
+    samples::{endpoint, tcp_flow, udp_flow},
 };
 
 cases! {

@@ -17,7 +17,8 @@ use nix::{
 use super::bench::timeless;
 use crate::{
     cases,
-    lab::{Lab, tcp_flow, udp_flow, udp6_flow},
+    lab::Lab,
+    samples::{tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {

@@ -11,10 +11,7 @@ use std::{
 
 use nix::pty::openpty;
 
-use crate::{
-    cases,
-    lab::{Lab, udp_flow},
-};
+use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
     a_terminal_shows_how_many_lines_are_loaded;

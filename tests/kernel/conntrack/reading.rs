@@ -3,10 +3,7 @@
 use ctnetlink::{Expectation, ExpectationFlags, Helper, TcpState, Tuple, request::NewFlow, sysctl};
 
 use super::bench::{Bench, fill};
-use crate::{
-    cases,
-    lab::{Lab, endpoint},
-};
+use crate::{cases, lab::Lab, samples::endpoint};
 
 cases! {
     lists_are_the_same_line_by_line: "conntrack";

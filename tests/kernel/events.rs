@@ -8,8 +8,8 @@ use std::{
 };
 
 use ctnetlink::{
-    Client, Event, EventGroups, EventKind, EventSocket, Expectation, Filter, FlowKey, Helper, Mirror, NetworkNamespace,
-    Tuple, filter::SocketFilter, request::FlowUpdate, sysctl,
+    Client, Event, EventGroups, EventKind, EventSocket, Filter, FlowKey, Mirror, NetworkNamespace, Tuple,
+    filter::SocketFilter, request::FlowUpdate, sysctl,
 };
 use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, tcp_flow, udp_flow},
+    samples::{expectation, master, tcp_flow, udp_flow},
 };
 
 cases! {
@@ -92,21 +92,15 @@ fn only_the_groups_that_were_asked_for_are_heard(lab: &Lab) {
 fn expectations_are_heard(lab: &Lab) {
     let mut events = listen(EventGroups::EXPECTATIONS);
     let mut client = lab.client();
-    let mut master = tcp_flow(1000);
-    master.helper = Some(Helper::new("ftp"));
+    let master = master(tcp_flow(1000).original);
     client.create(&master).unwrap();
-    let (source, destination) = (master.original.source, master.original.destination);
-    let mask = Tuple::tcp(endpoint("255.255.255.255", 0), endpoint("255.255.255.255", 0xffff));
-    let expected = Tuple::tcp((source, 0).into(), (destination, 5001).into());
-    let mut expectation = Expectation::new(master.original, expected, mask);
-    expectation.timeout = Some(300);
-    expectation.class = Some(0);
+    let expectation = expectation(master.original, 5001);
     client.create_expectation(&expectation).unwrap();
     client.delete_expectation(&expectation).unwrap();
     let mut kinds = Vec::new();
     while let Some(event) = events.try_next().unwrap() {
         let (Event::ExpectationNew(inner) | Event::ExpectationDestroy(inner)) = event else { panic!("{event:?}") };
-        assert_eq!(inner.expectation.tuple().to_tuple(), expected);
+        assert_eq!(inner.expectation.tuple().to_tuple(), expectation.tuple);
         assert!(inner.port_id.is_some());
         kinds.push(event.kind());
     }

@@ -1,14 +1,14 @@
 //! Expectations.
 
 use ctnetlink::{
-    Errno, Expectation, ExpectationFlags, Helper, Tuple,
+    Errno, ExpectationFlags, Tuple,
     request::{DumpExpectations, ExpectationKey},
 };
 
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, tcp_flow},
+    samples::{endpoint, expectation, master, tcp_flow},
 };
 
 cases! {
@@ -23,29 +23,16 @@ cases! {
     too_many_expectations_are_told_and_name_their_setting;
 }
 
-fn master(lab: &Lab, number: u16) -> Tuple {
-    let mut new = tcp_flow(number);
-    new.helper = Some(Helper::new("ftp"));
-    lab.client().create(&new).unwrap();
-    new.original
-}
-
-/// What FTP expects of a passive server: any source port, one destination port.
-fn expectation(master: Tuple, port: u16) -> Expectation {
-    let (source, destination) = (master.source, master.destination);
-    let tuple = Tuple::tcp((source, 0).into(), (destination, port).into());
-    let ones = if source.is_ipv4() { "255.255.255.255" } else { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
-    let mask = Tuple::tcp(endpoint(ones, 0), endpoint(ones, 0xffff));
-    let mut expectation = Expectation::new(master, tuple, mask);
-    expectation.timeout = Some(300);
-    expectation.flags = Some(ExpectationFlags::PERMANENT);
-    expectation.class = Some(0);
-    expectation
+/// Creates a master, and gives its tuple.
+fn watched(lab: &Lab, number: u16) -> Tuple {
+    let master = master(tcp_flow(number).original);
+    lab.client().create(&master).unwrap();
+    master.original
 }
 
 fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
     let mut client = lab.client();
-    let master = master(lab, 1000);
+    let master = watched(lab, 1000);
     let new = expectation(master, 5001);
     client.create_expectation(&new).unwrap();
     assert!(client.create_expectation(&new).unwrap_err().is_exists());
@@ -64,7 +51,7 @@ fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
 /// Of a master without a helper the kernel sends nothing at all, unless an acknowledgement is asked for.
 fn those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang(lab: &Lab) {
     let mut client = lab.client();
-    let (one, other) = (master(lab, 1000), master(lab, 1001));
+    let (one, other) = (watched(lab, 1000), watched(lab, 1001));
     client.create_expectation(&expectation(one, 5001)).unwrap();
     client.create_expectation(&expectation(other, 5002)).unwrap();
     let of = |client: &mut ctnetlink::Client, master| {
@@ -85,11 +72,9 @@ fn those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang(lab: &
 fn both_families_are_listed(lab: &Lab) {
     let mut client = lab.client();
     let original = Tuple::tcp(endpoint("fd00::1", 1000), endpoint("fd00::2", 21));
-    let mut new = ctnetlink::request::NewFlow::untranslated(original, 600).unwrap();
-    new.helper = Some(Helper::new("ftp"));
-    client.create(&new).unwrap();
+    client.create(&master(original)).unwrap();
     client.create_expectation(&expectation(original, 5003)).unwrap();
-    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
     assert_eq!(client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count(), 2);
     let of_ipv6 = DumpExpectations::of_family(ctnetlink::Family::IPV6);
     assert_eq!(client.dump_expectations(&of_ipv6).unwrap().into_iter().count(), 1);
@@ -97,7 +82,7 @@ fn both_families_are_listed(lab: &Lab) {
 
 fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
     let mut client = lab.client();
-    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
     let count = |client: &mut ctnetlink::Client| {
         client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count()
     };
@@ -105,7 +90,7 @@ fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
     assert_eq!(count(&mut client), 1);
     client.delete_expectations_of("ftp").unwrap();
     assert_eq!(count(&mut client), 0);
-    client.create_expectation(&expectation(master(lab, 1001), 5001)).unwrap();
+    client.create_expectation(&expectation(watched(lab, 1001), 5001)).unwrap();
     client.flush_expectations().unwrap();
     assert_eq!(count(&mut client), 0);
     assert_eq!(lab.flows().len(), 2);
@@ -125,15 +110,14 @@ fn an_expectation_without_a_master_says_so(lab: &Lab) {
 /// The answers carry the type of another message of another subsystem.
 fn statistics_of_expectations_are_counted(lab: &Lab) {
     let mut client = lab.client();
-    client.create_expectation(&expectation(master(lab, 1000), 5001)).unwrap();
+    client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
     let statistics = client.expectation_statistics().unwrap();
     assert_eq!(statistics.iter().map(|cpu| cpu.create.unwrap()).sum::<u32>(), 1);
 }
 
 fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
     let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    new.helper = Some(Helper::new("ftp"));
+    let mut new = master(tcp_flow(1000).original);
     new.zone = Some(6);
     client.create(&new).unwrap();
     let mut wanted = expectation(new.original, 5001);
@@ -148,7 +132,7 @@ fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
 
 fn an_expectation_that_covers_another_is_refused(lab: &Lab) {
     let mut client = lab.client();
-    let (one, other) = (master(lab, 1000), master(lab, 1001));
+    let (one, other) = (watched(lab, 1000), watched(lab, 1001));
     let mut narrow = expectation(one, 5001);
     narrow.tuple = Tuple::tcp((one.source, 7).into(), (one.destination, 5001).into());
     narrow.mask = Tuple::tcp(endpoint("255.255.255.255", 0xffff), endpoint("255.255.255.255", 0xffff));
@@ -164,8 +148,7 @@ fn too_many_expectations_are_told_and_name_their_setting(lab: &Lab) {
     let mut client = lab.client();
     let masters: Vec<Tuple> = (0..=maximum.min(60_000))
         .map(|number| {
-            let mut new = tcp_flow(u16::try_from(number).unwrap() + 1);
-            new.helper = Some(Helper::new("ftp"));
+            let new = master(tcp_flow(u16::try_from(number).unwrap() + 1).original);
             client.create(&new).unwrap();
             new.original
         })

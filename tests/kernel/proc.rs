@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use ctnetlink::{Flow, proc, sysctl};
+use ctnetlink::{Expectation, Flow, proc, request::DumpExpectations, sysctl};
 
-use crate::{cases, filters::mixed_table, lab::Lab};
+use crate::{
+    cases,
+    filters::mixed_table,
+    lab::Lab,
+    samples::{expectation, master, tcp_flow, udp_flow},
+};
 
 cases! {
     both_ways_give_the_same_flows: "nft", "ip", ProcFile;
     opening_without_permission_says_what_it_takes: ProcFile, OtherUser;
-    expectations_and_statistics_are_read: ProcFile;
+    expectations_are_read_as_they_are_dumped: ProcFile;
+    statistics_have_a_row_for_every_processor: ProcFile;
 }
 
 /// What a line and a message both carry. A flow without a zone of its own is in zone 0, which the file prints.
@@ -58,10 +64,32 @@ fn opening_without_permission_says_what_it_takes(lab: &Lab) {
     });
 }
 
-fn expectations_and_statistics_are_read(lab: &Lab) {
-    lab.client().create(&crate::samples::udp_flow(1)).unwrap();
+fn expectations_are_read_as_they_are_dumped(lab: &Lab) {
+    // Kernels before 7.0 list those of all namespaces, which are other tests' with other ports.
+    let master = master(tcp_flow(1).original);
+    let wanted = expectation(master.original, 65_001);
+    let mut client = lab.client();
+    client.create(&master).unwrap();
+    client.create_expectation(&wanted).unwrap();
+    let dump = client.dump_expectations(&DumpExpectations::all()).unwrap();
+    let dumped: Vec<Expectation> = dump.into_iter().map(Result::unwrap).collect();
+    assert_eq!(dumped.iter().map(|expectation| expectation.tuple).collect::<Vec<_>>(), [wanted.tuple]);
+    let mut lines = proc::open_expectations().unwrap();
+    let mut read = Vec::new();
+    while let Some(line) = lines.next_line() {
+        let line = line.unwrap();
+        if line.tuple() == wanted.tuple {
+            read.push((line.helper().map(<[u8]>::to_vec), line.flags()));
+        }
+    }
+    let [dumped] = dumped.try_into().unwrap();
+    let helper = dumped.helper.map(|name| name.as_bytes().to_vec());
+    assert!(helper.is_some());
+    assert_eq!(read, [(helper, dumped.flags.unwrap())]);
+}
+
+fn statistics_have_a_row_for_every_processor(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
     let statistics = proc::read_statistics().unwrap();
     assert_eq!(statistics.rows.len(), lab.client().cpu_statistics().unwrap().len());
-    let mut expectations = proc::open_expectations().unwrap();
-    assert!(expectations.next_line().is_none());
 }

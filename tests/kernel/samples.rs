@@ -1,8 +1,8 @@
-//! Flows to create.
+//! Flows and expectations to create.
 
 use std::net::SocketAddr;
 
-use ctnetlink::{Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Expectation, ExpectationFlags, Helper, Status, TcpState, Tuple, request::NewFlow};
 
 /// A TCP flow of the test network, established and assured; `number` tells it from the others.
 pub fn tcp_flow(number: u16) -> NewFlow {
@@ -22,6 +22,26 @@ pub fn udp_flow(number: u16) -> NewFlow {
 pub fn udp6_flow(number: u16) -> NewFlow {
     let original = Tuple::udp(endpoint("fd00::1", number), endpoint("fd00::2", 53));
     NewFlow::untranslated(original, 600).expect("an answer")
+}
+
+/// An established TCP flow of that tuple, which the helper for FTP watches.
+pub fn master(original: Tuple) -> NewFlow {
+    let mut flow = NewFlow::untranslated(original, 600).expect("an answer").liberal_tcp(TcpState::ESTABLISHED);
+    flow.helper = Some(Helper::new("ftp"));
+    flow
+}
+
+/// What FTP expects of a passive server: any source port, one destination port.
+pub fn expectation(master: Tuple, port: u16) -> Expectation {
+    let (source, destination) = (master.source, master.destination);
+    let tuple = Tuple::tcp((source, 0).into(), (destination, port).into());
+    let ones = if source.is_ipv4() { "255.255.255.255" } else { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
+    let mask = Tuple::tcp(endpoint(ones, 0), endpoint(ones, 0xffff));
+    let mut expectation = Expectation::new(master, tuple, mask);
+    expectation.timeout = Some(300);
+    expectation.flags = Some(ExpectationFlags::PERMANENT);
+    expectation.class = Some(0);
+    expectation
 }
 
 pub fn endpoint(address: &str, port: u16) -> SocketAddr {

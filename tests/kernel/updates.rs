@@ -8,7 +8,7 @@ use ctnetlink::{
 use crate::{
     cases,
     lab::Lab,
-    samples::{tcp_flow, udp_flow},
+    samples::{master, tcp_flow, udp_flow},
 };
 
 cases! {
@@ -213,8 +213,7 @@ fn a_status_read_too_early_is_read_again(lab: &Lab) {
 
 fn a_helper_cannot_be_changed(lab: &Lab) {
     let mut client = lab.client();
-    let mut new = tcp_flow(1000);
-    new.helper = Some(ctnetlink::Helper::new("ftp"));
+    let new = master(tcp_flow(1000).original);
     client.create(&new).unwrap();
     let update = FlowUpdate::new().helper(ctnetlink::Helper::new("irc"));
     let error = client.update(FlowKey::original(new.original), &update).unwrap_err();

@@ -1,7 +1,7 @@
 //! What conntrack 1.4.7 gets wrong, a test each.
 
 use ctnetlink::{
-    EventGroups, EventSocket, Flow, Helper, Labels, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple,
+    EventGroups, EventSocket, Flow, Labels, SctpInfo, SctpState, Status, Tuple,
     request::{FlowUpdate, NewFlow},
     sysctl,
 };
@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 use super::{
     bench::{Bench, Scratch, fill},
     events::Listener,
-    reading::expectation,
+    reading::expect,
 };
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, tcp_flow, udp_flow},
+    samples::{endpoint, master, tcp_flow, udp_flow},
 };
 
 cases! {
@@ -213,8 +213,8 @@ fn the_buffer_that_is_enlarged_is_that_of_events(lab: &Lab) {
 }
 
 fn expectations_of_both_families_are_listed_and_counted(lab: &Lab) {
-    expectation(lab, ["10.9.0.1", "10.9.0.2"], 1);
-    expectation(lab, ["fd09::1", "fd09::2"], 1);
+    expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
+    expect(lab, ["fd09::1", "fd09::2"], 1);
     let bench = Bench::new(lab);
     assert_eq!(bench.ours("-L expect").message, "2 expectations have been shown.");
     assert_eq!(bench.ours("-C expect").stdout, "2\n");
@@ -227,10 +227,8 @@ fn an_expectation_is_of_the_protocol_that_was_named(lab: &Lab) {
         "--sport 4001 --dport 21 --tuple-port-src 0 --tuple-port-dst 10280 --mask-port-src 0 --mask-port-dst 65535";
     let addresses = "-s 10.9.0.1 -d 10.9.0.2 --tuple-src 10.9.0.1 --tuple-dst 10.9.0.2 --mask-src 255.255.255.255 \
                      --mask-dst 255.255.255.255";
-    let tuple = |protocol| Tuple::with_ports(protocol, endpoint("10.9.0.1", 4001), endpoint("10.9.0.2", 21));
-    let mut master = NewFlow::untranslated(tuple(Protocol::TCP), 600).unwrap().liberal_tcp(TcpState::ESTABLISHED);
-    master.helper = Some(Helper::new("ftp"));
-    lab.client().create(&master).unwrap();
+    let tuple = Tuple::tcp(endpoint("10.9.0.1", 4001), endpoint("10.9.0.2", 21));
+    lab.client().create(&master(tuple)).unwrap();
     let created = bench.ours(&format!("-I expect -p tcp -t 100 {addresses} {ports}"));
     assert_eq!((created.status, &*created.message), (Some(0), "1 expectations have been created."));
     let listed = bench.ours("-L expect").stdout;

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use super::{
     bench::{Bench, fill},
     events::{Listener, happen},
-    reading::expectation,
+    reading::expect,
 };
 use crate::{cases, lab::Lab};
 
@@ -76,7 +76,7 @@ fn events_come_back_from_json_with_their_kind(lab: &Lab) {
 }
 
 fn expectations_come_back_from_json_as_they_are(lab: &Lab) {
-    expectation(lab, ["10.9.0.1", "10.9.0.2"], 1);
+    expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
     let result = Bench::new(lab).ours("-L expect -o json");
     let expectations: Vec<Expectation> = result.stdout.lines().map(read).collect();
     assert_eq!(expectations.len(), 1);

@@ -1,9 +1,13 @@
 //! Commands that change nothing print the same.
 
-use ctnetlink::{Expectation, ExpectationFlags, Helper, TcpState, Tuple, request::NewFlow, sysctl};
+use ctnetlink::{Tuple, sysctl};
 
 use super::bench::{Bench, fill};
-use crate::{cases, lab::Lab, samples::endpoint};
+use crate::{
+    cases,
+    lab::Lab,
+    samples::{endpoint, expectation, master},
+};
 
 cases! {
     lists_are_the_same_line_by_line: "conntrack";
@@ -207,24 +211,18 @@ fn counts_and_statistics_are_the_same(lab: &Lab) {
     bench.same("-S");
 }
 
-pub fn expectation(lab: &Lab, addresses: [&str; 2], port: u16) {
+/// Creates a master between the addresses, and what it expects.
+pub fn expect(lab: &Lab, addresses: [&str; 2], port: u16) {
     let [source, destination] = addresses;
     let tuple = Tuple::tcp(endpoint(source, 4000 + port), endpoint(destination, 21));
-    let mut master = NewFlow::untranslated(tuple, 600).unwrap().liberal_tcp(TcpState::ESTABLISHED);
-    master.helper = Some(Helper::new("ftp"));
-    lab.client().create(&master).unwrap();
-    let ones = if tuple.source.is_ipv4() { "255.255.255.255" } else { "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" };
-    let mask = Tuple::tcp(endpoint(ones, 0), endpoint(ones, 0xffff));
-    let expected = Tuple::tcp(endpoint(source, 0), endpoint(destination, 5000 + port));
-    let mut expectation = Expectation::new(tuple, expected, mask);
-    expectation.flags = Some(ExpectationFlags::PERMANENT);
-    lab.client().create_expectation(&expectation).unwrap();
+    lab.client().create(&master(tuple)).unwrap();
+    lab.client().create_expectation(&expectation(tuple, 5000 + port)).unwrap();
 }
 
 fn expectations_are_listed_got_and_deleted_the_same(lab: &Lab) {
     let bench = Bench::new(lab);
     for port in 1..=3 {
-        expectation(lab, ["10.9.0.1", "10.9.0.2"], port);
+        expect(lab, ["10.9.0.1", "10.9.0.2"], port);
     }
     let named = "-p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 0 --reply-port-src 0 --reply-port-dst 0 --dport";
     for line in ["-L expect", "-L exp -f ipv4", "-L expect -o xml", "-C expect", "-S expect"] {
@@ -246,7 +244,7 @@ fn expectations_are_listed_got_and_deleted_the_same(lab: &Lab) {
         assert_eq!(bench.ours(&line).timeless(), bench.theirs(&line).timeless(), "{line}");
     }
     // 1.4.7 lists and counts IPv4 alone unless told otherwise.
-    expectation(lab, ["fd09::1", "fd09::2"], 1);
+    expect(lab, ["fd09::1", "fd09::2"], 1);
     bench.same("-L expect -f ipv4");
     bench.same("-L expect -f ipv6");
     assert_eq!(bench.ours("-C expect").stdout, "2\n");

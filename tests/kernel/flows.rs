@@ -1,15 +1,16 @@
 //! Get, create, update, delete.
 
 use ctnetlink::{
-    Client, Errno, Error, Family, FlowKey, NatRange, Status, Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
-    request::{DumpFlows, FlowUpdate, NewFlow, Table, UpdateFlow},
+    Client, Errno, Error, Expectation, Family, Filter, FlowKey, NatRange, Status, Synproxy, TcpFlags, TcpInfo,
+    TcpState, Tuple,
+    request::{DumpExpectations, DumpFlows, FlowUpdate, NewFlow, Table, UpdateFlow},
     sysctl,
 };
 
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, tcp_flow, udp_flow, udp6_flow},
+    samples::{endpoint, expectation, tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {
@@ -27,9 +28,10 @@ cases! {
     deleting_by_identifier_alone_does_not_exist;
     flushing_a_family_leaves_the_other;
     zeroing_counters_gives_them_once: "nft", "ip";
-    the_dying_and_unconfirmed_tables_are_listed;
+    a_flow_of_the_table_is_neither_dying_nor_unconfirmed;
     icmp_flows_are_created_and_deleted;
     every_request_without_permission_says_which_capability;
+    a_batch_without_permission_fails_as_a_whole;
     a_flow_recreated_from_a_dump_is_the_same;
     a_created_flow_carries_an_empty_synproxy;
     dying_flows_are_found_by_a_filter;
@@ -252,7 +254,7 @@ fn zeroing_counters_gives_them_once(lab: &Lab) {
     assert_eq!(lab.flows().into_iter().map(packets).sum::<u64>(), 0);
 }
 
-fn the_dying_and_unconfirmed_tables_are_listed(lab: &Lab) {
+fn a_flow_of_the_table_is_neither_dying_nor_unconfirmed(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1000)).unwrap();
     let mut count = |table| {
@@ -278,29 +280,80 @@ fn icmp_flows_are_created_and_deleted(lab: &Lab) {
     assert!(lab.flows().is_empty());
 }
 
-/// Without the capability the kernel answers every request with EPERM, and a batch with one answer for all of it.
+fn key() -> FlowKey {
+    FlowKey::original(udp_flow(1).original)
+}
+
+fn expected() -> Expectation {
+    expectation(udp_flow(1).original, 5001)
+}
+
+type Request = fn(&mut Client) -> Result<(), Error>;
+
+/// Every request of a client, by what its error says was tried.
+const REQUESTS: &[(&str, Request)] = &[
+    ("dump flows", |client| client.dump()?.into_iter().try_for_each(|flow| flow.map(drop))),
+    ("get flow", |client| client.get(key()).map(drop)),
+    ("get flow", |client| client.get_and_zero_counters(key()).map(drop)),
+    ("create flow", |client| client.create(&udp_flow(2))),
+    ("update flow", |client| client.update(key(), &FlowUpdate::new().mark(1))),
+    ("delete flow", |client| client.delete(key())),
+    ("flush flows", Client::flush),
+    ("flush flows", |client| client.flush_family(Family::IPV4)),
+    ("find out what the kernel filters by", |client| client.dump_matching(&udp()).map(drop)),
+    ("find out what the kernel filters by", |client| Ok(client.delete_matching(&udp()).map(drop)?)),
+    ("find out what the kernel filters by", |client| Ok(client.flush_matching(&udp()).map(drop)?)),
+    ("find out what the kernel filters by", |client| {
+        Ok(client.update_matching(&udp(), &FlowUpdate::new().mark(1)).map(drop)?)
+    }),
+    ("get statistics", |client| client.statistics().map(drop)),
+    ("get statistics", |client| client.cpu_statistics().map(drop)),
+    ("get expectation", |client| client.get_expectation(&expected()).map(drop)),
+    ("dump expectations", |client| {
+        client
+            .dump_expectations(&DumpExpectations::all())?
+            .into_iter()
+            .try_for_each(|expectation| expectation.map(drop))
+    }),
+    ("create expectation", |client| client.create_expectation(&expected())),
+    ("delete expectation", |client| client.delete_expectation(&expected())),
+    ("delete expectation", |client| client.delete_expectations_of("ftp")),
+    ("flush expectations", Client::flush_expectations),
+    ("get statistics", |client| client.expectation_statistics().map(drop)),
+];
+
+fn udp() -> Filter {
+    "proto udp".parse().unwrap()
+}
+
 fn every_request_without_permission_says_which_capability(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     lab.without_capabilities(|| {
+        for (tried, request) in REQUESTS {
+            let error = request(&mut Client::open().unwrap()).unwrap_err();
+            assert!(error.is_permission_denied(), "{error}");
+            assert_eq!(error.errno(), Some(Errno::EPERM), "{error}");
+            assert!(error.to_string().starts_with(&format!("{tried}: EPERM: CAP_NET_ADMIN is ")), "{tried}: {error}");
+        }
+    });
+    assert_eq!(lab.flows().len(), 1);
+}
+
+/// Without the capability the kernel answers a batch with one answer for all of it.
+fn a_batch_without_permission_fails_as_a_whole(lab: &Lab) {
+    lab.client().create(&udp_flow(1)).unwrap();
+    lab.without_capabilities(|| {
         let mut client = Client::open().unwrap();
-        let error = client.dump().unwrap().into_iter().next().unwrap().unwrap_err();
-        assert!(error.is_permission_denied());
-        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
-        assert!(client.statistics().unwrap_err().is_permission_denied());
-        let error = client.dump_matching(&"proto udp".parse().unwrap()).unwrap_err().to_string();
-        assert!(error.starts_with("find out what the kernel filters by: EPERM: CAP_NET_ADMIN"), "{error}");
-        assert!(client.delete(FlowKey::original(udp_flow(1).original)).unwrap_err().is_permission_denied());
-        assert!(client.flush().unwrap_err().is_permission_denied());
         let update = FlowUpdate::new().mark(1);
         let mut batch = client.batch();
         for number in 1..=10 {
             batch.push(&UpdateFlow::new(FlowKey::original(udp_flow(number).original), &update)).unwrap();
         }
         let report = batch.finish().unwrap();
-        assert_eq!(report.succeeded(), 0);
+        assert_eq!((report.succeeded(), report.failures().len()), (0, 10));
         assert!(report.failures().iter().all(|(_, error)| error.errno() == Errno::EPERM));
     });
-    assert_eq!(lab.flows().len(), 1);
+    assert_eq!(lab.flow(udp_flow(1).original).mark, Some(0));
 }
 
 fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
@@ -329,7 +382,7 @@ fn a_created_flow_carries_an_empty_synproxy(lab: &Lab) {
 ///
 /// conntrack(8) finds nothing there by a prefix.
 fn dying_flows_are_found_by_a_filter(lab: &Lab) {
-    use ctnetlink::{EventGroups, EventSocket, Filter};
+    use ctnetlink::{EventGroups, EventSocket};
     let listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
     let mut batch = client.batch();

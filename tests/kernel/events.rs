@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{
     cases,
     lab::Lab,
-    samples::{expectation, master, tcp_flow, udp_flow},
+    samples::{create, expectation, master, tcp_flow, udp_flow},
 };
 
 cases! {
@@ -125,21 +125,13 @@ fn joining_takes_a_capability_and_says_which(lab: &Lab) {
     });
 }
 
-fn create(client: &mut Client, numbers: impl Iterator<Item = u16>) {
-    let mut batch = client.batch();
-    for number in numbers {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
-}
-
 /// The kernel tells of the loss before it gives what is older.
 fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(50_000).open().unwrap();
     let mut client = lab.client();
     for round in 0..3_u16 {
         let first = 1 + round * 1000;
-        create(&mut client, first..first + 500);
+        create(&mut client, (first..first + 500).map(udp_flow));
         let mut expected = first;
         loop {
             match events.try_next().unwrap().expect("an event or the loss") {
@@ -151,7 +143,7 @@ fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) 
         }
         assert!(expected > first + 10 && expected < first + 500, "{expected}");
         assert!(events.try_next().unwrap().is_none());
-        create(&mut client, first + 500..first + 501);
+        create(&mut client, [udp_flow(first + 500)]);
         assert_eq!(heard(&mut events), [(EventKind::New, first + 500)]);
         assert_eq!(events.overruns(), u64::from(round) + 1);
     }
@@ -161,7 +153,7 @@ fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) 
 fn a_busy_kernel_does_not_hide_the_loss(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
     let mut client = lab.client();
-    let burst = move || create(&mut client, 1..=20_000);
+    let burst = move || create(&mut client, (1..=20_000).map(udp_flow));
     let writer = thread::spawn(burst);
     let (mut seen, mut last) = (0, 0);
     loop {
@@ -185,7 +177,7 @@ fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
     let mut events = listen(EventGroups::FLOWS);
     let mut real = listen(EventGroups::FLOWS);
     let mut client = lab.client();
-    create(&mut client, 1..=1);
+    create(&mut client, [udp_flow(1)]);
     // A message as the kernel sends it, and from the kernel's own format, but from a process.
     let flow = real.next().unwrap().flow().unwrap().1.flow.to_flow();
     let mut buffer = [0; 512];
@@ -195,7 +187,7 @@ fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
     let length = encoder.finish().unwrap();
     let target = NetlinkAddr::new(port_id(&events), 0);
     sendto(client.as_fd().as_raw_fd(), &buffer[..length], &target, MsgFlags::empty()).unwrap();
-    create(&mut client, 2..=2);
+    create(&mut client, [udp_flow(2)]);
     assert_eq!(heard(&mut events), [(EventKind::New, 1), (EventKind::New, 2)]);
     assert_eq!((events.foreign_datagrams(), real.foreign_datagrams()), (1, 0));
 }
@@ -206,7 +198,7 @@ fn waits_end_when_they_should(lab: &Lab) {
     assert!(events.next().unwrap_err().is_timed_out());
     assert!(events.next_within(Duration::from_millis(1)).unwrap().is_none());
     assert!(events.next_within(Duration::ZERO).unwrap().is_none());
-    create(&mut lab.client(), 1..=3);
+    create(&mut lab.client(), (1..=3).map(udp_flow));
     assert!(matches!(events.next_within(Duration::MAX).unwrap(), Some(Event::New(_))));
     assert!(matches!(events.next().unwrap(), Event::New(_)));
     assert!(matches!(events.next_within(Duration::ZERO).unwrap(), Some(Event::New(_))));
@@ -219,7 +211,7 @@ fn is_ready(events: &EventSocket) -> bool {
 fn the_descriptor_is_readable_when_there_is_an_event_or_a_loss(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
     assert!(!is_ready(&events));
-    create(&mut lab.client(), 1..=100);
+    create(&mut lab.client(), (1..=100).map(udp_flow));
     assert!(is_ready(&events));
     let mut overruns = 0;
     while let Some(event) = events.try_next().unwrap() {
@@ -234,11 +226,11 @@ fn a_listener_in_another_namespace_hears_that_one(lab: &Lab) {
     let elsewhere = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         let events = EventSocket::builder(EventGroups::FLOWS).namespace(here).open().unwrap();
-        create(&mut Client::open().unwrap(), 9..=9);
+        create(&mut Client::open().unwrap(), [udp_flow(9)]);
         events
     };
     let mut events = thread::spawn(elsewhere).join().unwrap();
-    create(&mut lab.client(), 1..=1);
+    create(&mut lab.client(), [udp_flow(1)]);
     assert_eq!(heard(&mut events), [(EventKind::New, 1)]);
 }
 
@@ -252,7 +244,7 @@ fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
     let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(8192).reliable(true);
     let mut events = builder.open().unwrap();
     let mut client = lab.client();
-    create(&mut client, 1..=200);
+    create(&mut client, (1..=200).map(udp_flow));
     client.flush().unwrap();
     let mut ended = vec![false; 201];
     while ended.iter().filter(|ended| **ended).count() < 200 {
@@ -270,7 +262,7 @@ fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
 fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
     lab.sysctl(sysctl::TIMESTAMP, 1);
     let mut events = listen(EventGroups::FLOWS);
-    create(&mut lab.client(), 1..=1);
+    create(&mut lab.client(), [udp_flow(1)]);
     lab.client().flush().unwrap();
     let times = |event: Option<Event<'_>>| {
         let (_, event) = event.unwrap().flow().unwrap();

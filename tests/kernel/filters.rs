@@ -12,7 +12,7 @@ use ctnetlink::{
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, tcp_flow, udp_flow, udp6_flow},
+    samples::{create, endpoint, tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {
@@ -413,10 +413,8 @@ fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
 /// The kernel refuses a change of status bits with EBUSY where an answer came since the flow was read.
 fn flows_that_are_answered_meanwhile_are_updated_all_the_same(lab: &Lab) {
     let mut client = lab.client();
-    let mut batch = client.batch();
     let flows: Vec<NewFlow> = (1..=20_000).map(udp_flow).collect();
-    flows.iter().for_each(|flow| batch.push(flow).unwrap());
-    batch.finish().unwrap();
+    create(&mut client, flows.iter().cloned());
     let mut other = lab.client();
     let answers = move || {
         let answered = FlowUpdate::new().status(Status::SEEN_REPLY);

@@ -10,7 +10,7 @@ use ctnetlink::{
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, expectation, tcp_flow, udp_flow, udp6_flow},
+    samples::{create, endpoint, expectation, tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {
@@ -385,11 +385,7 @@ fn dying_flows_are_found_by_a_filter(lab: &Lab) {
     use ctnetlink::{EventGroups, EventSocket};
     let listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=100 {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    batch.finish().unwrap();
+    create(&mut client, (1..=100).map(udp_flow));
     client.flush().unwrap();
     assert!(lab.flows().is_empty());
     let filter: Filter = "src 10.1.0.0/16 and sport 1-1000".parse().unwrap();
@@ -431,8 +427,7 @@ fn a_nat_range_without_a_free_port_is_told(lab: &Lab) {
 fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
     let maximum = sysctl::MAX.read().unwrap();
     let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 0..maximum {
+    let flow = |number: u32| {
         let [_, high, middle, low] = (number / 50_000).to_be_bytes();
         let source = std::net::Ipv4Addr::new(10, high + 2, middle, low);
         let port = u16::try_from(number % 50_000).unwrap() + 1;
@@ -440,9 +435,9 @@ fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
         let mut new = NewFlow::untranslated(original, 600).unwrap();
         // An assured flow is not dropped in favour of a new one.
         new.status = Status::SEEN_REPLY | Status::ASSURED;
-        batch.push(&new).unwrap();
-    }
-    assert_eq!(batch.finish().unwrap().succeeded(), maximum as usize);
+        new
+    };
+    create(&mut client, (0..maximum).map(flow));
     let error = client.create(&udp_flow(1)).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOMEM));
     assert!(error.to_string().contains("net.netfilter.nf_conntrack_max"), "{error}");

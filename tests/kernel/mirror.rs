@@ -7,18 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::{
-    ChangeKind, Client, FlowKey, Mirror, Protocol, TcpState,
-    request::{FlowUpdate, NewFlow},
-    sysctl,
-};
+use ctnetlink::{ChangeKind, FlowKey, Mirror, Protocol, TcpState, request::FlowUpdate, sysctl};
 
 use crate::{
     cases,
     churn::{Dice, churn},
     follower::Follower,
     lab::Lab,
-    samples::{tcp_flow, udp_flow},
+    samples::{create, tcp_flow, udp_flow},
 };
 
 cases! {
@@ -34,14 +30,6 @@ cases! {
     it_is_fed_by_one_thread_and_read_by_others;
     audits_come_by_themselves;
     the_next_flow_of_a_tuple_is_told_where_the_end_was_not;
-}
-
-fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
-    let mut batch = client.batch();
-    for flow in flows {
-        batch.push(&flow).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
 }
 
 fn it_begins_with_what_is_there_and_follows(lab: &Lab) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ctnetlink::{Expectation, ExpectationFlags, Helper, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, Expectation, ExpectationFlags, Helper, Status, TcpState, Tuple, request::NewFlow};
 
 /// A TCP flow of the test network, established and assured; `number` tells it from the others.
 pub fn tcp_flow(number: u16) -> NewFlow {
@@ -42,6 +42,16 @@ pub fn expectation(master: Tuple, port: u16) -> Expectation {
     expectation.flags = Some(ExpectationFlags::PERMANENT);
     expectation.class = Some(0);
     expectation
+}
+
+/// Creates the flows, many at once.
+pub fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
+    let mut batch = client.batch();
+    for flow in flows {
+        batch.push(&flow).expect("a flow that can be written");
+    }
+    let report = batch.finish().expect("answers");
+    assert!(report.failures().is_empty(), "{:?}", report.failures().first());
 }
 
 pub fn endpoint(address: &str, port: u16) -> SocketAddr {

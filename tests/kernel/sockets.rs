@@ -4,7 +4,11 @@ use std::{os::fd::AsFd, process::Command, thread};
 
 use ctnetlink::{Client, NetworkNamespace};
 
-use crate::{cases, lab::Lab, samples::udp_flow};
+use crate::{
+    cases,
+    lab::Lab,
+    samples::{create, udp_flow},
+};
 
 cases! {
     an_abandoned_dump_leaves_the_client_usable;
@@ -25,11 +29,7 @@ const _: fn() = || {
 /// The kernel refuses a dump with EBUSY while another is under way on the socket.
 fn an_abandoned_dump_leaves_the_client_usable(lab: &Lab) {
     let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=2000 {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    assert_eq!(batch.finish().unwrap().succeeded(), 2000);
+    create(&mut client, (1..=2000).map(udp_flow));
     for _ in 0..5 {
         assert!(client.dump().unwrap().next().unwrap().is_ok());
     }
@@ -100,11 +100,7 @@ fn the_receive_buffer_is_granted_and_told(lab: &Lab) {
 
 fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
     let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=20_000 {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    batch.finish().unwrap();
+    create(&mut client, (1..=20_000).map(udp_flow));
     let mut seen = vec![false; 20_001];
     let allocated = allocation_counter::measure(|| {
         let mut flows = client.dump().unwrap();

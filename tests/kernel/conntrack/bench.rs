@@ -4,7 +4,10 @@ use std::process::Output;
 
 use ctnetlink::{NatRange, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple, request::NewFlow};
 
-use crate::{lab::Lab, samples::endpoint};
+use crate::{
+    lab::Lab,
+    samples::{create, endpoint},
+};
 
 /// Both programs in one namespace.
 pub struct Bench<'l> {
@@ -130,13 +133,7 @@ fn without_number(line: &str, before: &str, after: &str) -> String {
 
 /// Flows of every kind, made by hand so that they are the same each time.
 pub fn fill(lab: &Lab) {
-    let mut client = lab.client();
-    let mut batch = client.batch();
-    for flow in flows() {
-        batch.push(&flow).unwrap();
-    }
-    let report = batch.finish().unwrap();
-    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    create(&mut lab.client(), flows());
 }
 
 fn flows() -> Vec<NewFlow> {

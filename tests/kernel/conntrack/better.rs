@@ -3,7 +3,11 @@
 use ctnetlink::{Tuple, request::NewFlow};
 
 use super::bench::{Bench, Result, fill};
-use crate::{cases, lab::Lab, samples::endpoint};
+use crate::{
+    cases,
+    lab::Lab,
+    samples::{create, endpoint, udp_flow},
+};
 
 cases! {
     filters_select_for_every_command;
@@ -69,12 +73,7 @@ fn explaining_by_probe_says_what_it_knows_from_where(lab: &Lab) {
 }
 
 fn a_closed_pipe_ends_quietly(lab: &Lab) {
-    let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=5000 {
-        batch.push(&crate::samples::udp_flow(number)).unwrap();
-    }
-    batch.finish().unwrap();
+    create(&mut lab.client(), (1..=5000).map(udp_flow));
     let ours = lab.example("conntrack");
     let output = lab.output("sh", &["-c", &format!("{{ {ours} -L; echo status $? >&2; }} | head -1")]);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "status 0\n");
@@ -84,12 +83,11 @@ fn memory_does_not_grow_with_the_table(lab: &Lab) {
     let mut client = lab.client();
     let mut peaks = Vec::new();
     for block in 0..2_u8 {
-        let mut batch = client.batch();
-        for number in 1..=20_000_u16 {
+        let flow = |number| {
             let tuple = Tuple::udp(endpoint(&format!("10.7.{block}.1"), number), endpoint("10.7.9.9", 53));
-            batch.push(&NewFlow::untranslated(tuple, 600).unwrap()).unwrap();
-        }
-        batch.finish().unwrap();
+            NewFlow::untranslated(tuple, 600).unwrap()
+        };
+        create(&mut client, (1..=20_000).map(flow));
         peaks.push(peak(lab, &["-L"]));
     }
     assert!(peaks[1] < 16 << 10, "{peaks:?} KiB");

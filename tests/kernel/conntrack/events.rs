@@ -18,7 +18,7 @@ use super::bench::timeless;
 use crate::{
     cases,
     lab::Lab,
-    samples::{tcp_flow, udp_flow, udp6_flow},
+    samples::{create, tcp_flow, udp_flow, udp6_flow},
 };
 
 cases! {
@@ -142,12 +142,7 @@ fn a_signal_closes_the_document(lab: &Lab) {
 fn what_came_in_before_a_signal_is_shown(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -b 16000000");
     listener.signal(Signal::SIGSTOP);
-    let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=5000 {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
+    create(&mut lab.client(), (1..=5000).map(udp_flow));
     listener.signal(Signal::SIGINT);
     listener.signal(Signal::SIGCONT);
     let (status, lines, stderr) = listener.end(Signal::SIGINT);

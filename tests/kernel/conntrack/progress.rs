@@ -11,7 +11,11 @@ use std::{
 
 use nix::pty::openpty;
 
-use crate::{cases, lab::Lab, samples::udp_flow};
+use crate::{
+    cases,
+    lab::Lab,
+    samples::{create, udp_flow},
+};
 
 cases! {
     a_terminal_shows_how_many_lines_are_loaded;
@@ -75,12 +79,7 @@ fn drain(mut stdout: ChildStdout) -> usize {
 }
 
 fn fill(lab: &Lab) {
-    let mut client = lab.client();
-    let mut batch = client.batch();
-    for number in 1..=5000 {
-        batch.push(&udp_flow(number)).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
+    create(&mut lab.client(), (1..=5000).map(udp_flow));
 }
 
 fn a_terminal_shows_how_many_lines_are_loaded(lab: &Lab) {

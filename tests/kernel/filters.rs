@@ -186,7 +186,7 @@ fn assert_same(found: &BTreeSet<String>, expected: &BTreeSet<String>, filter: &F
 }
 
 fn planned_dumps_give_what_userspace_finds(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    lab.allow_labels();
     let mut client = lab.client();
     mixed_table(&mut client, 3000);
     let all = lab.flows();
@@ -447,7 +447,7 @@ fn an_error_of_a_filtered_delete_comes_with_its_report(lab: &Lab) {
 
 /// Every event that userspace finds comes through the socket, and no other where the program says that it is exact.
 fn sockets_let_through_what_userspace_finds(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    lab.allow_labels();
     let mut client = lab.client();
     let listen = |builder: EventSocketBuilder| builder.receive_buffer(4 << 20).open().unwrap();
     let filters: Vec<Filter> = filters().into_iter().step_by(5).collect();

@@ -170,6 +170,11 @@ impl Lab {
         self.nft("table inet lab { chain output { type filter hook output priority 0; ct state new counter; }; }");
     }
 
+    /// Lets flows have labels, for which the kernel has room as long as some rule uses them.
+    pub fn allow_labels(&self) {
+        self.nft("table ip lab { chain c { ct label set 1; }; }");
+    }
+
     pub fn nft(&self, rules: &str) {
         self.run("nft", &[rules]);
     }

@@ -136,7 +136,7 @@ fn labels_without_a_rule_are_refused_with_their_reason(lab: &Lab) {
 }
 
 fn labels_are_added_and_removed(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    lab.allow_labels();
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     new.labels = Some([3, 127].into_iter().collect());
@@ -166,7 +166,7 @@ fn sequence_adjustment_and_synproxy_are_set(lab: &Lab) {
 
 /// The kernel flips the labels that are given outside the mask.
 fn labels_outside_the_mask_stay(lab: &Lab) {
-    lab.nft("table ip lab { chain c { ct label set 1; }; }");
+    lab.allow_labels();
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     new.labels = Some([3].into_iter().collect());

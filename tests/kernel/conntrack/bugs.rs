@@ -174,7 +174,7 @@ fn plain_tcp() -> NewFlow {
 }
 
 fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
-    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
+    lab.allow_labels();
     let bench = Bench::new(lab);
     let labels = Scratch::new("labels", "1 web\n2 \"mail\n3 voice over ip\n");
     let new = "-t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
@@ -253,7 +253,7 @@ fn tags_of_sctp_keep_their_bytes_in_order(lab: &Lab) {
 }
 
 fn marks_labels_and_translated_ports_are_saved(lab: &Lab) {
-    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
+    lab.allow_labels();
     let bench = Bench::new(lab);
     let labels = Scratch::new("names", "1 web\n");
     let create = "-I -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 53 -n 10.9.0.9:77 -t 300 -m 9 --label-add web";

@@ -194,7 +194,7 @@ impl Lab {
             .unwrap_or_else(|| panic!("{original:?} in {flows:#?}"))
     }
 
-    /// Whether the setting can be changed here: some belong to the initial namespace.
+    /// Changes a setting that is the namespace's own: some belong to the initial one.
     pub fn sysctl(&self, setting: ctnetlink::sysctl::Sysctl, value: u32) {
         setting.write(value).expect("a setting of this namespace");
     }

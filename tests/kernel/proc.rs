@@ -25,7 +25,7 @@ fn key(flow: &Flow) -> String {
 }
 
 fn both_ways_give_the_same_flows(lab: &Lab) {
-    sysctl::ACCOUNTING.write(1).unwrap();
+    lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.track_loopback();
     let (_client, _server) = lab.tcp("127.0.0.1:4443");
     lab.udp("[::1]:5353");

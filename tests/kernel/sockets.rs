@@ -83,13 +83,12 @@ fn a_namespace_is_named_by_a_process_a_path_or_a_descriptor(lab: &Lab) {
     sleeper.wait().unwrap();
 }
 
-fn what_is_no_namespace_says_so(lab: &Lab) {
+fn what_is_no_namespace_says_so(_: &Lab) {
     let error = NetworkNamespace::from_path("/run/netns/nonesuch").unwrap_err();
     assert!(error.to_string().contains("/run/netns/nonesuch"), "{error}");
     let file = NetworkNamespace::from_path("/proc/self/status").unwrap();
     let error = Client::builder().namespace(file).open().unwrap_err();
     assert!(error.to_string().starts_with("enter the network namespace: "), "{error}");
-    let _ = lab;
 }
 
 fn the_receive_buffer_is_granted_and_told(lab: &Lab) {

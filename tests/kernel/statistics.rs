@@ -32,11 +32,10 @@ fn every_processor_answers(lab: &Lab) {
     assert!(statistics.iter().enumerate().all(|(place, cpu)| place == usize::from(cpu.cpu)));
 }
 
-fn settings_are_read_and_written(lab: &Lab) {
+fn settings_are_read_and_written(_: &Lab) {
     let before = sysctl::ACCOUNTING.read().unwrap();
     sysctl::ACCOUNTING.write(1 - before).unwrap();
     assert_eq!(sysctl::ACCOUNTING.read().unwrap(), 1 - before);
     let error = sysctl::MAX.write(5).unwrap_err();
     assert!(error.to_string().starts_with("/proc/sys/net/netfilter/nf_conntrack_max: "), "{error}");
-    let _ = lab;
 }

@@ -12,11 +12,10 @@ use ctnetlink::{
     filter::SocketFilter, request::FlowUpdate, sysctl,
 };
 use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cases,
-    lab::Lab,
+    lab::{Lab, is_readable},
     samples::{create, expectation, master, tcp_flow, udp_flow},
 };
 
@@ -205,7 +204,7 @@ fn waits_end_when_they_should(lab: &Lab) {
 }
 
 fn is_ready(events: &EventSocket) -> bool {
-    poll(&mut [PollFd::new(events, PollFlags::IN)], Some(&Timespec::default())).unwrap() > 0
+    is_readable(events, Duration::ZERO)
 }
 
 fn the_descriptor_is_readable_when_there_is_an_event_or_a_loss(lab: &Lab) {

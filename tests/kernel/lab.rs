@@ -5,15 +5,20 @@ mod need;
 use std::{
     env, fs, io,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::AsFd,
     path::PathBuf,
     process::{Command, Output, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use ctnetlink::{Client, Flow, Tuple};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
-use rustix::thread::CapabilitiesSecureBits;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    thread::CapabilitiesSecureBits,
+};
 
 pub use self::need::Need;
 
@@ -264,6 +269,23 @@ fn become_nobody() -> rustix::io::Result<()> {
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(NOBODY))?;
     set_thread_uid(Uid::from_raw(NOBODY))
+}
+
+/// How long a test waits for what should come at once.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether there is something to read before the time is over, be it the end.
+pub fn is_readable(source: &impl AsFd, within: Duration) -> bool {
+    let within = Timespec::try_from(within).expect("a time that the kernel can wait");
+    poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&within)).expect("a poll") > 0
 }
 
 fn none() -> rustix::thread::CapabilitySets {

@@ -4,8 +4,6 @@ use std::{
     fs,
     io::Read as _,
     process::{Child, ChildStdout, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use ctnetlink::request::FlowUpdate;
@@ -17,7 +15,7 @@ use nix::{
 use super::bench::timeless;
 use crate::{
     cases,
-    lab::Lab,
+    lab::{Lab, PATIENCE, is_readable, until},
     samples::{create, tcp_flow, udp_flow, udp6_flow},
 };
 
@@ -33,6 +31,8 @@ cases! {
 /// A program that listens.
 pub struct Listener {
     child: Child,
+    /// What it printed, as far as that was read.
+    printed: Vec<u8>,
 }
 
 impl Listener {
@@ -46,19 +46,32 @@ impl Listener {
             .spawn()
             .unwrap();
         until(|| listening() > before);
-        Self { child }
+        Self { child, printed: Vec::new() }
     }
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Waits until it has printed that many lines.
+    fn until_printed(&mut self, lines: usize) {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut buffer = [0; 4096];
+        while self.printed.iter().filter(|byte| **byte == b'\n').count() < lines {
+            assert!(is_readable(&*stdout, PATIENCE), "{}", String::from_utf8_lossy(&self.printed));
+            let length = stdout.read(&mut buffer).unwrap();
+            assert!(length > 0, "it ended: {}", String::from_utf8_lossy(&self.printed));
+            self.printed.extend_from_slice(&buffer[..length]);
+        }
+    }
+
     /// Has it end, and gives its status, lines and messages.
     pub fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>, String) {
         self.signal(signal);
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let mut stderr = String::new();
+        self.child.stdout.take().unwrap().read_to_end(&mut self.printed).unwrap();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let stdout = String::from_utf8(self.printed).unwrap();
         (self.child.wait().unwrap().code(), stdout.lines().map(str::to_owned).collect(), stderr)
     }
 }
@@ -71,14 +84,6 @@ fn listening() -> usize {
         columns.get(1) == Some(&"12") && columns.get(3).is_some_and(|groups| groups.bytes().any(|digit| digit != b'0'))
     };
     sockets.lines().filter(listens).count()
-}
-
-fn until(condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// One of each kind of event.
@@ -100,12 +105,13 @@ fn events_are_printed_the_same(lab: &Lab) {
     for arguments in
         ["-E", "-E -o extended,id", "-E -e NEW,DESTROY", "-E -e UPDATES -p udp", "-E -f ipv6", "-E -p tcp -o xml"]
     {
-        let listeners = [Listener::start(&ours, arguments), Listener::start("conntrack", arguments)];
+        let ours = Listener::start(&ours, arguments);
+        let mut theirs = Listener::start("conntrack", arguments);
         happen(lab);
-        let [ours, theirs] = listeners.map(|listener| {
-            // Both have to come to it: the signal of conntrack(8) ends it at once.
-            thread::sleep(Duration::from_millis(200));
-            let (status, lines, stderr) = listener.end(Signal::SIGINT);
+        let ours = ours.end(Signal::SIGINT);
+        // It has to come to as many events: a signal ends it at once, where ours shows first what has come in.
+        theirs.until_printed(ours.1.iter().filter(|line| !line.starts_with("</")).count());
+        let [ours, theirs] = [ours, theirs.end(Signal::SIGINT)].map(|(status, lines, stderr)| {
             // The name of the program is looked for while it runs, and 1.4.7 writes behind the end of the element.
             let lines: Vec<String> =
                 lines.iter().map(|line| timeless(line.split(" [USERSPACE]").next().unwrap())).collect();
@@ -160,7 +166,6 @@ fn what_an_overrun_lost_is_told_and_listening_goes_on(lab: &Lab) {
     // Once the loss is told there is room again.
     let told = wait_for(&mut listener, "events were lost");
     client.create(&udp_flow(7777)).unwrap();
-    thread::sleep(Duration::from_millis(200));
     let (status, lines, stderr) = listener.end(Signal::SIGINT);
     assert_eq!(status, Some(0));
     assert!(told.contains("NOTICE: Netlink socket buffer size has been set to 40000 bytes."), "{told}");

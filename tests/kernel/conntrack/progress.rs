@@ -13,7 +13,7 @@ use nix::pty::openpty;
 
 use crate::{
     cases,
-    lab::Lab,
+    lab::{Lab, PATIENCE, is_readable},
     samples::{create, udp_flow},
 };
 
@@ -72,6 +72,7 @@ fn feed(child: &mut Child) {
 
 /// Reads entries with a pause that makes it long work: they are more than fit the pipe.
 fn drain(mut stdout: ChildStdout) -> usize {
+    assert!(is_readable(&stdout, PATIENCE), "no entry comes");
     thread::sleep(LONG);
     let mut entries = String::new();
     stdout.read_to_string(&mut entries).unwrap();
@@ -131,6 +132,7 @@ fn entries_on_the_same_terminal_are_progress_enough(lab: &Lab) {
     fill(lab);
     let watched = Watched::start(lab, &["-D", "-p", "udp"], |terminal| terminal.try_clone().unwrap().into());
     // More entries than fit the terminal.
+    assert!(is_readable(&watched.screen, PATIENCE), "no entry comes");
     thread::sleep(LONG);
     let (screen, status) = watched.end();
     assert_eq!(status, Some(0));

@@ -2,7 +2,7 @@
 
 use ctnetlink::{Tuple, request::NewFlow};
 
-use super::bench::{Bench, Result, fill};
+use super::side_by_side::{Outcome, SideBySide, fill};
 use crate::{
     cases,
     lab::Lab,
@@ -19,8 +19,8 @@ cases! {
 
 fn filters_select_for_every_command(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    let run = |arguments: &[&str]| Result::of(&lab.output(&bench.ours, arguments));
+    let programs = SideBySide::new(lab);
+    let run = |arguments: &[&str]| Outcome::of(&lab.output(&programs.ours, arguments));
     let filter = "proto udp and (sport 1000-1001 or zone 11)";
     let expected = "5 flow entries have been";
     assert_eq!(run(&["-L", "--filter", filter]).message, format!("{expected} shown."));
@@ -33,8 +33,8 @@ fn filters_select_for_every_command(lab: &Lab) {
 
 fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    let before = bench.table();
+    let programs = SideBySide::new(lab);
+    let before = programs.table();
     for (line, said) in [
         ("-L -p tcp --dport 22 --explain", "filter: proto tcp and dport 22"),
         ("-D -p tcp --explain", "dump: "),
@@ -46,30 +46,30 @@ fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
         ("-I -p udp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2 -t 9 --explain", "create: "),
     ] {
         lab.without_capabilities(|| {
-            let explained = bench.ours(line);
+            let explained = programs.ours(line);
             assert_eq!(explained.status, Some(0), "{line}: {explained:?}");
             assert!(explained.stdout.contains(said), "{line}: {explained:?}");
         });
     }
-    assert_eq!(bench.table(), before);
+    assert_eq!(programs.table(), before);
 }
 
 fn explaining_by_probe_says_what_it_knows_from_where(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    let before = bench.table();
-    let explained = bench.ours("-D -p tcp --explain=probe");
+    let programs = SideBySide::new(lab);
+    let before = programs.table();
+    let explained = programs.ours("-D -p tcp --explain=probe");
     assert_eq!(explained.status, Some(0));
     assert!(explained.stdout.contains("\nkernel: as it answered\ndump: "), "{explained:?}");
-    assert_eq!(bench.table(), before);
+    assert_eq!(programs.table(), before);
     lab.without_capabilities(|| {
-        let explained = bench.ours("-D -p tcp --explain=probe");
+        let explained = programs.ours("-D -p tcp --explain=probe");
         assert_eq!(explained.status, Some(0));
         assert!(explained.stdout.contains(" by its release; it could not be asked: "), "{explained:?}");
     });
-    assert_eq!(bench.ours("-D -p tcp --explain=all").status, Some(2));
+    assert_eq!(programs.ours("-D -p tcp --explain=all").status, Some(2));
     // What follows is no argument of it.
-    assert_eq!(bench.ours("-L --explain probe").stdout, bench.ours("-L --explain").stdout);
+    assert_eq!(programs.ours("-L --explain probe").stdout, programs.ours("-L --explain").stdout);
 }
 
 fn a_closed_pipe_ends_quietly(lab: &Lab) {

@@ -8,9 +8,10 @@ use ctnetlink::{
 use nix::sys::signal::Signal;
 
 use super::{
-    bench::{Bench, Scratch, fill},
     events::Listener,
     reading::expect,
+    scratch::Scratch,
+    side_by_side::{SideBySide, fill},
 };
 use crate::{
     cases,
@@ -49,7 +50,7 @@ fn udp(source: u16) -> Tuple {
 }
 
 fn deleting_by_a_status_that_is_not_set_leaves_the_others(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for (option, is_left) in [
         ("UNREPLIED", |status| status & Status::SEEN_REPLY != Status::empty()),
         ("!ASSURED", |status| status & Status::ASSURED != Status::empty()),
@@ -59,7 +60,7 @@ fn deleting_by_a_status_that_is_not_set_leaves_the_others(lab: &Lab) {
         lab.client().flush().unwrap();
         fill(lab);
         let left: Vec<Flow> = lab.flows().into_iter().filter(|flow| is_left(flow.status.unwrap())).collect();
-        assert_eq!(bench.ours(&format!("-D -u {option}")).status, Some(0), "{option}");
+        assert_eq!(programs.ours(&format!("-D -u {option}")).status, Some(0), "{option}");
         let tuples = |flows: Vec<Flow>| flows.iter().map(|flow| flow.original).collect::<Vec<_>>();
         assert!(!left.is_empty());
         assert_eq!(tuples(lab.flows()), tuples(left), "{option}");
@@ -68,19 +69,19 @@ fn deleting_by_a_status_that_is_not_set_leaves_the_others(lab: &Lab) {
 
 fn bits_that_are_set_and_bits_that_are_not_select_together(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let expected = lab.flows().into_iter().map(|flow| flow.status.unwrap());
     let expected = expected.filter(|status| status.contains(Status::SEEN_REPLY) && !status.contains(Status::ASSURED));
-    let listed = bench.ours("-L -u SEEN_REPLY,!ASSURED");
+    let listed = programs.ours("-L -u SEEN_REPLY,!ASSURED");
     assert_eq!(listed.message, format!("{} flow entries have been shown.", expected.count()));
     assert!(!listed.stdout.is_empty());
-    assert!(bench.ours("-L -u UNSET").stdout.contains("[UNREPLIED]"));
+    assert!(programs.ours("-L -u UNSET").stdout.contains("[UNREPLIED]"));
 }
 
 fn a_flush_of_a_family_leaves_the_other(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-F -f ipv6").message, "connection tracking table has been emptied.");
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-F -f ipv6").message, "connection tracking table has been emptied.");
     assert!(!lab.flows().is_empty() && lab.flows().iter().all(|flow| flow.original.source.is_ipv4()));
 }
 
@@ -90,35 +91,35 @@ fn a_timeout_selects_what_is_deleted(lab: &Lab) {
     let mut fixed = NewFlow::untranslated(udp(9), 77_000).unwrap();
     fixed.status = Status::FIXED_TIMEOUT;
     lab.client().create(&fixed).unwrap();
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-D -t 5").message, "0 flow entries have been deleted.");
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-D -t 5").message, "0 flow entries have been deleted.");
     assert_eq!(lab.flows().len(), all + 1);
     let seconds = lab.flow(udp(9)).timeout.unwrap();
     // One of them is the second in which it is looked at.
-    let deleted = (seconds - 3..=seconds).rev().any(|left| bench.ours(&format!("-D -t {left}")).status == Some(0));
+    let deleted = (seconds - 3..=seconds).rev().any(|left| programs.ours(&format!("-D -t {left}")).status == Some(0));
     assert!(deleted && lab.flows().len() == all);
 }
 
 fn keys_of_gre_select(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-L -p gre --srckey 16").message, "1 flow entries have been shown.");
-    assert_eq!(bench.ours("-L -p gre --srckey 1").message, "0 flow entries have been shown.");
-    assert_eq!(bench.ours("-U -p gre --dstkey 33 -m 3").message, "1 flow entries have been updated.");
-    assert_eq!(bench.ours("-D -p gre --reply-key-src 33").message, "1 flow entries have been deleted.");
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-L -p gre --srckey 16").message, "1 flow entries have been shown.");
+    assert_eq!(programs.ours("-L -p gre --srckey 1").message, "0 flow entries have been shown.");
+    assert_eq!(programs.ours("-U -p gre --dstkey 33 -m 3").message, "1 flow entries have been updated.");
+    assert_eq!(programs.ours("-D -p gre --reply-key-src 33").message, "1 flow entries have been deleted.");
 }
 
 fn a_translated_ipv6_address_selects(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-L -f ipv6 -n fd09::9").message, "1 flow entries have been shown.");
-    assert_eq!(bench.ours("-L -f ipv6 -n fd09::77").message, "0 flow entries have been shown.");
-    assert_eq!(bench.ours("-D -n fd09::77").message, "0 flow entries have been deleted.");
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-L -f ipv6 -n fd09::9").message, "1 flow entries have been shown.");
+    assert_eq!(programs.ours("-L -f ipv6 -n fd09::77").message, "0 flow entries have been shown.");
+    assert_eq!(programs.ours("-D -n fd09::77").message, "0 flow entries have been deleted.");
 }
 
 fn any_translation_selects_beside_other_options(lab: &Lab) {
     fill(lab);
-    let listed = Bench::new(lab).ours("-L -p udp -j 10.9.0.9");
+    let listed = SideBySide::new(lab).ours("-L -p udp -j 10.9.0.9");
     assert_eq!(listed.message, "1 flow entries have been shown.");
     assert!(listed.stdout.contains("dst=10.9.0.9 sport=53 dport=77"), "{listed:?}");
 }
@@ -128,19 +129,19 @@ fn a_query_is_not_taken_for_a_translated_port(lab: &Lab) {
     lab.ping("127.0.0.1".parse().unwrap());
     lab.ping("::1".parse().unwrap());
     assert_eq!(lab.flows().len(), 2);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for option in ["-n", "-g", "-j"] {
-        assert_eq!(bench.ours(&format!("-L {option}")).message, "0 flow entries have been shown.", "{option}");
+        assert_eq!(programs.ours(&format!("-L {option}")).message, "0 flow entries have been shown.", "{option}");
     }
 }
 
 fn flows_in_a_zone_are_updated_and_got(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    let updated = bench.ours("-U -p udp -w 11 -m 44");
+    let programs = SideBySide::new(lab);
+    let updated = programs.ours("-U -p udp -w 11 -m 44");
     assert_eq!((updated.status, &*updated.message), (Some(0), "1 flow entries have been updated."));
     assert!(updated.stdout.contains("mark=44 zone=11"), "{updated:?}");
-    let got = bench.ours("-G -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1003 --dport 53 -w 11");
+    let got = programs.ours("-G -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1003 --dport 53 -w 11");
     assert!(got.stdout.contains("mark=44 zone=11"), "{got:?}");
 }
 
@@ -154,15 +155,15 @@ fn what_events_save_of_a_zone_loads(lab: &Lab) {
     assert_eq!(lines.len(), 1);
     lab.client().flush().unwrap();
     let file = Scratch::new("zone", &lines[0]);
-    assert_eq!(Bench::new(lab).ours(&format!("-R {}", file.0.display())).status, Some(0), "{lines:?}");
+    assert_eq!(SideBySide::new(lab).ours(&format!("-R {}", file.0.display())).status, Some(0), "{lines:?}");
     let loaded = lab.flow(flow.original);
     assert_eq!((loaded.zone, loaded.mark), (Some(11), Some(7)));
 }
 
 fn live_tcp_keeps_its_flags_in_an_update(lab: &Lab) {
     lab.client().create(&plain_tcp()).unwrap();
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-U -p tcp -m 6").status, Some(0));
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-U -p tcp -m 6").status, Some(0));
     let flow: Flow = lab.flow(plain_tcp().original);
     assert_eq!(flow.mark, Some(6));
     let flags = flow.protocol_info.unwrap().tcp().unwrap().flags_original.unwrap().flags;
@@ -175,7 +176,7 @@ fn plain_tcp() -> NewFlow {
 
 fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
     lab.allow_labels();
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let labels = Scratch::new("labels", "1 web\n2 \"mail\n3 voice over ip\n");
     let new = "-t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
     let file = Scratch::new(
@@ -186,15 +187,15 @@ fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
              -I {new} 4\n-D -p udp --sport 4\n"
         ),
     );
-    let loaded = bench.ours(&format!("-R {} --labelmap {}", file.0.display(), labels.0.display()));
+    let loaded = programs.ours(&format!("-R {} --labelmap {}", file.0.display(), labels.0.display()));
     assert_eq!((loaded.status, &*loaded.message), (Some(0), "8 lines have been loaded, 0 have been refused."));
-    let listed = bench.ours(&format!("-L -o labels --labelmap {}", labels.0.display())).stdout;
+    let listed = programs.ours(&format!("-L -o labels --labelmap {}", labels.0.display())).stdout;
     for (port, end) in [(1, "mark=11 use=1 labels=web,voice over ip"), (2, "mark=12 use=1"), (3, "mark=13 use=1")] {
         let line = listed.lines().find(|line| line.contains(&format!("sport={port} dport=53"))).unwrap();
         assert!(line.ends_with(end), "{line}");
     }
     assert_eq!(listed.lines().count(), 3);
-    let with_label = bench.ours(&format!("-L -l web --labelmap {}", labels.0.display()));
+    let with_label = programs.ours(&format!("-L -l web --labelmap {}", labels.0.display()));
     assert_eq!(with_label.message, "1 flow entries have been shown.");
 }
 
@@ -215,73 +216,73 @@ fn the_buffer_that_is_enlarged_is_that_of_events(lab: &Lab) {
 fn expectations_of_both_families_are_listed_and_counted(lab: &Lab) {
     expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
     expect(lab, ["fd09::1", "fd09::2"], 1);
-    let bench = Bench::new(lab);
-    assert_eq!(bench.ours("-L expect").message, "2 expectations have been shown.");
-    assert_eq!(bench.ours("-C expect").stdout, "2\n");
-    assert_eq!(bench.ours("-C expect -f ipv6").stdout, "1\n");
+    let programs = SideBySide::new(lab);
+    assert_eq!(programs.ours("-L expect").message, "2 expectations have been shown.");
+    assert_eq!(programs.ours("-C expect").stdout, "2\n");
+    assert_eq!(programs.ours("-C expect -f ipv6").stdout, "1\n");
 }
 
 fn an_expectation_is_of_the_protocol_that_was_named(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let ports =
         "--sport 4001 --dport 21 --tuple-port-src 0 --tuple-port-dst 10280 --mask-port-src 0 --mask-port-dst 65535";
     let addresses = "-s 10.9.0.1 -d 10.9.0.2 --tuple-src 10.9.0.1 --tuple-dst 10.9.0.2 --mask-src 255.255.255.255 \
                      --mask-dst 255.255.255.255";
     let tuple = Tuple::tcp(endpoint("10.9.0.1", 4001), endpoint("10.9.0.2", 21));
     lab.client().create(&master(tuple)).unwrap();
-    let created = bench.ours(&format!("-I expect -p tcp -t 100 {addresses} {ports}"));
+    let created = programs.ours(&format!("-I expect -p tcp -t 100 {addresses} {ports}"));
     assert_eq!((created.status, &*created.message), (Some(0), "1 expectations have been created."));
-    let listed = bench.ours("-L expect").stdout;
+    let listed = programs.ours("-L expect").stdout;
     assert!(listed.contains(" proto=6 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "), "{listed}");
     // The kernel has no helper for SCTP: what would be sent is looked at.
-    let explained = bench.ours(&format!("-I expect -p sctp -t 100 {addresses} {ports} --explain")).stdout;
+    let explained = programs.ours(&format!("-I expect -p sctp -t 100 {addresses} {ports} --explain")).stdout;
     assert!(explained.contains(" proto=132 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "), "{explained}");
 }
 
 fn tags_of_sctp_keep_their_bytes_in_order(lab: &Lab) {
     let new = "-p sctp -s 10.9.0.1 -d 10.9.0.2 --sport 1 --dport 2 -t 300 --state ESTABLISHED";
-    let bench = Bench::new(lab);
-    let created = bench.ours(&format!("-I {new} --orig-vtag 0x12345678 --reply-vtag 4294967295"));
+    let programs = SideBySide::new(lab);
+    let created = programs.ours(&format!("-I {new} --orig-vtag 0x12345678 --reply-vtag 4294967295"));
     assert_eq!(created.status, Some(0), "{created:?}");
     let info = SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678, u32::MAX);
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
     // Files have them as 1.4.7 writes them.
-    let file = Scratch::new("tags", &bench.ours("-L -o save").stdout);
+    let file = Scratch::new("tags", &programs.ours("-L -o save").stdout);
     lab.client().flush().unwrap();
-    assert_eq!(bench.ours(&format!("-R {}", file.0.display())).status, Some(0));
+    assert_eq!(programs.ours(&format!("-R {}", file.0.display())).status, Some(0));
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
 }
 
 fn marks_labels_and_translated_ports_are_saved(lab: &Lab) {
     lab.allow_labels();
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let labels = Scratch::new("names", "1 web\n");
     let create = "-I -p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 53 -n 10.9.0.9:77 -t 300 -m 9 --label-add web";
-    let created = bench.ours(&format!("{create} --labelmap {}", labels.0.display()));
+    let created = programs.ours(&format!("{create} --labelmap {}", labels.0.display()));
     assert_eq!(created.status, Some(0), "{created:?}");
     let before = lab.flow(udp(1000));
     assert_eq!((before.mark, before.labels), (Some(9), Some(Labels(2))));
-    let saved = bench.ours(&format!("-L -o save,labels --labelmap {}", labels.0.display()));
+    let saved = programs.ours(&format!("-L -o save,labels --labelmap {}", labels.0.display()));
     assert_eq!(saved.status, Some(1), "{saved:?}");
-    let file = Scratch::new("whole", &bench.ours("-L -o save").stdout);
+    let file = Scratch::new("whole", &programs.ours("-L -o save").stdout);
     lab.client().flush().unwrap();
-    assert_eq!(bench.ours(&format!("-R {}", file.0.display())).status, Some(0));
+    assert_eq!(programs.ours(&format!("-R {}", file.0.display())).status, Some(0));
     let after = lab.flow(udp(1000));
     assert_eq!((after.mark, after.reply), (before.mark, before.reply));
 }
 
 fn xml_tells_states_and_numbers_of_the_protocol_itself(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
-    let sctp = bench.ours("-L -p sctp -o xml").stdout;
+    let programs = SideBySide::new(lab);
+    let sctp = programs.ours("-L -p sctp -o xml").stdout;
     assert!(sctp.contains("<state>ESTABLISHED</state>"), "{sctp}");
-    let icmp = bench.ours("-L -p icmp -o xml").stdout;
+    let icmp = programs.ours("-L -p icmp -o xml").stdout;
     assert!(icmp.contains("<type>8</type><code>0</code><id>77</id></layer4>"), "{icmp}");
 }
 
 fn xml_documents_are_closed(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for line in [
         "-L -o xml",
         "-L dying -o xml",
@@ -291,14 +292,14 @@ fn xml_documents_are_closed(lab: &Lab) {
         "-U -p tcp -m 3 -o xml",
         "-D -p udp -o xml",
     ] {
-        let document = bench.ours(line).stdout;
+        let document = programs.ours(line).stdout;
         assert!(
             document.starts_with("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n"),
             "{line}: {document}"
         );
         assert!(document.ends_with("</conntrack>\n"), "{line}: {document}");
     }
-    let document = bench.ours("-L expect -o xml").stdout;
+    let document = programs.ours("-L expect -o xml").stdout;
     assert!(document.contains("<expect>\n") && document.ends_with("</expect>\n"), "{document}");
 }
 
@@ -317,8 +318,8 @@ fn dying_flows_are_listed_by_a_prefix(lab: &Lab) {
         client.create(&udp_flow(number)).unwrap();
     }
     client.flush().unwrap();
-    let bench = Bench::new(lab);
-    let count = |line: &str| bench.ours(line).stdout.lines().count();
+    let programs = SideBySide::new(lab);
+    let count = |line: &str| programs.ours(line).stdout.lines().count();
     assert!(count("-L dying -s 10.1.0.0/16") > 50);
     assert_eq!(count("-L dying -s 10.2.0.0/16"), 0);
     assert_eq!(count("-L unconfirmed -s 10.1.0.0/16"), 0);
@@ -339,7 +340,7 @@ fn an_event_without_a_mark_shows_none(lab: &Lab) {
 }
 
 fn options_that_mean_nothing_delete_nothing(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     fill(lab);
     let all = lab.flows().len();
     for (line, status) in [
@@ -353,13 +354,13 @@ fn options_that_mean_nothing_delete_nothing(lab: &Lab) {
         ("-D -p udp --dport 65589", 2),
         ("-D --filter none", 1),
     ] {
-        assert_eq!(bench.ours(line).status, Some(status), "{line}");
+        assert_eq!(programs.ours(line).status, Some(status), "{line}");
         assert_eq!(lab.flows().len(), all, "{line}");
     }
-    let deleted = bench.ours("-D -u UNREPLIED -p tcp");
+    let deleted = programs.ours("-D -u UNREPLIED -p tcp");
     assert_eq!(deleted.message, "1 flow entries have been deleted.");
     let unreplied = lab.flows().iter().filter(|flow| flow.has_seen_reply() == Some(false)).count();
-    let deleted = bench.ours("-D -u UNREPLIED");
+    let deleted = programs.ours("-D -u UNREPLIED");
     assert_eq!(deleted.message, format!("{unreplied} flow entries have been deleted."));
     assert!(!lab.flows().is_empty() && lab.flows().iter().all(|flow| flow.has_seen_reply() == Some(true)));
 }

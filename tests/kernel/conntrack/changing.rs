@@ -2,7 +2,10 @@
 
 use ctnetlink::Protocol;
 
-use super::bench::{Bench, Scratch, fill};
+use super::{
+    scratch::Scratch,
+    side_by_side::{SideBySide, fill},
+};
 use crate::{cases, lab::Lab};
 
 cases! {
@@ -149,7 +152,7 @@ const DIFFERENT: &[Difference] = &[
 ];
 
 fn changes_leave_the_same_table(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let new = "-s 10.9.7.1 -d 10.9.7.2 -t 3000";
     let new6 = "-s fd07::1 -d fd07::2 -t 3000";
     let lines = [
@@ -206,24 +209,24 @@ fn changes_leave_the_same_table(lab: &Lab) {
         "-I -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 22 --state NONE -t 9".to_owned(),
     ];
     for line in lines.iter().chain(&created) {
-        let [ours, theirs] = bench.both_on_a_full_table(line);
+        let [ours, theirs] = programs.both_on_a_full_table(line);
         assert_eq!(ours, theirs, "ours and theirs: conntrack {line}");
     }
 }
 
 fn what_is_saved_loads_the_same(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     fill(lab);
     // An SCTP tag is not read the same by 1.4.7, which turns its bytes round in both directions.
-    let before: Vec<String> = bench.table();
-    let saved = bench.ours("-L -o save").stdout;
+    let before: Vec<String> = programs.table();
+    let saved = programs.ours("-L -o save").stdout;
     let file = Scratch::new("save", &saved);
     for is_ours in [true, false] {
         lab.client().flush().unwrap();
         let line = format!("-R {}", file.0.display());
-        let loaded = if is_ours { bench.ours(&line) } else { bench.theirs(&line) };
+        let loaded = if is_ours { programs.ours(&line) } else { programs.theirs(&line) };
         assert_eq!(loaded.status, Some(0), "{loaded:?}");
-        assert_eq!(bench.table(), before);
+        assert_eq!(programs.table(), before);
         let sctp = lab.flows().into_iter().find(|flow| flow.original.protocol == Protocol::SCTP).unwrap();
         let tags = sctp.protocol_info.unwrap();
         assert_eq!(tags.sctp().unwrap().verification_tag_original, Some(0x1234), "tags are saved and loaded unchanged");
@@ -231,9 +234,9 @@ fn what_is_saved_loads_the_same(lab: &Lab) {
 }
 
 fn what_differs_differs_as_it_says(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for Difference { line, status, message, reason } in DIFFERENT {
-        let [ours, theirs] = bench.both_on_a_full_table(line);
+        let [ours, theirs] = programs.both_on_a_full_table(line);
         assert_eq!((ours.0.status, &*ours.0.message), (Some(*status), *message), "{reason}: conntrack {line}");
         assert_ne!(ours, theirs, "no more different ({reason}): conntrack {line}");
     }

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::bench::timeless;
+use super::side_by_side::timeless;
 use crate::{
     cases,
     lab::{Lab, PATIENCE, is_readable, until},

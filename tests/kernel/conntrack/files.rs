@@ -1,6 +1,6 @@
 //! Files of commands.
 
-use super::bench::{Bench, Scratch};
+use super::{scratch::Scratch, side_by_side::SideBySide};
 use crate::{cases, lab::Lab};
 
 cases! {
@@ -10,7 +10,7 @@ cases! {
 
 /// Comments, blank lines, quotes, a last line without an end, and lines that find nothing to change.
 fn files_are_read_alike(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let created = "-A -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
     for (name, lines) in [
         ("indented", format!("{created} 1\n  # indented\n\t#\n{created} 2\n")),
@@ -22,10 +22,10 @@ fn files_are_read_alike(lab: &Lab) {
         ("idle", format!("-D -p udp --sport 7\n{created} 1\n-U -f ipv4 -p udp --sport 7 -m 1\n{created} 2\n")),
     ] {
         let file = Scratch::new(name, &lines);
-        let [ours, theirs] = [Bench::ours, Bench::theirs].map(|run| {
+        let [ours, theirs] = [SideBySide::ours, SideBySide::theirs].map(|run| {
             lab.client().flush().unwrap();
-            let loaded = run(&bench, &format!("-R {}", file.0.display()));
-            (loaded.status, bench.table())
+            let loaded = run(&programs, &format!("-R {}", file.0.display()));
+            (loaded.status, programs.table())
         });
         assert_eq!(ours, theirs, "ours and theirs: {lines}");
         assert_eq!((ours.0, ours.1.len()), (Some(0), 2), "{lines}");
@@ -33,18 +33,18 @@ fn files_are_read_alike(lab: &Lab) {
 }
 
 fn a_file_is_loaded_past_a_refusal_which_is_told_by_its_line(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let line = |port: u16| format!("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport {port}\n");
     let many: String = (1..=3000).map(line).collect();
     let file = Scratch::new("lines", &format!("{}# comment\n{}{}-U -p tcp -m 1\n", many, line(7), line(4000)));
-    let output = lab.output(&bench.ours, &["-R", file.0.to_str().unwrap()]);
+    let output = lab.output(&programs.ours, &["-R", file.0.to_str().unwrap()]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(told.contains("lines:3002: Operation failed: create flow: EEXIST"), "{told}");
     assert!(told.contains("3001 lines have been loaded, 1 have found no flow, 1 have been refused."), "{told}");
     assert_eq!(lab.flows().len(), 3001);
     let file = Scratch::new("bad", &format!("{}-I --nosuch\n{}", line(5000), line(5001)));
-    let refused = bench.ours(&format!("-R {}", file.0.display()));
+    let refused = programs.ours(&format!("-R {}", file.0.display()));
     assert_eq!(refused.status, Some(2));
     assert!(refused.message.ends_with("bad:2: unknown option `--nosuch'"), "{refused:?}");
     assert_eq!(lab.flows().len(), 3002, "what the lines before it say was done");

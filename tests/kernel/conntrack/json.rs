@@ -4,9 +4,9 @@ use ctnetlink::{Expectation, Flow};
 use nix::sys::signal::Signal;
 
 use super::{
-    bench::{Bench, fill},
     events::{Listener, happen},
     reading::expect,
+    side_by_side::{SideBySide, fill},
 };
 use crate::{cases, lab::Lab};
 
@@ -36,9 +36,9 @@ fn printed(lines: &str) -> Vec<Flow> {
 
 fn flows_come_back_from_json_as_they_are(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let run = |line: &str| {
-        let result = bench.ours(&format!("{line} -o json"));
+        let result = programs.ours(&format!("{line} -o json"));
         assert_eq!(result.status, Some(0), "{line}: {result:?}");
         printed(&result.stdout)
     };
@@ -77,7 +77,7 @@ fn events_come_back_from_json_with_their_kind(lab: &Lab) {
 
 fn expectations_come_back_from_json_as_they_are(lab: &Lab) {
     expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
-    let result = Bench::new(lab).ours("-L expect -o json");
+    let result = SideBySide::new(lab).ours("-L expect -o json");
     let expectations: Vec<Expectation> = result.stdout.lines().map(read).collect();
     assert_eq!(expectations.len(), 1);
     assert_eq!(expectations[0].tuple.destination_port(), Some(5001));

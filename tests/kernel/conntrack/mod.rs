@@ -3,7 +3,6 @@
 //!
 //! Where they differ it is on purpose, and stands in a list with the reason.
 
-mod bench;
 pub mod better;
 pub mod bugs;
 pub mod changing;
@@ -14,3 +13,5 @@ pub mod json;
 pub mod options;
 pub mod progress;
 pub mod reading;
+mod scratch;
+mod side_by_side;

@@ -1,6 +1,6 @@
 //! The same options go with the same commands.
 
-use super::bench::{Bench, Result};
+use super::side_by_side::{Outcome, SideBySide};
 use crate::{cases, lab::Lab};
 
 cases! {
@@ -75,12 +75,12 @@ const TAKEN: &[(&str, &str, &str)] = &[
 ];
 
 /// Whether a command line is refused for an option that does not go with it.
-fn is_illegal(result: &Result) -> bool {
+fn is_illegal(result: &Outcome) -> bool {
     result.message.starts_with("Illegal option")
 }
 
 fn the_same_options_go_with_the_same_commands(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let commands = [
         "-L",
         "-G",
@@ -112,11 +112,11 @@ fn the_same_options_go_with_the_same_commands(lab: &Lab) {
         other => other.to_owned(),
     };
     let compare = |line: &str, command: &str, option: &str| {
-        let (ours, theirs) = (bench.ours(line), bench.theirs(line));
+        let (ours, theirs) = (programs.ours(line), programs.theirs(line));
         if TAKEN.iter().any(|(taker, taken, _)| *taker == command && *taken == option) {
             assert!(is_illegal(&theirs) && !is_illegal(&ours), "{line}: {ours:?} {theirs:?}");
         } else {
-            let status = |result: &Result| (is_illegal(result), result.status == Some(2));
+            let status = |result: &Outcome| (is_illegal(result), result.status == Some(2));
             assert_eq!(status(&ours), status(&theirs), "{line}: {ours:?} {theirs:?}");
             if theirs.status == Some(2) && !is_reworded(&theirs.message) {
                 assert_eq!(ours.message, theirs.message, "{line}");
@@ -158,7 +158,7 @@ fn is_reworded(message: &str) -> bool {
 }
 
 fn the_same_command_lines_are_refused(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for line in [
         "-L foo",
         "-L -x",
@@ -220,7 +220,7 @@ fn the_same_command_lines_are_refused(lab: &Lab) {
         "-E -i 3",
         "-E --tuple-src 1.1.1.1",
     ] {
-        let (ours, theirs) = (bench.ours(line), bench.theirs(line));
+        let (ours, theirs) = (programs.ours(line), programs.theirs(line));
         assert_eq!((ours.status, &ours.message), (theirs.status, &theirs.message), "{line}");
         assert!(theirs.status == Some(2) || theirs.status == Some(1), "{line}: {theirs:?}");
     }

@@ -2,7 +2,7 @@
 
 use ctnetlink::{Tuple, sysctl};
 
-use super::bench::{Bench, fill};
+use super::side_by_side::{SideBySide, fill};
 use crate::{
     cases,
     lab::Lab,
@@ -20,7 +20,7 @@ cases! {
 fn lists_are_the_same_line_by_line(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     fill(lab);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let filters = [
         "",
         "-p tcp",
@@ -111,31 +111,31 @@ fn lists_are_the_same_line_by_line(lab: &Lab) {
     for filter in filters {
         // 1.4.7 does not look at keys: there are two such flows, and it would list both.
         if filter != "-p gre --srckey 16" {
-            bench.same(&format!("-L {filter}"));
-            bench.same(&format!("stray -L {filter} -o extended,id"));
+            programs.same(&format!("-L {filter}"));
+            programs.same(&format!("stray -L {filter} -o extended,id"));
         }
         // Of ICMP and SCTP it says less, or something else.
         if filter.starts_with("-p tcp") || filter.starts_with("-p udp") || filter == "-p gre" {
             let line = format!("-L {filter} -o xml");
             // 1.4.7 prints nothing of nothing, which is no document.
-            if !bench.theirs(&line).stdout.is_empty() {
-                bench.same(&line);
+            if !programs.theirs(&line).stdout.is_empty() {
+                programs.same(&line);
             }
         }
     }
     for output in ["extended", "ext", "id", "ID,Ext", "timestamp", "ktimestamp", "userspace", "labels"] {
-        bench.same(&format!("-L -o {output}"));
+        programs.same(&format!("-L -o {output}"));
     }
     // Without marks and translated ports both save the same.
     for filter in ["-p tcp -m 0", "-p udp --sport 1000", "-p udp -w 12", "-p icmp", "-p icmpv6", "-p gre", "-p udplite"]
     {
-        bench.same(&format!("-L {filter} -o save"));
+        programs.same(&format!("-L {filter} -o save"));
     }
     for table in ["dying", "unconfirmed"] {
-        bench.same(&format!("-L {table}"));
+        programs.same(&format!("-L {table}"));
     }
-    bench.same("-L -z");
-    bench.same("-L -z -f ipv4");
+    programs.same("-L -z");
+    programs.same("-L -z -f ipv4");
 }
 
 fn lists_of_real_traffic_are_the_same(lab: &Lab) {
@@ -149,7 +149,7 @@ fn lists_of_real_traffic_are_the_same(lab: &Lab) {
     }
     lab.ping("127.0.0.1".parse().unwrap());
     lab.ping("::1".parse().unwrap());
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     assert!(lab.flows().len() >= 7, "{:#?}", lab.flows());
     for line in [
         "-L",
@@ -171,15 +171,15 @@ fn lists_of_real_traffic_are_the_same(lab: &Lab) {
     ] {
         // 1.4.7 takes the types of ICMP for translated ports.
         if line != "-L -n" {
-            bench.same(line);
+            programs.same(line);
         }
     }
-    assert_eq!(bench.ours("-L -n").message, "0 flow entries have been shown.");
+    assert_eq!(programs.ours("-L -n").message, "0 flow entries have been shown.");
 }
 
 fn one_flow_is_got_the_same(lab: &Lab) {
     fill(lab);
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for line in [
         "-G -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 22",
         "-G -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 22 -o extended,id",
@@ -188,27 +188,27 @@ fn one_flow_is_got_the_same(lab: &Lab) {
         "-G -p gre -s 10.9.0.1 -d 10.9.0.2 --srckey 16 --dstkey 32",
         "-G -p 50 -s 10.9.0.1 -d 10.9.0.2",
     ] {
-        bench.same(line);
+        programs.same(line);
     }
     // What is refused is told in other words.
     for line in [
         "-G -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 23",
         "-G -p tcp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2",
     ] {
-        assert_eq!(bench.ours(line).timeless(), bench.theirs(line).timeless(), "{line}");
+        assert_eq!(programs.ours(line).timeless(), programs.theirs(line).timeless(), "{line}");
     }
-    let by_reply = bench.ours("-G -p udp -r 10.9.0.2 -q 10.9.0.9 --reply-port-src 53 --reply-port-dst 77");
+    let by_reply = programs.ours("-G -p udp -r 10.9.0.2 -q 10.9.0.9 --reply-port-src 53 --reply-port-dst 77");
     assert!(by_reply.stdout.contains("sport=1001 dport=53"), "{by_reply:?}");
 }
 
 fn counts_and_statistics_are_the_same(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for line in ["-C", "-S", "-C expect", "-S expect", "-C con", "--count", "--stats", "-L expect", "-L e"] {
-        bench.same(line);
+        programs.same(line);
     }
     fill(lab);
-    bench.same("-C");
-    bench.same("-S");
+    programs.same("-C");
+    programs.same("-S");
 }
 
 /// Creates a master between the addresses, and what it expects.
@@ -220,44 +220,44 @@ pub fn expect(lab: &Lab, addresses: [&str; 2], port: u16) {
 }
 
 fn expectations_are_listed_got_and_deleted_the_same(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     for port in 1..=3 {
         expect(lab, ["10.9.0.1", "10.9.0.2"], port);
     }
     let named = "-p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 0 --reply-port-src 0 --reply-port-dst 0 --dport";
     for line in ["-L expect", "-L exp -f ipv4", "-L expect -o xml", "-C expect", "-S expect"] {
-        bench.same(line);
+        programs.same(line);
     }
     // 1.4.7 counts what it lists, and not what it gets.
     let (ours, theirs) =
-        (bench.ours(&format!("-G expect {named} 5001")), bench.theirs(&format!("-G expect {named} 5001")));
+        (programs.ours(&format!("-G expect {named} 5001")), programs.theirs(&format!("-G expect {named} 5001")));
     assert_eq!((ours.status, ours.timeless().stdout), (theirs.status, theirs.timeless().stdout));
     // One each. 1.4.7 deletes it, and says that it did not.
     let (ours, theirs) =
-        (bench.ours(&format!("-D expect {named} 5001")), bench.theirs(&format!("-D expect {named} 5002")));
+        (programs.ours(&format!("-D expect {named} 5001")), programs.theirs(&format!("-D expect {named} 5002")));
     assert_eq!((ours.status, &*ours.message), (Some(0), "1 expectations have been deleted."));
     assert_eq!((theirs.status, &*theirs.message), (Some(1), "0 expectations have been shown."));
-    assert_eq!(bench.ours("-C expect").stdout, "1\n");
-    bench.same("-L expect");
+    assert_eq!(programs.ours("-C expect").stdout, "1\n");
+    programs.same("-L expect");
     for command in ["-G", "-D"] {
         let line = format!("{command} expect {named} 5009");
-        assert_eq!(bench.ours(&line).timeless(), bench.theirs(&line).timeless(), "{line}");
+        assert_eq!(programs.ours(&line).timeless(), programs.theirs(&line).timeless(), "{line}");
     }
     // 1.4.7 lists and counts IPv4 alone unless told otherwise.
     expect(lab, ["fd09::1", "fd09::2"], 1);
-    bench.same("-L expect -f ipv4");
-    bench.same("-L expect -f ipv6");
-    assert_eq!(bench.ours("-C expect").stdout, "2\n");
-    assert_eq!(bench.theirs("-C expect").stdout, "1\n");
-    assert_eq!(bench.ours("-C expect -f ipv6").stdout, "1\n");
+    programs.same("-L expect -f ipv4");
+    programs.same("-L expect -f ipv6");
+    assert_eq!(programs.ours("-C expect").stdout, "2\n");
+    assert_eq!(programs.theirs("-C expect").stdout, "1\n");
+    assert_eq!(programs.ours("-C expect -f ipv6").stdout, "1\n");
     // The number of the protocol is that of TCP, not the low byte of a port.
-    let created = bench.ours(
+    let created = programs.ours(
         "-I expect -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 4001 --dport 21 -t 100 --tuple-src 10.9.0.1 --tuple-dst 10.9.0.2 \
          --tuple-port-src 0 --tuple-port-dst 10280 --mask-src 255.255.255.255 --mask-dst 255.255.255.255 --mask-port-src 0 \
          --mask-port-dst 65535",
     );
     assert_eq!((created.status, &*created.message), (Some(0), "1 expectations have been created."));
-    assert!(bench.ours("-L expect").stdout.contains(" proto=6 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "));
-    bench.same("-F expect");
-    bench.same("-L expect");
+    assert!(programs.ours("-L expect").stdout.contains(" proto=6 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "));
+    programs.same("-F expect");
+    programs.same("-L expect");
 }

@@ -10,31 +10,31 @@ use crate::{
 };
 
 /// Both programs in one namespace.
-pub struct Bench<'l> {
+pub struct SideBySide<'l> {
     pub lab: &'l Lab,
     pub ours: String,
 }
 
 /// What came of a command, as far as both have to agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Result {
+pub struct Outcome {
     pub status: Option<i32>,
     pub stdout: String,
     /// The count, or the first complaint.
     pub message: String,
 }
 
-impl<'l> Bench<'l> {
+impl<'l> SideBySide<'l> {
     pub fn new(lab: &'l Lab) -> Self {
         Self { lab, ours: lab.example("conntrack") }
     }
 
-    pub fn ours(&self, line: &str) -> Result {
-        Result::of(&self.lab.output(&self.ours, &split(line)))
+    pub fn ours(&self, line: &str) -> Outcome {
+        Outcome::of(&self.lab.output(&self.ours, &split(line)))
     }
 
-    pub fn theirs(&self, line: &str) -> Result {
-        Result::of(&self.lab.output("conntrack", &split(line)))
+    pub fn theirs(&self, line: &str) -> Outcome {
+        Outcome::of(&self.lab.output("conntrack", &split(line)))
     }
 
     /// Both read the same: at best within one tick of the timeouts, else but for them.
@@ -48,12 +48,12 @@ impl<'l> Bench<'l> {
     }
 
     /// Each on a table of its own, filled the same.
-    pub fn both_on_a_full_table(&self, line: &str) -> [(Result, Vec<String>); 2] {
-        [Self::ours as fn(&Self, &str) -> Result, Self::theirs].map(|run| {
+    pub fn both_on_a_full_table(&self, line: &str) -> [(Outcome, Vec<String>); 2] {
+        [Self::ours as fn(&Self, &str) -> Outcome, Self::theirs].map(|run| {
             self.lab.client().flush().unwrap();
             fill(self.lab);
-            let result = run(self, line);
-            (result.timeless(), self.table())
+            let outcome = run(self, line);
+            (outcome.timeless(), self.table())
         })
     }
 
@@ -65,7 +65,7 @@ impl<'l> Bench<'l> {
     }
 }
 
-impl Result {
+impl Outcome {
     pub fn of(output: &Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = |line: &str| line.split_once("): ").map(|(_, message)| message.to_owned());
@@ -182,21 +182,4 @@ fn flows() -> Vec<NewFlow> {
     sctp.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 0x1234, 0x5678).into());
     flows.push(sctp);
     flows
-}
-
-/// A file for a test, which goes with it.
-pub struct Scratch(pub std::path::PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ctnetlink-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }

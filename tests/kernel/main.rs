@@ -17,6 +17,7 @@ mod follower;
 mod lab;
 mod manual;
 mod mirror;
+mod mixed_table;
 mod proc;
 mod samples;
 mod soak;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         ("events", events::CASES),
         ("expectations", expectations::CASES),
         ("filters", filters::CASES),
+        ("filters::sockets", filters::sockets::CASES),
         ("flows", flows::CASES),
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),

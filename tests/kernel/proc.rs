@@ -6,8 +6,8 @@ use ctnetlink::{Expectation, Flow, proc, request::DumpExpectations, sysctl};
 
 use crate::{
     cases,
-    filters::mixed_table,
     lab::Lab,
+    mixed_table::mixed_table,
     samples::{expectation, master, tcp_flow, udp_flow},
 };
 

@@ -1,17 +1,19 @@
 //! Filters: what the kernel gives by plan is what userspace finds, and what is deleted is what was meant.
 
+pub mod sockets;
+
 use std::collections::BTreeSet;
 
 use ctnetlink::{
-    Client, EventGroups, EventKind, EventSocket, EventSocketBuilder, Filter, Flow, FlowKey, Labels, NatRange, SctpInfo,
-    SctpState, Status, TcpState, Tuple,
-    filter::{Capabilities, SocketFilter},
+    Filter, Flow, FlowKey, NatRange, SctpInfo, SctpState, Status, Tuple,
+    filter::Capabilities,
     request::{FlowUpdate, NewFlow, UpdateFlow},
 };
 
 use crate::{
     cases,
     lab::Lab,
+    mixed_table::mixed_table,
     samples::{create, endpoint, tcp_flow, udp_flow, udp6_flow},
 };
 
@@ -37,60 +39,6 @@ cases! {
     a_flow_in_a_zone_is_updated_by_a_filter;
     flows_that_are_answered_meanwhile_are_updated_all_the_same;
     an_error_of_a_filtered_delete_comes_with_its_report;
-    sockets_let_through_what_userspace_finds: "nft";
-}
-
-/// A table of both families, five protocols, zones, marks, translations, states and labels.
-pub fn mixed_table(client: &mut Client, count: u16) {
-    let mut batch = client.batch();
-    for number in 0..count {
-        let (host, port) = (number % 7 + 1, 1000 + number);
-        let (source, destination) = match number % 3 {
-            0 => (format!("fd00::{host}"), format!("fd00:1::{}", number % 5 + 1)),
-            _ => (format!("10.0.{}.{host}", number % 4), format!("10.9.0.{}", number % 5 + 1)),
-        };
-        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-        let service = [22, 53, 80, 443, 8080][usize::from(number % 5)];
-        let ports = |make: fn(std::net::SocketAddr, std::net::SocketAddr) -> Tuple| {
-            make((source, port).into(), (destination, service).into())
-        };
-        let original = match number % 11 {
-            0..4 => ports(Tuple::tcp),
-            4..7 => ports(Tuple::udp),
-            7 => ports(Tuple::sctp),
-            8 => Tuple::gre(source, destination, port, service),
-            9 => Tuple::icmp(source, destination, if source.is_ipv4() { 8 } else { 128 }, 0, port),
-            _ => Tuple::new(ctnetlink::Protocol(50), source, destination),
-        };
-        let mut flow = NewFlow::untranslated(original, if number % 2 == 0 { 150 } else { 600 }).unwrap();
-        match number % 11 {
-            0..4 => flow = flow.liberal_tcp(TcpState((number % 9 + 1) as u8)),
-            7 => flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, number.into(), 7).into()),
-            _ => {}
-        }
-        flow.status =
-            [Status::empty(), Status::SEEN_REPLY, Status::SEEN_REPLY | Status::ASSURED][usize::from(number % 3)];
-        flow.mark = Some([0, 1, 0x10, 0xff][usize::from(number % 4)]);
-        match number % 13 {
-            0 => flow.zone = Some(number % 3),
-            1 => flow.original = flow.original.in_zone(4),
-            2 => flow.reply = flow.reply.in_zone(5),
-            3 if original.source_port().is_some() && source.is_ipv4() => {
-                flow.nat_source = Some(NatRange::address("192.0.2.1".parse().unwrap()).port(port));
-            }
-            4 if original.source_port().is_some() && source.is_ipv4() => {
-                flow.nat_destination = Some(NatRange::address("192.0.2.2".parse().unwrap()).port(81));
-            }
-            _ => {}
-        }
-        if number % 17 == 0 {
-            flow.labels = Some(Labels::default().with((number % 5) as u8));
-        }
-        batch.push(&flow).unwrap();
-    }
-    let report = batch.finish().unwrap();
-    // Protocols without ports clash where addresses repeat: the rest is table enough.
-    assert!(report.succeeded() > usize::from(count) * 3 / 4, "{:?}", report.failures().first());
 }
 
 /// Terms whose flows the table has some of, and not all.
@@ -443,50 +391,4 @@ fn an_error_of_a_filtered_delete_comes_with_its_report(lab: &Lab) {
         assert_eq!(error.report().matched, 0);
         assert!(ctnetlink::Error::from(error).to_string().contains("CAP_NET_ADMIN"));
     });
-}
-
-/// Every event that userspace finds comes through the socket, and no other where the program says that it is exact.
-fn sockets_let_through_what_userspace_finds(lab: &Lab) {
-    lab.allow_labels();
-    let mut client = lab.client();
-    let listen = |builder: EventSocketBuilder| builder.receive_buffer(4 << 20).open().unwrap();
-    let filters: Vec<Filter> = filters().into_iter().step_by(5).collect();
-    let mut all = listen(EventSocket::builder(EventGroups::FLOWS));
-    let mut filtered: Vec<(SocketFilter, EventSocket)> = Vec::new();
-    for filter in &filters {
-        let program = SocketFilter::new(filter);
-        let socket = listen(EventSocket::builder(EventGroups::FLOWS).filter(&program));
-        filtered.push((program, socket));
-    }
-    mixed_table(&mut client, 200);
-    client.flush().unwrap();
-    let events = heard(&mut all);
-    assert!(events.len() > 300, "{}", events.len());
-    let mut narrowed = 0;
-    for (filter, (program, socket)) in filters.iter().zip(&mut filtered) {
-        let wanted: BTreeSet<String> = names(events.iter().filter(|(_, flow)| filter.matches(flow)));
-        let passed = names(&heard(socket));
-        assert!(passed.is_superset(&wanted), "{filter}: too few came through");
-        if program.is_exact() {
-            assert_eq!(passed.len(), wanted.len(), "{filter}: more came through than an exact program lets");
-        }
-        narrowed += usize::from(passed.len() < events.len());
-    }
-    assert!(narrowed > 20, "{narrowed} of {} programs keep anything back", filters.len());
-}
-
-fn heard(socket: &mut EventSocket) -> Vec<(EventKind, Flow)> {
-    let mut heard = Vec::new();
-    while let Some(event) = socket.try_next().unwrap() {
-        let (kind, event) = event.flow().unwrap_or_else(|| panic!("{event:?}"));
-        heard.push((kind, event.flow.to_flow()));
-    }
-    heard
-}
-
-fn names<'e>(events: impl IntoIterator<Item = &'e (EventKind, Flow)>) -> BTreeSet<String> {
-    events
-        .into_iter()
-        .map(|(kind, flow)| format!("{kind} {:?} {:?} {:?}", flow.original, flow.zone, flow.mark))
-        .collect()
 }

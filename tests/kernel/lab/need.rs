@@ -12,7 +12,7 @@ use std::{
 use ctnetlink::sysctl;
 use nix::sched::{CloneFlags, unshare};
 
-use super::{become_nobody, example};
+use super::{example, permission::become_nobody};
 
 /// As many flows as the time and the memory of a test allow.
 const FLOWS: u32 = 300_000;

@@ -1,0 +1,93 @@
+//! Which tests can be run here.
+
+use std::{env, fs, io, thread};
+
+use ctnetlink::Client;
+use libtest_mimic::{Failed, Trial};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{Lab, Need};
+
+/// A test: its name, what it needs, and what it does.
+pub struct Case {
+    pub name: &'static str,
+    pub needs: &'static [Need],
+    pub run: fn(&Lab),
+}
+
+/// Declares the cases of an area: `test_name`, or with tools and other needs, `test_name: "tool", "tool", ProcFile`.
+#[macro_export]
+macro_rules! cases {
+    (@need $tool:literal) => { $crate::lab::Need::Tool($tool) };
+    (@need $other:ident) => { $crate::lab::Need::$other };
+    ($( $name:ident $(: $($need:tt),+)?; )*) => {
+        pub const CASES: &[$crate::lab::Case] = &[$(
+            $crate::lab::Case { name: stringify!($name), needs: &[$($($crate::cases!(@need $need)),+)?], run: $name },
+        )*];
+    };
+}
+
+/// Whether tests can be run here, and whether they have to.
+pub struct Laboratory {
+    closed: Option<String>,
+    required: bool,
+}
+
+impl Laboratory {
+    /// Makes the process able to create network namespaces, and tries the kernel in one. Must come before any thread.
+    pub fn open() -> Self {
+        let closed = become_root_of_a_namespace().and_then(|()| try_kernel()).err();
+        Self { closed, required: env::var_os("CTNETLINK_KERNEL").is_some_and(|value| value == "required") }
+    }
+
+    pub fn trial(&self, area: &str, case: &'static Case) -> Trial {
+        let name = format!("{area}::{}", case.name);
+        match self.closed.clone().or_else(|| missing(case.needs)) {
+            None => Trial::test(name, move || run(case.run)),
+            Some(reason) if self.required => Trial::test(name, move || Err(Failed::from(reason))),
+            Some(reason) => Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true),
+        }
+    }
+}
+
+fn become_root_of_a_namespace() -> Result<(), String> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if uid.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| format!("no user namespace: {error}"))?;
+    let map = || {
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+    };
+    map().map_err(|error: io::Error| format!("no user namespace: {error}"))
+}
+
+fn try_kernel() -> Result<(), String> {
+    let attempt = || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("no network namespace: {error}"))?;
+        let mut client = Client::open().map_err(|error| error.to_string())?;
+        let first = client.dump().map_err(|error| error.to_string())?.next().map(drop_flow);
+        first.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    };
+    thread::spawn(attempt).join().unwrap_or_else(|_| Err("the kernel could not be tried".into()))
+}
+
+fn drop_flow<T>(flow: Result<T, ctnetlink::Error>) -> Result<(), ctnetlink::Error> {
+    flow.map(drop)
+}
+
+fn missing(needs: &[Need]) -> Option<String> {
+    let missing = needs.iter().find(|need| !need.is_met())?;
+    Some(format!("needs {missing}"))
+}
+
+/// Runs a test on a thread of its own, which a namespace of its own is left with.
+fn run(test: fn(&Lab)) -> Result<(), Failed> {
+    let body = move || test(&Lab::enter());
+    thread::spawn(body).join().map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Failed::from(text.unwrap_or("the test panicked"))
+    })
+}

@@ -21,7 +21,8 @@ const FLOWS: u32 = 300_000;
 pub enum Need {
     /// A program in the path.
     Tool(&'static str),
-    /// Examples that print `-o json`.
+    /// Examples that print `-o json`, where the tests that read it are built.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
     Json,
     /// The files of connection tracking in `/proc`.
     ProcFile,

@@ -1,9 +1,9 @@
 //! Get, create, update, delete.
 
 use ctnetlink::{
-    Client, Errno, Error, Expectation, Family, Filter, FlowKey, NatRange, Status, Synproxy, TcpFlags, TcpInfo,
-    TcpState, Tuple,
-    request::{DumpExpectations, DumpFlows, FlowUpdate, NewFlow, Table, UpdateFlow},
+    Client, Errno, Error, Expectation, Family, Filter, Flow, FlowKey, FlowRef, NatRange, Status, Synproxy, TcpFlags,
+    TcpInfo, TcpState, Tuple,
+    request::{DumpExpectations, DumpFlows, FlowUpdate, GetFlow, NewFlow, Table, UpdateFlow},
     sysctl,
 };
 
@@ -31,6 +31,7 @@ cases! {
     a_flow_of_the_table_is_neither_dying_nor_unconfirmed;
     icmp_flows_are_created_and_deleted;
     every_request_without_permission_says_which_capability;
+    any_request_lends_its_answer;
     a_batch_without_permission_fails_as_a_whole;
     a_flow_recreated_from_a_dump_is_the_same;
     a_created_flow_carries_an_empty_synproxy;
@@ -482,4 +483,25 @@ fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
     let error = lab.client().create(&new).unwrap_err();
     assert!(matches!(error, Error::Encode(_)), "{error}");
     assert!(lab.flows().is_empty());
+}
+
+fn any_request_lends_its_answer(lab: &Lab) {
+    let mut client = lab.client();
+    create(&mut client, (1..=100).map(udp_flow));
+    let mut answer = client.request(&DumpFlows::new()).unwrap();
+    let mut flows = 0;
+    while let Some(message) = answer.next() {
+        flows += usize::from(FlowRef::parse(&message.unwrap()).is_ok());
+    }
+    assert_eq!(flows, 100);
+    assert!(answer.next().is_none());
+    let mut abandoned = client.request(&DumpFlows::new()).unwrap();
+    assert!(abandoned.next().unwrap().is_ok());
+    let key = FlowKey::original(udp_flow(1).original);
+    let mut answer = client.request(&GetFlow::new(key)).unwrap();
+    assert_eq!(Flow::decode(&answer.next().unwrap().unwrap()).unwrap().original, udp_flow(1).original);
+    assert!(answer.next().is_none());
+    let mut refused = client.request(&GetFlow::new(FlowKey::original(udp_flow(101).original))).unwrap();
+    assert!(refused.next().unwrap().unwrap_err().is_not_found());
+    assert!(refused.next().is_none());
 }

@@ -29,6 +29,7 @@ cases! {
     updating_by_creating_leaves_an_assured_flow_assured;
     a_status_read_too_early_is_read_again;
     a_helper_cannot_be_changed;
+    a_helper_is_taken_away_for_good;
     an_empty_update_is_refused;
     an_update_that_fails_half_way_leaves_what_came_before;
 }
@@ -218,7 +219,17 @@ fn a_helper_cannot_be_changed(lab: &Lab) {
     let update = FlowUpdate::new().helper(ctnetlink::Helper::new("irc"));
     let error = client.update(FlowKey::original(new.original), &update).unwrap_err();
     assert!(error.is_busy(), "{error}");
-    assert!(error.to_string().contains("a flow keeps the one it has"), "{error}");
+    assert!(error.to_string().contains("a flow keeps the one it has, or none"), "{error}");
+}
+
+fn a_helper_is_taken_away_for_good(lab: &Lab) {
+    let mut client = lab.client();
+    let new = master(tcp_flow(1000).original);
+    client.create(&new).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().remove_helper()).unwrap();
+    let flow = lab.flow(new.original);
+    assert_eq!(flow.helper, None);
+    assert!(client.update(&flow, &FlowUpdate::new().helper(new.helper.unwrap())).unwrap_err().is_busy());
 }
 
 fn an_empty_update_is_refused(lab: &Lab) {

@@ -47,6 +47,13 @@ impl Need {
     }
 }
 
+impl Need {
+    /// Whether it is for the machine's owner to say, not for its kernel.
+    pub const fn is_a_setting(self) -> bool {
+        matches!(self, Self::SmallTable)
+    }
+}
+
 /// In the words that follow "needs".
 impl Display for Need {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,9 @@
 //! Compare the figures of one run with each other: those of two runs differ by what else the machine does.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "../tests/support/recordings.rs"]
+mod recordings;
+
 use std::{hint::black_box, net::IpAddr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -54,14 +57,8 @@ fn full() -> Vec<u8> {
 
 /// The first recorded flow that fits.
 fn recorded(name: &str, fits: impl Fn(&Flow) -> bool) -> Vec<u8> {
-    let path = format!("{}/tests/data/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
-    let lines = std::fs::read_to_string(path).unwrap();
-    let mut messages = lines.lines().map(|line| hex(line.split("\"hex\": \"").nth(1).unwrap().trim_end_matches("\"}")));
+    let mut messages = recordings::recorded(name).into_iter();
     messages.find(|bytes| flow(bytes).is_ok_and(|flow| fits(&flow))).unwrap()
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
 /// The message without those attributes.

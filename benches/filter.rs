@@ -1,5 +1,8 @@
 //! Filters on one recorded TCP flow: a few terms, and large sets.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+#[path = "../tests/support/recordings.rs"]
+mod recordings;
 
 use std::{
     hint::black_box,
@@ -8,22 +11,21 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
-    Filter, FlowRef, Tuple,
+    DecodeError, Filter, FlowRef, Protocol, Tuple,
     filter::{Addresses, Capabilities, SocketFilter},
     wire::Messages,
 };
 
+use self::recordings::recorded;
+
 /// A TCP flow as Linux 6.18 dumps it, of 240 bytes.
 fn dumped() -> Vec<u8> {
-    include_str!("../tests/data/vectors-dump.jsonl")
-        .lines()
-        .map(|line| hex(line.split('"').rev().nth(1).unwrap()))
-        .find(|message| message.windows(4).any(|bytes| bytes == [0x30, 0, 4, 0x80]))
-        .unwrap()
+    let is_tcp = |bytes: &Vec<u8>| view(bytes).is_ok_and(|flow| flow.original().protocol() == Protocol::TCP);
+    recorded("vectors-dump").into_iter().find(is_tcp).unwrap()
 }
 
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+fn view(bytes: &[u8]) -> Result<FlowRef<'_>, DecodeError> {
+    FlowRef::parse(&Messages::new(bytes).next().unwrap()?)
 }
 
 /// 10,000 addresses that are no neighbours.
@@ -33,7 +35,7 @@ fn many() -> Addresses {
 
 fn matching(criterion: &mut Criterion) {
     let bytes = dumped();
-    let flow = FlowRef::parse(&Messages::new(&bytes).next().unwrap().unwrap()).unwrap();
+    let flow = view(&bytes).unwrap();
     eprintln!("{} bytes: {flow:?}", bytes.len());
     let port = flow.original().destination_port().unwrap();
     let source = flow.original().source();

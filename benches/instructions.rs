@@ -2,10 +2,19 @@
 //!
 //! `cargo bench --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
 //! Where one of them is missing, it says so and ends.
-#![allow(missing_docs, missing_debug_implementations, clippy::unwrap_used, clippy::panic, clippy::exhaustive_structs)]
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::exhaustive_structs
+)]
 
 #[path = "support/line.rs"]
 mod line;
+#[path = "../tests/support/recordings.rs"]
+mod recordings;
 #[path = "support/sample.rs"]
 mod sample;
 
@@ -41,7 +50,7 @@ mod counted {
     use netlink_packet_core::NetlinkMessage;
     use netlink_packet_netfilter::NetfilterMessage;
 
-    use crate::{line::read_all, sample};
+    use crate::{line::read_all, recordings, sample};
 
     pub(super) fn run() {
         main();
@@ -53,8 +62,7 @@ mod counted {
 
     /// The first flow of that protocol in a recorded dump.
     fn recorded(protocol: Protocol) -> Bytes {
-        let lines = include_str!("../tests/data/vectors-dump.jsonl").lines();
-        let mut messages = lines.map(|line| hex(line.split('"').rev().nth(1).unwrap()));
+        let mut messages = recordings::recorded("vectors-dump").into_iter();
         let is_wanted = |bytes: &Vec<u8>| {
             let flow = Messages::new(bytes)
                 .next()
@@ -63,11 +71,6 @@ mod counted {
             flow.is_ok_and(|flow| flow.original.protocol == protocol)
         };
         messages.find(is_wanted).unwrap().leak()
-    }
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
     }
 
     fn message(bytes: Bytes) -> Message<'static> {

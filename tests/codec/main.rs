@@ -3,6 +3,8 @@
 
 #[path = "../support/arbitrary.rs"]
 mod arbitrary;
+#[path = "../support/recordings.rs"]
+mod recordings;
 
 mod allocations;
 mod constants;

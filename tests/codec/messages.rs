@@ -5,22 +5,11 @@ use ctnetlink::{
     wire::{Encoder, Flags, Message, MessageType, Messages},
 };
 
-/// The messages of a recording.
-pub(crate) fn recorded(name: &str) -> Vec<Vec<u8>> {
-    let path = format!("{}/tests/data/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines.map(|line| hex(line["hex"].as_str().unwrap())).collect()
-}
+pub(crate) use crate::recordings::{hex, recorded};
 
 /// Every recorded message.
 pub(crate) fn all_recorded() -> Vec<Vec<u8>> {
     [recorded("vectors-dump"), recorded("vectors-events")].concat()
-}
-
-pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
-    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
 pub(crate) fn message(bytes: &[u8]) -> Message<'_> {

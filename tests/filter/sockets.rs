@@ -9,7 +9,7 @@ use ctnetlink::{
 };
 use proptest::{prelude::*, sample::select};
 
-use crate::{bpf, flows::flows, messages::encoded, specs::specs};
+use crate::{bpf, flows::flows, messages::encoded, recordings::recorded, specs::specs};
 
 fn event(flow: &Flow) -> Vec<u8> {
     encoded(flow, MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE)
@@ -62,12 +62,8 @@ proptest! {
 
 #[test]
 fn every_recorded_event_is_judged_as_in_userspace() {
-    let recorded = include_str!("../data/vectors-events.jsonl");
     let (mut passed, mut dropped) = (0, 0);
-    for line in recorded.lines() {
-        let hex = line.split('"').rev().nth(1).unwrap();
-        let bytes: Vec<u8> =
-            (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
+    for bytes in recorded("vectors-events") {
         let message = crate::messages::message(&bytes);
         let Ok(flow) = Flow::decode(&message) else { continue };
         for text in ["proto tcp", "dport 22,53,80", "unreplied", "addr 10.0.0.0/8", "state ESTABLISHED", "not mark 0"] {

@@ -5,6 +5,8 @@ use ctnetlink::{
     wire::{Message, Messages},
 };
 
+use crate::recorded::recorded;
+
 macro_rules! data {
     ($name:literal) => {
         include_str!(concat!("../data/", $name))
@@ -21,17 +23,17 @@ pub(crate) struct Event {
 
 /// The flows of the dump, in its order.
 pub(crate) fn dumped_flows() -> Vec<Flow> {
-    recorded(data!("vectors-dump.jsonl"), |message| Flow::decode(message).ok())
+    read("vectors-dump", |message| Flow::decode(message).ok())
 }
 
 /// The expectations of the dump.
 pub(crate) fn dumped_expectations() -> Vec<Expectation> {
-    recorded(data!("vectors-dump.jsonl"), |message| Expectation::decode(message).ok())
+    read("vectors-dump", |message| Expectation::decode(message).ok())
 }
 
 /// The events of flows, in the order in which they came in.
 pub(crate) fn flow_events() -> Vec<Event> {
-    recorded(data!("vectors-events.jsonl"), |message| {
+    read("vectors-events", |message| {
         let flow = Flow::decode(message).ok()?;
         let header = message.header();
         Some(Event { kind: kind(message), flow, port_id: header.port })
@@ -40,7 +42,7 @@ pub(crate) fn flow_events() -> Vec<Event> {
 
 /// The expectations that events told of.
 pub(crate) fn expectation_events() -> Vec<(EventKind, Expectation)> {
-    recorded(data!("vectors-events.jsonl"), |message| Some((kind(message), Expectation::decode(message).ok()?)))
+    read("vectors-events", |message| Some((kind(message), Expectation::decode(message).ok()?)))
 }
 
 /// About when the table was listed: the recorded flows of that age were that old.
@@ -59,17 +61,7 @@ fn kind(message: &Message<'_>) -> EventKind {
     }
 }
 
-fn recorded<T>(lines: &str, read: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
-    lines
-        .lines()
-        .filter_map(|line| {
-            let bytes = hex(line.split("\"hex\": \"").nth(1)?.trim_end_matches("\"}"));
-            let message = Messages::new(&bytes).next()?.unwrap();
-            read(&message)
-        })
-        .collect()
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+fn read<T>(recording: &str, value: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
+    let messages = recorded(recording).into_iter();
+    messages.filter_map(|bytes| value(&Messages::new(&bytes).next().unwrap().unwrap())).collect()
 }

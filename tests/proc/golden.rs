@@ -8,6 +8,8 @@ use ctnetlink::{
     wire::{Message, MessageType, Messages},
 };
 
+use crate::recordings;
+
 const KERNEL: &str = include_str!("../data/proc-nf_conntrack.txt");
 const LISTED: &str = include_str!("../data/list-default.txt");
 const LISTED_ALL: &str = include_str!("../data/list-all-flags.txt");
@@ -21,11 +23,8 @@ fn parse(line: &str) -> Line<'_> {
 
 /// The messages of a recording, decoded by `decode` where they are of its type.
 fn recorded<T>(recording: &str, decode: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
-    let hex = |line: &str| line.split("\"hex\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let bytes = |hex: String| -> Vec<u8> {
-        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
-    };
-    recording.lines().filter_map(|line| decode(&Messages::new(&bytes(hex(line))).next().unwrap().unwrap())).collect()
+    let messages = recordings::recorded(recording).into_iter();
+    messages.filter_map(|bytes| decode(&Messages::new(&bytes).next().unwrap().unwrap())).collect()
 }
 
 fn recorded_flows(recording: &str) -> Vec<(MessageType, Flow)> {
@@ -37,7 +36,7 @@ fn recorded_flows(recording: &str) -> Vec<(MessageType, Flow)> {
 }
 
 fn dumped() -> Vec<Flow> {
-    recorded_flows(include_str!("../data/vectors-dump.jsonl")).into_iter().map(|(_, flow)| flow).collect()
+    recorded_flows("vectors-dump").into_iter().map(|(_, flow)| flow).collect()
 }
 
 /// What a line can say of a flow.
@@ -112,7 +111,7 @@ fn what_conntrack_lists_says_what_the_messages_say() {
 
 #[test]
 fn what_conntrack_prints_of_events_says_what_the_messages_say() {
-    let events = recorded_flows(include_str!("../data/vectors-events.jsonl"));
+    let events = recorded_flows("vectors-events");
     assert_eq!((EVENTS.lines().count(), EVENTS_ALL.lines().count()), (events.len(), events.len()));
     for text in EVENTS.lines().chain(EVENTS_ALL.lines()) {
         assert_eq!(parse(text).unknown().count(), 0, "{text}");
@@ -368,7 +367,7 @@ fn a_line_end_does_not_count_towards_the_length() {
 
 #[test]
 fn expectations_are_read_in_every_form() {
-    let recorded: Vec<Expectation> = recorded(include_str!("../data/vectors-dump.jsonl"), |message| {
+    let recorded: Vec<Expectation> = recorded("vectors-dump", |message| {
         (message.header().message_type == MessageType::EXPECTATION_NEW).then(|| Expectation::decode(message).unwrap())
     });
     let kernel = include_str!("../data/proc-nf_conntrack_expect.txt").trim_end();

@@ -1,6 +1,9 @@
 //! The parser of text: recorded lines, laws, and what it allocates.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "../support/recordings.rs"]
+mod recordings;
+
 mod allocations;
 mod golden;
 mod laws;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ctnetlink::{
     Family, Flow, Layer4, Protocol, Tuple,
-    filter::{Capabilities, KernelFilter},
+    filter::{Capabilities, KernelFilter, Plan},
     wire::{
         Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_IP_V4_DST, CTA_IP_V4_SRC,
         CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_MARK, CTA_MARK_MASK, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
@@ -170,4 +170,34 @@ impl Selector {
                 _ => true,
             }
     }
+}
+
+/// The dumps of a plan select every flow that matches once; and no other, where the plan says so.
+pub(crate) fn dumps_give_what_matches(
+    plan: &Plan<'_>,
+    known: &Capabilities,
+    (flow, zone): (&Flow, u16),
+    matches: bool,
+) {
+    let selects = |dump| Request::receive(dump, known, known.dump_tuple_filter).selects(flow, zone);
+    let selected = plan.dumps().iter().filter(|dump| selects(*dump)).count();
+    assert!(selected <= 1, "{plan}");
+    assert!(selected == 1 || !matches, "{plan} misses {flow:?}");
+    assert!(!plan.is_exact() || (selected == 1) == matches, "{plan} is not exact: {flow:?}");
+}
+
+/// The flushes of a plan, if it has any, delete the flows that match and no other.
+pub(crate) fn flushes_delete_what_matches(
+    plan: &Plan<'_>,
+    known: &Capabilities,
+    (flow, zone): (&Flow, u16),
+    matches: bool,
+) {
+    let Some(flushes) = plan.flush() else { return };
+    assert!(!flushes.is_empty() && flushes.iter().all(|flush| !flush.is_everything()), "{plan}");
+    // To a kernel that knows neither, a flush by family is one of everything.
+    let knows_families = known.flush_family || known.flush_tuple_filter;
+    assert!(knows_families || flushes.iter().all(|flush| flush.family() == Family::UNSPEC), "{plan}");
+    let selects = |flush| Request::receive(flush, known, known.flush_tuple_filter).selects(flow, zone);
+    assert_eq!(flushes.iter().any(selects), matches, "{plan}: {flow:?}");
 }

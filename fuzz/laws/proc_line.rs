@@ -9,7 +9,7 @@ mod printed;
 #[path = "../../tests/proc/ways.rs"]
 mod ways;
 
-use printed::Printed;
+use printed::{PROTOCOLS, Printed};
 
 /// No line begins with this: what follows is not text, but the values to make a line of.
 const VALUES: u8 = 0;
@@ -30,20 +30,6 @@ fn kernel_line_prints_as_it_was(printed: &Printed) {
     assert_eq!((line.timeout(), line.mark()), (printed.timeout, printed.mark), "{text}");
     ways::read_all(text.as_bytes());
 }
-
-const PROTOCOLS: [(&str, u8, &str); 11] = [
-    ("tcp", 6, "ESTABLISHED "),
-    ("tcp", 6, "SYN_SENT2 "),
-    ("udp", 17, ""),
-    ("udplite", 136, ""),
-    ("icmp", 1, ""),
-    ("icmpv6", 58, ""),
-    ("unknown", 58, ""),
-    ("gre", 47, "timeout=30, stream_timeout=180 "),
-    ("unknown", 50, ""),
-    ("sctp", 132, "COOKIE_ECHOED "),
-    ("dccp", 33, "PARTOPEN "),
-];
 
 fn printed(source: &mut Source<'_>) -> Printed {
     let (one, two) = (source.u128(), source.u128());

@@ -6,7 +6,10 @@ use ctnetlink::{
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use crate::{printed::Printed, ways::read_all};
+use crate::{
+    printed::{PROTOCOLS, Printed},
+    ways::read_all,
+};
 
 const FILES: [&str; 9] = [
     include_str!("../data/proc-nf_conntrack.txt"),
@@ -49,11 +52,7 @@ prop_compose! {
         ipv6: bool,
         addresses: [u128; 4],
         is_plain: bool,
-        protocol in select(vec![
-            ("tcp", 6, "ESTABLISHED "), ("tcp", 6, "SYN_SENT2 "), ("udp", 17, ""), ("udplite", 136, ""), ("icmp", 1, ""),
-            ("icmpv6", 58, ""), ("unknown", 58, ""), ("gre", 47, "timeout=30, stream_timeout=180 "), ("unknown", 50, ""),
-            ("sctp", 132, "COOKIE_ECHOED "), ("dccp", 33, "PARTOPEN "),
-        ]),
+        protocol in select(PROTOCOLS.to_vec()),
         keys: [u16; 3],
         timeout in option::of(number().prop_map(|timeout| timeout as u32)),
         zones in (any::<bool>(), any::<bool>(), any::<u16>()),

@@ -7,6 +7,21 @@ use std::{
 
 use ctnetlink::Layer4;
 
+/// Protocols as the kernel names them, with their numbers, and what it says of each before the tuples.
+pub(crate) const PROTOCOLS: [(&str, u8, &str); 11] = [
+    ("tcp", 6, "ESTABLISHED "),
+    ("tcp", 6, "SYN_SENT2 "),
+    ("udp", 17, ""),
+    ("udplite", 136, ""),
+    ("icmp", 1, ""),
+    ("icmpv6", 58, ""),
+    ("unknown", 58, ""),
+    ("gre", 47, "timeout=30, stream_timeout=180 "),
+    ("unknown", 50, ""),
+    ("sctp", 132, "COOKIE_ECHOED "),
+    ("dccp", 33, "PARTOPEN "),
+];
+
 /// A flow, as the kernel would print it.
 #[derive(Clone, Debug)]
 pub(crate) struct Printed {

@@ -50,15 +50,8 @@ pub(crate) fn time_of_listing() -> Timestamp {
     Timestamp(1_795_400_629_000_000_000)
 }
 
-/// New and changed flows come in messages of one type, which a flag tells apart.
 fn kind(message: &Message<'_>) -> EventKind {
-    const CREATE: u16 = 0x400;
-    let header = message.header();
-    match header.message_type.0 & 0xff {
-        2 => EventKind::Destroy,
-        _ if header.flags.bits() & CREATE != 0 => EventKind::New,
-        _ => EventKind::Update,
-    }
+    ctnetlink::Event::parse(message).unwrap().kind().unwrap()
 }
 
 fn read<T>(recording: &str, value: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {

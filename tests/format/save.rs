@@ -1,3 +1,5 @@
+//! What can be loaded again, against what conntrack(8) saved.
+
 use std::collections::BTreeMap;
 
 use ctnetlink::{

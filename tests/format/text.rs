@@ -1,3 +1,5 @@
+//! Lines, against what conntrack(8) listed.
+
 use ctnetlink::{
     Flow, Labels, SctpInfo, SctpState, Timestamp,
     format::{LabelMap, Sender, Text},

@@ -1,3 +1,5 @@
+//! XML, against what conntrack(8) wrote.
+
 use ctnetlink::{
     Flow, Protocol, Status, Timestamp,
     format::{LabelMap, Xml},

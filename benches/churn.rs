@@ -21,7 +21,7 @@ mod samples;
 mod support;
 
 use std::{
-    env, fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,10 +30,10 @@ use ctnetlink::Client;
 use self::{
     churn::{Dice, churn},
     follower::Follower,
-    support::Room,
+    support::{Room, asked, resident_bytes},
 };
 
-const DEFAULT_SECONDS: u64 = 60;
+const DEFAULT_SECONDS: u32 = 60;
 /// Tuples that flows come and go under.
 const FLOWS: u16 = 20_000;
 const OPERATIONS: usize = 20_000;
@@ -43,12 +43,12 @@ const BUFFERS: [usize; 3] = [32 << 20, 212_992 / 2, 20_000];
 const BURSTS: usize = 2;
 
 fn main() {
-    let seconds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_SECONDS);
+    let seconds = asked().unwrap_or(DEFAULT_SECONDS);
     let (_room, mut client) = match Room::enter(FLOWS.into()) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    measure(&mut client, Duration::from_secs(seconds));
+    measure(&mut client, Duration::from_secs(seconds.into()));
 }
 
 /// What went through mirrors with one size of buffer.
@@ -82,7 +82,7 @@ fn measure(client: &mut Client, duration: Duration) {
             figures.losses += follower.mirror.overruns();
             figures.dumps += follower.mirror.dumps();
         }
-        memory.push(resident_kib());
+        memory.push(resident_bytes() / 1024);
     }
     println!(
         "{:>12} {:>8} {:>12} {:>14} {:>11} {:>8} {:>8}",
@@ -125,9 +125,4 @@ fn median(values: &[usize]) -> usize {
     let mut values = values.to_vec();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-fn resident_kib() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4
 }

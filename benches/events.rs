@@ -28,7 +28,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use support::{Room, asked, example, flow, median};
+use support::{Room, asked, cpu_time, example, flow, median, resident_bytes};
 
 const DEFAULT_EVENTS: u32 = 300_000;
 const ROUNDS: usize = 5;
@@ -58,12 +58,6 @@ fn create(client: &mut Client, flows: u32) {
         batch.push(&flow(number)).unwrap();
     }
     assert!(batch.finish().unwrap().failures().is_empty());
-}
-
-/// Seconds that this thread was running.
-fn cpu_seconds() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
 fn listen(events: usize) -> EventSocket {
@@ -142,9 +136,9 @@ fn cost(client: &mut Client, events: u32) {
             client.flush().unwrap();
             let mut socket = listen(events as usize);
             create(client, events);
-            let begin = cpu_seconds();
+            let begin = cpu_time();
             let count = take(&mut socket);
-            let figure = (cpu_seconds() - begin) * 1e9 / f64::from(events);
+            let figure = (cpu_time() - begin).as_secs_f64() * 1e9 / f64::from(events);
             assert_eq!((count, socket.overruns()), (events, 0));
             if round > 0 {
                 figures[place].push(figure);
@@ -284,9 +278,4 @@ impl Extend<ctnetlink::Change> for Discard {
     fn extend<T: IntoIterator<Item = ctnetlink::Change>>(&mut self, changes: T) {
         changes.into_iter().for_each(drop);
     }
-}
-
-fn resident_bytes() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

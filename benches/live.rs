@@ -19,7 +19,7 @@ use ctnetlink::{
     request::{FlowUpdate, NewFlow},
 };
 
-use support::{Programs, Room, Table, asked, command, example, flow, time};
+use support::{Programs, Room, Table, asked, command, example, flow, peak_kib, time};
 
 const DEFAULT_FLOWS: u32 = 200_000;
 const ROUNDS: usize = 7;
@@ -45,7 +45,7 @@ fn main() {
     seed(&mut client, flows);
     filtered_dump(&mut client, flows);
     change(&mut client, flows);
-    println!("\npeak memory of this process: {} KiB", peak_memory());
+    println!("\npeak memory of this process: {} KiB", peak_kib());
 }
 
 fn create(client: &mut Client, floor: &Programs, flows: u32) {
@@ -219,10 +219,4 @@ fn change(client: &mut Client, flows: u32) {
         table.add("conntrack -D", theirs, Some(ours));
     }
     table.print(50_000);
-}
-
-fn peak_memory() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or("unknown").to_owned()
 }

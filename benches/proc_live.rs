@@ -8,17 +8,13 @@
 mod line;
 mod support;
 
-use std::{
-    fs,
-    io::BufRead as _,
-    time::{Duration, Instant},
-};
+use std::{io::BufRead as _, time::Instant};
 
 use ctnetlink::{Client, proc};
 
 use self::{
     line::read_all,
-    support::{Room, asked, flow, median},
+    support::{Room, asked, cpu_time, flow, median},
 };
 
 const DEFAULT_FLOWS: u32 = 1_000_000;
@@ -102,9 +98,4 @@ impl Figures {
     fn medians(&mut self) -> (f64, f64) {
         (median(&mut self.0), median(&mut self.1))
     }
-}
-
-fn cpu_time() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }

@@ -1,8 +1,9 @@
 //! What the benches of the live kernel stand on: a namespace, flows, programs to be measured against, and a table of
 //! figures.
-#![allow(dead_code, unused_imports, unreachable_pub)] // Neither bench needs all of it.
+#![allow(dead_code, unused_imports, unreachable_pub)] // No bench needs all of it.
 
 mod figures;
+mod process;
 mod programs;
 mod room;
 
@@ -11,6 +12,7 @@ use std::{net::Ipv4Addr, time::Instant};
 use ctnetlink::{Status, TcpState, Tuple, request::NewFlow};
 
 pub use figures::{Table, median};
+pub use process::{cpu_time, peak_kib, resident_bytes};
 pub use programs::{Programs, command, example};
 pub use room::Room;
 

@@ -28,7 +28,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use support::{Room, asked, cpu_time, example, flow, median, resident_bytes};
+use support::{Room, asked, cpu_time, create, example, flow, median, resident_bytes};
 
 const DEFAULT_EVENTS: u32 = 300_000;
 const ROUNDS: usize = 5;
@@ -52,14 +52,6 @@ fn main() {
     small_buffer(&mut client, events);
 }
 
-fn create(client: &mut Client, flows: u32) {
-    let mut batch = client.batch();
-    for number in 0..flows {
-        batch.push(&flow(number)).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
-}
-
 fn listen(events: usize) -> EventSocket {
     let builder = EventSocket::builder(EventGroups::FLOWS).receive_buffer(events * BYTES_OF_AN_EVENT / 2);
     builder.open().unwrap()
@@ -69,13 +61,14 @@ fn listen(events: usize) -> EventSocket {
 type Way = (&'static str, fn(&mut EventSocket) -> u32);
 
 const WAYS: [Way; 5] = [
-    ("poll and recv, as raw_events.c", bare),
+    ("poll, recv and headers alone: the floor", bare),
     ("recv alone", received),
     ("view", views),
     ("decoded", decoded),
     ("printed", printed),
 ];
 
+/// What any listener has to do: wait, receive, and step from message to message.
 fn bare(events: &mut EventSocket) -> u32 {
     let mut buffer = vec![0; 64 * 1024];
     let mut count = 0;
@@ -135,7 +128,7 @@ fn cost(client: &mut Client, events: u32) {
         for (place, (_, take)) in WAYS.iter().enumerate() {
             client.flush().unwrap();
             let mut socket = listen(events as usize);
-            create(client, events);
+            create(client, (0..events).map(flow));
             let begin = cpu_time();
             let count = take(&mut socket);
             let figure = (cpu_time() - begin).as_secs_f64() * 1e9 / f64::from(events);
@@ -173,7 +166,7 @@ fn burst(client: &mut Client, events: u32) {
             }
         });
         let begin = Instant::now();
-        create(client, events);
+        create(client, (0..events).map(flow));
         let seconds = begin.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Release);
         (listener.join().unwrap(), seconds)
@@ -194,7 +187,7 @@ fn whole_program(client: &mut Client, program: &Path, events: u32) {
     // It tells how much room it was granted when it listens.
     messages.read_line(&mut message).unwrap();
     let begin = Instant::now();
-    create(client, events);
+    create(client, (0..events).map(flow));
     let seconds = begin.elapsed().as_secs_f64();
     kill(Pid::from_raw(listener.id() as i32), Signal::SIGINT).unwrap();
     messages.read_to_string(&mut message).unwrap();
@@ -230,7 +223,7 @@ fn small_buffer(client: &mut Client, events: u32) {
                 thread::yield_now();
             }
         });
-        create(client, events);
+        create(client, (0..events).map(flow));
         is_over.store(true, Ordering::Release);
         follower.join().unwrap()
     });

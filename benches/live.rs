@@ -1,9 +1,10 @@
 //! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
 //!
 //! `cargo bench --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
-//! built before: `cargo build --release --all-features --example conntrack`. The floor and libnetfilter_conntrack are the
-//! small C programs of `benches/floor`, built with `cc`; other crates are those of `benches/peers`, built with cargo. What
-//! is not to be had, be it a program or the kernel, it says and does without.
+//! built before: `cargo build --release --all-features --example conntrack`. The floor is the small
+//! C programs of `benches/floor`, built with `cc`; libnetfilter_conntrack and other crates are in the programs of
+//! `benches/peers`, built with `cc` and cargo. What is not to be had, be it a program or the kernel, it says and does
+//! without.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -19,7 +20,7 @@ use ctnetlink::{
     request::{FlowUpdate, NewFlow},
 };
 
-use support::{Programs, Room, Table, asked, command, example, flow, peak_kib, time};
+use support::{FLOWS_OF_A_SOURCE, Programs, Room, Table, asked, command, create, example, flow, peak_kib, time};
 
 const DEFAULT_FLOWS: u32 = 200_000;
 const ROUNDS: usize = 7;
@@ -36,19 +37,20 @@ fn main() {
     };
     println!("{flows} flows, medians of {ROUNDS} rounds, ratio to the floor of the same round\n");
     let (floor, program) = (Programs::floor(), example("conntrack"));
-    create(&mut client, &floor, flows);
+    create_in_a_batch(&mut client, &floor, flows);
     dump(&mut client, &floor, &Programs::peers());
     if let Some(program) = &program {
         list(&floor, program, flows);
         load(&mut client, program);
     }
-    seed(&mut client, flows);
+    create_one_in_twenty_to_port_22(&mut client, flows);
     filtered_dump(&mut client, flows);
-    change(&mut client, flows);
+    mark_all(&mut client, flows);
+    delete_by_source(&mut client, flows);
     println!("\npeak memory of this process: {} KiB", peak_kib());
 }
 
-fn create(client: &mut Client, floor: &Programs, flows: u32) {
+fn create_in_a_batch(client: &mut Client, floor: &Programs, flows: u32) {
     let mut table = Table::new("create, a batch");
     for _ in 0..ROUNDS {
         client.flush().unwrap();
@@ -101,9 +103,9 @@ fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
         table.add("ctnetlink, values", Some(values), raw);
         table.add("ctnetlink, printed", Some(printed), raw);
         if round <= FEW_ROUNDS {
-            let parsed = floor.run("lnfct_dump", &["0"], "seconds");
+            let parsed = peers.run("lnfct_dump", &["0"], "seconds");
             table.add("libnetfilter_conntrack, parsed", parsed, raw);
-            let printed = floor.run("lnfct_dump", &["1"], "seconds");
+            let printed = peers.run("lnfct_dump", &["1"], "seconds");
             table.add("libnetfilter_conntrack, printed", printed, raw);
             table.add("conntrack -L", command("conntrack", &["-L"]), raw);
             let decoded = peers.run("netlink_packet_netfilter", &[], "seconds");
@@ -133,11 +135,7 @@ fn list(floor: &Programs, program: &Path, flows: u32) {
 /// The lines are what conntrack(8) saves, which the kernel takes for both programs alike.
 fn load(client: &mut Client, program: &Path) {
     client.flush().unwrap();
-    let mut batch = client.batch();
-    for number in 0..LINES {
-        batch.push(&flow(number)).unwrap();
-    }
-    assert_eq!(batch.finish().unwrap().failures(), []);
+    create(client, (0..LINES).map(flow));
     let file = env::temp_dir().join(format!("ctnetlink-lines-{}", std::process::id()));
     let saver = if command("conntrack", &["-V"]).is_some() { Path::new("conntrack") } else { program };
     let mut save = Command::new(saver);
@@ -156,20 +154,19 @@ fn load(client: &mut Client, program: &Path) {
     table.print(LINES);
 }
 
-/// One flow in twenty is to port 22, and can be asked of the kernel alone.
-fn seed(client: &mut Client, flows: u32) {
+/// The twentieth can be asked of the kernel alone.
+fn create_one_in_twenty_to_port_22(client: &mut Client, flows: u32) {
     client.flush().unwrap();
-    let mut batch = client.batch();
-    for number in 0..flows {
+    let numbered = |number| {
         let mut flow = flow(number);
         if number % 20 == 0 {
             let port = Layer4::Ports { source: flow.original.source_port().unwrap(), destination: 22 };
             flow.original.layer4 = port;
             flow.reply = flow.original.inverted().unwrap();
         }
-        batch.push(&flow).unwrap();
-    }
-    assert_eq!(batch.finish().unwrap().failures(), []);
+        flow
+    };
+    create(client, (0..flows).map(numbered));
 }
 
 fn filtered_dump(client: &mut Client, flows: u32) {
@@ -189,8 +186,7 @@ fn filtered_dump(client: &mut Client, flows: u32) {
     table.print(flows);
 }
 
-/// Every 50,000 flows have a source address of their own.
-fn change(client: &mut Client, flows: u32) {
+fn mark_all(client: &mut Client, flows: u32) {
     let mut table = Table::new("mark all of them");
     for mark in 0..3 {
         let filter: Filter = "proto tcp".parse().unwrap();
@@ -208,15 +204,19 @@ fn change(client: &mut Client, flows: u32) {
         );
     }
     table.print(flows);
-    let mut table = Table::new("delete 50,000 by source address");
-    for source in 0..(flows / 100_000).min(3) {
+}
+
+/// Half of the sources for each contestant.
+fn delete_by_source(client: &mut Client, flows: u32) {
+    let mut table = Table::new(format!("delete {FLOWS_OF_A_SOURCE} by source address"));
+    for source in 0..(flows / (2 * FLOWS_OF_A_SOURCE)).min(3) {
         let filter: Filter = format!("src 10.0.{}.1", 2 * source).parse().unwrap();
         let ours = time(|| {
-            assert_eq!(client.delete_matching(&filter).unwrap().changed, 50_000);
+            assert_eq!(client.delete_matching(&filter).unwrap().changed, u64::from(FLOWS_OF_A_SOURCE));
         });
         let theirs = command("conntrack", &["-D", "-s", &format!("10.0.{}.1", 2 * source + 1)]);
         table.add("ctnetlink", Some(ours), Some(ours));
         table.add("conntrack -D", theirs, Some(ours));
     }
-    table.print(50_000);
+    table.print(FLOWS_OF_A_SOURCE);
 }

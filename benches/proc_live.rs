@@ -14,7 +14,7 @@ use ctnetlink::{Client, proc};
 
 use self::{
     line::read_all,
-    support::{Room, asked, cpu_time, flow, median},
+    support::{Room, asked, cpu_time, create, flow, median},
 };
 
 const DEFAULT_FLOWS: u32 = 1_000_000;
@@ -33,7 +33,7 @@ fn main() {
 }
 
 fn measure(client: &mut Client, flows: u32) {
-    create(client, flows);
+    create(client, (0..flows).map(flow));
     let (mut reading, mut parsing) = (Figures::default(), Figures::default());
     for _ in 0..ROUNDS {
         let bytes = reading.add(read);
@@ -48,14 +48,6 @@ fn measure(client: &mut Client, flows: u32) {
         println!("  {name:<44} {:>9.0} {:>12.0} {:>7.3}", each(wall), each(cpu), wall / floor.0);
     }
     println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
-}
-
-fn create(client: &mut Client, flows: u32) {
-    let mut batch = client.batch();
-    for number in 0..flows {
-        batch.push(&flow(number)).unwrap();
-    }
-    assert!(batch.finish().unwrap().failures().is_empty());
 }
 
 /// The file through the parser's own way of reading it, thrown away.

@@ -9,7 +9,7 @@ mod room;
 
 use std::{net::Ipv4Addr, time::Instant};
 
-use ctnetlink::{Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, Status, TcpState, Tuple, request::NewFlow};
 
 pub use figures::{Table, median};
 pub use process::{cpu_time, peak_kib, resident_bytes};
@@ -27,14 +27,26 @@ pub fn time(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
+/// How many flows have a source address, before the next has its own.
+pub const FLOWS_OF_A_SOURCE: u32 = 50_000;
+
 /// The flow that `raw_insert.c` creates under that number.
 pub fn flow(number: u32) -> NewFlow {
-    let source = Ipv4Addr::from_bits(0x0a00_0001 + number / 50_000 * 256);
+    let source = Ipv4Addr::from_bits(0x0a00_0001 + number / FLOWS_OF_A_SOURCE * 256);
     let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
-    let port = 1024 + (number % 50_000) as u16;
+    let port = 1024 + (number % FLOWS_OF_A_SOURCE) as u16;
     let original = Tuple::tcp((source, port).into(), (destination, 443).into());
     let mut flow = NewFlow::untranslated(original, 100_000).unwrap().liberal_tcp(TcpState::ESTABLISHED);
     flow.status = Status::SEEN_REPLY | Status::ASSURED;
     flow.mark = Some(number & 255);
     flow
+}
+
+/// Creates flows, all of them.
+pub fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
+    let mut batch = client.batch();
+    for flow in flows {
+        batch.push(&flow).unwrap();
+    }
+    assert_eq!(batch.finish().unwrap().failures(), []);
 }

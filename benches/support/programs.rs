@@ -36,28 +36,27 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The C programs of `benches/floor`, most of which only do what the kernel makes everybody do.
+    /// The C programs of `benches/floor`, which only do what the kernel makes everybody do.
     pub fn floor() -> Self {
         let folder = beside_the_build("floor");
         fs::create_dir_all(&folder).unwrap();
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor");
-        for (name, library) in [("raw_dump", None), ("raw_insert", None), ("lnfct_dump", Some("-lnetfilter_conntrack"))]
-        {
-            let (source, program) = (sources.join(name).with_extension("c"), folder.join(name));
-            let mut compiler = Command::new("cc");
-            build(compiler.arg("-O2").arg("-o").args([&program, &source]).args(library), name);
+        for name in ["raw_dump", "raw_insert"] {
+            compile(&format!("benches/floor/{name}.c"), &folder.join(name), None);
         }
         Self { folder }
     }
 
-    /// The programs of `benches/peers`, on other crates.
+    /// The programs of `benches/peers`, on other crates and on libnetfilter_conntrack.
     pub fn peers() -> Self {
         let target = beside_the_build("peers");
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--release"]);
         build(cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target), "benches/peers");
-        Self { folder: target.join("release") }
+        let folder = target.join("release");
+        fs::create_dir_all(&folder).unwrap();
+        compile("benches/peers/lnfct_dump.c", &folder.join("lnfct_dump"), Some("-lnetfilter_conntrack"));
+        Self { folder }
     }
 
     /// Runs one, and reads off what it prints the number behind a word; `None` where it could not be built or fails.
@@ -68,6 +67,12 @@ impl Programs {
         let mut words = text.split_whitespace().skip_while(|known| *known != word);
         words.nth(1)?.parse().ok()
     }
+}
+
+/// Builds a program of C.
+fn compile(source: &str, program: &Path, library: Option<&str>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    build(Command::new("cc").arg("-O2").arg("-o").args([program, &path]).args(library), source);
 }
 
 fn build(command: &mut Command, what: &str) {

@@ -1,7 +1,7 @@
 //! The codec against its peers, on recorded messages.
 //!
 //! Compare the figures of one run with each other: those of two runs differ by what else the machine does.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/support/recordings.rs"]
 mod recordings;

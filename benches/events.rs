@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench events [-- EVENTS]`. The example `conntrack -E` is measured if it is built: `cargo build
 //! --release --all-features --example conntrack`. Where no kernel is to be had, it says so and ends.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Filters on one recorded TCP flow: a few terms, and large sets.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/support/recordings.rs"]
 mod recordings;

@@ -1,5 +1,5 @@
 //! One flow in each format, into a buffer that is used again.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/sample.rs"]
 mod sample;

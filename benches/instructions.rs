@@ -2,14 +2,7 @@
 //!
 //! `cargo bench --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
 //! Where one of them is missing, it says so and ends.
-#![allow(
-    missing_docs,
-    missing_debug_implementations,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::exhaustive_structs
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "support/line.rs"]
 mod line;

@@ -5,7 +5,7 @@
 //! C programs of `benches/floor`, built with `cc`; libnetfilter_conntrack and other crates are in the programs of
 //! `benches/peers`, built with `cc` and cargo. What is not to be had, be it a program or the kernel, it says and does
 //! without.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The parser of `/proc/net/nf_conntrack`: one line, and a table in memory.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{fmt::Write as _, hint::black_box};
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench proc_live [-- FLOWS]`, a million unless told otherwise, in a network namespace of its own. Where
 //! no kernel is to be had, it says so and ends.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "support/line.rs"]
 mod line;

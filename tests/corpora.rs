@@ -1,7 +1,7 @@
 //! Every input that fuzzing has left, replayed on any toolchain: `fuzz/corpus` and `fuzz/regressions`.
 //!
 //! The target `exchange` is replayed beside its law, in the unit tests of the crate.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 use std::{
     fs,

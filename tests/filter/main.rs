@@ -1,5 +1,5 @@
 //! Filters against a naive reading of them, a model of the kernel, and an interpreter of classic BPF.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 #[path = "../support/recordings.rs"]
 mod recordings;

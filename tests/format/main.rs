@@ -1,5 +1,5 @@
 //! The printers: against what conntrack(8) 1.4.7 printed of the same flows, and against readers of what they print.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/recordings.rs"]
 mod recorded;

@@ -1,5 +1,5 @@
 //! The parser of text: recorded lines, laws, and what it allocates.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../support/recordings.rs"]
 mod recordings;

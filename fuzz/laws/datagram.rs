@@ -5,9 +5,9 @@ use ctnetlink::{
     wire::{self, Encoder, Flags, MessageType, Messages},
 };
 
-#[path = "../../tests/codec/nodes.rs"]
+#[path = "../../tests/support/codec/nodes.rs"]
 mod nodes;
-#[path = "../../tests/codec/ways.rs"]
+#[path = "../../tests/support/codec/ways.rs"]
 mod ways;
 
 pub fn holds(bytes: &[u8]) {

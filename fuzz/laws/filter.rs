@@ -8,14 +8,14 @@ use ctnetlink::{
 
 use super::source::Source;
 
-#[path = "../../tests/filter/bpf.rs"]
+#[path = "../../tests/support/filter/bpf.rs"]
 mod bpf;
 #[allow(dead_code)] // What flags were sent is asked in tests alone.
-#[path = "../../tests/filter/kernel.rs"]
+#[path = "../../tests/support/filter/kernel.rs"]
 mod kernel;
-#[path = "../../tests/filter/messages.rs"]
+#[path = "../../tests/support/filter/messages.rs"]
 mod messages;
-#[path = "../../tests/filter/spec.rs"]
+#[path = "../../tests/support/filter/spec.rs"]
 mod spec;
 
 use messages::{NOW, encoded, message};

@@ -4,9 +4,9 @@ use ctnetlink::proc::Line;
 
 use super::source::Source;
 
-#[path = "../../tests/proc/printed.rs"]
+#[path = "../../tests/support/proc/printed.rs"]
 mod printed;
-#[path = "../../tests/proc/ways.rs"]
+#[path = "../../tests/support/proc/ways.rs"]
 mod ways;
 
 use printed::{PROTOCOLS, Printed};

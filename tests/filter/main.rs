@@ -1,15 +1,19 @@
 //! Filters against a naive reading of them, a model of the kernel, and an interpreter of classic BPF.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
+#[path = "../support/filter/bpf.rs"]
+mod bpf;
+#[path = "../support/filter/kernel.rs"]
+mod kernel;
+#[path = "../support/filter/messages.rs"]
+mod messages;
 #[path = "../support/recordings.rs"]
 mod recordings;
+#[path = "../support/filter/spec.rs"]
+mod spec;
 
-mod bpf;
 mod flows;
-mod kernel;
 mod laws;
-mod messages;
 mod plans;
 mod sockets;
-mod spec;
 mod specs;

@@ -18,7 +18,7 @@ use ctnetlink::{
 
 use self::recordings::recorded;
 
-/// A TCP flow as Linux 6.18 dumps it, of 240 bytes.
+/// A TCP flow as Linux 6.18 dumps it.
 fn dumped() -> Vec<u8> {
     let is_tcp = |bytes: &Vec<u8>| view(bytes).is_ok_and(|flow| flow.original().protocol() == Protocol::TCP);
     recorded("vectors-dump").into_iter().find(is_tcp).unwrap()

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench churn [-- SECONDS]`, a minute unless told otherwise, in a network namespace of its own. Fails
 //! where mirror, changes and kernel differ. Where no kernel is to be had, it says so and ends.
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // The tests use more.
 
 #[path = "../tests/kernel/churn.rs"]
 mod churn;

@@ -133,11 +133,26 @@ fuzz_one() {
     fi
 }
 
+# Leaves of the inputs, those in fuzz/new among them, as few as reach what all of them reach.
+minimise() {
+    local name least
+    for name in ${1:-$(cargo fuzz list)}; do
+        least="$target/least/$name"
+        rm -rf "$least"
+        mkdir -p "$least" "fuzz/new/$name"
+        cargo +nightly fuzz run --sanitizer none "$name" "$least" "fuzz/corpus/$name" "fuzz/new/$name" -- \
+            -set_cover_merge=1 -use_counters=0 -max_len=4096 -verbosity=0
+        rm -f "fuzz/corpus/$name"/*
+        cp "$least"/* "fuzz/corpus/$name"
+        echo "minimise: $name: $(ls "$least" | wc -l) inputs"
+    done
+}
+
 all()      { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; fuzz; }
 
 case "${1:-all}" in
     test) test_ ;;
-    api|features|fuzz|fuzz_one) "$1" "${@:2}" ;;
+    api|features|fuzz|fuzz_one|minimise) "$1" "${@:2}" ;;
     fmt|clippy|apart|portable|kernel|docs|targets|msrv|package|all) "$1" ;;
-    *) echo "usage: ./ci.sh [fmt|clippy|apart|test|portable|kernel|docs|features [SET...]|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|all]" >&2; exit 2 ;;
+    *) echo "usage: ./ci.sh [fmt|clippy|apart|test|portable|kernel|docs|features [SET...]|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|minimise [TARGET]|all]" >&2; exit 2 ;;
 esac

@@ -26,8 +26,9 @@ pub fn explain(arguments: &Arguments) -> Outcome {
         (Command::List | Command::Delete | Command::Update | Command::Event, _) => {
             let selection = Selection::new(arguments)?;
             writeln!(output, "filter: {}", selection.filter)?;
-            match selection.key {
-                Some(key) if arguments.command != Command::Event => writeln!(output, "get: {key:?}")?,
+            match (selection.key, selection.dump) {
+                (Some(key), _) if arguments.command != Command::Event => writeln!(output, "get: {key:?}")?,
+                (_, Some(dump)) => writeln!(output, "dump: {dump:?}\nuserspace: {}", selection.filter)?,
                 _ => {
                     let kernel = Kernel::find(arguments.probes);
                     writeln!(output, "kernel: {}", kernel.known)?;

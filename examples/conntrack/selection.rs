@@ -24,7 +24,10 @@ pub struct Selection {
 
 impl Selection {
     pub fn new(arguments: &Arguments) -> Outcome<Self> {
-        Ok(Self { filter: filter(arguments)?, dump: dump(arguments), key: only_key(arguments) })
+        let dump = dump(arguments);
+        // A single flow is got from the table of all that packets are matched with.
+        let key = if dump.is_none() { only_key(arguments) } else { None };
+        Ok(Self { filter: filter(arguments)?, dump, key })
     }
 
     /// Refuses options that select everything: who wants that gives none.
@@ -127,5 +130,7 @@ fn only_key(arguments: &Arguments) -> Option<FlowKey> {
         return None;
     }
     let tuple: Tuple = original_tuple(arguments)?;
+    // The kernel gets no flow by an ICMP type that has no answer.
+    tuple.inverted()?;
     Some(FlowKey::original(tuple).in_zone(arguments.zone?))
 }

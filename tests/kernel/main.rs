@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let laboratory = Laboratory::open();
     let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
+        ("conntrack::arguments", conntrack::arguments::CASES),
         ("conntrack::better", conntrack::better::CASES),
         ("conntrack::bugs", conntrack::bugs::CASES),
         ("conntrack::changing", conntrack::changing::CASES),
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ("conntrack::files", conntrack::files::CASES),
         #[cfg(feature = "json")]
         ("conntrack::json", conntrack::json::CASES),
+        ("conntrack::mended", conntrack::mended::CASES),
         ("conntrack::options", conntrack::options::CASES),
         ("conntrack::progress", conntrack::progress::CASES),
         ("conntrack::reading", conntrack::reading::CASES),

@@ -193,7 +193,6 @@ impl Arguments {
     fn set<'a>(&mut self, parameter: Parameter, text: &'a str, is_given: bool, labels: &mut LabelWords<'a>) -> Outcome {
         use Parameter as P;
         self.mark_given(parameter);
-        let nat = || is_given.then(|| values::endpoint(text)).transpose().map(|end| end.map_or((None, None), to_nat));
         match parameter {
             P::Source => self.source = Some(self.network(P::MaskSource, text)?),
             P::Destination => self.destination = Some(self.network(P::MaskDestination, text)?),
@@ -206,14 +205,15 @@ impl Arguments {
             P::Protocol => self.protocol = Some(values::protocol(text)?),
             P::Family => self.set_family(values::family(text)?)?,
             P::Timeout => self.timeout = Some(values::number("timeout", text)?),
-            P::Status => self.status = Some(StatusWords::parse(text)?),
-            P::EventMask => self.events = values::words(words::EVENTS, text)?,
+            // What is given again adds to what was.
+            P::Status => self.status = Some(self.status.unwrap_or_default().and(StatusWords::parse(text)?)),
+            P::EventMask => self.events.extend(values::words(words::EVENTS, text)?),
             P::Mark => self.mark = Some(values::mark(text)?),
             P::Id => self.id = Some(values::number("id", text)?),
-            P::SourceNat => self.source_nat = Some(nat()?),
-            P::DestinationNat => self.destination_nat = Some(nat()?),
-            P::AnyNat => self.any_nat = Some(nat()?),
-            P::Output => self.outputs = values::words(words::OUTPUTS, text)?,
+            P::SourceNat => self.source_nat = Some(self.nat(is_given.then_some(text))?),
+            P::DestinationNat => self.destination_nat = Some(self.nat(is_given.then_some(text))?),
+            P::AnyNat => self.any_nat = Some(self.nat(is_given.then_some(text))?),
+            P::Output => self.outputs.extend(values::words(words::OUTPUTS, text)?),
             P::SecurityMark => {
                 let _: u32 = values::number("secmark", text)?;
                 warn("ignoring -c: the kernel does not tell the number of a security mark");
@@ -273,10 +273,10 @@ impl Arguments {
         Ok(())
     }
 
-    /// An address; the length of a prefix stands for the option `mask`.
+    /// An address; the length of a prefix stands for the option `mask`, unless it is that of a host.
     fn network(&mut self, mask: Parameter, text: &str) -> Outcome<(IpAddr, Option<u8>)> {
         let (address, length) = values::network(text)?;
-        if length.is_some() {
+        if length.is_some_and(|length| length < values::width(address)) {
             self.mark_given(mask);
         }
         self.set_family(Family::of(address))?;
@@ -287,6 +287,13 @@ impl Arguments {
         let address = values::host(parameter.name(), text)?;
         self.set_family(Family::of(address))?;
         Ok(address)
+    }
+
+    fn nat(&mut self, text: Option<&str>) -> Outcome<Nat> {
+        let Some(text) = text else { return Ok((None, None)) };
+        let (address, port) = values::endpoint(text)?;
+        self.set_family(Family::of(address))?;
+        Ok((Some(address), port))
     }
 
     /// All addresses of a command are of one family.
@@ -389,10 +396,6 @@ impl Arguments {
             other => other,
         })
     }
-}
-
-const fn to_nat((address, port): (IpAddr, Option<u16>)) -> Nat {
-    (Some(address), port)
 }
 
 fn network(address: Option<(IpAddr, Option<u8>)>, mask: Option<IpAddr>) -> Outcome<Option<Prefix>> {

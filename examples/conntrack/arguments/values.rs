@@ -40,10 +40,15 @@ pub fn network(text: &str) -> Outcome<(IpAddr, Option<u8>)> {
     }
     let Some((before, length)) = text.split_once('/') else { return Ok((address(text)?, None)) };
     let address = address(before)?;
-    let width = if address.is_ipv4() { 32 } else { 128 };
+    let width = width(address);
     let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = length.parse().ok().filter(|length| is_number && *length <= width);
     parsed.map(|length| (address, Some(length))).ok_or_else(|| Failure::usage("Invalid netmask"))
+}
+
+/// The length of a prefix that is one host.
+pub const fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// An address without a length.
@@ -167,6 +172,11 @@ pub struct StatusWords {
 }
 
 impl StatusWords {
+    /// The words of both.
+    pub fn and(self, other: Self) -> Self {
+        Self { set: self.set | other.set, unset: self.unset | other.unset }
+    }
+
     /// Those that `UNSET` says are not set: all that there is a word for.
     const NAMED: Status = Status::ASSURED
         .union(Status::SEEN_REPLY)
@@ -189,7 +199,7 @@ impl StatusWords {
                 }
                 found = Self { set: Status::empty(), unset: found.set };
             }
-            Ok(Self { set: words.set | found.set, unset: words.unset | found.unset })
+            Ok(words.and(found))
         })
     }
 }

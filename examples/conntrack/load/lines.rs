@@ -14,7 +14,7 @@ use ctnetlink::{
 
 use super::words::{plain_words, quoted_words};
 use crate::{
-    arguments::{Arguments, Command, Table},
+    arguments::{Arguments, Command, Parameter, Table},
     failure::{Failure, Outcome},
     request,
     selection::Selection,
@@ -28,9 +28,21 @@ const LINE_LIMIT: u64 = 64 * 1024;
 /// What lines ask for.
 pub enum Job {
     Create(Vec<Creation>),
-    Update { line: u64, selection: Selection, update: FlowUpdate },
-    Delete { line: u64, selection: Selection },
+    Update {
+        line: u64,
+        selection: Selection,
+        update: FlowUpdate,
+    },
+    Delete {
+        line: u64,
+        selection: Selection,
+    },
     Flush(Option<Family>),
+    /// What cannot be asked for.
+    Refuse {
+        line: u64,
+        reason: String,
+    },
 }
 
 impl Job {
@@ -76,7 +88,9 @@ impl Lines {
             if (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut bytes)? == 0 {
                 return Ok(());
             }
-            self.line(number, &bytes).map_err(|failure| failure.at(format_args!("{}:{number}", self.path)))?;
+            self.line(number, &bytes)
+                .or_else(|failure| self.refuse(number, failure))
+                .map_err(|failure| failure.at(format_args!("{}:{number}", self.path)))?;
         }
     }
 
@@ -99,6 +113,9 @@ impl Lines {
             return Ok(());
         }
         let mut arguments = Arguments::parse_with(words, Some(&self.labels))?;
+        if arguments.has(Parameter::Explain) {
+            return Err(Failure::usage("Cannot use `--explain' in a line: explain the whole file"));
+        }
         arguments.original_tag = arguments.original_tag.map(as_saved);
         arguments.reply_tag = arguments.reply_tag.map(as_saved);
         match (arguments.command, arguments.table) {
@@ -120,6 +137,14 @@ impl Lines {
             (command, _) => {
                 Err(Failure::usage(format_args!("Cannot use command `--{}' with --load-file", command.name())))
             }
+        }
+    }
+
+    /// A line that makes sense and cannot be is refused in its turn, as if the kernel had.
+    fn refuse(&mut self, line: u64, failure: Failure) -> Outcome {
+        match failure {
+            Failure::Failed(reason) => self.hand_on(Job::Refuse { line, reason }),
+            other => Err(other),
         }
     }
 

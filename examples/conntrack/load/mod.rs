@@ -5,7 +5,7 @@ mod words;
 
 use std::{fmt, path::Path, sync::mpsc::sync_channel, thread};
 
-use ctnetlink::{Client, Errno, FlowKey, format::LabelMap};
+use ctnetlink::{Client, Errno, Error, FlowKey, format::LabelMap};
 
 use crate::{
     arguments::{Arguments, Parameter},
@@ -84,6 +84,7 @@ impl Loader {
 
     fn run(&mut self, job: Job) -> Outcome {
         match job {
+            Job::Refuse { line, reason } => self.refuse(line, reason),
             _ if self.is_dry => self.tally.done += job.lines(),
             Job::Create(creations) => self.create(&creations)?,
             // A save of a flow that has nothing to be set.
@@ -105,13 +106,21 @@ impl Loader {
     }
 
     fn create(&mut self, creations: &[Creation]) -> Outcome {
-        let mut batch = self.client.batch();
+        let (mut batch, mut pushed, mut unsent) =
+            (self.client.batch(), Vec::with_capacity(creations.len()), Vec::new());
         for creation in creations {
-            batch.push(&creation.flow)?;
+            match batch.push(&creation.flow) {
+                Ok(()) => pushed.push(creation),
+                Err(error @ Error::Encode(_)) => unsent.push((creation.line, error)),
+                Err(error) => return Err(error.into()),
+            }
         }
         let report = batch.finish()?;
+        for (line, error) in unsent {
+            self.refuse(line, format_args!("Operation failed: {error}"));
+        }
         for (place, error) in report.failures() {
-            let Some(creation) = creations.get(*place) else { continue };
+            let Some(creation) = pushed.get(*place) else { continue };
             match creation.or_update && error.errno() == Errno::EEXIST {
                 true => self.update(creation),
                 false => self.refuse(creation.line, format_args!("Operation failed: {error}")),

@@ -10,6 +10,7 @@ pub mod events;
 pub mod files;
 #[cfg(feature = "json")]
 pub mod json;
+pub mod mended;
 pub mod options;
 pub mod progress;
 pub mod reading;

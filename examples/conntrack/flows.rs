@@ -33,11 +33,12 @@ pub fn get(mut arguments: Arguments) -> Outcome {
 
 pub fn delete(mut arguments: Arguments) -> Outcome {
     let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
-    let mut output = Output::new(&mut arguments).for_deletion();
+    let mut output = Output::new(&mut arguments).for_deletion().of_changes();
     let changed = table::delete(&selection, |flow| output.flow(flow, None))?;
-    output.finish()?;
+    let printed = output.finish();
     tell(format_args!("{} flow entries have been deleted.", changed.count));
-    something(changed.into_result()?)
+    something(changed.into_result()?)?;
+    printed
 }
 
 pub fn update(mut arguments: Arguments) -> Outcome {
@@ -46,11 +47,12 @@ pub fn update(mut arguments: Arguments) -> Outcome {
     if update.is_empty() {
         return Err(Failure::usage("there is nothing to change: give `--mark', `--timeout', `--status' or labels"));
     }
-    let mut output = Output::new(&mut arguments);
+    let mut output = Output::new(&mut arguments).of_changes();
     let changed = table::update(&selection, &update, |flow| output.flow(flow, None))?;
-    output.finish()?;
+    let printed = output.finish();
     tell(format_args!("{} flow entries have been updated.", changed.count));
-    something(changed.into_result()?)
+    something(changed.into_result()?)?;
+    printed
 }
 
 pub fn create(arguments: &Arguments) -> Outcome {
@@ -68,7 +70,13 @@ pub fn add(arguments: &Arguments) -> Outcome {
     let flow = request::new_flow(arguments)?;
     let mut client = Client::open()?;
     match client.create(&flow) {
-        Err(error) if error.is_exists() => client.update(request::key(arguments)?, &request::update_to(&flow))?,
+        Err(error) if error.is_exists() => {
+            let key = request::key(arguments)?;
+            if let Some(existing) = client.get(key)? {
+                request::Answers::new(arguments).check(&existing)?;
+            }
+            client.update(key, &request::update_to(&flow))?;
+        }
         other => other?,
     }
     tell("1 flow entries have been added.");

@@ -8,8 +8,8 @@ use ctnetlink::{
 };
 
 use crate::{
-    arguments::{self, Arguments, Table},
-    failure::Outcome,
+    arguments::{self, Arguments, Command, Parameter, Table},
+    failure::{Failure, Outcome},
 };
 
 /// How many bytes are gathered before they are written.
@@ -20,6 +20,10 @@ pub struct Output {
     printer: Printer,
     stdout: StdoutLock<'static>,
     buffer: Vec<u8>,
+    /// Whether work goes on where nothing more can be printed.
+    goes_on: bool,
+    /// Why nothing more can be printed.
+    broken: Option<Failure>,
 }
 
 impl Output {
@@ -27,7 +31,13 @@ impl Output {
         let printer = Printer::new(arguments);
         let mut buffer = Vec::with_capacity(ENOUGH + ENOUGH / 4);
         buffer.extend_from_slice(printer.frame().0.as_bytes());
-        Self { printer, stdout: io::stdout().lock(), buffer }
+        Self { printer, stdout: io::stdout().lock(), buffer, goes_on: false, broken: None }
+    }
+
+    /// Of flows that are changed: that is not left half done for want of a reader. The end tells what went wrong.
+    pub const fn of_changes(mut self) -> Self {
+        self.goes_on = true;
+        self
     }
 
     /// In the format that loads, flows are deleted.
@@ -37,6 +47,9 @@ impl Output {
     }
 
     pub fn flow(&mut self, flow: &Flow, event: Option<Event<'_>>) -> Outcome {
+        if self.broken.is_some() {
+            return Ok(());
+        }
         self.printer.flow(flow, event).append_to(&mut self.buffer);
         self.end_line()
     }
@@ -48,7 +61,16 @@ impl Output {
 
     fn end_line(&mut self) -> Outcome {
         self.buffer.push(b'\n');
-        if self.buffer.len() >= ENOUGH { self.write() } else { Ok(()) }
+        if self.buffer.len() < ENOUGH {
+            return Ok(());
+        }
+        match self.write() {
+            Err(failure) if self.goes_on => {
+                self.broken = Some(failure);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Writes what has gathered, for a reader who is not to wait.
@@ -60,6 +82,9 @@ impl Output {
 
     /// Closes the document, and writes the rest.
     pub fn finish(mut self) -> Outcome {
+        if let Some(failure) = self.broken {
+            return Err(failure);
+        }
         self.buffer.extend_from_slice(self.printer.frame().1.as_bytes());
         self.write()
     }
@@ -116,8 +141,7 @@ impl Printer {
             id: arguments.has_output(arguments::Output::Id),
             timestamps,
             kernel_timestamps,
-            labels: arguments
-                .has_output(arguments::Output::Labels)
+            labels: shows_labels(arguments, format)
                 .then(|| arguments.label_map.take())
                 .flatten()
                 .filter(|map| !map.is_empty()),
@@ -205,6 +229,14 @@ impl Printer {
 fn json(event: Option<Event<'_>>) -> ctnetlink::format::Json {
     let json = ctnetlink::format::Json::new();
     event.map_or(json, |event| json.event(event.kind))
+}
+
+/// Who looks for labels or sets some sees them too; where flows end or are saved, only who asks.
+fn shows_labels(arguments: &Arguments, format: Format) -> bool {
+    let are_named = [Parameter::Label, Parameter::LabelAdd, Parameter::LabelDelete];
+    let is_said = arguments.command != Command::Delete && format != Format::Save;
+    arguments.has_output(arguments::Output::Labels)
+        || is_said && are_named.into_iter().any(|named| arguments.has(named))
 }
 
 /// How far local time is ahead of UTC, which only the C library knows: date(1) asks it. UTC where there is no date(1).

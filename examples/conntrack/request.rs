@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status, TcpFlags,
-    TcpInfo, TcpState, Tuple,
+    Expectation, Flow, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
+    TcpFlags, TcpInfo, TcpState, Tuple,
     request::{ExpectationKey, FlowUpdate, NewFlow},
 };
 
@@ -192,6 +192,45 @@ pub fn update_to(flow: &NewFlow) -> FlowUpdate {
         Some(ProtocolInfo::Tcp(TcpInfo { state: Some(state), .. })) => update.protocol_info(TcpInfo::new(state)),
         Some(info) => update.protocol_info(info),
         None => update,
+    }
+}
+
+/// What a command line says of the answers to a flow, which cannot be changed once there is the flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    source: Option<IpAddr>,
+    destination: Option<IpAddr>,
+    ports: Pair,
+}
+
+impl Answers {
+    /// A translation shows in the answers: they come from where it leads, and go to what it shows.
+    pub fn new(arguments: &Arguments) -> Self {
+        let (source, source_port) = arguments.destination_nat.unwrap_or_default();
+        let (destination, destination_port) = arguments.source_nat.unwrap_or_default();
+        Self {
+            source: source.or(arguments.reply_source),
+            destination: destination.or(arguments.reply_destination),
+            ports: either((source_port, destination_port), arguments.reply_ports),
+        }
+    }
+
+    /// Refuses a flow whose answers are others than was said.
+    pub fn check(&self, flow: &Flow) -> Outcome {
+        let reply = &flow.reply;
+        let ports = match reply.layer4 {
+            Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+                (self.ports.0.unwrap_or(source), self.ports.1.unwrap_or(destination)) == (source, destination)
+            }
+            _ => true,
+        };
+        let addresses = (self.source.unwrap_or(reply.source), self.destination.unwrap_or(reply.destination));
+        match ports && addresses == (reply.source, reply.destination) {
+            true => Ok(()),
+            false => Err(Failure::failed(
+                "Operation failed: there is such a flow with other answers, and a translation cannot be changed",
+            )),
+        }
     }
 }
 

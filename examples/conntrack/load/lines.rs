@@ -16,7 +16,7 @@ use super::words::{plain_words, quoted_words};
 use crate::{
     arguments::{Arguments, Command, Parameter, Table},
     failure::{Failure, Outcome},
-    request,
+    request::{self, Answers},
     selection::Selection,
 };
 
@@ -56,6 +56,7 @@ impl Job {
 pub struct Creation {
     pub line: u64,
     pub flow: NewFlow,
+    pub answers: Answers,
     /// Whether to update the flow where it exists.
     pub or_update: bool,
 }
@@ -121,7 +122,12 @@ impl Lines {
         match (arguments.command, arguments.table) {
             (command @ (Command::Create | Command::Add), Table::Conntrack) => {
                 let flow = request::new_flow(&arguments)?;
-                self.creations.push(Creation { line, flow, or_update: command == Command::Add });
+                self.creations.push(Creation {
+                    line,
+                    flow,
+                    answers: Answers::new(&arguments),
+                    or_update: command == Command::Add,
+                });
                 if self.creations.len() == CHUNK { self.hand_on_creations() } else { Ok(()) }
             }
             (Command::Update, Table::Conntrack) => {

@@ -122,7 +122,7 @@ impl Loader {
         for (place, error) in report.failures() {
             let Some(creation) = pushed.get(*place) else { continue };
             match creation.or_update && error.errno() == Errno::EEXIST {
-                true => self.update(creation),
+                true => self.update(creation)?,
                 false => self.refuse(creation.line, format_args!("Operation failed: {error}")),
             }
         }
@@ -131,13 +131,22 @@ impl Loader {
     }
 
     /// Makes the flow that exists what the line asks for.
-    fn update(&mut self, creation: &Creation) {
+    fn update(&mut self, creation: &Creation) -> Outcome {
         let key = FlowKey::original(creation.flow.original);
         let key = creation.flow.zone.map_or(key, |zone| key.in_zone(zone));
-        match self.client.update(key, &request::update_to(&creation.flow)) {
+        match self.update_as_said(key, creation) {
             Ok(()) => self.tally.done += 1,
-            Err(error) => self.refuse(creation.line, format_args!("Operation failed: {error}")),
+            Err(Failure::Failed(message)) => self.refuse(creation.line, message),
+            Err(other) => return Err(other),
         }
+        Ok(())
+    }
+
+    fn update_as_said(&mut self, key: FlowKey, creation: &Creation) -> Outcome {
+        if let Some(existing) = self.client.get(key)? {
+            creation.answers.check(&existing)?;
+        }
+        Ok(self.client.update(key, &request::update_to(&creation.flow))?)
     }
 
     /// Notes what became of a line that changes flows.

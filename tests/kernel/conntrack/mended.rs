@@ -1,12 +1,19 @@
 //! What goes wrong in the middle of the work, and what is done then.
 
-use super::bench::{Bench, Scratch};
-use crate::{cases, lab::Lab};
+use super::bench::{Bench, Scratch, fill};
+use crate::{
+    cases,
+    lab::{Lab, udp_flow},
+};
 
 cases! {
     a_line_that_cannot_be_sent_is_refused_alone;
     what_stands_before_a_line_without_sense_is_done;
     a_line_is_not_explained;
+    labels_that_are_named_are_shown: "nft";
+    a_translation_is_not_said_to_be_changed;
+    what_is_saved_loads_again;
+    changes_are_not_left_half_done_for_want_of_a_reader;
 }
 
 const NEW: &str = "-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
@@ -44,4 +51,91 @@ fn a_line_is_not_explained(lab: &Lab) {
     let (status, told) = load(lab, "explained", &[format!("{NEW} 1"), "-F --explain".to_owned()]);
     assert_eq!((status, lab.flows().len()), (Some(2), 1), "{told}");
     assert!(told.contains("explained:2: Cannot use `--explain' in a line"), "{told}");
+}
+
+fn labels_that_are_named_are_shown(lab: &Lab) {
+    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
+    let labels = Scratch::new("shown", "1 web\n2 mail\n");
+    let bench = Bench::new(lab);
+    let ours = |line: &str| {
+        let result = bench.ours(&format!("{line} --labelmap {}", labels.0.display()));
+        assert_eq!(result.status, Some(0), "{line}: {result:?}");
+        result.stdout
+    };
+    ours(&format!("{NEW} 1 --label-add web"));
+    for (line, shown) in [
+        ("-L", ""),
+        ("-L -l web", " labels=web\n"),
+        ("-L -l web -o xml", "<labels><label>web</label></labels>"),
+        ("-L -l web -o save", ""),
+        ("-U -p udp --label-add mail", " labels=web,mail\n"),
+        ("-U -p udp --label-del web", " labels=mail\n"),
+        ("-D -l mail", ""),
+    ] {
+        let printed = ours(line);
+        assert!(printed.contains(shown) && printed.contains("labels") != shown.is_empty(), "{line}: {printed}");
+    }
+}
+
+fn a_translation_is_not_said_to_be_changed(lab: &Lab) {
+    let bench = Bench::new(lab);
+    let plain = NEW.replace("-I", "-A");
+    let translated = format!("{plain} 2 -n 10.9.0.9:77");
+    for line in [&format!("{plain} 1"), &translated] {
+        assert_eq!(bench.ours(line).status, Some(0), "{line}");
+    }
+    let before = bench.table();
+    for line in [
+        format!("{plain} 1 -n 10.9.0.9"),
+        format!("{plain} 1 -g 10.9.0.8"),
+        format!("{plain} 1 -r 10.9.0.8 -q 10.9.0.1"),
+        format!("{plain} 1 --reply-port-src 54"),
+        format!("{plain} 2 -n 10.9.0.9:78"),
+        format!("{plain} 2 -r 10.9.0.2 -q 10.9.0.1"),
+    ] {
+        let added = bench.ours(&line);
+        assert_eq!(added.status, Some(1), "{line}: {added:?}");
+        assert!(added.message.ends_with("a translation cannot be changed"), "{line}: {added:?}");
+        let (status, told) = load(lab, "translation", &[line, format!("{plain} 1 -m 7"), format!("{plain} 1 -m 0")]);
+        assert_eq!(status, Some(1), "{told}");
+        assert!(told.contains("translation:1: ") && told.contains("2 lines have been loaded, 1 have been"), "{told}");
+        assert_eq!(bench.table(), before);
+    }
+    // What is the same already, or not said, is no change.
+    for line in [translated, format!("{plain} 2 -m 9"), format!("{plain} 2 -q 10.9.0.9")] {
+        let added = bench.ours(&line);
+        assert_eq!((added.status, &*added.message), (Some(0), "1 flow entries have been added."), "{line}");
+    }
+}
+
+/// What is saved says all of the answers, and may be loaded twice.
+fn what_is_saved_loads_again(lab: &Lab) {
+    fill(lab);
+    let before = Bench::new(lab).table();
+    let saved = Bench::new(lab).ours("-L -o save").stdout;
+    // The kernel does not update the timeout of one that is fixed.
+    let loaded = saved.lines().filter(|line| !line.contains("FIXED_TIMEOUT")).map(str::to_owned);
+    let (status, told) = load(lab, "again", &loaded.collect::<Vec<_>>());
+    assert_eq!(status, Some(0), "{told}");
+    assert_eq!(Bench::new(lab).table(), before);
+}
+
+fn changes_are_not_left_half_done_for_want_of_a_reader(lab: &Lab) {
+    let ours = lab.example("conntrack");
+    let run = |line: &str| String::from_utf8(lab.output("sh", &["-c", line]).stderr).unwrap();
+    for (command, what) in [("-U -p udp -m 7", "updated"), ("-D -p udp", "deleted")] {
+        for (stdout, status) in [("| head -1", "status 0\n"), ("> /dev/full", "status 1\n")] {
+            let mut client = lab.client();
+            let mut batch = client.batch();
+            (1..=5000).for_each(|number| batch.push(&udp_flow(number)).unwrap());
+            batch.finish().unwrap();
+            let said = run(&format!("{{ {ours} {command}; echo status $? >&2; }} {stdout}"));
+            assert!(said.contains(&format!(": 5000 flow entries have been {what}.\n")), "{command} {stdout}: {said}");
+            assert!(said.ends_with(status), "{command} {stdout}: {said}");
+            assert_eq!(said.contains("No space left"), stdout.contains("full"), "{command} {stdout}: {said}");
+            let changed = lab.flows().iter().filter(|flow| flow.mark == Some(7)).count();
+            assert_eq!(changed, if what == "updated" { 5000 } else { 0 });
+        }
+    }
+    assert!(lab.flows().is_empty());
 }

@@ -45,7 +45,7 @@ fn tell(message: impl Display) {
 
 fn run(words: &[&str]) -> Outcome {
     let arguments = Arguments::parse(words)?;
-    if arguments.has(Parameter::Explain) && arguments.command != Command::Load {
+    if arguments.has(Parameter::Explain) && !matches!(arguments.command, Command::Load | Command::Version) {
         return explain::explain(&arguments);
     }
     match (arguments.command, arguments.table) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, Flow, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
+    Expectation, Family, Flow, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
     TcpFlags, TcpInfo, TcpState, Tuple,
     request::{ExpectationKey, FlowUpdate, NewFlow},
 };
@@ -69,6 +69,13 @@ pub fn key(arguments: &Arguments) -> Outcome<FlowKey> {
 
 /// The flow of `--create` and `--add`. What is not said of one direction mirrors the other.
 pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
+    let queries = match arguments.family {
+        Some(Family::IPV6) => Protocol::ICMP,
+        _ => Protocol::ICMPV6,
+    };
+    if arguments.protocol == Some(queries) {
+        return Err(Failure::failed("Operation failed: icmp is of IPv4, and icmpv6 of IPv6"));
+    }
     let (mut original, mut reply) = match original_tuple(arguments) {
         Some(original) => (original, original.inverted().ok_or_else(no_query)?),
         None => {

@@ -52,6 +52,8 @@ Which flows, or what to set with -I, -A and -U:
                                           OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET, and `!' before any but the last two
       --label-add LABEL[,LABEL...]
       --label-del [LABEL[,LABEL...]]      all of them unless some are named
+  -c, --secmark NUMBER                    taken and ignored: the kernel does not tell it
+  -a, --nat-range ADDRESS                 taken and ignored, as conntrack 1.4.7 does
       --labelmap FILE                     names of labels, instead of /etc/xtables/connlabel.conf
 
 Expectations:
@@ -76,8 +78,13 @@ pub fn help(arguments: &Arguments) -> Outcome {
     writeln!(output, "{NAME}")?;
     output.write_all(HELP.as_bytes())?;
     let Some(protocol) = arguments.protocol else { return Ok(()) };
+    let mut names = Field::LONG.iter().filter(|(_, field)| field.is_of(protocol)).map(|(name, _)| name).peekable();
+    if names.peek().is_none() {
+        writeln!(output, "\n{protocol} has no options of its own.")?;
+        return Ok(());
+    }
     writeln!(output, "\nOptions of {protocol}:")?;
-    for (name, _) in Field::LONG.iter().filter(|(_, field)| field.is_of(protocol)) {
+    for name in names {
         writeln!(output, "      --{name}")?;
     }
     Ok(())

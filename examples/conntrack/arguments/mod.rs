@@ -216,7 +216,6 @@ impl Arguments {
             P::Output => self.outputs.extend(values::words(words::OUTPUTS, text)?),
             P::SecurityMark => {
                 let _: u32 = values::number("secmark", text)?;
-                warn("ignoring -c: the kernel does not tell the number of a security mark");
             }
             P::NatRange => warn("ignoring -a, deprecated option."),
             P::BufferSize => self.buffer_size = Some(values::number("buffer size", text)?),
@@ -327,6 +326,9 @@ impl Arguments {
     fn finish(self) -> Outcome<Self> {
         use Parameter as P;
         legality::check(&self)?;
+        if self.has(P::SecurityMark) {
+            warn("ignoring -c: the kernel does not tell the number of a security mark");
+        }
         if self.any_nat.is_some() && (self.source_nat.is_some() || self.destination_nat.is_some()) {
             return Err(Failure::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
         }
@@ -347,6 +349,9 @@ impl Arguments {
         }
         if self.has_output(Output::Save) && self.outputs.iter().any(|output| *output != Output::Save) {
             return Err(Failure::failed("cannot combine save output with any other output type, use -o save only"));
+        }
+        if self.has_output(Output::Json) && self.has_output(Output::Xml) {
+            return Err(Failure::failed("cannot combine json output with xml output"));
         }
         if self.has_output(Output::Json) && !cfg!(feature = "json") {
             return Err(Failure::usage("-o json takes the feature `json`"));

@@ -124,7 +124,10 @@ pub fn family(text: &str) -> Outcome<Family> {
 pub fn protocol(text: &str) -> Outcome<Protocol> {
     let by_number = || number("protocol", text).ok().map(Protocol);
     let by_name = || fs::read_to_string("/etc/protocols").ok().and_then(|file| find(&file, text));
-    let known = text.parse().ok().or_else(by_number).or_else(by_name);
+    // A number is read as all others are, octal too.
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
+    let known = if is_number { by_number() } else { text.parse().ok() };
+    let known = known.or_else(by_name);
     known.ok_or_else(|| Failure::usage(format_args!("`{text}' unsupported protocol")))
 }
 

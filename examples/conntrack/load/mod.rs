@@ -41,7 +41,13 @@ pub fn load(arguments: &Arguments) -> Outcome {
     reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let tally = loader.tally;
     match loader.is_dry {
-        true => tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", tally.done)),
+        true if tally.refused == 0 => {
+            tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", tally.done));
+        }
+        true => tell(format_args!(
+            "{} lines make sense, {} would be refused, and nothing was asked of the kernel.",
+            tally.done, tally.refused
+        )),
         false => tell(&tally),
     }
     if tally.refused == 0 { Ok(()) } else { Err(Failure::Nothing) }

@@ -9,6 +9,37 @@ cases! {
     an_address_to_translate_to_is_of_the_family: "conntrack";
     one_udp_flow_is_no_entry_of_other_tables;
     an_icmp_type_without_an_answer_lists_nothing;
+    numbers_of_protocols_are_read_as_others_are: "conntrack";
+    what_is_refused_is_not_warned_of;
+    help_and_version_say_what_there_is;
+}
+
+fn numbers_of_protocols_are_read_as_others_are(lab: &Lab) {
+    let bench = Bench::new(lab);
+    for line in ["-L -p 021", "-L -p 0x11", "-L -p 17", "-L -p 089", "-L -p 0400"] {
+        let [ours, theirs] = bench.both_on_a_full_table(line);
+        assert_eq!(ours, theirs, "ours and theirs: conntrack {line}");
+    }
+}
+
+fn what_is_refused_is_not_warned_of(lab: &Lab) {
+    let said = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        String::from_utf8(lab.output(&lab.example("conntrack"), &words).stderr).unwrap()
+    };
+    assert!(said("-L -c 5").contains("WARNING: ignoring -c"));
+    assert!(!said("-D -c 5").contains("WARNING"));
+    assert!(said("-L -o xml,json").contains("cannot combine json output with xml output"));
+}
+
+fn help_and_version_say_what_there_is(lab: &Lab) {
+    let bench = Bench::new(lab);
+    assert_eq!(bench.ours("-V --explain").stdout, bench.ours("-V").stdout);
+    assert!(bench.ours("-h -p 50").stdout.ends_with(" has no options of its own.\n"));
+    let help = bench.ours("-h -p udp").stdout;
+    for option in ["-c, --secmark", "-a, --nat-range", "Options of udp:\n      --sport"] {
+        assert!(help.contains(option), "{option}: {help}");
+    }
 }
 
 fn options_that_are_repeated_add_up(lab: &Lab) {

@@ -202,6 +202,8 @@ fn changes_leave_the_same_table(lab: &Lab) {
         format!("-I {new} -p icmp --icmp-type 8 --icmp-code 0"),
         format!("-I {new} -p icmp --icmp-type 3 --icmp-code 0"),
         format!("-I {new6} -p icmpv6 --icmpv6-type 128 --icmpv6-code 0 --icmpv6-id 9"),
+        format!("-I {new6} -p icmp --icmp-type 8 --icmp-code 0"),
+        format!("-I {new} -p icmpv6 --icmpv6-type 128 --icmpv6-code 0"),
         format!("-I {new} -p gre --srckey 0x10 --dstkey 17"),
         format!("-I {new} -p 50"),
         format!("-I {new} -p udplite --sport 1 --dport 2"),

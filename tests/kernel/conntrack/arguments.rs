@@ -1,10 +1,19 @@
 //! What single options mean, and together.
 
-use super::bench::{Bench, fill};
-use crate::{cases, lab::Lab};
+use nix::sys::signal::Signal;
+
+use super::{
+    bench::{Bench, fill},
+    events::Listener,
+};
+use crate::{
+    cases,
+    lab::{Lab, udp_flow},
+};
 
 cases! {
     options_that_are_repeated_add_up: "conntrack";
+    kinds_of_events_that_are_repeated_add_up;
     a_whole_prefix_is_a_host: "conntrack";
     an_address_to_translate_to_is_of_the_family: "conntrack";
     one_udp_flow_is_no_entry_of_other_tables;
@@ -101,4 +110,12 @@ fn an_icmp_type_without_an_answer_lists_nothing(lab: &Lab) {
         assert_eq!(result.status, Some(status), "{result:?}");
         assert!(result.message.starts_with("0 flow entries"), "{result:?}");
     }
+}
+
+fn kinds_of_events_that_are_repeated_add_up(lab: &Lab) {
+    let listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -e DESTROY");
+    lab.client().create(&udp_flow(1)).unwrap();
+    lab.client().flush().unwrap();
+    let (_, lines, _) = listener.end(Signal::SIGINT);
+    assert!(lines.len() == 2 && lines[0].contains("[NEW]") && lines[1].contains("[DESTROY]"), "{lines:?}");
 }

@@ -14,6 +14,8 @@ cases! {
     a_translation_is_not_said_to_be_changed;
     what_is_saved_loads_again;
     changes_are_not_left_half_done_for_want_of_a_reader;
+    an_explained_file_tells_what_would_be_refused;
+    a_load_prints_its_count_and_no_flows: "conntrack";
 }
 
 const NEW: &str = "-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
@@ -138,4 +140,24 @@ fn changes_are_not_left_half_done_for_want_of_a_reader(lab: &Lab) {
         }
     }
     assert!(lab.flows().is_empty());
+}
+
+fn an_explained_file_tells_what_would_be_refused(lab: &Lab) {
+    let file = Scratch::new("dry", &format!("{NEW} 1\n{NEW} 2 -u EXPECTED\n{NEW} 3\n"));
+    let explained = lab.output(&Bench::new(lab).ours, &["-R", file.0.to_str().unwrap(), "--explain"]);
+    let told = String::from_utf8(explained.stderr).unwrap();
+    assert_eq!((explained.status.code(), lab.flows().len()), (Some(1), 0), "{told}");
+    assert!(told.contains("dry:2: Operation failed: only the kernel sets EXPECTED"), "{told}");
+    assert!(told.contains("2 lines make sense, 1 would be refused, and nothing was asked"), "{told}");
+}
+
+/// On purpose: 1.4.7 prints what is updated and deleted, and counts nothing.
+fn a_load_prints_its_count_and_no_flows(lab: &Lab) {
+    let bench = Bench::new(lab);
+    let file = Scratch::new("silent", &format!("{NEW} 1\n-U -f ipv4 -p udp -m 5\n-D -p udp\n"));
+    let line = format!("-R {}", file.0.display());
+    let (ours, theirs) = (bench.ours(&line), bench.theirs(&line));
+    assert_eq!((ours.status, theirs.status), (Some(0), Some(0)));
+    assert!(theirs.stdout.contains("sport=1 dport=53") && theirs.message.is_empty(), "{theirs:?}");
+    assert_eq!((&*ours.stdout, &*ours.message), ("", "3 lines have been loaded, 0 have been refused."));
 }

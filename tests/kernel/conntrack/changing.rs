@@ -149,6 +149,27 @@ const DIFFERENT: &[Difference] = &[
         "a timeout that is no number is refused",
     ),
     succeeds("-L -o xml -p 77", "0 flow entries have been shown.", "a document of nothing is one too"),
+    succeeds(
+        "-L -u ASSURED -u SEEN_REPLY",
+        "1 flow entries have been shown.",
+        "1.4.7 holds both against the mask of the last, and finds nothing",
+    ),
+    refused(
+        "-L -s 10.9.0.0 --mask-src 255.0.255.0",
+        "Invalid netmask: the bits of a mask must be its first",
+        "a mask with holes is no network, and more likely a mistake",
+    ),
+    refused(
+        "-U -f ipv4 -p tcp -m 0x10/0x1",
+        "Invalid mark: it has bits that its mask leaves alone",
+        "bits that the mask leaves alone are a mistake, not flipped",
+    ),
+    refused(
+        "-I -p udp -s 10.9.9.1 -d 10.9.9.2 --sport 1 --dport 2 -t 77 -n",
+        "option `--src-nat' requires an argument with this command",
+        "a translation to nowhere is refused",
+    ),
+    succeeds("-L -w 0", "15 flow entries have been shown.", "flows with a zone in one direction are not in zone 0"),
 ];
 
 fn changes_leave_the_same_table(lab: &Lab) {

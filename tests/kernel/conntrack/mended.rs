@@ -1,10 +1,10 @@
 //! What goes wrong in the middle of the work, and what is done then.
 
-use super::bench::{Bench, Scratch, fill};
-use crate::{
-    cases,
-    lab::{Lab, udp_flow},
+use super::{
+    scratch::Scratch,
+    side_by_side::{SideBySide, fill},
 };
+use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
     a_line_that_cannot_be_sent_is_refused_alone;
@@ -23,7 +23,7 @@ const NEW: &str = "-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
 /// Loads the lines, and gives the status and everything that was said.
 fn load(lab: &Lab, name: &str, lines: &[String]) -> (Option<i32>, String) {
     let file = Scratch::new(name, &lines.join("\n"));
-    let output = lab.output(&Bench::new(lab).ours, &["-R", file.0.to_str().unwrap()]);
+    let output = lab.output(&SideBySide::new(lab).ours, &["-R", file.0.to_str().unwrap()]);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -58,9 +58,9 @@ fn a_line_is_not_explained(lab: &Lab) {
 fn labels_that_are_named_are_shown(lab: &Lab) {
     lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
     let labels = Scratch::new("shown", "1 web\n2 mail\n");
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let ours = |line: &str| {
-        let result = bench.ours(&format!("{line} --labelmap {}", labels.0.display()));
+        let result = programs.ours(&format!("{line} --labelmap {}", labels.0.display()));
         assert_eq!(result.status, Some(0), "{line}: {result:?}");
         result.stdout
     };
@@ -80,13 +80,13 @@ fn labels_that_are_named_are_shown(lab: &Lab) {
 }
 
 fn a_translation_is_not_said_to_be_changed(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let plain = NEW.replace("-I", "-A");
     let translated = format!("{plain} 2 -n 10.9.0.9:77");
     for line in [&format!("{plain} 1"), &translated] {
-        assert_eq!(bench.ours(line).status, Some(0), "{line}");
+        assert_eq!(programs.ours(line).status, Some(0), "{line}");
     }
-    let before = bench.table();
+    let before = programs.table();
     for line in [
         format!("{plain} 1 -n 10.9.0.9"),
         format!("{plain} 1 -g 10.9.0.8"),
@@ -95,17 +95,17 @@ fn a_translation_is_not_said_to_be_changed(lab: &Lab) {
         format!("{plain} 2 -n 10.9.0.9:78"),
         format!("{plain} 2 -r 10.9.0.2 -q 10.9.0.1"),
     ] {
-        let added = bench.ours(&line);
+        let added = programs.ours(&line);
         assert_eq!(added.status, Some(1), "{line}: {added:?}");
         assert!(added.message.ends_with("a translation cannot be changed"), "{line}: {added:?}");
         let (status, told) = load(lab, "translation", &[line, format!("{plain} 1 -m 7"), format!("{plain} 1 -m 0")]);
         assert_eq!(status, Some(1), "{told}");
         assert!(told.contains("translation:1: ") && told.contains("2 lines have been loaded, 1 have been"), "{told}");
-        assert_eq!(bench.table(), before);
+        assert_eq!(programs.table(), before);
     }
     // What is the same already, or not said, is no change.
     for line in [translated, format!("{plain} 2 -m 9"), format!("{plain} 2 -q 10.9.0.9")] {
-        let added = bench.ours(&line);
+        let added = programs.ours(&line);
         assert_eq!((added.status, &*added.message), (Some(0), "1 flow entries have been added."), "{line}");
     }
 }
@@ -113,13 +113,13 @@ fn a_translation_is_not_said_to_be_changed(lab: &Lab) {
 /// What is saved says all of the answers, and may be loaded twice.
 fn what_is_saved_loads_again(lab: &Lab) {
     fill(lab);
-    let before = Bench::new(lab).table();
-    let saved = Bench::new(lab).ours("-L -o save").stdout;
+    let before = SideBySide::new(lab).table();
+    let saved = SideBySide::new(lab).ours("-L -o save").stdout;
     // The kernel does not update the timeout of one that is fixed.
     let loaded = saved.lines().filter(|line| !line.contains("FIXED_TIMEOUT")).map(str::to_owned);
     let (status, told) = load(lab, "again", &loaded.collect::<Vec<_>>());
     assert_eq!(status, Some(0), "{told}");
-    assert_eq!(Bench::new(lab).table(), before);
+    assert_eq!(SideBySide::new(lab).table(), before);
 }
 
 fn changes_are_not_left_half_done_for_want_of_a_reader(lab: &Lab) {
@@ -144,7 +144,7 @@ fn changes_are_not_left_half_done_for_want_of_a_reader(lab: &Lab) {
 
 fn an_explained_file_tells_what_would_be_refused(lab: &Lab) {
     let file = Scratch::new("dry", &format!("{NEW} 1\n{NEW} 2 -u EXPECTED\n{NEW} 3\n"));
-    let explained = lab.output(&Bench::new(lab).ours, &["-R", file.0.to_str().unwrap(), "--explain"]);
+    let explained = lab.output(&SideBySide::new(lab).ours, &["-R", file.0.to_str().unwrap(), "--explain"]);
     let told = String::from_utf8(explained.stderr).unwrap();
     assert_eq!((explained.status.code(), lab.flows().len()), (Some(1), 0), "{told}");
     assert!(told.contains("dry:2: Operation failed: only the kernel sets EXPECTED"), "{told}");
@@ -153,10 +153,10 @@ fn an_explained_file_tells_what_would_be_refused(lab: &Lab) {
 
 /// On purpose: 1.4.7 prints what is updated and deleted, and counts nothing.
 fn a_load_prints_its_count_and_no_flows(lab: &Lab) {
-    let bench = Bench::new(lab);
+    let programs = SideBySide::new(lab);
     let file = Scratch::new("silent", &format!("{NEW} 1\n-U -f ipv4 -p udp -m 5\n-D -p udp\n"));
     let line = format!("-R {}", file.0.display());
-    let (ours, theirs) = (bench.ours(&line), bench.theirs(&line));
+    let (ours, theirs) = (programs.ours(&line), programs.theirs(&line));
     assert_eq!((ours.status, theirs.status), (Some(0), Some(0)));
     assert!(theirs.stdout.contains("sport=1 dport=53") && theirs.message.is_empty(), "{theirs:?}");
     assert_eq!((&*ours.stdout, &*ours.message), ("", "3 lines have been loaded, 0 have been refused."));

@@ -3,6 +3,7 @@
 //!
 //! Where they differ it is on purpose, and stands in a list with the reason.
 
+pub mod arguments;
 pub mod better;
 pub mod bugs;
 pub mod changing;

@@ -135,13 +135,16 @@ fuzz_one() {
 
 # Leaves of the inputs, those in fuzz/new among them, as few as reach what all of them reach.
 minimise() {
-    local name least
+    local name least counters
     for name in ${1:-$(cargo fuzz list)}; do
+        # Of an exchange it counts how often a step is taken, of the others whether it is.
+        counters=0
+        [ "$name" != exchange ] || counters=1
         least="$target/least/$name"
         rm -rf "$least"
         mkdir -p "$least" "fuzz/new/$name"
         cargo +nightly fuzz run --sanitizer none "$name" "$least" "fuzz/corpus/$name" "fuzz/new/$name" -- \
-            -set_cover_merge=1 -use_counters=0 -max_len=4096 -verbosity=0
+            -set_cover_merge=1 -use_counters=$counters -max_len=4096 -verbosity=0
         rm -f "fuzz/corpus/$name"/*
         cp "$least"/* "fuzz/corpus/$name"
         echo "minimise: $name: $(ls "$least" | wc -l) inputs"

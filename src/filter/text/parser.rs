@@ -209,6 +209,9 @@ mod tests {
     fn a_value_with_a_name_has_a_number_too() {
         assert_eq!("proto 0x6-0x8".parse::<Filter>().unwrap(), "proto 6-8".parse().unwrap());
         assert_eq!("tcp-state 0x3".parse::<Filter>().unwrap(), "tcp-state ESTABLISHED".parse().unwrap());
+        let named: Filter = "tcp-state SYN_SENT-SYN_SENT2".parse().unwrap();
+        assert_eq!(named, "tcp-state 1-9".parse().unwrap());
+        assert_eq!(refused("dport 80-70000"), "column 7: 70000 is too large: 65535 at most");
         assert_eq!(refused("proto +6"), "column 7: `+6` is no protocol");
         assert_eq!(refused("label +5"), "column 7: `+5` is no label: they are numbered from 0 to 127");
     }

@@ -221,6 +221,10 @@ impl<'t> Token<'t> {
     }
 }
 
+fn is_range_of_numbers(first: &str, last: &str) -> bool {
+    [first, last].iter().all(|text| text.starts_with(|first: char| first.is_ascii_digit()))
+}
+
 /// Reads `type/code/id`.
 fn query(token: &Token<'_>) -> Option<Layer4> {
     let Kind::Word(word) = token.kind else { return None };
@@ -233,14 +237,17 @@ fn query(token: &Token<'_>) -> Option<Layer4> {
 
 fn number_range(field: NumberField, token: &Token<'_>, what: &str) -> Result<(u64, u64)> {
     let word = token.word(what)?;
-    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
-    let (first, last) = match word.split_once('-') {
-        Some((first, last)) if is_number(first) && is_number(last) => (first, last),
-        // The names of some values have a hyphen.
-        _ => return number(field, word, token.column).map(|number| (number, number)),
+    // The names of some values have a hyphen.
+    let whole = number(field, word, token.column);
+    let Some((first, last)) = word.split_once('-').filter(|_| whole.is_err()) else {
+        return whole.map(|number| (number, number));
     };
-    let first = number(field, first, token.column)?;
-    let last = number(field, last, token.column)?;
+    let (first, last) = match (number(field, first, token.column), number(field, last, token.column)) {
+        (Ok(first), Ok(last)) => (first, last),
+        // The complaint is about the end that is wrong, where there are two at all.
+        (Err(error), _) | (_, Err(error)) if is_range_of_numbers(first, last) => return Err(error),
+        _ => return whole.map(|number| (number, number)),
+    };
     if first > last {
         return Err(ParseFilterError::new(token.column, format_args!("the range {} is empty", Quoted(word))));
     }

@@ -129,7 +129,7 @@ fuzz_one() {
         echo "fuzz: $1: $(grep -o 'executed_units: .*' <<<"$output" | tr -s ' ')"
     else
         echo "$output" >&2
-        return 255 # which ends xargs
+        return 1
     fi
 }
 

@@ -110,7 +110,7 @@ fn total(flow: &Flow) -> Option<Counters> {
 }
 
 const LONG: [Numbered<u64>; 7] = [
-    (|flow| flow.duration(NOW).map(|age| age.as_secs()).into_iter().collect(), |set| Filter::age(set)),
+    (|flow| age(flow).into_iter().collect(), |set| Filter::age(set)),
     (|flow| total(flow).map(|counters| counters.packets).into_iter().collect(), |set| Filter::packets(set)),
     (|flow| total(flow).map(|counters| counters.bytes).into_iter().collect(), |set| Filter::bytes(set)),
     (|flow| flow.counters_original.map(|one| one.packets).into_iter().collect(), |set| Filter::packets_original(set)),
@@ -221,4 +221,10 @@ impl Spec {
             }
         }
     }
+}
+
+/// As conntrack(8) prints it: a difference of whole seconds.
+fn age(flow: &Flow) -> Option<u64> {
+    let lifetime = flow.lifetime?;
+    Some(lifetime.stop.unwrap_or(NOW).seconds().saturating_sub(lifetime.start?.seconds()))
 }

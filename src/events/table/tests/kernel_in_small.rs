@@ -225,7 +225,12 @@ impl World {
             self.table.apply(&Event::Overrun, &mut changes);
             return true;
         }
-        let Some((kind, flow)) = kernel.events.pop_front() else { return false };
+        let Some((kind, flow)) = kernel.events.pop_front() else {
+            if kernel.late.is_none() {
+                self.table.settle();
+            }
+            return false;
+        };
         kernel.untold_loss = kernel.untold_loss.map(|left| left - 1);
         if kernel.events.is_empty() && kernel.is_congested {
             kernel.is_congested = false;

@@ -81,8 +81,10 @@ impl<'t> Parser<'t> {
         let end = self.end;
         let token = self.advance()?.ok_or_else(|| ParseFilterError::new(end, format_args!("{what} is missing")))?;
         if token.is_word("!") {
-            let message = format_args!("`!` where {what} should be: to negate, write `not` before the term");
-            return Err(ParseFilterError::new(token.column, message));
+            return Err(ParseFilterError::new(
+                token.column,
+                format_args!("`!` where {what} should be: to negate, write `not` before the term"),
+            ));
         }
         Ok(token)
     }

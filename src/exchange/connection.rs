@@ -136,8 +136,13 @@ impl<T: Transport> Connection<T> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && receive != wait => {}
                 Err(error) => return Err(receive_error(error)),
             }
-            if let (Some(deadline), Wait::Yes) = (deadline, wait) {
-                self.wait_until(deadline)?;
+            let Some(deadline) = deadline else { continue };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::TimedOut);
+            }
+            if wait == Wait::Yes {
+                self.wait_for_more(left)?;
                 receive = Wait::No;
             }
         }
@@ -145,11 +150,7 @@ impl<T: Transport> Connection<T> {
 
     /// Waits for the rest of the time: the transport's own time-out would begin anew.
     #[cold]
-    fn wait_until(&mut self, deadline: Instant) -> Result<(), Error> {
-        let patience = deadline.saturating_duration_since(Instant::now());
-        if patience.is_zero() {
-            return Err(Error::TimedOut);
-        }
+    fn wait_for_more(&mut self, patience: Duration) -> Result<(), Error> {
         match self.transport.wait(patience) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(Error::io("wait for the kernel", error)),
             _ => Ok(()),

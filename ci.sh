@@ -11,10 +11,10 @@ foreign_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-free
     s390x-unknown-linux-gnu)
 
 fmt()      {
-    cargo fmt --check
+    cargo fmt --all --check
     for apart in api benches/peers fuzz; do cargo fmt --check --manifest-path "$apart/Cargo.toml"; done
 }
-clippy()   { cargo clippy --locked --all-targets --all-features -- -D warnings; }
+clippy()   { cargo clippy --locked --workspace --all-targets --all-features -- -D warnings; }
 # The workspaces apart from the crate's own; what is fuzzed beyond the API is there for a fuzzer alone.
 apart()    {
     for apart in api benches/peers fuzz; do

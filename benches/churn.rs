@@ -1,6 +1,6 @@
 //! A mirror through the fastest churn that the machine gives, held against the kernel wherever it is quiet.
 //!
-//! `cargo bench --bench churn [-- SECONDS]`, a minute unless told otherwise, in a network namespace of its own. Fails
+//! `cargo bench -p ctnetlink-benches --bench churn [-- SECONDS]`, a minute unless told otherwise, in a network namespace of its own. Fails
 //! where mirror, changes and kernel differ. Where no kernel is to be had, it says so and ends.
 #![allow(unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // The tests use more.
 
@@ -22,21 +22,21 @@ use ctnetlink::Client;
 use self::{
     churn::{Dice, churn},
     follower::Follower,
-    support::{Room, asked, resident_bytes},
+    support::{Netns, asked, resident_bytes},
 };
 
 const DEFAULT_SECONDS: u32 = 60;
 /// Tuples that flows come and go under.
 const FLOWS: u16 = 20_000;
 const OPERATIONS: usize = 20_000;
-/// Room for all of a burst; for what a socket gets unless it asks for more; for hardly anything.
+/// Netns for all of a burst; for what a socket gets unless it asks for more; for hardly anything.
 const BUFFERS: [usize; 3] = [32 << 20, 212_992 / 2, 20_000];
 /// Bursts through one buffer. A burst is followed by a quiet point.
 const BURSTS: usize = 2;
 
 fn main() {
     let seconds = asked().unwrap_or(DEFAULT_SECONDS);
-    let (_room, mut client) = match Room::enter(FLOWS.into()) {
+    let (_netns, mut client) = match Netns::enter(FLOWS.into()) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
     };

@@ -1,7 +1,7 @@
 //! What an event costs beyond its bare receive, what a burst loses, and what a flow of the table takes: figures of one
 //! run, in a network namespace of its own.
 //!
-//! `cargo bench --bench events [-- EVENTS]`. The example `conntrack -E` is measured if it is built: `cargo build
+//! `cargo bench -p ctnetlink-benches --bench events [-- EVENTS]`. The example `conntrack -E` is measured if it is built: `cargo build
 //! --release --all-features --example conntrack`. Where no kernel is to be had, it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -28,7 +28,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use support::{Room, asked, cpu_time, create, example, flow, median, resident_bytes};
+use support::{Netns, asked, cpu_time, create, example, flow, median, resident_bytes};
 
 const DEFAULT_EVENTS: u32 = 300_000;
 const ROUNDS: usize = 5;
@@ -40,7 +40,7 @@ const USUAL_BUFFER: usize = 212_992 / 2;
 fn main() {
     let events = asked().unwrap_or(DEFAULT_EVENTS);
     memory(1_000_000);
-    let (_room, mut client) = match Room::enter(events) {
+    let (_netns, mut client) = match Netns::enter(events) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
     };

@@ -1,6 +1,6 @@
 //! Instructions that the processor executes, counted by valgrind: the same on a busy machine as on a quiet one.
 //!
-//! `cargo bench --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
+//! `cargo bench -p ctnetlink-benches --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
 //! Where one of them is missing, it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

@@ -1,6 +1,6 @@
 //! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
 //!
-//! `cargo bench --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
+//! `cargo bench -p ctnetlink-benches --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
 //! built before: `cargo build --release --all-features --example conntrack`. The floor is the small
 //! C programs of `benches/floor`, built with `cc`; libnetfilter_conntrack and other crates are in the programs of
 //! `benches/peers`, built with `cc` and cargo. What is not to be had, be it a program or the kernel, it says and does
@@ -20,7 +20,7 @@ use ctnetlink::{
     request::{FlowUpdate, NewFlow},
 };
 
-use support::{FLOWS_OF_A_SOURCE, Programs, Room, Table, asked, command, create, example, flow, peak_kib, time};
+use support::{FLOWS_OF_A_SOURCE, Netns, Programs, Table, asked, command, create, example, flow, peak_kib, time};
 
 const DEFAULT_FLOWS: u32 = 200_000;
 const ROUNDS: usize = 7;
@@ -31,7 +31,7 @@ const LINES: u32 = 200_000;
 
 fn main() {
     let flows = asked().unwrap_or(DEFAULT_FLOWS);
-    let (_room, mut client) = match Room::enter(flows.max(LINES)) {
+    let (_netns, mut client) = match Netns::enter(flows.max(LINES)) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
     };

@@ -1,6 +1,6 @@
 //! The kernel's own file of a large table: what the parser takes beyond reading it, in one run.
 //!
-//! `cargo bench --bench proc_live [-- FLOWS]`, a million unless told otherwise, in a network namespace of its own. Where
+//! `cargo bench -p ctnetlink-benches --bench proc_live [-- FLOWS]`, a million unless told otherwise, in a network namespace of its own. Where
 //! no kernel is to be had, it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -14,7 +14,7 @@ use ctnetlink::{Client, proc};
 
 use self::{
     line::read_all,
-    support::{Room, asked, cpu_time, create, flow, median},
+    support::{Netns, asked, cpu_time, create, flow, median},
 };
 
 const DEFAULT_FLOWS: u32 = 1_000_000;
@@ -22,7 +22,7 @@ const ROUNDS: usize = 9;
 
 fn main() {
     let flows = asked().unwrap_or(DEFAULT_FLOWS);
-    let (_room, mut client) = match Room::enter(flows) {
+    let (_netns, mut client) = match Netns::enter(flows) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
     };

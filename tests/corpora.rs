@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[path = "../fuzz/laws/mod.rs"]
-mod laws;
+#[path = "../fuzz/properties/mod.rs"]
+mod properties;
 
 /// The inputs of a target.
 fn inputs(target: &str) -> Vec<PathBuf> {
@@ -31,25 +31,25 @@ fn replay(target: &str, law: fn(&[u8])) {
 
 #[test]
 fn the_law_of_datagrams_holds() {
-    replay("datagram", laws::datagram::holds);
+    replay("datagram", properties::datagram::holds);
 }
 
 #[test]
 fn the_law_of_round_trips_holds() {
-    replay("roundtrip", laws::roundtrip::holds);
+    replay("roundtrip", properties::roundtrip::holds);
 }
 
 #[test]
 fn the_law_of_lines_holds() {
-    replay("proc_line", laws::proc_line::holds);
+    replay("proc_line", properties::proc_line::holds);
 }
 
 #[test]
 fn the_law_of_filters_holds() {
-    replay("filter", laws::filter::holds);
+    replay("filter", properties::filter::holds);
 }
 
 #[test]
 fn the_law_of_events_holds() {
-    replay("events", laws::events::holds);
+    replay("events", properties::events::holds);
 }

@@ -3,18 +3,18 @@
 #![allow(dead_code, unused_imports, unreachable_pub)] // No bench needs all of it.
 
 mod figures;
+mod netns;
 mod process;
 mod programs;
-mod room;
 
 use std::{net::Ipv4Addr, time::Instant};
 
 use ctnetlink::{Client, Status, TcpState, Tuple, request::NewFlow};
 
 pub use figures::{Table, median};
+pub use netns::Netns;
 pub use process::{cpu_time, peak_kib, resident_bytes};
 pub use programs::{Programs, command, example};
-pub use room::Room;
 
 /// The number on the command line: how many flows, or events.
 pub fn asked() -> Option<u32> {

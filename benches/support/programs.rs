@@ -41,7 +41,7 @@ impl Programs {
         let folder = beside_the_build("floor");
         fs::create_dir_all(&folder).unwrap();
         for name in ["raw_dump", "raw_insert"] {
-            compile(&format!("benches/floor/{name}.c"), &folder.join(name), None);
+            compile(&format!("floor/{name}.c"), &folder.join(name), None);
         }
         Self { folder }
     }
@@ -49,13 +49,13 @@ impl Programs {
     /// The programs of `benches/peers`, on other crates and on libnetfilter_conntrack.
     pub fn peers() -> Self {
         let target = beside_the_build("peers");
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/Cargo.toml");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--release"]);
         build(cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&target), "benches/peers");
         let folder = target.join("release");
         fs::create_dir_all(&folder).unwrap();
-        compile("benches/peers/lnfct_dump.c", &folder.join("lnfct_dump"), Some("-lnetfilter_conntrack"));
+        compile("peers/lnfct_dump.c", &folder.join("lnfct_dump"), Some("-lnetfilter_conntrack"));
         Self { folder }
     }
 

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| laws::roundtrip::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::roundtrip::holds(bytes));

@@ -13,7 +13,7 @@ mod recordings;
 mod spec;
 
 mod flows;
-mod laws;
 mod plans;
+mod properties;
 mod sockets;
 mod specs;

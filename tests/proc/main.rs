@@ -3,12 +3,12 @@
 
 #[path = "../support/proc/printed.rs"]
 mod printed;
+#[path = "../support/proc/readers.rs"]
+mod readers;
 #[path = "../support/recordings.rs"]
 mod recordings;
-#[path = "../support/proc/ways.rs"]
-mod ways;
 
 mod allocations;
 mod golden;
-mod laws;
+mod properties;
 mod reader;

@@ -8,9 +8,9 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{
     arbitrary,
+    decoders::{decode_every_way, expectation, flow},
     messages::{all_recorded, expectation_bytes, flow_bytes, is_flow, message},
     nodes::{Content, HEADERS, Node, change_nests, nodes, unknown, with_nodes},
-    ways::{decode_every_way, expectation, flow},
 };
 
 fn decoded(bytes: &[u8]) -> Flow {

@@ -5,13 +5,13 @@ use ctnetlink::{
     wire::{self, Encoder, Flags, MessageType, Messages},
 };
 
+#[path = "../../tests/support/codec/decoders.rs"]
+mod decoders;
 #[path = "../../tests/support/codec/nodes.rs"]
 mod nodes;
-#[path = "../../tests/support/codec/ways.rs"]
-mod ways;
 
 pub fn holds(bytes: &[u8]) {
-    ways::decode_every_way(bytes);
+    decoders::decode_every_way(bytes);
     for message in Messages::new(bytes).map_while(Result::ok) {
         if let Ok(flow) = Flow::decode(&message) {
             flow_survives(&flow);
@@ -19,7 +19,7 @@ pub fn holds(bytes: &[u8]) {
         }
         if let Ok(expectation) = Expectation::decode(&message) {
             let again = written(MessageType::EXPECTATION_NEW, |body| expectation.encode(body));
-            assert_eq!(ways::expectation(&first(&again)), Ok(expectation));
+            assert_eq!(decoders::expectation(&first(&again)), Ok(expectation));
         }
         if let Ok(value) = Message::decode(&message) {
             message_survives(&message, &value);
@@ -30,11 +30,11 @@ pub fn holds(bytes: &[u8]) {
 /// Encoded, a flow has every nest in the usual layout; with a stranger in each, none has.
 fn flow_survives(flow: &Flow) {
     let usual = written(MessageType::FLOW_NEW, |body| flow.encode(body));
-    assert_eq!(ways::flow(&first(&usual)).as_ref(), Ok(flow));
+    assert_eq!(decoders::flow(&first(&usual)).as_ref(), Ok(flow));
     let mut nodes = nodes::nodes(&usual);
     nodes::change_nests(&mut nodes, &mut |nest| nest.push(nodes::unknown()));
     let walked = nodes::with_nodes(&usual, &nodes);
-    assert_eq!(ways::flow(&first(&walked)).as_ref(), Ok(flow));
+    assert_eq!(decoders::flow(&first(&walked)).as_ref(), Ok(flow));
 }
 
 fn event_agrees(message: &wire::Message<'_>, flow: &Flow) {

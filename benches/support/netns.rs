@@ -9,11 +9,11 @@ use ctnetlink::{Client, sysctl};
 use nix::sched::{CloneFlags, unshare};
 
 /// The limit on flows, which belongs to the initial namespace: raised while this is there, if it has to be.
-pub struct Room {
+pub struct Netns {
     raised: Option<(File, u32)>,
 }
 
-impl Room {
+impl Netns {
     /// Makes room for so many flows, and leaves for a namespace of its own. Where that cannot be, it says why.
     pub fn enter(flows: u32) -> Result<(Self, Client), String> {
         let room = Self::make(flows).ok_or_else(|| format!("no room for {flows} flows: run as root"))?;
@@ -35,7 +35,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Netns {
     fn drop(&mut self) {
         if let Some((file, before)) = &mut self.raised {
             let _ = file.write_all(before.to_string().as_bytes());

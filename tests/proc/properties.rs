@@ -8,7 +8,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
     printed::{PROTOCOLS, Printed},
-    ways::read_all,
+    readers::read_all,
 };
 
 const FILES: [&str; 9] = [

@@ -6,8 +6,8 @@ use super::source::Source;
 
 #[path = "../../tests/support/proc/printed.rs"]
 mod printed;
-#[path = "../../tests/support/proc/ways.rs"]
-mod ways;
+#[path = "../../tests/support/proc/readers.rs"]
+mod readers;
 
 use printed::{PROTOCOLS, Printed};
 
@@ -17,7 +17,7 @@ const VALUES: u8 = 0;
 pub fn holds(bytes: &[u8]) {
     match bytes {
         [VALUES, values @ ..] => kernel_line_prints_as_it_was(&printed(&mut Source(values))),
-        text => ways::read_all(text),
+        text => readers::read_all(text),
     }
 }
 
@@ -28,7 +28,7 @@ fn kernel_line_prints_as_it_was(printed: &Printed) {
     assert_eq!(line.unknown().count(), 0, "{text}");
     assert_eq!([line.original().layer4, line.reply().layer4], [printed.layer4(); 2], "{text}");
     assert_eq!((line.timeout(), line.mark()), (printed.timeout, printed.mark), "{text}");
-    ways::read_all(text.as_bytes());
+    readers::read_all(text.as_bytes());
 }
 
 fn printed(source: &mut Source<'_>) -> Printed {

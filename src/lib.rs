@@ -224,7 +224,8 @@ pub mod wire;
 pub use client::*;
 #[doc(inline)]
 pub use error::{
-    AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, KernelError, Operation, ParseNameError,
+    AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, ErrorKind, KernelError, Operation,
+    ParseError,
 };
 #[doc(inline)]
 pub use events::*;

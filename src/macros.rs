@@ -48,7 +48,7 @@ macro_rules! open_enum {
         }
 
         impl core::str::FromStr for $name {
-            type Err = crate::error::ParseNameError;
+            type Err = crate::error::ParseError;
 
             /// Reads a name in any case, or a decimal number without a sign.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -58,7 +58,7 @@ macro_rules! open_enum {
                     .map(|(value, _)| *value)
                     // A sign, which the standard library takes, is part of no number here.
                     .or_else(|| text.parse().ok().filter(|_| !text.starts_with('+')).map(Self))
-                    .ok_or_else(|| crate::error::ParseNameError::new($what, text))
+                    .ok_or_else(|| crate::error::ParseError::new($what, text))
             }
         }
 
@@ -160,7 +160,7 @@ macro_rules! flag_text {
         }
 
         impl core::str::FromStr for $name {
-            type Err = crate::error::ParseNameError;
+            type Err = crate::error::ParseError;
 
             /// Reads names in any case joined by commas, numbers in hex (`0x…`), or `UNSET`.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -178,7 +178,7 @@ macro_rules! flag_text {
                         }
                         (None, None) => None,
                     };
-                    bits.map(|bits| all | bits).ok_or_else(|| crate::error::ParseNameError::new($what, word))
+                    bits.map(|bits| all | bits).ok_or_else(|| crate::error::ParseError::new($what, word))
                 })
             }
         }

@@ -57,7 +57,7 @@ pub fn update(mut arguments: Arguments) -> Outcome {
 
 pub fn create(arguments: &Arguments) -> Outcome {
     let flow = request::new_flow(arguments)?;
-    Client::open()?.create(&flow).map_err(|error| match error.is_exists() {
+    Client::open()?.create(&flow).map_err(|error| match error.is_already_exists() {
         true => Failure::failed("Operation failed: Such conntrack exists, try -U to update"),
         false => error.into(),
     })?;
@@ -70,7 +70,7 @@ pub fn add(arguments: &Arguments) -> Outcome {
     let flow = request::new_flow(arguments)?;
     let mut client = Client::open()?;
     match client.create(&flow) {
-        Err(error) if error.is_exists() => {
+        Err(error) if error.is_already_exists() => {
             let key = request::key(arguments)?;
             if let Some(existing) = client.get(key)? {
                 request::Answers::new(arguments).check(&existing)?;

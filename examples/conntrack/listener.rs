@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ctnetlink::{Error, Event, EventGroups, EventKind, EventSocket, Filter, filter::SocketFilter};
+use ctnetlink::{Event, EventGroups, EventKind, EventSocket, Filter, filter::SocketFilter};
 
 use crate::{
     arguments::{Arguments, EventWord, Table},
@@ -55,7 +55,7 @@ impl Source for Listener {
             let event = match self.socket.try_next() {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(None),
-                Err(error @ Error::Decode(_)) => return Ok(Some(Told::Malformed(error.to_string()))),
+                Err(error) if error.decode_error().is_some() => return Ok(Some(Told::Malformed(error.to_string()))),
                 Err(error) => return Err(error.into()),
             };
             if let Some(told) = told(&event, &self.filter) {

@@ -116,7 +116,7 @@ fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Res
         Ok(()) => Ok(false),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) if error.errno() == Some(Errno::EINVAL) => Ok(true),
-        Err(error) if error.is_not_supported() => Ok(probe.is_of_tuples()),
+        Err(error) if error.is_unsupported() => Ok(probe.is_of_tuples()),
         Err(error) => Err(error),
     }
 }
@@ -125,7 +125,7 @@ fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Res
 fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
     match connection.start(&probe)?.next(connection) {
         Ok(entry) => Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED))),
-        Err(error) if error.is_not_supported() => Ok(false),
+        Err(error) if error.is_unsupported() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -37,7 +37,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`is_exists`](Error::is_exists) where there is such an expectation,
+    /// [`is_already_exists`](Error::is_already_exists) where there is such an expectation,
     /// [`is_not_found`](Error::is_not_found) where the master is not in the table; see
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others.
     pub fn create_expectation(&mut self, expectation: &Expectation) -> Result<(), Error> {

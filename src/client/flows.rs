@@ -93,7 +93,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`is_exists`](Error::is_exists) where a flow with one of the tuples is there; see
+    /// [`is_already_exists`](Error::is_already_exists) where a flow with one of the tuples is there; see
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others.
     pub fn create(&mut self, flow: &NewFlow) -> Result<(), Error> {
         self.execute(flow)

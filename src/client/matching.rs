@@ -7,7 +7,7 @@ use super::{
     flows::{refuse_nothing, update_as_it_is},
 };
 use crate::{
-    error::{EncodeError, Error},
+    error::{Error, ErrorKind},
     exchange::{Connection, PendingBatch},
     filter::Filter,
     model::{FlowKey, FlowRef},
@@ -196,7 +196,10 @@ impl Client {
 
 fn refuse_everything(filter: &Filter) -> Result<(), Error> {
     if filter.is_everything() {
-        return Err(EncodeError::Value("the filter matches everything: to empty the table is another call").into());
+        return Err(Error::message(
+            ErrorKind::MatchesEverything,
+            "the filter matches every flow: to empty the table, call `flush`",
+        ));
     }
     Ok(())
 }
@@ -285,16 +288,16 @@ mod tests {
     #[test]
     fn an_error_tells_what_was_done_before_it() {
         let report = MatchReport { matched: 7, changed: 5, ..MatchReport::default() };
-        let error = MatchError::new(report, Error::TimedOut);
-        assert_eq!(error.to_string(), "no answer came in time (of 7 flows until then, 5 were done)");
-        assert_eq!(MatchError::from(Error::TimedOut).to_string(), "no answer came in time");
+        let error = MatchError::new(report, Error::timed_out());
+        assert_eq!(error.to_string(), "nothing arrived in time (of 7 flows until then, 5 were done)");
+        assert_eq!(MatchError::from(Error::timed_out()).to_string(), "nothing arrived in time");
         assert!(Error::from(error).is_timed_out());
     }
 
     #[test]
     fn errors_are_counted_beyond_those_that_are_kept() {
         let mut report = MatchReport::default();
-        (0..100).for_each(|_| report.note(Err(Error::TimedOut)));
+        (0..100).for_each(|_| report.note(Err(Error::timed_out())));
         assert_eq!((report.failed, report.errors.len()), (100, MatchReport::ERRORS));
     }
 }

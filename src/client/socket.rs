@@ -200,7 +200,7 @@ mod tests {
         let error = homeless.open_another().unwrap_err().to_string();
         assert_eq!(
             error,
-            "open another socket in the namespace of the first: without /proc there is no telling which that is"
+            "cannot open another socket in the namespace of the first: without /proc there is no telling which that is"
         );
         let mut homeless = homeless;
         assert!(!homeless.renew().unwrap(), "what is asked next drains it");

@@ -1,10 +1,104 @@
-//! What the kernel refuses, and what that means.
+//! Refusals of the kernel: the operation, the error number, and their meaning together.
 
 use core::fmt;
 
-use super::Errno;
+/// An error number of Linux. Numbers above 34 differ between architectures: the constants are those of the target.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::Errno;
+///
+/// assert_eq!(Errno(2), Errno::ENOENT);
+/// assert_eq!(Errno::ENOENT.to_string(), "ENOENT");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a number")]
+pub struct Errno(
+    /// The number, positive.
+    pub i32,
+);
 
-/// What was asked of the kernel.
+macro_rules! errnos {
+    ($( $name:ident = $number:expr, )*) => {
+        impl Errno {
+            $(
+                #[doc = concat!("`", stringify!($name), "`.")]
+                pub const $name: Self = Self($number);
+            )*
+
+            /// Returns the C name, or `None` if this crate has no constant for the number.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                $(
+                    if self.0 == Self::$name.0 {
+                        return Some(stringify!($name));
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+
+/// The number on most architectures, on MIPS, and on SPARC (`asm/errno.h` of each).
+const fn by_architecture(most: i32, mips: i32, sparc: i32) -> i32 {
+    if cfg!(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6")) {
+        mips
+    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        sparc
+    } else {
+        most
+    }
+}
+
+errnos! {
+    EPERM = 1,
+    ENOENT = 2,
+    EINTR = 4,
+    EAGAIN = 11,
+    ENOMEM = 12,
+    EACCES = 13,
+    EBUSY = 16,
+    EEXIST = 17,
+    EINVAL = 22,
+    ENFILE = 23,
+    EMFILE = 24,
+    ENOSPC = 28,
+    ERANGE = 34,
+    ETIME = by_architecture(62, 62, 73),
+    EMSGSIZE = by_architecture(90, 97, 40),
+    EPROTONOSUPPORT = by_architecture(93, 120, 43),
+    EOPNOTSUPP = by_architecture(95, 122, 45),
+    EAFNOSUPPORT = by_architecture(97, 124, 47),
+    ENOBUFS = by_architecture(105, 132, 55),
+    ESHUTDOWN = by_architecture(108, 143, 58),
+    EALREADY = by_architecture(114, 149, 37),
+}
+
+impl fmt::Display for Errno {
+    /// Prints the name, or the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A request to the kernel, as named in errors.
+///
+/// # Example
+///
+/// ```
+/// assert_eq!(ctnetlink::Operation::DeleteFlow.to_string(), "delete flow");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -18,7 +112,7 @@ pub enum Operation {
     UpdateFlow,
     /// Delete one flow.
     DeleteFlow,
-    /// Delete all flows, those of a family, or those that fit a filter.
+    /// Delete all flows, the flows of a family, or the flows that match a filter.
     FlushFlows,
     /// Get one expectation.
     GetExpectation,
@@ -26,13 +120,13 @@ pub enum Operation {
     DumpExpectations,
     /// Create an expectation.
     CreateExpectation,
-    /// Delete one expectation, or those of a helper.
+    /// Delete one expectation, or the expectations of a helper.
     DeleteExpectation,
     /// Delete all expectations.
     FlushExpectations,
     /// Get statistics.
     GetStatistics,
-    /// Find out what the kernel filters by, before a filter is used the first time.
+    /// Probe which filters the kernel supports, before the first use of a filter.
     ProbeFilters,
 }
 
@@ -44,23 +138,43 @@ impl fmt::Display for Operation {
             Self::CreateFlow => "create flow",
             Self::UpdateFlow => "update flow",
             Self::DeleteFlow => "delete flow",
-            Self::FlushFlows => "flush flows",
+            Self::FlushFlows => "delete flows",
             Self::GetExpectation => "get expectation",
             Self::DumpExpectations => "dump expectations",
             Self::CreateExpectation => "create expectation",
             Self::DeleteExpectation => "delete expectation",
-            Self::FlushExpectations => "flush expectations",
+            Self::FlushExpectations => "delete expectations",
             Self::GetStatistics => "get statistics",
-            Self::ProbeFilters => "find out what the kernel filters by",
+            Self::ProbeFilters => "probe filters",
         })
     }
 }
 
-/// An answer of the kernel that is an error: what was asked, the error number, and the kernel's own words where it has
-/// any.
+/// A refusal of the kernel: the request, the error number, and the kernel's own text if it sent one.
 ///
-/// Prints with a sentence that says what the number means for this operation, since one number means many things:
-/// EBUSY of an update is a status bit that may not change, EBUSY of a dump another dump on the same socket.
+/// `Display` adds the meaning of the number for this request, because one number has many meanings: EBUSY refuses an update
+/// if a status bit cannot change, and a dump if another dump is running on the same socket.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Errno, Operation, exchange::{Exchange, Received}, wire::Messages};
+///
+/// # let mut message = vec![36, 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0];
+/// # message.extend((-2_i32).to_ne_bytes());
+/// # message.extend([20, 0, 0, 0, 2, 1, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
+/// # let (length, kind, number) = (36_u32.to_ne_bytes(), 2_u16.to_ne_bytes(), 7_u32.to_ne_bytes());
+/// # message[..4].copy_from_slice(&length);
+/// # message[4..6].copy_from_slice(&kind);
+/// # message[8..12].copy_from_slice(&number);
+/// // An NLMSG_ERROR with ENOENT that answers request 7.
+/// let message = Messages::new(&message).next().unwrap()?;
+/// let Received::Refused(refusal) = Exchange::new(Operation::DeleteFlow, 7).receive(&message) else { panic!() };
+/// let error = refusal.into_error(Operation::DeleteFlow);
+/// assert_eq!(error.errno(), Errno::ENOENT);
+/// assert!(error.to_string().starts_with("cannot delete flow: ENOENT: "));
+/// # Ok::<(), ctnetlink::DecodeError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct KernelError {
     operation: Operation,
@@ -75,37 +189,37 @@ impl KernelError {
         Self { operation, errno, text: None, attribute: None }
     }
 
-    /// With the kernel's text, and the attribute of the request that it points at.
+    /// Adds the kernel's text, and the attribute of the request that the kernel rejects.
     #[cold]
     pub(crate) fn with_details(self, text: Option<&str>, attribute: Option<String>) -> Self {
         Self { text: text.map(Into::into), attribute: attribute.map(Into::into), ..self }
     }
 
-    /// What was asked.
+    /// Returns the request that was refused.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// The error number.
+    /// Returns the error number.
     #[must_use]
     pub const fn errno(&self) -> Errno {
         self.errno
     }
 
-    /// What the kernel says of it. Only violations of its attribute policy have a text.
+    /// Returns the kernel's text. The kernel sends one for violations of its attribute policy only.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
     }
 
-    /// The attribute of the request that the kernel points at, with the way to it.
+    /// Returns the path to the attribute of the request that the kernel rejects.
     #[must_use]
     pub fn attribute(&self) -> Option<&str> {
         self.attribute.as_deref()
     }
 
-    /// What the number means for this operation, and what to do.
+    /// Returns the meaning of the number for this request, with a remedy if there is one.
     #[must_use]
     pub const fn meaning(&self) -> Option<&'static str> {
         meaning(self.operation, self.errno)
@@ -114,7 +228,7 @@ impl KernelError {
 
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.operation, self.errno)?;
+        write!(f, "cannot {}: {}", self.operation, self.errno)?;
         if let Some(meaning) = self.meaning() {
             write!(f, ": {meaning}")?;
         }
@@ -135,69 +249,70 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
     use Operation as Op;
     Some(match (operation, errno) {
         (_, Errno::EPERM) if !matches!(operation, Op::UpdateFlow) => {
-            "CAP_NET_ADMIN is needed in the user namespace that owns the network namespace: run as root, or in a \
-             namespace of your own"
+            "needs CAP_NET_ADMIN in the user namespace that owns the network namespace (for a private namespace: \
+             `unshare -Urn`)"
         }
         (Op::UpdateFlow, Errno::EPERM) => {
-            "CAP_NET_ADMIN is missing in the user namespace that owns the network namespace, or the flow has \
-             FIXED_TIMEOUT and the update names a timeout"
+            "needs CAP_NET_ADMIN in the user namespace that owns the network namespace, and a flow with FIXED_TIMEOUT \
+             refuses a timeout"
         }
         (_, Errno::EPROTONOSUPPORT) => "the kernel has no nfnetlink: load the module nfnetlink",
         (Op::GetFlow | Op::DeleteFlow, Errno::ENOENT) => {
-            "there is no such flow: it may have ended, be in another zone, or have another identifier"
+            "no such flow: it may have ended, be in another zone, or have another identifier"
         }
-        (Op::UpdateFlow, Errno::ENOENT) => "there is no such flow: it may have ended, or be in another zone",
+        (Op::UpdateFlow, Errno::ENOENT) => "no such flow: it may have ended, or be in another zone",
         (Op::CreateFlow, Errno::ENOENT) => "the master is not in the table",
         (Op::CreateFlow, Errno::EEXIST) => {
-            "a flow with one of the two tuples is in the table already, or no address or port of the NAT range is free"
+            "a flow has one of the two tuples already, or no address or port of the NAT range is free"
         }
         (Op::CreateFlow, Errno::EINVAL) => {
-            "a tuple is incomplete, the protocols differ, an ICMP type is no query, or sequence adjustment or SCTP \
+            "a tuple is incomplete, the protocols differ, an ICMP type is not a query, or sequence adjustment or SCTP \
              information is incomplete"
         }
-        (Op::CreateFlow, Errno::ENOMEM) => "the table is full (net.netfilter.nf_conntrack_max), or memory is short",
+        (Op::CreateFlow, Errno::ENOMEM) => {
+            "the table is full (raise net.netfilter.nf_conntrack_max), or memory is short"
+        }
         (Op::CreateFlow, Errno::ENOSPC) => "the hash chain of the tuple is too long",
         (Op::CreateFlow, Errno::EOPNOTSUPP) => {
-            "no helper of that name and protocol is registered, NAT is not available, the family is neither IPv4 nor IPv6, \
-             or the flow exists and an update names a NAT range or a master"
+            "no helper of that name and protocol is registered, NAT is not available, the family is neither IPv4 nor \
+             IPv6, or the flow exists and the request has a NAT range or a master"
         }
         (Op::CreateFlow, Errno::EBUSY) => {
-            "the flow exists, and a status bit that it has is not among those named, or the helper would change"
+            "the flow exists, and the request would clear a permanent status bit or change the helper"
         }
         (Op::CreateFlow | Op::UpdateFlow, Errno::ERANGE) => {
             "a value is out of range: a TCP state above 9, a window scale above 14, an SCTP state above 8, labels of more \
              than 16 bytes"
         }
         (Op::UpdateFlow, Errno::EBUSY) => {
-            "a status bit would be cleared that may not be, or the helper would change: a flow keeps the one it has, or none"
+            "the update would clear a permanent status bit, or change the helper, which a flow keeps until it ends"
         }
         (Op::UpdateFlow, Errno::ENOSPC) => {
-            "the flow has no room for labels: a rule that uses labels must be there before the flow begins"
+            "the flow has no room for labels: add a rule that sets labels before the flow begins"
         }
         (Op::UpdateFlow, Errno::EOPNOTSUPP) => {
             "no helper of that name is registered, or the flow began without a helper"
         }
         (Op::UpdateFlow, Errno::EINVAL) => "the tuple is incomplete, or protocol information or labels are malformed",
         (Op::UpdateFlow | Op::DeleteFlow, Errno::ETIME) => "the flow is ending",
-        (Op::DeleteFlow, Errno::EBUSY) => "the flow is offloaded, and this kernel deletes no such flow",
+        (Op::DeleteFlow, Errno::EBUSY) => "the flow is offloaded, and this kernel cannot delete offloaded flows",
         (Op::GetFlow | Op::DeleteFlow, Errno::EINVAL) => "the tuple is incomplete",
-        (Op::DumpFlows | Op::DumpExpectations, Errno::EBUSY) => "another dump is under way on this socket",
+        (Op::DumpFlows | Op::DumpExpectations, Errno::EBUSY) => "another dump is running on this socket",
         (Op::DumpFlows | Op::FlushFlows, Errno::EINVAL) => {
-            "the kernel does not take this filter, or has no connection tracking for netlink: load the module \
-             nf_conntrack_netlink"
+            "the kernel rejects this filter, or lacks ctnetlink: load the module nf_conntrack_netlink"
         }
         (Op::GetExpectation | Op::DeleteExpectation | Op::DumpExpectations, Errno::EINVAL) => "the tuple is incomplete",
         (Op::DumpFlows | Op::FlushFlows, Errno::EOPNOTSUPP) => {
-            "this kernel has no such filter, or a filter on tuples lacks a family"
+            "the kernel lacks this filter, or a filter on tuples has no family"
         }
         (Op::CreateExpectation | Op::DumpExpectations, Errno::ENOENT) => "the master is not in the table",
-        (Op::GetExpectation | Op::DeleteExpectation, Errno::ENOENT) => "there is no such expectation",
-        (Op::CreateExpectation, Errno::EEXIST) => "there is such an expectation already",
+        (Op::GetExpectation | Op::DeleteExpectation, Errno::ENOENT) => "no such expectation",
+        (Op::CreateExpectation, Errno::EEXIST) => "the expectation exists already",
         (Op::CreateExpectation, Errno::EOPNOTSUPP) => {
             "the master has no helper, or no helper of that name is registered"
         }
         (Op::CreateExpectation, Errno::EINVAL) => {
-            "the class is none of the helper's, the function is not registered, or a flag is unknown"
+            "the helper has no such class, the function is not registered, or a flag is unknown"
         }
         (Op::CreateExpectation, Errno::EBUSY) => "another expectation covers some of the same flows",
         (Op::CreateExpectation, Errno::EALREADY) => "the same expectation exists with another class or master",
@@ -206,10 +321,10 @@ const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
         }
         (Op::CreateExpectation, Errno::ESHUTDOWN) => "the master has no helper",
         (Op::CreateExpectation, Errno::ETIME) => "the expectation is ending",
-        (_, Errno::EINVAL) => "the kernel has no connection tracking for netlink: load the module nf_conntrack_netlink",
-        (_, Errno::EOPNOTSUPP) => "this kernel cannot do that",
+        (_, Errno::EINVAL) => "the kernel lacks ctnetlink: load the module nf_conntrack_netlink",
+        (_, Errno::EOPNOTSUPP) => "this kernel does not support the request",
         (_, Errno::ENOMEM) => "the kernel is short of memory",
-        (_, Errno::ENOBUFS) => "the receive buffer was full and the answer is lost: enlarge the buffer",
+        (_, Errno::ENOBUFS) => "the receive buffer was full and the answer was lost: enlarge the buffer",
         (_, Errno::EMSGSIZE) => "the message is larger than the send buffer",
         _ => return None,
     })

@@ -83,12 +83,12 @@ impl Mirror {
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](Error::TimedOut) where none came within the [`timeout`](super::EventSocketBuilder::timeout) of the
-    /// listener; [`Decode`](Error::Decode) for an event or entry that cannot be read; or where a socket or a dump fails.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) where none came within the [`timeout`](super::EventSocketBuilder::timeout) of the
+    /// listener; [`Decode`](crate::ErrorKind::Decode) for an event or entry that cannot be read; or where a socket or a dump fails.
     /// After each of them the mirror goes on, and what may have been missed is made up for by another dump.
     #[allow(clippy::should_implement_trait, reason = "it has no end, as `EventSocket::next`")]
     pub fn next(&mut self) -> Result<Change, Error> {
-        self.inner.next(Patience::OfSource)?.ok_or(Error::TimedOut)
+        self.inner.next(Patience::OfSource)?.ok_or_else(Error::timed_out)
     }
 
     /// Waits for the next change, and no longer than that; `None` where none came.

@@ -78,13 +78,13 @@ impl EventSocket {
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](Error::TimedOut) where none came within the builder's [`timeout`](EventSocketBuilder::timeout), or
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) where none came within the builder's [`timeout`](EventSocketBuilder::timeout), or
     /// where the socket fails. The stream goes on after every error.
     #[allow(clippy::should_implement_trait, reason = "it lends, which `Iterator` cannot, and it has no end")]
     #[inline]
     pub fn next(&mut self) -> Result<Event<'_>, Error> {
         match self.stream.next(Patience::OfSource) {
-            Ok(event) => event.ok_or(Error::TimedOut),
+            Ok(event) => event.ok_or_else(Error::timed_out),
             Err(error) => Err(error),
         }
     }

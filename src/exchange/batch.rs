@@ -186,7 +186,7 @@ impl PendingBatch {
         loop {
             let length = match connection.fill(wait) {
                 Ok(datagram) => datagram.length,
-                Err(Error::TimedOut) if wait == Wait::No => break self.fail_all(Errno::EPERM),
+                Err(error) if error.is_timed_out() && wait == Wait::No => break self.fail_all(Errno::EPERM),
                 Err(error) => return Err(error),
             };
             match self.receive(connection.received(length))? {

@@ -126,7 +126,7 @@ impl<T: Transport> Connection<T> {
             match self.transport.receive(&mut self.buffer, receive) {
                 Ok(datagram) if datagram.sender == 0 => {
                     return if datagram.length > self.buffer.len() {
-                        Err(Error::Truncated { length: datagram.length })
+                        Err(Error::truncated(datagram.length))
                     } else {
                         Ok(datagram)
                     };
@@ -139,7 +139,7 @@ impl<T: Transport> Connection<T> {
             let Some(deadline) = deadline else { continue };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Error::TimedOut);
+                return Err(Error::timed_out());
             }
             if wait == Wait::Yes {
                 self.wait_for_more(left)?;
@@ -182,7 +182,7 @@ impl<T: Transport> Connection<T> {
             let length = match self.fill(Wait::Yes) {
                 Ok(datagram) => datagram.length,
                 // Its end was lost, or never sent: what may still come is told by its number.
-                Err(Error::TimedOut | Error::Overrun) => return Ok(()),
+                Err(error) if error.is_timed_out() || error.is_overrun() => return Ok(()),
                 Err(error) => return Err(error),
             };
             for message in Messages::new(self.received(length)).map_while(Result::ok) {
@@ -290,8 +290,8 @@ pub(super) fn describe(refusal: Refusal, operation: Operation, request: &[u8]) -
 
 fn receive_error(error: io::Error) -> Error {
     match error.raw_os_error().map(Errno) {
-        Some(Errno::ENOBUFS) => Error::Overrun,
-        _ if error.kind() == io::ErrorKind::WouldBlock => Error::TimedOut,
+        Some(Errno::ENOBUFS) => Error::overrun(),
+        _ if error.kind() == io::ErrorKind::WouldBlock => Error::timed_out(),
         _ => Error::io("receive from the kernel", error),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
-    Errno, Error, FlowKey,
+    Errno, Error, ErrorKind, FlowKey,
     request::{DeleteFlow, DumpFlows, GetFlow},
     wire::{Flags, Message, MessageType, Messages},
 };
@@ -91,13 +91,13 @@ enum Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Kernel(error) => Self::Refused(error.errno()),
-            Error::Decode(_) => Self::Malformed,
-            Error::Overrun => Self::Lost,
-            Error::TimedOut => Self::TimedOut,
-            Error::Truncated { length } => Self::Truncated(length),
-            error => Self::System(error.errno()),
+        match (error.kernel(), error.truncated_length(), error.kind()) {
+            (Some(error), ..) => Self::Refused(error.errno()),
+            (_, Some(length), _) => Self::Truncated(length),
+            (.., ErrorKind::Decode) => Self::Malformed,
+            (.., ErrorKind::Overrun) => Self::Lost,
+            (.., ErrorKind::TimedOut) => Self::TimedOut,
+            _ => Self::System(error.errno()),
         }
     }
 }

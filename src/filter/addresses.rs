@@ -20,7 +20,7 @@ use super::{prefix::Prefix, ranges::Ranges};
 ///     .collect::<Result<_, _>>()?;
 /// assert!(set.contains([10, 0, 0, 200].into()));
 /// assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), ["10.0.0.0/24", "fd00::1"]);
-/// # Ok::<(), ctnetlink::ParseNameError>(())
+/// # Ok::<(), ctnetlink::ParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Addresses {

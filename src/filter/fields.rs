@@ -6,7 +6,7 @@ use super::{
     numbers::{Number, sealed::Number as _},
 };
 use crate::{
-    error::ParseNameError,
+    error::ParseError,
     model::{DccpRole, DccpState, Family, Protocol, SctpState, TcpState},
 };
 
@@ -18,7 +18,7 @@ pub(super) enum Style {
     /// As an amount to compare with: `timeout < 30`.
     Amount,
     /// As names where there are any: `proto tcp`.
-    Named { name: fn(u64) -> Option<&'static str>, parse: fn(&str) -> Result<u64, ParseNameError> },
+    Named { name: fn(u64) -> Option<&'static str>, parse: fn(&str) -> Result<u64, ParseError> },
 }
 
 /// A type of values, and how they read.

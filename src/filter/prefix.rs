@@ -6,7 +6,7 @@ use core::{
     str::FromStr,
 };
 
-use crate::{error::ParseNameError, wire::Family};
+use crate::{error::ParseError, wire::Family};
 
 /// A network: an address and the number of its leading bits that count. A single address is a network of all its bits.
 ///
@@ -18,7 +18,7 @@ use crate::{error::ParseNameError, wire::Family};
 /// let network: Prefix = "10.1.2.3/8".parse()?;
 /// assert_eq!(network.to_string(), "10.0.0.0/8");
 /// assert!(network.contains([10, 200, 0, 1].into()));
-/// # Ok::<(), ctnetlink::ParseNameError>(())
+/// # Ok::<(), ctnetlink::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix {
@@ -103,11 +103,11 @@ impl fmt::Display for Prefix {
 }
 
 impl FromStr for Prefix {
-    type Err = ParseNameError;
+    type Err = ParseError;
 
     /// Reads an address, or an address, a slash and a length.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || ParseNameError::new("address or prefix", text);
+        let refuse = || ParseError::new("an address or prefix", text);
         let (address, length) = match text.split_once('/') {
             Some((_, length)) if length.starts_with('+') => return Err(refuse()),
             Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| refuse())?)),

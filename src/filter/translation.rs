@@ -14,7 +14,7 @@ use crate::model::Endpoint;
 /// let filter = Filter::source_nat(Translation::to(network).port(1024..));
 /// assert_eq!(filter.to_string(), "src-nat 192.0.2.0/24 port 1024-65535");
 /// assert_eq!(Filter::destination_nat(Translation::any()).to_string(), "dst-nat");
-/// # Ok::<(), ctnetlink::ParseNameError>(())
+/// # Ok::<(), ctnetlink::ParseError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Translation {

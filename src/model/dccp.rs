@@ -11,7 +11,7 @@ use crate::{
 
 open_enum! {
     /// The state of a DCCP connection (`enum ct_dccp_states`).
-    pub struct DccpState(u8) as "DCCP state" {
+    pub struct DccpState(u8) as "a DCCP state" {
         /// Nothing seen yet.
         #[doc(alias = "CT_DCCP_NONE")]
         NONE = 0 => "NONE",
@@ -47,7 +47,7 @@ open_enum! {
 
 open_enum! {
     /// Which role the initiator of a DCCP connection has (`enum ct_dccp_roles`).
-    pub struct DccpRole(u8) as "DCCP role" {
+    pub struct DccpRole(u8) as "a DCCP role" {
         /// The original direction is the client's.
         #[doc(alias = "CT_DCCP_ROLE_CLIENT")]
         CLIENT = 0 => "client",

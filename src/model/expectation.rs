@@ -28,7 +28,7 @@ bitflags::bitflags! {
     }
 }
 
-flag_text!(ExpectationFlags as "expectation flag");
+flag_text!(ExpectationFlags as "an expectation flag");
 
 /// The translation that an expected flow will get (`CTA_EXPECT_NAT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ open_enum! {
     ///
     /// Named are those that some kernel since 4.19 has a tracker for; the kernel tracks any other by its addresses
     /// alone. DCCP lost its tracker in Linux 6.17: since then its tuples have no ports.
-    pub struct Protocol(u8) as "protocol" {
+    pub struct Protocol(u8) as "a protocol" {
         /// ICMP.
         #[doc(alias = "IPPROTO_ICMP")]
         ICMP = 1 => "icmp",

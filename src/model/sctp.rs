@@ -11,7 +11,7 @@ use crate::{
 
 open_enum! {
     /// The state of an SCTP association (`enum sctp_conntrack`).
-    pub struct SctpState(u8) as "SCTP state" {
+    pub struct SctpState(u8) as "an SCTP state" {
         /// Nothing seen yet.
         #[doc(alias = "SCTP_CONNTRACK_NONE")]
         NONE = 0 => "NONE",

@@ -17,7 +17,7 @@ bitflags::bitflags! {
     /// let status: Status = "SEEN_REPLY,ASSURED".parse()?;
     /// assert_eq!(status, Status::SEEN_REPLY | Status::ASSURED);
     /// assert_eq!(Status::from_bits_retain(0x4000_0002).to_string(), "SEEN_REPLY,0x40000000");
-    /// # Ok::<(), ctnetlink::ParseNameError>(())
+    /// # Ok::<(), ctnetlink::ParseError>(())
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Status: u32 {
@@ -81,7 +81,7 @@ impl Status {
     }
 }
 
-flag_text!(Status as "status bit");
+flag_text!(Status as "a status bit");
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::{
 
 open_enum! {
     /// The state of a TCP connection as the tracker sees it from the middle (`enum tcp_conntrack`).
-    pub struct TcpState(u8) as "TCP state" {
+    pub struct TcpState(u8) as "a TCP state" {
         /// Nothing seen yet; what a flow created without a state has.
         #[doc(alias = "TCP_CONNTRACK_NONE")]
         NONE = 0 => "NONE",
@@ -79,7 +79,7 @@ bitflags::bitflags! {
     }
 }
 
-flag_text!(TcpFlags as "TCP flag");
+flag_text!(TcpFlags as "a TCP flag");
 
 /// TCP flags and the mask of those that an update changes: `new = (old & !mask) | (flags & mask)`.
 ///

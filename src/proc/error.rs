@@ -4,6 +4,7 @@ use core::{fmt, num::NonZeroU64};
 use std::{io, path::Path};
 
 use super::LONGEST_LINE;
+use crate::error::{Error, ErrorKind};
 
 /// What a line has to have at the place where it has something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,6 +217,12 @@ crate::macros::debug_as_display!(LineError);
 
 impl core::error::Error for LineError {}
 
+impl From<LineError> for Error {
+    fn from(error: LineError) -> Self {
+        Self::wrap(ErrorKind::InvalidInput, error)
+    }
+}
+
 /// A word of a line, or the beginning of a long one: enough for the longest address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word {
@@ -302,6 +309,15 @@ impl From<io::Error> for ReadError {
     }
 }
 
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Line(error) => error.into(),
+            ReadError::Io(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         match error {
@@ -361,7 +377,19 @@ crate::macros::debug_as_display!(OpenError);
 
 impl core::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        Some(&self.error)
+        self.error.source()
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        let kind = match error.error.kind() {
+            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            // The kernel lacks the tracker or the file. `NotFound` is for entries of the table.
+            io::ErrorKind::NotFound => ErrorKind::Unsupported,
+            _ => ErrorKind::Io,
+        };
+        Self::wrap(kind, error)
     }
 }
 

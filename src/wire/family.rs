@@ -7,7 +7,7 @@ use crate::macros::open_enum;
 open_enum! {
     /// A layer 3 family (`nfgen_family`): the number of an address family.
     #[derive(Default)]
-    pub struct Family(u8) as "family" {
+    pub struct Family(u8) as "a family" {
         /// Any: in a dump, all families.
         #[doc(alias = "AF_UNSPEC")]
         UNSPEC = 0 => "unspec",

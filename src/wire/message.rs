@@ -28,7 +28,7 @@ pub const NETFILTER_HEADER_LENGTH: usize = 4;
 
 open_enum! {
     /// The type in a netlink header: netlink's own control messages, or subsystem and message of netfilter.
-    pub struct MessageType(u16) as "message type" {
+    pub struct MessageType(u16) as "a message type" {
         /// Nothing: to be skipped.
         #[doc(alias = "NLMSG_NOOP")]
         NOOP = 1 => "noop",

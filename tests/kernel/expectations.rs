@@ -35,7 +35,7 @@ fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
     let master = watched(lab, 1000);
     let new = expectation(master, 5001);
     client.create_expectation(&new).unwrap();
-    assert!(client.create_expectation(&new).unwrap_err().is_exists());
+    assert!(client.create_expectation(&new).unwrap_err().is_already_exists());
     let got = client.get_expectation(&new).unwrap().unwrap();
     assert_eq!((got.tuple, got.master, got.mask), (new.tuple, new.master, new.mask));
     assert_eq!(got.flags, Some(ExpectationFlags::PERMANENT));

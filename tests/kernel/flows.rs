@@ -107,7 +107,7 @@ fn creating_twice_fails_unless_it_may_update(lab: &Lab) {
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     client.create(&new).unwrap();
-    assert!(client.create(&new).unwrap_err().is_exists());
+    assert!(client.create(&new).unwrap_err().is_already_exists());
     new.or_update = true;
     new.mark = Some(4);
     client.create(&new).unwrap();
@@ -163,14 +163,14 @@ fn creating_without_what_the_kernel_has_says_so(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.helper = Some(ctnetlink::Helper::new("nonesuch"));
     let error = lab.client().create(&new).unwrap_err();
-    assert!(error.is_not_supported());
+    assert!(error.is_unsupported());
     assert!(error.to_string().contains("no helper of that name"), "{error}");
     let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 3, 0, 1);
     let error = lab.client().create(&NewFlow::new(echo, echo, 60)).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EINVAL));
-    assert!(error.to_string().contains("ICMP type is no query"), "{error}");
+    assert!(error.to_string().contains("ICMP type is not a query"), "{error}");
     let mixed = NewFlow::new(tcp_flow(1).original, udp_flow(1).reply, 60);
-    assert!(matches!(lab.client().create(&mixed), Err(Error::Encode(_))));
+    assert!(lab.client().create(&mixed).unwrap_err().encode_error().is_some());
 }
 
 fn a_dumped_flow_is_given_back_to_update_and_delete(lab: &Lab) {
@@ -334,7 +334,10 @@ fn every_request_without_permission_says_which_capability(lab: &Lab) {
             let error = request(&mut Client::open().unwrap()).unwrap_err();
             assert!(error.is_permission_denied(), "{error}");
             assert_eq!(error.errno(), Some(Errno::EPERM), "{error}");
-            assert!(error.to_string().starts_with(&format!("{tried}: EPERM: CAP_NET_ADMIN is ")), "{tried}: {error}");
+            assert!(
+                error.to_string().starts_with(&format!("cannot {tried}: EPERM: needs CAP_NET_ADMIN ")),
+                "{tried}: {error}"
+            );
         }
     });
     assert_eq!(lab.flows().len(), 1);
@@ -481,7 +484,7 @@ fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.nat_source = Some(NatRange::address("2001:db8::1".parse().unwrap()));
     let error = lab.client().create(&new).unwrap_err();
-    assert!(matches!(error, Error::Encode(_)), "{error}");
+    assert!(error.encode_error().is_some(), "{error}");
     assert!(lab.flows().is_empty());
 }
 

@@ -5,7 +5,7 @@ mod words;
 
 use std::{fmt, path::Path, sync::mpsc::sync_channel, thread};
 
-use ctnetlink::{Client, Errno, Error, FlowKey, format::LabelMap};
+use ctnetlink::{Client, Errno, FlowKey, format::LabelMap};
 
 use crate::{
     arguments::{Arguments, Parameter},
@@ -117,7 +117,7 @@ impl Loader {
         for creation in creations {
             match batch.push(&creation.flow) {
                 Ok(()) => pushed.push(creation),
-                Err(error @ Error::Encode(_)) => unsent.push((creation.line, error)),
+                Err(error) if error.encode_error().is_some() => unsent.push((creation.line, error)),
                 Err(error) => return Err(error.into()),
             }
         }

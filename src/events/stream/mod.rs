@@ -204,15 +204,15 @@ impl<S: Source> EventStream<S> {
                 Err(_) if self.loss.is_some() => return Ok(Some(self.overrun(None))),
                 Err(_) => match (patience, deadline) {
                     (Patience::None, _) => return Ok(Some(Found::Nothing)),
-                    (Patience::OfSource, _) if is_first => return Err(Error::TimedOut),
+                    (Patience::OfSource, _) if is_first => return Err(Error::timed_out()),
                     (_, Some(end)) => self.wait_until(end)?,
-                    (_, None) => return Err(Error::TimedOut),
+                    (_, None) => return Err(Error::timed_out()),
                 },
             }
             is_first = is_first && deadline.is_none();
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return match patience {
-                    Patience::OfSource => Err(Error::TimedOut),
+                    Patience::OfSource => Err(Error::timed_out()),
                     _ => Ok(Some(Found::Nothing)),
                 };
             }
@@ -254,7 +254,7 @@ impl<S: Source> EventStream<S> {
             return Ok(false);
         }
         if datagram.length > self.buffer.len() {
-            return Err(Error::Truncated { length: datagram.length });
+            return Err(Error::truncated(datagram.length));
         }
         self.position = 0;
         self.length = datagram.length;

@@ -126,7 +126,7 @@ impl<S: Source, T: Transport> Synchroniser<S, T> {
                 Patience::None => {}
                 _ if !self.changes.is_empty() => {}
                 _ if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                    return if matches!(patience, Patience::OfSource) { Err(Error::TimedOut) } else { Ok(None) };
+                    return if matches!(patience, Patience::OfSource) { Err(Error::timed_out()) } else { Ok(None) };
                 }
                 _ if worked => {}
                 _ => self.wait(deadline)?,

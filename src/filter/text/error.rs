@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Write as _};
 
+use crate::error::{Error, ErrorKind};
+
 /// Why text could not be read as a filter, and at which column.
 ///
 /// # Example
@@ -38,6 +40,12 @@ impl fmt::Display for ParseFilterError {
 crate::macros::debug_as_display!(ParseFilterError);
 
 impl core::error::Error for ParseFilterError {}
+
+impl From<ParseFilterError> for Error {
+    fn from(error: ParseFilterError) -> Self {
+        Self::wrap(ErrorKind::InvalidInput, error)
+    }
+}
 
 /// A word of the text as an error shows it: not more of it than fits a line.
 pub(super) struct Quoted<'t>(pub(super) &'t str);

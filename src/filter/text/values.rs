@@ -9,7 +9,7 @@ use super::{
     parser::Parser,
 };
 use crate::{
-    error::ParseNameError,
+    error::ParseError,
     filter::{
         Addresses, Filter, Prefix, Translation,
         expression::{Side, Term},
@@ -205,7 +205,7 @@ impl<'t> Token<'t> {
         if let Kind::Word(word) = self.kind { Ok(word) } else { Err(self.unexpected(what)) }
     }
 
-    fn parse<T: core::str::FromStr<Err = ParseNameError>>(&self, what: &str) -> Result<T> {
+    fn parse<T: core::str::FromStr<Err = ParseError>>(&self, what: &str) -> Result<T> {
         let word = self.word(what)?;
         word.parse().map_err(|error| ParseFilterError::new(self.column, format_args!("{error}{}", ValueHint(word))))
     }
@@ -274,7 +274,7 @@ fn number(field: NumberField, word: &str, column: usize) -> Result<u64> {
 fn named(
     field: NumberField,
     word: &str,
-    parse: fn(&str) -> core::result::Result<u64, ParseNameError>,
+    parse: fn(&str) -> core::result::Result<u64, ParseError>,
 ) -> core::result::Result<u64, String> {
     match (field, word) {
         // The kernel's numbers are 2 and 10: no flow would match, and every flow the opposite.

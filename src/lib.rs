@@ -190,6 +190,8 @@
 //! [`_documentation`] holds the documents of the repository: the design, what to know of the kernel, and a comparison
 //! with other libraries.
 
+// docs.rs shows which feature and which system each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(clippy::allow_attributes_without_reason)]

@@ -50,8 +50,7 @@ impl Ends {
         seen: Pair<'a>,
     ) -> Result<Pair<'a>, Expected> {
         let source = Address::read(cursor, family, seen.destination)?;
-        cursor.separate()?;
-        cursor.expect(destination, Expected::Destination)?;
+        cursor.expect_next(destination, Expected::Destination)?;
         let destination = Address::read(cursor, family, seen.source)?;
         cursor.separate()?;
         self.source = source.bits;
@@ -66,8 +65,7 @@ impl Ends {
             return self.read_rarer_layer4(cursor);
         }
         let source = cursor.number(Expected::U16)?;
-        cursor.separate()?;
-        cursor.expect(b"dport=", Expected::DestinationPort)?;
+        cursor.expect_next(b"dport=", Expected::DestinationPort)?;
         let destination = cursor.number(Expected::U16)?;
         self.layer4 = Layer4::Ports { source, destination };
         cursor.separate()
@@ -75,19 +73,20 @@ impl Ends {
 
     #[inline(never)]
     fn read_rarer_layer4(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Expected> {
+        if let Some(b' ' | b'\t') = cursor.peek() {
+            cursor.skip_blanks();
+            return self.read_layer4(cursor);
+        }
         if cursor.eat(b"type=") {
             let icmp_type = cursor.number(Expected::U8)?;
-            cursor.separate()?;
-            cursor.expect(b"code=", Expected::IcmpCode)?;
+            cursor.expect_next(b"code=", Expected::IcmpCode)?;
             let code = cursor.number(Expected::U8)?;
-            cursor.separate()?;
-            cursor.expect(b"id=", Expected::IcmpId)?;
+            cursor.expect_next(b"id=", Expected::IcmpId)?;
             let id = cursor.number(Expected::U16)?;
             self.layer4 = Layer4::Icmp { icmp_type, code, id };
         } else if cursor.eat(b"srckey=") {
             let source = cursor.hexadecimal()?;
-            cursor.separate()?;
-            cursor.expect(b"dstkey=", Expected::DestinationKey)?;
+            cursor.expect_next(b"dstkey=", Expected::DestinationKey)?;
             let destination = cursor.hexadecimal()?;
             self.layer4 = Layer4::Keys { source, destination };
         } else {
@@ -137,7 +136,7 @@ impl<'a> Address<'a> {
 
 /// The family of the address that comes next: a colon stands in every IPv6 address, and before any point.
 pub(super) fn family_ahead(cursor: &Cursor<'_>) -> Family {
-    match cursor.rest().iter().find(|byte| matches!(byte, b'.' | b':' | b' ')) {
+    match cursor.rest().iter().find(|byte| matches!(byte, b'.' | b':' | b' ' | b'\t')) {
         Some(b':') => Family::IPV6,
         _ => Family::IPV4,
     }

@@ -71,12 +71,12 @@ impl<'a> ExpectationLine<'a> {
     fn read(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Self, Expected> {
         let (event, event_time) = event_prefix(cursor)?;
         let timeout = read_timeout(cursor)?;
+        cursor.skip_blanks();
         let layer3 = if cursor.eat(b"l3proto = ") { Some(Family(cursor.number(Expected::U8)?)) } else { None };
-        cursor.skip_spaces();
+        cursor.skip_blanks();
         cursor.expect(b"proto=", Expected::Layer4)?;
         let protocol = Protocol(cursor.number(Expected::U8)?);
-        cursor.separate()?;
-        cursor.expect(b"src=", Expected::Tuple)?;
+        cursor.expect_next(b"src=", Expected::Tuple)?;
         let family = match layer3 {
             Some(family @ (Family::IPV4 | Family::IPV6)) => family,
             _ => family_ahead(cursor),
@@ -100,10 +100,13 @@ impl<'a> ExpectationLine<'a> {
             class_name: None,
             zone: None,
         };
-        while !cursor.is_at_end() {
+        loop {
+            cursor.skip_blanks();
+            if cursor.is_at_end() {
+                return Ok(line);
+            }
             line.read_piece(cursor)?;
         }
-        Ok(line)
     }
 
     fn read_piece(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {

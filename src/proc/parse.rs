@@ -91,10 +91,10 @@ impl<'a> Parser<'a> {
         }
         line.protocol = Protocol(number);
         line.protocol_name = name;
-        if self.cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        if self.cursor.begins(u8::is_ascii_digit) {
             line.timeout = Some(self.number(Expected::U32)?);
         }
-        if self.cursor.peek().is_some_and(|byte| byte.is_ascii_uppercase()) {
+        if self.cursor.begins(u8::is_ascii_uppercase) {
             line.state = Some(self.cursor.word());
             self.cursor.separate()?;
         }
@@ -104,7 +104,7 @@ impl<'a> Parser<'a> {
     /// Reads `%-8s %u `.
     #[inline(always)]
     fn named_number(&mut self) -> Result<(&'a [u8], u8), Expected> {
-        if !self.cursor.peek().is_some_and(|byte| byte.is_ascii_alphabetic()) {
+        if !self.cursor.begins(u8::is_ascii_alphabetic) {
             return Err(Expected::Protocol);
         }
         let name = self.cursor.padded_word();
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
     fn is_at_named_number(&self) -> bool {
         let mut ahead = self.cursor;
         let name = ahead.word();
-        ahead.skip_spaces();
+        ahead.skip_blanks();
         !name.contains(&b'=') && ahead.peek().is_some_and(|byte| byte.is_ascii_digit())
     }
 
@@ -196,8 +196,8 @@ impl<'a> Parser<'a> {
             Some(Direction::Reply) => &mut line.counters_reply,
         };
         self.cursor.skip(b"packets=".len());
-        let packets = self.number(Expected::U64)?;
-        self.cursor.expect(b"bytes=", Expected::Bytes)?;
+        let packets = self.cursor.number(Expected::U64)?;
+        self.cursor.expect_next(b"bytes=", Expected::Bytes)?;
         *counters = Some(Counters { packets, bytes: self.number(Expected::U64)? });
         Ok(())
     }
@@ -207,7 +207,10 @@ impl<'a> Parser<'a> {
     fn gre_timeouts(&mut self, line: &mut Line<'a>) -> Step {
         self.cursor.skip(b"timeout=".len());
         let unreplied = self.cursor.number(Expected::U32)?;
-        self.cursor.expect(b", stream_timeout=", Expected::StreamTimeout)?;
+        let mut ahead = self.cursor;
+        ahead.expect(b",", Expected::StreamTimeout)?;
+        ahead.expect_next(b"stream_timeout=", Expected::StreamTimeout)?;
+        self.cursor = ahead;
         line.gre_timeouts = Some(GreTimeouts { unreplied, replied: self.number(Expected::U32)? });
         Ok(())
     }
@@ -218,7 +221,7 @@ impl<'a> Parser<'a> {
         match self.cursor.peek() {
             Some(b'[') => return self.flag(line),
             Some(b' ' | b'\t') => {
-                self.cursor.skip_spaces();
+                self.cursor.skip_blanks();
                 return Ok(());
             }
             _ => {}
@@ -279,12 +282,12 @@ pub(super) fn bracketed<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Expecte
 /// Takes the time and the event that `conntrack -E` prints in front of an entry.
 pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventKind>, Option<Timestamp>), Expected> {
     let (mut event, mut time) = (None, None);
-    cursor.skip_spaces();
+    cursor.skip_blanks();
     if cursor.starts_with(b"[") && cursor.rest().get(1).is_some_and(u8::is_ascii_digit) {
         cursor.skip(1);
         time = Some(event_time(cursor)?);
         cursor.expect(b"]", Expected::EventTime)?;
-        cursor.skip_spaces();
+        cursor.skip_blanks();
     }
     if cursor.peek() == Some(b'[') {
         let before = *cursor;
@@ -297,7 +300,7 @@ pub(super) fn event_prefix(cursor: &mut Cursor<'_>) -> Result<(Option<EventKind>
                 return Err(Expected::Event);
             }
         };
-        cursor.skip_spaces();
+        cursor.skip_blanks();
     }
     Ok((event, time))
 }

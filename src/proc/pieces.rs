@@ -97,7 +97,7 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = Piece<'a>;
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        self.cursor.skip_spaces();
+        self.cursor.skip_blanks();
         if self.cursor.is_at_end() { None } else { Some(self.cursor.piece()) }
     }
 }
@@ -106,7 +106,7 @@ impl<'a> Cursor<'a> {
     /// Takes whatever piece is next, and the spaces after it.
     pub(super) fn piece(&mut self) -> Piece<'a> {
         let piece = if self.peek() == Some(b'[') { self.flag() } else { self.value_or_word() };
-        self.skip_spaces();
+        self.skip_blanks();
         piece
     }
 
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
 
     fn value_or_word(&mut self) -> Piece<'a> {
         let mut ahead = *self;
-        let key = ahead.until(|byte| matches!(byte, b'=' | b' '));
+        let key = ahead.until(|byte| matches!(byte, b'=' | b' ' | b'\t'));
         if ahead.peek() != Some(b'=') {
             *self = ahead;
             return Piece::Word(key);
@@ -141,7 +141,7 @@ impl<'a> Cursor<'a> {
         self.word();
         loop {
             let mut ahead = *self;
-            ahead.skip_spaces();
+            ahead.skip_blanks();
             if matches!(ahead.peek(), None | Some(b'[')) || ahead.word().contains(&b'=') {
                 let length = text.len() - self.rest().len();
                 return text.get(..length).unwrap_or_default();

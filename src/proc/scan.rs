@@ -100,14 +100,38 @@ impl<'a> Cursor<'a> {
         if self.eat(literal) { Ok(()) } else { Err(expected) }
     }
 
-    #[inline(never)]
-    pub(super) fn skip_spaces(&mut self) {
-        while let [b' ' | b'\t', rest @ ..] = self.rest {
-            self.rest = rest;
+    /// Takes the blanks after a field, and the key of the one that has to follow.
+    #[inline(always)]
+    pub(super) fn expect_next<const N: usize>(&mut self, key: &[u8; N], expected: Expected) -> Result<(), Expected> {
+        self.separate()?;
+        if self.eat(key) {
+            return Ok(());
+        }
+        self.rest = after_blanks(self.rest, key).ok_or(expected)?;
+        Ok(())
+    }
+
+    /// Whether the next field begins with such a byte. Blanks before it are skipped: they are looked for last, since
+    /// there are hardly ever more than [`separate`](Self::separate) took.
+    #[inline(always)]
+    pub(super) fn begins(&mut self, is_first: impl Fn(&u8) -> bool) -> bool {
+        match self.rest {
+            [byte, ..] if is_first(byte) => true,
+            [b' ' | b'\t', ..] => {
+                self.skip_blanks();
+                self.rest.first().is_some_and(is_first)
+            }
+            _ => false,
         }
     }
 
-    /// Passes over the space between two pieces; the end of the line will do.
+    #[inline(always)]
+    pub(super) fn skip_blanks(&mut self) {
+        self.rest = without_blanks(self.rest);
+    }
+
+    /// Takes the space between two fields, or nothing at the end of the line. Where more blanks may follow, the reader
+    /// of the next field skips them.
     #[inline(always)]
     pub(super) fn separate(&mut self) -> Result<(), Expected> {
         match self.rest {
@@ -115,36 +139,35 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(())
             }
-            [] => Ok(()),
-            _ => Err(Expected::Separator),
+            other => separate_otherwise(other),
         }
     }
 
-    /// Takes a word and the spaces after it: at once where it fills a field of eight, as the kernel prints names.
+    /// Takes a word and the blanks after it: at once if it fills a column of eight, as the kernel prints names.
     #[inline(always)]
     pub(super) fn padded_word(&mut self) -> &'a [u8] {
         let text = self.load();
-        let others = text ^ each(b' ');
-        let ends = others.wrapping_sub(each(1)) & !others & each(0x80);
+        // The top bit of every byte up to the space, of which the first ends the word.
+        let ends = text.wrapping_sub(each(b' ' + 1)) & !text & each(0x80);
         let length = ends.trailing_zeros() & !7;
-        let padding = others.checked_shr(length);
+        let padding = (text ^ each(b' ')).checked_shr(length);
         match self.rest.split_at_checked(9) {
-            Some((field, rest)) if padding == Some(0) && field.last() == Some(&b' ') && rest.first() != Some(&b' ') => {
+            Some((field, rest)) if padding == Some(0) && field.last() == Some(&b' ') && rest.first() > Some(&b' ') => {
                 self.rest = rest;
                 field.get(..(length / 8) as usize).unwrap_or_default()
             }
             _ => {
                 let word = self.word();
-                self.skip_spaces();
+                self.skip_blanks();
                 word
             }
         }
     }
 
-    /// Takes everything up to the next space.
+    /// Takes everything up to the next blank.
     #[inline(always)]
     pub(super) fn word(&mut self) -> &'a [u8] {
-        self.until(|byte| byte == b' ')
+        self.until(|byte| matches!(byte, b' ' | b'\t'))
     }
 
     /// Takes everything up to the first byte that is as asked for.
@@ -290,6 +313,30 @@ impl<'a> Cursor<'a> {
         self.skip(start as usize - 1);
         Ok(address)
     }
+}
+
+/// What is left after blanks and `key`.
+#[cold]
+#[inline(never)]
+fn after_blanks<'a>(bytes: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    without_blanks(bytes).strip_prefix(key)
+}
+
+/// The end of the line separates too, and so does a tab, which is skipped with the blanks before the next field.
+#[cold]
+#[inline(never)]
+const fn separate_otherwise(bytes: &[u8]) -> Result<(), Expected> {
+    if let [] | [b'\t', ..] = bytes { Ok(()) } else { Err(Expected::Separator) }
+}
+
+/// What is left behind the blanks.
+#[cold]
+#[inline(never)]
+fn without_blanks(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn rest_if<'a>(before: Cursor<'a>, after: Cursor<'a>, moved: bool) -> Cursor<'a> {

@@ -114,7 +114,7 @@ impl Statistics {
         row.expectations.cpu = row.flows.cpu;
         let mut cursor = Cursor::new(line);
         for name in words(header) {
-            cursor.skip_spaces();
+            cursor.skip_blanks();
             let value = hexadecimal(&mut cursor)
                 .ok_or_else(|| LineError::new(Expected::Column, line, line.len() - cursor.rest().len()))?;
             match row.column(name) {

@@ -329,6 +329,25 @@ fn errors_say_where_and_what() {
     }
 }
 
+/// Tables that were edited, or that another tool printed, are aligned in other ways.
+#[test]
+fn blanks_of_any_number_separate_fields() {
+    for text in [
+        "tcp      6 89  SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=7",
+        "tcp 6  89 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=7",
+        "ipv4  2  tcp  6  89   SYN_SENT   src=10.0.0.1  dst=10.0.0.2  sport=1  dport=2  src=10.0.0.2  dst=10.0.0.1  \
+         sport=2  dport=1  mark=7",
+        "tcp\t6\t89\tSYN_SENT\tsrc=10.0.0.1\tdst=10.0.0.2\tsport=1\tdport=2\tsrc=10.0.0.2\tdst=10.0.0.1\tsport=2\t\
+         dport=1\tmark=7\t",
+    ] {
+        let line = parse(text);
+        assert_eq!((line.timeout(), line.tcp_state()), (Some(89), Some(TcpState::SYN_SENT)), "{text}");
+        let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        assert_eq!((line.original(), Some(line.reply())), (tuple, tuple.inverted()), "{text}");
+        assert_eq!((line.mark(), line.unknown().count()), (Some(7), 0), "{text}");
+    }
+}
+
 /// A map of labels may give them names of several words.
 #[test]
 fn labels_with_blanks_in_their_names_are_read_whole() {
@@ -337,6 +356,22 @@ fn labels_with_blanks_in_their_names_are_read_whole() {
     let line = Line::parse(line).unwrap();
     assert_eq!((line.labels(), line.port_id()), (Some(&b"web,mail out"[..]), Some(7)));
     assert_eq!(line.unknown().count(), 0);
+}
+
+#[test]
+fn blanks_of_any_number_separate_fields_of_expectations() {
+    let text = include_str!("../data/expect.txt").trim_end();
+    let expected = ExpectationLine::parse(text.as_bytes()).unwrap();
+    for blanks in ["  ", "\t", " \t "] {
+        let spread = text.replace(' ', blanks);
+        let line = ExpectationLine::parse(spread.as_bytes()).unwrap_or_else(|error| panic!("{spread}: {error}"));
+        assert_eq!((line.to_string(), line.to_expectation()), (expected.to_string(), expected.to_expectation()));
+    }
+    let line =
+        ExpectationLine::parse(b"299  l3proto = 2  proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=1  ftp").unwrap();
+    assert_eq!((line.timeout(), line.helper()), (Some(299), Some(&b"ftp"[..])));
+    let line = ExpectationLine::parse(b"9 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=1  class=0").unwrap();
+    assert_eq!((line.helper(), line.class()), (None, Some(0)));
 }
 
 #[test]

@@ -102,6 +102,21 @@ proptest! {
     }
 
     #[test]
+    fn more_blanks_change_no_value(printed in printed(), blanks in vec("[ \t]{1,3}", 1..40)) {
+        // A security context may have spaces in it, which count.
+        let text = Printed { context: None, ..printed }.line();
+        let mut blanks = blanks.iter().cycle();
+        let spread = text.split(' ').filter(|word| !word.is_empty()).fold(String::new(), |mut spread, word| {
+            if !spread.is_empty() {
+                spread.push_str(blanks.next().unwrap());
+            }
+            spread + word
+        });
+        let line = Line::parse(spread.as_bytes()).unwrap_or_else(|error| panic!("{spread}: {error}"));
+        prop_assert_eq!(line.to_string(), text, "{}", spread);
+    }
+
+    #[test]
     fn any_bytes_give_a_value_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
         read_all(&bytes);
     }

@@ -15,6 +15,13 @@ use crate::{
 /// What conntrack(8) leaves out of a line, put in.
 fn corrected(line: &str, flow: &Flow) -> BTreeMap<String, String> {
     let (_, mut options) = options(line.split(" [USERSPACE]").next().unwrap());
+    // Recorded on a little-endian machine: conntrack(8) prints the bytes of a tag as a number of the host.
+    for tag in ["--orig-vtag", "--reply-vtag"] {
+        if let Some(value) = options.get_mut(tag) {
+            let bytes = value.parse::<u32>().unwrap().to_le_bytes();
+            *value = u32::from_ne_bytes(bytes).to_string();
+        }
+    }
     let mut add = |name: &str, value: String| options.insert(name.into(), value);
     if let Some(mark) = flow.mark.filter(|mark| *mark != 0) {
         add("-m", mark.to_string());

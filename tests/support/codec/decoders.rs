@@ -51,7 +51,12 @@ fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
     assert_eq!(view.source_translation(), flow.source_translation());
     assert_eq!(view.destination_translation(), flow.destination_translation());
     assert_eq!(view.total_counters(), flow.total_counters());
-    assert_eq!(view.to_string(), flow.to_string());
+    assert_eq!(without_age(&view.to_string()), without_age(&flow.to_string()));
+}
+
+/// A printed flow without its age, for which each printing reads the clock.
+fn without_age(printed: &str) -> String {
+    printed.split(' ').filter(|word| !word.starts_with("delta-time=")).collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn expectation(message: &Message<'_>) -> Result<Expectation, DecodeError> {

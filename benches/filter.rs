@@ -12,7 +12,7 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
     DecodeError, Filter, FlowRef, Protocol, Tuple,
-    filter::{Addresses, Capabilities, SocketFilter},
+    filter::{AddressSet, Capabilities, SocketFilter},
     wire::Messages,
 };
 
@@ -29,7 +29,7 @@ fn view(bytes: &[u8]) -> Result<FlowRef<'_>, DecodeError> {
 }
 
 /// 10,000 addresses that are no neighbours.
-fn many() -> Addresses {
+fn many() -> AddressSet {
     (0..10_000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + 7 * number)).collect()
 }
 
@@ -41,7 +41,7 @@ fn matching(criterion: &mut Criterion) {
     let source = flow.original().source();
     let ends: SocketAddr = "10.0.0.1:1".parse().unwrap();
     let tuples = (0..10_000).map(|port| Tuple::tcp(SocketAddr::new(source, port), ends));
-    let ipv6: Addresses = (0..10_000).map(|number| Ipv6Addr::from_bits(7 * number)).collect();
+    let ipv6: AddressSet = (0..10_000).map(|number| Ipv6Addr::from_bits(7 * number)).collect();
     let mut group = criterion.benchmark_group("filter");
     for (name, filter) in [
         ("three terms", format!("proto tcp and dport {port} and not status DYING").parse().unwrap()),

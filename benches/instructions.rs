@@ -34,7 +34,7 @@ mod counted {
 
     use ctnetlink::{
         Filter, Flow, FlowRef, Protocol, Status, Tuple,
-        filter::Addresses,
+        filter::AddressSet,
         format::{Text, Xml},
         proc::Line,
         wire::{Encoder, Flags, Message, MessageType, Messages},
@@ -110,7 +110,7 @@ mod counted {
     fn to_match(filter: &str) -> (&'static Filter, FlowRef<'static>) {
         let filter = match filter {
             "10,000 addresses" => {
-                let addresses: Addresses =
+                let addresses: AddressSet =
                     (0..10_000_u32).map(|number| std::net::Ipv4Addr::from_bits(7 * number)).collect();
                 Filter::source(addresses)
             }

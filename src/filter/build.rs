@@ -3,7 +3,7 @@
 use super::{
     Filter, Translation,
     expression::{Expression, Masked, Side, Term},
-    tuples::Tuples,
+    tuple_set::TupleSet,
 };
 use crate::model::{Labels, Status, Tuple};
 
@@ -98,7 +98,7 @@ impl Filter {
     /// In text `helper ftp`.
     #[must_use]
     pub fn helper(name: &str) -> Self {
-        Self::from_term(Term::Helper(name.into()))
+        Self::from_term(Term::Helper([name.into()].into()))
     }
 
     /// The source is translated, to one of these. Told from the tuples, as
@@ -131,12 +131,12 @@ impl Filter {
     /// In text `tuple tcp 10.0.0.1:40000 10.0.0.2:22`, `tuple icmp 10.0.0.1 10.0.0.2 8/0/77` (type, code, identifier).
     #[must_use]
     pub fn tuples(tuples: impl IntoIterator<Item = Tuple>) -> Self {
-        // Addresses of two families are no tuple, and no flow has them.
+        // AddressSet of two families are no tuple, and no flow has them.
         let sound = tuples.into_iter().filter(|tuple| tuple.source.is_ipv4() == tuple.destination.is_ipv4());
-        Self::from_term(Term::Tuple(Tuples::new(sound)))
+        Self::from_term(Term::Tuple(TupleSet::new(sound)))
     }
 
     pub(super) fn from_term(term: Term) -> Self {
-        Self { expression: Expression::term(term) }
+        Self::from_expression(Expression::term(term))
     }
 }

@@ -3,9 +3,10 @@
 use core::{cell::OnceCell, net::IpAddr};
 
 use super::{
-    Addresses, Translation,
-    expression::{Expression, Side, Term},
+    AddressSet, Translation,
+    expression::{Side, Term},
     fields::{AddressField, NumberField},
+    program::Program,
     ranges::Ranges,
     subject::Attributes,
 };
@@ -36,22 +37,13 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
         Self { subject, original: LazyTuple::default(), reply: LazyTuple::default(), now }
     }
 
-    pub(super) fn holds(&self, expression: &Expression) -> bool {
-        match expression {
-            Expression::All(parts) => parts.iter().all(|part| self.holds_part(part)),
-            Expression::Any(parts) => parts.iter().any(|part| self.holds_part(part)),
-            Expression::Not(inner) => !self.holds_part(inner),
-            Expression::Term(term) => self.holds_term(term),
+    /// Runs the program. Every jump leads to a later step, so that it ends.
+    pub(super) fn holds(&self, program: &Program) -> bool {
+        let (steps, mut at) = (program.steps(), program.start());
+        while let Some(step) = steps.get(at) {
+            at = if self.holds_term(&step.term) { step.holds } else { step.fails };
         }
-    }
-
-    /// As [`holds`](Self::holds), with a call only where there is a tree.
-    #[inline]
-    fn holds_part(&self, expression: &Expression) -> bool {
-        match expression {
-            Expression::Term(term) => self.holds_term(term),
-            tree => self.holds(tree),
-        }
+        at == Program::ACCEPT
     }
 
     #[inline]
@@ -63,7 +55,7 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
             Term::Mark(bits) => bits.matches(self.subject.mark().unwrap_or(0)),
             Term::AllLabels(labels) => self.subject.labels().is_some_and(|have| have.0 & labels.0 == labels.0),
             Term::AnyLabel(labels) => self.subject.labels().is_some_and(|have| have.0 & labels.0 != 0),
-            Term::Helper(name) => self.subject.helper_name() == Some(name),
+            Term::Helper(names) => self.subject.helper_name().is_some_and(|name| names.contains(name)),
             Term::Nat { side, to } => self.holds_translation(*side, to),
             Term::Tuple(set) => set.contains(self.tuple(Direction::Original)),
         }
@@ -116,7 +108,7 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
     }
 
     #[inline]
-    fn holds_address(&self, field: AddressField, set: &Addresses) -> bool {
+    fn holds_address(&self, field: AddressField, set: &AddressSet) -> bool {
         match field {
             AddressField::Source => set.contains(self.source(Direction::Original)),
             AddressField::Destination => set.contains(self.destination(Direction::Original)),

@@ -1,54 +1,76 @@
 //! The tree behind a filter, and the rules that give equal filters one form.
+//!
+//! A program can nest filters as deeply as it likes, so nothing here recurses over the tree: everything that looks at
+//! a whole filter iterates over [`Expression::walk`], and dropping a tree takes it apart in a loop.
+
+use core::{
+    hash::{Hash, Hasher},
+    iter::Rev,
+    mem, slice,
+};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Addresses, Translation,
+    AddressSet, Translation,
     fields::{AddressField, NumberField},
     ranges::Ranges,
-    tuples::Tuples,
+    tuple_set::TupleSet,
 };
 use crate::model::Labels;
 
-/// A filter's tree.
+/// A filter's tree. Cloning it shares everything below its root.
 ///
-/// Built only through [`all`](Self::all), [`any`](Self::any), [`negated`](Self::negated) and
-/// [`term`](Self::term), which keep it in one form: no list directly within a list of its kind, no list of one, no
-/// double negation, nothing constant inside, sets of one field within an alternative merged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Built only through [`all`](Self::all), [`any`](Self::any), [`negated`](Self::negated) and [`term`](Self::term),
+/// which keep one form: no group directly within a group of its kind, no group of one but a negation, no double
+/// negation, constants only at the root, and within an alternative one set for each field.
+#[derive(Clone)]
 pub(crate) enum Expression {
-    /// Each of these; of none, every flow.
-    All(Vec<Self>),
-    /// At least one of these; of none, no flow.
-    Any(Vec<Self>),
-    /// Not this.
-    Not(Box<Self>),
-    /// One comparison.
-    Term(Term),
+    Everything,
+    Nothing,
+    Term(Arc<Term>),
+    Group(Connective, Arc<Parts>),
 }
 
-/// One comparison. On an attribute that the flow does not have it is false.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What joins the parts of a group. A negation has one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Connective {
+    All,
+    Any,
+    Not,
+}
+
+/// The parts of a group.
+#[derive(Clone, Default)]
+pub(crate) struct Parts {
+    list: Vec<Expression>,
+    /// In an alternative, which part is the set of each field: few entries, however long the list.
+    sets: Vec<(SetField, usize)>,
+}
+
+/// One comparison. It is false if the flow does not have the attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Term {
-    /// An address lies in a set.
-    Address { field: AddressField, set: Addresses },
-    /// A number lies in a set.
+    /// An address is in the set.
+    Address { field: AddressField, set: AddressSet },
+    /// A number is in the set.
     Number { field: NumberField, values: Ranges<u64> },
-    /// Status bits.
+    /// The status has these bits.
     Status(Masked),
-    /// Bits of the mark.
+    /// The mark has these bits.
     Mark(Masked),
     /// All of these labels are set.
     AllLabels(Labels),
     /// One of these labels is set.
     AnyLabel(Labels),
-    /// The name of the helper.
-    Helper(Box<str>),
-    /// An end is translated.
+    /// The helper has one of these names.
+    Helper(BTreeSet<Box<str>>),
+    /// An endpoint is translated.
     Nat { side: Side, to: Translation },
-    /// The original tuple is one of these.
-    Tuple(Tuples),
+    /// The original tuple is in the set.
+    Tuple(TupleSet),
 }
 
-/// Which end is translated.
+/// Which endpoint is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     Source,
@@ -56,7 +78,7 @@ pub(crate) enum Side {
     Either,
 }
 
-/// Bits that are compared, and what they must be.
+/// A comparison of some bits of a number: `number & mask == value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Masked {
     pub(crate) value: u32,
@@ -64,7 +86,7 @@ pub(crate) struct Masked {
 }
 
 impl Masked {
-    /// `None` where a bit outside the mask is asked to be set, which no number satisfies.
+    /// Returns `None` if the value has a bit outside the mask: no number satisfies that.
     pub(crate) const fn new(value: u32, mask: u32) -> Option<Self> {
         if value & !mask == 0 { Some(Self { value, mask }) } else { None }
     }
@@ -74,7 +96,7 @@ impl Masked {
         bits & self.mask == self.value
     }
 
-    /// The same of every bit that either compares; `None` where they contradict.
+    /// Combines two comparisons. Returns `None` if they contradict each other.
     pub(crate) const fn and(self, other: Self) -> Option<Self> {
         if (self.value ^ other.value) & self.mask & other.mask == 0 {
             Some(Self { value: self.value | other.value, mask: self.mask | other.mask })
@@ -83,139 +105,297 @@ impl Masked {
         }
     }
 
-    /// What both ask for.
+    /// The bits that both compare with the same value.
     pub(crate) const fn common(self, other: Self) -> Self {
         let mask = self.mask & other.mask & !(self.value ^ other.value);
         Self { value: self.value & mask, mask }
     }
 
-    /// The opposite, where that is a comparison too: of one bit.
+    /// The opposite, which is a comparison only if the mask has one bit.
     pub(crate) const fn negated(self) -> Option<Self> {
         if self.mask.is_power_of_two() { Some(Self { value: self.mask ^ self.value, mask: self.mask }) } else { None }
     }
 }
 
 impl Expression {
-    pub(crate) const EVERYTHING: Self = Self::All(Vec::new());
-    pub(crate) const NOTHING: Self = Self::Any(Vec::new());
-
-    pub(crate) fn is_everything(&self) -> bool {
-        matches!(self, Self::All(parts) if parts.is_empty())
-    }
-
-    pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self, Self::Any(parts) if parts.is_empty())
+    pub(crate) const fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
     }
 
     pub(crate) fn term(term: Term) -> Self {
         match &term {
-            Term::Address { set, .. } if set.is_empty() => Self::NOTHING,
-            Term::Number { values, .. } if values.is_empty() => Self::NOTHING,
-            Term::Tuple(set) if set.len() == 0 => Self::NOTHING,
-            Term::AnyLabel(labels) if labels.is_empty() => Self::NOTHING,
-            Term::Nat { to, .. } if to.is_impossible() => Self::NOTHING,
-            Term::AllLabels(labels) if labels.is_empty() => Self::EVERYTHING,
-            Term::Mark(bits) | Term::Status(bits) if bits.mask == 0 => Self::EVERYTHING,
-            _ => Self::Term(term),
+            Term::Address { set, .. } if set.is_empty() => Self::Nothing,
+            Term::Number { values, .. } if values.is_empty() => Self::Nothing,
+            Term::Tuple(set) if set.len() == 0 => Self::Nothing,
+            Term::Helper(names) if names.is_empty() => Self::Nothing,
+            Term::AnyLabel(labels) if labels.is_empty() => Self::Nothing,
+            Term::Nat { to, .. } if to.is_impossible() => Self::Nothing,
+            Term::AllLabels(labels) if labels.is_empty() => Self::Everything,
+            Term::Mark(bits) | Term::Status(bits) if bits.mask == 0 => Self::Everything,
+            _ => Self::Term(Arc::new(term)),
         }
     }
 
     pub(crate) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
+        let mut list = Vec::new();
         for part in parts {
             match part {
-                Self::All(inner) => flat.extend(inner),
-                part if part.is_nothing() => return Self::NOTHING,
-                part => flat.push(part),
+                Self::Everything => {}
+                Self::Nothing => return Self::Nothing,
+                Self::Group(Connective::All, mut inner) => append(&mut list, &mut owned(&mut inner).list),
+                part => list.push(part),
             }
         }
-        Self::only(&mut flat).unwrap_or(Self::All(flat))
+        Self::group(Connective::All, Parts { list, sets: Vec::new() }).unwrap_or(Self::Everything)
     }
 
     pub(crate) fn any(parts: impl IntoIterator<Item = Self>) -> Self {
-        let mut flat = Vec::new();
+        let mut alternatives = Alternatives::default();
         for part in parts {
             match part {
-                Self::Any(inner) => flat.extend(inner),
-                part if part.is_everything() => return Self::EVERYTHING,
-                part => flat.push(part),
+                Self::Nothing => {}
+                Self::Everything => return Self::Everything,
+                Self::Group(Connective::Any, mut inner) => alternatives.append(owned(&mut inner)),
+                part => alternatives.push(part),
             }
         }
-        let mut merged = merge_sets(flat);
-        Self::only(&mut merged).unwrap_or(Self::Any(merged))
+        Self::group(Connective::Any, alternatives.finish()).unwrap_or(Self::Nothing)
     }
 
     pub(crate) fn negated(self) -> Self {
         match self {
-            Self::Not(inner) => *inner,
-            all if all.is_everything() => Self::NOTHING,
-            any if any.is_nothing() => Self::EVERYTHING,
-            other => Self::Not(Box::new(other)),
+            Self::Everything => Self::Nothing,
+            Self::Nothing => Self::Everything,
+            Self::Group(Connective::Not, mut inner) => owned(&mut inner).list.pop().unwrap_or(Self::Nothing),
+            other => Self::Group(Connective::Not, Arc::new(Parts { list: vec![other], sets: Vec::new() })),
         }
     }
 
-    fn only(parts: &mut Vec<Self>) -> Option<Self> {
-        if parts.len() == 1 { parts.pop() } else { None }
+    /// A group of two parts or more, the only part, or `None` if there is no part.
+    fn group(connective: Connective, mut parts: Parts) -> Option<Self> {
+        match parts.list.len() {
+            0 | 1 => parts.list.pop(),
+            _ => Some(Self::Group(connective, Arc::new(parts))),
+        }
+    }
+
+    /// Visits the tree from the first term to the last.
+    pub(crate) fn walk(&self) -> Walk<'_, slice::Iter<'_, Self>> {
+        Walk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter() }
+    }
+
+    /// Visits the tree from the last term to the first. A group is still entered before its parts.
+    pub(crate) fn walk_back(&self) -> Walk<'_, Rev<slice::Iter<'_, Self>>> {
+        Walk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter().rev() }
+    }
+
+    /// The conditions of which a flow must satisfy each, as far as the root shows them: each with whether it is negated.
+    pub(crate) fn conditions(&self) -> (&[Self], bool) {
+        match self {
+            Self::Group(Connective::All, parts) => (&parts.list, false),
+            Self::Group(Connective::Not, parts) => match &*parts.list {
+                [Self::Group(Connective::Any, parts)] => (&parts.list, true),
+                parts => (parts, true),
+            },
+            other => (slice::from_ref(other), false),
+        }
     }
 }
 
-/// What sets may be merged in an alternative: those of one field.
+/// The parts of a group that is taken apart: themselves, or a shallow copy if another filter shares them.
+fn owned(parts: &mut Arc<Parts>) -> &mut Parts {
+    Arc::make_mut(parts)
+}
+
+/// As `Vec::append`, but moves nothing into an empty list: adding to a long list stays cheap.
+fn append<T>(list: &mut Vec<T>, more: &mut Vec<T>) {
+    if list.is_empty() { mem::swap(list, more) } else { list.append(more) }
+}
+
+impl Drop for Parts {
+    /// Takes the tree apart in a loop, since a recursive drop of a deep one would exhaust the stack.
+    fn drop(&mut self) {
+        let mut pending = mem::take(&mut self.list);
+        while let Some(part) = pending.pop() {
+            if let Expression::Group(_, parts) = part {
+                // Of several threads that drop their references now, exactly one gets the parts.
+                pending.append(&mut Arc::into_inner(parts).unwrap_or_default().list);
+            }
+        }
+    }
+}
+
+/// A step of a walk through a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Visit<'e> {
+    /// A group begins: its parts follow, and then its `Leave`.
+    Enter(Connective),
+    /// A comparison.
+    Term(&'e Arc<Term>),
+    /// Every flow (`true`) or none, at the root only.
+    Constant(bool),
+    /// A group ends.
+    Leave(Connective),
+}
+
+/// Visits a tree without recursion.
+pub(crate) struct Walk<'e, I> {
+    root: Option<&'e Expression>,
+    open: Vec<(Connective, I)>,
+    parts: fn(&'e Parts) -> I,
+}
+
+impl<'e, I: Iterator<Item = &'e Expression>> Iterator for Walk<'e, I> {
+    type Item = Visit<'e>;
+
+    fn next(&mut self) -> Option<Visit<'e>> {
+        let next = match (self.root.take(), self.open.last_mut()) {
+            (Some(root), _) => Some(root),
+            (None, Some((_, parts))) => parts.next(),
+            (None, None) => return None,
+        };
+        match next {
+            Some(Expression::Group(connective, parts)) => {
+                self.open.push((*connective, (self.parts)(parts)));
+                Some(Visit::Enter(*connective))
+            }
+            Some(Expression::Term(term)) => Some(Visit::Term(term)),
+            Some(Expression::Everything) => Some(Visit::Constant(true)),
+            Some(Expression::Nothing) => Some(Visit::Constant(false)),
+            None => self.open.pop().map(|(connective, _)| Visit::Leave(connective)),
+        }
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.walk().eq(other.walk())
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.walk().for_each(|visit| visit.hash(state));
+    }
+}
+
+/// A field of which an alternative has one set: `src A or src B` is `src A,B`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Merging {
+enum SetField {
     Address(AddressField),
     Number(NumberField),
+    Helper,
     Tuple,
 }
 
-impl Merging {
-    const fn of(expression: &Expression) -> Option<Self> {
-        match expression {
-            Expression::Term(Term::Address { field, .. }) => Some(Self::Address(*field)),
-            Expression::Term(Term::Number { field, .. }) => Some(Self::Number(*field)),
-            Expression::Term(Term::Tuple(_)) => Some(Self::Tuple),
+impl SetField {
+    const fn of(term: &Term) -> Option<Self> {
+        match term {
+            Term::Address { field, .. } => Some(Self::Address(*field)),
+            Term::Number { field, .. } => Some(Self::Number(*field)),
+            Term::Helper(_) => Some(Self::Helper),
+            Term::Tuple(_) => Some(Self::Tuple),
             _ => None,
         }
     }
 }
 
-/// `src A or dport 22 or src B` is `src A,B or dport 22`: the first of a field takes in all the others.
-fn merge_sets(parts: Vec<Expression>) -> Vec<Expression> {
-    let mut groups: Vec<(Option<Merging>, Vec<Expression>)> = Vec::new();
-    // Where the group of a field is: there are few fields, however many parts.
-    let mut places: Vec<(Merging, usize)> = Vec::new();
-    for part in parts {
-        let merging = Merging::of(&part);
-        let place = places.iter().find(|(group, _)| Some(*group) == merging).map(|(_, place)| *place);
-        match place.and_then(|place| groups.get_mut(place)) {
-            Some((_, members)) => members.push(part),
+/// The parts of an alternative under construction.
+///
+/// `src A or dport 22 or src B` becomes `src A,B or dport 22`: the first set of a field absorbs the others, all at once
+/// at the end, so that ten thousand sets are sorted once.
+#[derive(Default)]
+struct Alternatives {
+    parts: Parts,
+    /// For each entry of `parts.sets`, the terms that it is to absorb.
+    absorbed: Vec<Vec<Arc<Term>>>,
+}
+
+impl Alternatives {
+    fn push(&mut self, part: Expression) {
+        let Some((field, term)) = set(&part) else { return self.parts.list.push(part) };
+        match self.absorbing(field) {
+            Some(absorbed) => absorbed.push(Arc::clone(term)),
             None => {
-                places.extend(merging.map(|merging| (merging, groups.len())));
-                groups.push((merging, vec![part]));
+                self.parts.sets.push((field, self.parts.list.len()));
+                self.parts.list.push(part);
             }
         }
     }
-    groups.into_iter().filter_map(|(merging, members)| merged(merging, members)).collect()
+
+    /// Adds the parts of another alternative, without looking at those that are not sets.
+    fn append(&mut self, more: &mut Parts) {
+        let mut removed = 0;
+        let sets = mem::take(&mut more.sets);
+        for (field, place) in sets {
+            let Some(absorbed) = self.absorbing(field) else {
+                self.parts.sets.push((field, self.parts.list.len() + place - removed));
+                continue;
+            };
+            if let Some(part) = more.list.get_mut(place) {
+                absorbed.extend(set(part).map(|(_, term)| Arc::clone(term)));
+                *part = Expression::Nothing;
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            more.list.retain(|part| !matches!(part, Expression::Nothing));
+        }
+        append(&mut self.parts.list, &mut more.list);
+    }
+
+    /// The list that collects what the set of a field is to absorb, if there is such a set.
+    fn absorbing(&mut self, field: SetField) -> Option<&mut Vec<Arc<Term>>> {
+        let entry = self.parts.sets.iter().position(|(known, _)| *known == field)?;
+        if self.absorbed.len() <= entry {
+            self.absorbed.resize_with(entry + 1, Vec::new);
+        }
+        self.absorbed.get_mut(entry)
+    }
+
+    fn finish(mut self) -> Parts {
+        for ((_, place), absorbed) in self.parts.sets.iter().zip(self.absorbed) {
+            if let Some(Expression::Term(term)) = self.parts.list.get_mut(*place) {
+                if !absorbed.is_empty() {
+                    Arc::make_mut(term).absorb(&absorbed);
+                }
+            }
+        }
+        self.parts
+    }
 }
 
-fn merged(merging: Option<Merging>, mut members: Vec<Expression>) -> Option<Expression> {
-    if members.len() < 2 {
-        return members.pop();
+fn set(part: &Expression) -> Option<(SetField, &Arc<Term>)> {
+    let Expression::Term(term) = part else { return None };
+    Some((SetField::of(term)?, term))
+}
+
+impl Term {
+    /// Adds the sets of other terms on the same field.
+    fn absorb(&mut self, others: &[Arc<Self>]) {
+        let others = others.iter().map(|other| &**other);
+        match self {
+            Self::Address { set, .. } => {
+                set.extend(
+                    others.filter_map(|term| if let Self::Address { set, .. } = term { Some(set) } else { None }),
+                );
+            }
+            Self::Number { values, .. } => {
+                let more =
+                    others.filter_map(|term| if let Self::Number { values, .. } = term { Some(values) } else { None });
+                values.extend(more.flat_map(|values| values.as_slice().iter().copied()));
+            }
+            Self::Helper(names) => {
+                names.extend(
+                    others.flat_map(|term| if let Self::Helper(more) = term { more.clone() } else { BTreeSet::new() }),
+                );
+            }
+            Self::Tuple(set) => {
+                set.extend(others.filter_map(|term| if let Self::Tuple(set) = term { Some(set) } else { None }));
+            }
+            Self::Status(_) | Self::Mark(_) | Self::AllLabels(_) | Self::AnyLabel(_) | Self::Nat { .. } => {}
+        }
     }
-    let terms =
-        || members.iter().filter_map(|member| if let Expression::Term(term) = member { Some(term) } else { None });
-    let term = match merging? {
-        Merging::Address(field) => {
-            let sets = terms().filter_map(|term| if let Term::Address { set, .. } = term { Some(set) } else { None });
-            Term::Address { field, set: Addresses::union(sets) }
-        }
-        Merging::Number(field) => {
-            let sets =
-                terms().filter_map(|term| if let Term::Number { values, .. } = term { Some(values) } else { None });
-            Term::Number { field, values: Ranges::new(sets.flat_map(|set| set.as_slice().iter().copied())) }
-        }
-        Merging::Tuple => Term::Tuple(Tuples::union(
-            terms().filter_map(|term| if let Term::Tuple(set) = term { Some(set) } else { None }),
-        )),
-    };
-    Some(Expression::Term(term))
 }

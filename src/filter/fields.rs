@@ -1,9 +1,9 @@
 //! What a filter can look at: addresses and numbers of a flow, and the word for each.
 
 use super::{
-    Addresses, Filter, Numbers,
+    AddressSet, Filter, NumberSet,
     expression::Term,
-    numbers::{Number, sealed::Number as _},
+    number_set::{Number, sealed::Number as _},
 };
 use crate::{
     error::ParseError,
@@ -47,7 +47,7 @@ named_values!(Family Protocol TcpState SctpState DccpState DccpRole);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Amount<T>(T);
 
-impl<T: Number> super::numbers::sealed::Number for Amount<T> {
+impl<T: Number> super::number_set::sealed::Number for Amount<T> {
     const LEAST: Self = Self(T::LEAST);
     const GREATEST: Self = Self(T::GREATEST);
     fn value(self) -> u64 {
@@ -107,7 +107,7 @@ macro_rules! number_fields {
                 #[doc = ""]
                 #[doc = concat!("In text `", $word, "`.")]
                 #[must_use]
-                pub fn $constructor(values: impl Into<Numbers<$type>>) -> Self {
+                pub fn $constructor(values: impl Into<NumberSet<$type>>) -> Self {
                     Self::from_term(Term::Number {
                         field: NumberField::$field,
                         values: values.into().into_ranges(),
@@ -218,7 +218,7 @@ impl Filter {
     ///
     /// In text `src`.
     #[must_use]
-    pub fn source(addresses: impl Into<Addresses>) -> Self {
+    pub fn source(addresses: impl Into<AddressSet>) -> Self {
         Self::address_in(AddressField::Source, addresses.into())
     }
 
@@ -226,7 +226,7 @@ impl Filter {
     ///
     /// In text `dst`.
     #[must_use]
-    pub fn destination(addresses: impl Into<Addresses>) -> Self {
+    pub fn destination(addresses: impl Into<AddressSet>) -> Self {
         Self::address_in(AddressField::Destination, addresses.into())
     }
 
@@ -234,7 +234,7 @@ impl Filter {
     ///
     /// In text `reply-src`.
     #[must_use]
-    pub fn reply_source(addresses: impl Into<Addresses>) -> Self {
+    pub fn reply_source(addresses: impl Into<AddressSet>) -> Self {
         Self::address_in(AddressField::ReplySource, addresses.into())
     }
 
@@ -242,7 +242,7 @@ impl Filter {
     ///
     /// In text `reply-dst`.
     #[must_use]
-    pub fn reply_destination(addresses: impl Into<Addresses>) -> Self {
+    pub fn reply_destination(addresses: impl Into<AddressSet>) -> Self {
         Self::address_in(AddressField::ReplyDestination, addresses.into())
     }
 
@@ -250,11 +250,11 @@ impl Filter {
     ///
     /// In text `addr`.
     #[must_use]
-    pub fn address(addresses: impl Into<Addresses>) -> Self {
+    pub fn address(addresses: impl Into<AddressSet>) -> Self {
         Self::address_in(AddressField::Any, addresses.into())
     }
 
-    fn address_in(field: AddressField, set: Addresses) -> Self {
+    fn address_in(field: AddressField, set: AddressSet) -> Self {
         Self::from_term(Term::Address { field, set })
     }
 }

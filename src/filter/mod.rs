@@ -81,34 +81,41 @@
 //! An equals sign may go before any values. Words may be in any case. `not` binds tighter than `and`, `and` tighter than `or`. Parentheses and `not` may be
 //! 64 deep.
 
-mod addresses;
+mod address_set;
 mod build;
 mod capabilities;
-mod conjunct;
+mod conjunction;
 mod evaluate;
 mod expression;
 mod fields;
 mod kernel;
-mod lower;
-mod numbers;
+mod lowering;
+mod number_set;
 mod plan;
 mod prefix;
+mod program;
 mod ranges;
 mod socket;
 mod subject;
 mod text;
 mod translation;
-mod tuples;
+mod tuple_set;
 
-use core::ops::{BitAnd, BitOr, Not};
+use core::{
+    fmt::{self, Debug, Formatter},
+    hash::{Hash, Hasher},
+    ops::{BitAnd, BitOr, Not},
+};
+use std::sync::{Arc, OnceLock};
 
 use crate::model::Timestamp;
 use expression::Expression;
+use program::Program;
 
-pub use addresses::Addresses;
+pub use address_set::AddressSet;
 pub use capabilities::Capabilities;
 pub use kernel::KernelFilter;
-pub use numbers::{Number, Numbers};
+pub use number_set::{Number, NumberSet};
 pub use plan::Plan;
 pub use prefix::Prefix;
 pub use socket::{Instruction, SocketFilter};
@@ -122,9 +129,8 @@ pub use translation::Translation;
 /// [module](crate::filter) documents. Two filters compare equal if they print the same: order counts, but neither
 /// nesting that changes nothing nor how a set was split up.
 ///
-/// The depth of text is bounded, that of filters which a program builds is its own affair: a thousand levels, `and` in
-/// `or` in `and`, may be more than the stack of a thread holds. [`any_of`](Self::any_of) and [`all_of`](Self::all_of)
-/// add no level for each filter.
+/// Cloning a filter is cheap: clones share everything. A filter that a program builds may be nested to any depth; only
+/// text is limited.
 ///
 /// # Example
 ///
@@ -141,9 +147,15 @@ pub use translation::Translation;
 /// assert_eq!(error.to_string(), "column 15: `dprot` is no word of the filter language: did you mean `dport`?");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Filter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     expression: Expression,
+    /// What is evaluated, made when it is first needed.
+    program: OnceLock<Program>,
 }
 
 impl Filter {
@@ -151,16 +163,16 @@ impl Filter {
     ///
     /// In text `any`.
     #[must_use]
-    pub const fn everything() -> Self {
-        Self { expression: Expression::EVERYTHING }
+    pub fn everything() -> Self {
+        Self::from_expression(Expression::Everything)
     }
 
     /// No flow.
     ///
     /// In text `none`.
     #[must_use]
-    pub const fn nothing() -> Self {
-        Self { expression: Expression::NOTHING }
+    pub fn nothing() -> Self {
+        Self::from_expression(Expression::Nothing)
     }
 
     /// Whether the filter asks for nothing at all, so that every flow matches.
@@ -168,13 +180,13 @@ impl Filter {
     /// A delete that takes a filter refuses this one. Terms that every flow happens to satisfy are not looked through.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.expression.is_everything()
+        self.inner.expression.is_everything()
     }
 
     /// Each of the filters; of none, every flow.
     #[must_use]
     pub fn all_of(filters: impl IntoIterator<Item = Self>) -> Self {
-        Self { expression: Expression::all(filters.into_iter().map(|filter| filter.expression)) }
+        Self::from_expression(Expression::all(filters.into_iter().map(Self::into_expression)))
     }
 
     /// At least one of the filters; of none, no flow.
@@ -182,7 +194,7 @@ impl Filter {
     /// Terms on one field become one set, so that an address is searched, not compared, among ten thousand.
     #[must_use]
     pub fn any_of(filters: impl IntoIterator<Item = Self>) -> Self {
-        Self { expression: Expression::any(filters.into_iter().map(|filter| filter.expression)) }
+        Self::from_expression(Expression::any(filters.into_iter().map(Self::into_expression)))
     }
 
     /// Both.
@@ -203,20 +215,58 @@ impl Filter {
     #[must_use]
     #[inline]
     pub fn matches(&self, flow: &impl Subject) -> bool {
-        flow.satisfies(&self.expression, None)
+        flow.satisfies(self.program(), None)
     }
 
     /// As [`matches`](Self::matches), at a given time.
     #[must_use]
     #[inline]
     pub fn matches_at(&self, flow: &impl Subject, now: Timestamp) -> bool {
-        flow.satisfies(&self.expression, Some(now))
+        flow.satisfies(self.program(), Some(now))
     }
 
     /// What of the filter a kernel that can do this does itself.
     #[must_use]
     pub fn plan(&self, capabilities: &Capabilities) -> Plan<'_> {
         Plan::new(self, capabilities)
+    }
+
+    fn from_expression(expression: Expression) -> Self {
+        Self { inner: Arc::new(Inner { expression, program: OnceLock::new() }) }
+    }
+
+    /// The tree: the filter's own, or a shallow copy if clones of the filter share it.
+    fn into_expression(self) -> Expression {
+        Arc::try_unwrap(self.inner).map_or_else(|shared| shared.expression.clone(), |inner| inner.expression)
+    }
+
+    fn expression(&self) -> &Expression {
+        &self.inner.expression
+    }
+
+    #[inline]
+    fn program(&self) -> &Program {
+        self.inner.program.get_or_init(|| Program::new(&self.inner.expression, false))
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner) || self.expression() == other.expression()
+    }
+}
+
+impl Eq for Filter {}
+
+impl Hash for Filter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expression().hash(state);
+    }
+}
+
+impl Debug for Filter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter({self})")
     }
 }
 
@@ -240,6 +290,6 @@ impl Not for Filter {
     type Output = Self;
 
     fn not(self) -> Self {
-        Self { expression: self.expression.negated() }
+        Self::from_expression(self.into_expression().negated())
     }
 }

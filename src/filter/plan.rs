@@ -7,10 +7,9 @@ use core::{
 
 use super::{
     Capabilities, Filter, KernelFilter, SocketFilter,
-    conjunct::{Conjunct, Part},
+    conjunction::{KernelConjunction, KernelField},
     expression::Masked,
     kernel::{Layer4Filter, PortFilter, QueryFilter, TupleFilter},
-    lower::Lowered,
 };
 use crate::model::{Family, Protocol};
 
@@ -44,10 +43,10 @@ pub struct Plan<'f> {
 
 impl<'f> Plan<'f> {
     pub(super) fn new(filter: &'f Filter, capabilities: &Capabilities) -> Self {
-        let lowered = Lowered::new(&filter.expression);
-        let conjuncts = [Family::IPV4, Family::IPV6].map(|family| (family, Conjunct::of(&lowered, family)));
-        let (dumps, exact) = requests(conjuncts, &Request::dump(capabilities));
-        let (flushes, flush_exact) = requests(conjuncts, &Request::flush(capabilities));
+        let conjunctions =
+            [Family::IPV4, Family::IPV6].map(|family| (family, KernelConjunction::of(filter.expression(), family)));
+        let (dumps, exact) = requests(conjunctions, &Request::dump(capabilities));
+        let (flushes, flush_exact) = requests(conjunctions, &Request::flush(capabilities));
         let can_flush =
             flush_exact && !flushes.is_empty() && flushes.iter().all(|flush| can_flush(flush, capabilities));
         Self { filter, dumps, exact, flush: can_flush.then_some(flushes) }
@@ -108,12 +107,13 @@ impl Request {
 }
 
 /// The requests for both families, and whether they ask for no more than the filter.
-fn requests(conjuncts: [(Family, Option<Conjunct>); 2], request: &Request) -> (Vec<KernelFilter>, bool) {
-    let narrowed = conjuncts.map(|(family, conjunct)| (family, conjunct.map(|conjunct| evaluable(conjunct, request))));
-    let exact = narrowed.iter().all(|(_, conjunct)| conjunct.is_none_or(|conjunct| !conjunct.wider));
+fn requests(conjunctions: [(Family, Option<KernelConjunction>); 2], request: &Request) -> (Vec<KernelFilter>, bool) {
+    let narrowed = conjunctions
+        .map(|(family, conjunction)| (family, conjunction.map(|conjunction| evaluable(conjunction, request))));
+    let exact = narrowed.iter().all(|(_, conjunction)| conjunction.is_none_or(|conjunction| !conjunction.wider));
     let filters: Vec<_> = narrowed
         .into_iter()
-        .filter_map(|(family, conjunct)| conjunct.map(|conjunct| kernel_filter(family, &conjunct)))
+        .filter_map(|(family, conjunction)| conjunction.map(|conjunction| kernel_filter(family, &conjunction)))
         .collect();
     if let [ipv4, ipv6] = &*filters {
         let both = KernelFilter { family: Family::UNSPEC, ..*ipv4 };
@@ -129,49 +129,55 @@ fn can_flush(flush: &KernelFilter, capabilities: &Capabilities) -> bool {
     !flush.is_everything() && (flush.family() == Family::UNSPEC || flush.has_tuples() || capabilities.flush_family)
 }
 
-/// What the kernel evaluates right of a conjunct.
-fn evaluable(mut conjunct: Conjunct, request: &Request) -> Conjunct {
-    let protocol = conjunct.value(Part::Protocol).and_then(|number| u8::try_from(number).ok()).map(Protocol);
+/// What the kernel evaluates right of a conjunction.
+fn evaluable(mut conjunction: KernelConjunction, request: &Request) -> KernelConjunction {
+    let protocol = conjunction.value(KernelField::Protocol).and_then(|number| u8::try_from(number).ok()).map(Protocol);
     // Ports of any other protocol, or without a protocol, are passed over.
     if !matches!(protocol, Some(Protocol::TCP | Protocol::UDP)) {
-        conjunct = PORTS.into_iter().fold(conjunct, Conjunct::without);
+        conjunction = PORTS.into_iter().fold(conjunction, KernelConjunction::without);
     }
     if !matches!(protocol, Some(Protocol::ICMP | Protocol::ICMPV6)) {
-        conjunct = [Part::IcmpType, Part::IcmpCode, Part::IcmpId].into_iter().fold(conjunct, Conjunct::without);
+        conjunction = [KernelField::IcmpType, KernelField::IcmpCode, KernelField::IcmpId]
+            .into_iter()
+            .fold(conjunction, KernelConjunction::without);
     }
     // Of a type that has no answer the kernel tracks no flow, and refuses to filter by it.
-    if !conjunct.value(Part::IcmpType).is_some_and(|icmp_type| is_query(protocol, icmp_type)) {
-        conjunct = conjunct.without(Part::IcmpType);
+    if !conjunction.value(KernelField::IcmpType).is_some_and(|icmp_type| is_query(protocol, icmp_type)) {
+        conjunction = conjunction.without(KernelField::IcmpType);
     }
     if !request.tuples {
-        conjunct = TUPLES.into_iter().chain(PORTS).fold(conjunct, Conjunct::without);
+        conjunction = TUPLES.into_iter().chain(PORTS).fold(conjunction, KernelConjunction::without);
     }
     if !request.zone {
-        conjunct = conjunct.without(Part::Zone);
+        conjunction = conjunction.without(KernelField::Zone);
     }
     if !request.mark {
-        conjunct.wider |= conjunct.mark.mask != 0;
-        conjunct.mark = Masked::default();
+        conjunction.wider |= conjunction.mark.mask != 0;
+        conjunction.mark = Masked::default();
     }
     if !request.status {
-        conjunct.wider |= conjunct.status.mask != 0;
-        conjunct.status = Masked::default();
+        conjunction.wider |= conjunction.status.mask != 0;
+        conjunction.status = Masked::default();
     }
-    conjunct
+    conjunction
 }
 
-const PORTS: [Part; 4] =
-    [Part::OriginalSourcePort, Part::OriginalDestinationPort, Part::ReplySourcePort, Part::ReplyDestinationPort];
+const PORTS: [KernelField; 4] = [
+    KernelField::OriginalSourcePort,
+    KernelField::OriginalDestinationPort,
+    KernelField::ReplySourcePort,
+    KernelField::ReplyDestinationPort,
+];
 
-const TUPLES: [Part; 8] = [
-    Part::OriginalSource,
-    Part::OriginalDestination,
-    Part::ReplySource,
-    Part::ReplyDestination,
-    Part::Protocol,
-    Part::IcmpType,
-    Part::IcmpCode,
-    Part::IcmpId,
+const TUPLES: [KernelField; 8] = [
+    KernelField::OriginalSource,
+    KernelField::OriginalDestination,
+    KernelField::ReplySource,
+    KernelField::ReplyDestination,
+    KernelField::Protocol,
+    KernelField::IcmpType,
+    KernelField::IcmpCode,
+    KernelField::IcmpId,
 ];
 
 /// Whether the type is in the kernel's table of queries and answers (`invmap`).
@@ -183,11 +189,11 @@ const fn is_query(protocol: Option<Protocol>, icmp_type: u32) -> bool {
     }
 }
 
-fn kernel_filter(family: Family, conjunct: &Conjunct) -> KernelFilter {
-    let address = |part| conjunct.value(part).map(Ipv4Addr::from_bits);
-    let port = |part| conjunct.value(part).and_then(|port| u16::try_from(port).ok());
-    let byte = |part| conjunct.value(part).and_then(|number| u8::try_from(number).ok());
-    let protocol = byte(Part::Protocol).map(Protocol);
+fn kernel_filter(family: Family, conjunction: &KernelConjunction) -> KernelFilter {
+    let address = |part| conjunction.value(part).map(Ipv4Addr::from_bits);
+    let port = |part| conjunction.value(part).and_then(|port| u16::try_from(port).ok());
+    let byte = |part| conjunction.value(part).and_then(|number| u8::try_from(number).ok());
+    let protocol = byte(KernelField::Protocol).map(Protocol);
     let layer4 = |ports, query| {
         protocol.map(|protocol| match protocol {
             Protocol::TCP => Layer4Filter::Tcp(ports),
@@ -197,27 +203,35 @@ fn kernel_filter(family: Family, conjunct: &Conjunct) -> KernelFilter {
             other => Layer4Filter::Any(other),
         })
     };
-    let reply_ports = PortFilter { source: port(Part::ReplySourcePort), destination: port(Part::ReplyDestinationPort) };
+    let reply_ports =
+        PortFilter { source: port(KernelField::ReplySourcePort), destination: port(KernelField::ReplyDestinationPort) };
     let bits = |bits: Masked| (bits.mask != 0).then_some(bits);
     KernelFilter {
         family,
         original: TupleFilter {
-            source: address(Part::OriginalSource),
-            destination: address(Part::OriginalDestination),
+            source: address(KernelField::OriginalSource),
+            destination: address(KernelField::OriginalDestination),
             layer4: layer4(
-                PortFilter { source: port(Part::OriginalSourcePort), destination: port(Part::OriginalDestinationPort) },
-                QueryFilter { icmp_type: byte(Part::IcmpType), code: byte(Part::IcmpCode), id: port(Part::IcmpId) },
+                PortFilter {
+                    source: port(KernelField::OriginalSourcePort),
+                    destination: port(KernelField::OriginalDestinationPort),
+                },
+                QueryFilter {
+                    icmp_type: byte(KernelField::IcmpType),
+                    code: byte(KernelField::IcmpCode),
+                    id: port(KernelField::IcmpId),
+                },
             ),
         },
         reply: TupleFilter {
-            source: address(Part::ReplySource),
-            destination: address(Part::ReplyDestination),
+            source: address(KernelField::ReplySource),
+            destination: address(KernelField::ReplyDestination),
             // The protocol is that of the original tuple: it is only repeated where a port asks for it.
             layer4: layer4(reply_ports, QueryFilter::default()).filter(|_| reply_ports != PortFilter::default()),
         },
-        mark: bits(conjunct.mark),
-        status: bits(conjunct.status),
-        zone: port(Part::Zone),
+        mark: bits(conjunction.mark),
+        status: bits(conjunction.status),
+        zone: port(KernelField::Zone),
     }
 }
 

@@ -22,7 +22,7 @@ bounds!(u32 u64 u128);
 ///
 /// One set has one form, so that equal sets compare equal. Searching one of 10,000 ranges takes 14 comparisons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Ranges<T>(Box<[(T, T)]>);
+pub(crate) struct Ranges<T>(Vec<(T, T)>);
 
 impl<T: Bound> Ranges<T> {
     /// The union of ranges in any order; one whose first is past its last is empty.
@@ -36,12 +36,44 @@ impl<T: Bound> Ranges<T> {
                 _ => merged.push((first, last)),
             }
         }
-        Self(merged.into())
+        merged.shrink_to_fit();
+        Self(merged)
+    }
+
+    /// Adds ranges in any order.
+    ///
+    /// Few ranges are inserted one by one, so that a set to which a program adds a range at a time is not sorted again
+    /// each time.
+    pub(crate) fn extend(&mut self, ranges: impl IntoIterator<Item = (T, T)>) {
+        const FEW: usize = 16;
+        let ranges: Vec<_> = ranges.into_iter().collect();
+        if ranges.len() < self.0.len() / FEW {
+            ranges.into_iter().for_each(|range| self.insert(range));
+        } else {
+            *self = Self::new(self.0.drain(..).chain(ranges));
+        }
+    }
+
+    fn insert(&mut self, (first, last): (T, T)) {
+        if first > last {
+            return;
+        }
+        // Those between `from` and `to` overlap the new range or touch it.
+        let from = self.0.partition_point(|(_, end)| end.successor().is_some_and(|next| next < first));
+        let to = self.0.partition_point(|(start, _)| last.successor().is_none_or(|next| *start <= next));
+        match self.0.get_mut(from..to) {
+            Some([one]) => *one = (first.min(one.0), last.max(one.1)),
+            Some([lowest, .., highest]) => {
+                *lowest = (first.min(lowest.0), last.max(highest.1));
+                self.0.drain(from + 1..to);
+            }
+            _ => self.0.insert(from, (first, last)),
+        }
     }
 
     #[inline]
     pub(crate) fn contains(&self, number: T) -> bool {
-        match &*self.0 {
+        match self.0.as_slice() {
             [] => false,
             [(first, last)] => (*first..=*last).contains(&number),
             ranges => {
@@ -53,7 +85,7 @@ impl<T: Bound> Ranges<T> {
 
     /// The only number in the set.
     pub(crate) fn single(&self) -> Option<T> {
-        match *self.0 {
+        match *self.0.as_slice() {
             [(first, last)] if first == last => Some(first),
             _ => None,
         }
@@ -117,6 +149,21 @@ mod tests {
                 ranges.iter().any(|(first, last)| (*first..=*last).contains(&number)),
             );
             prop_assert!(set.as_slice().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+
+        #[test]
+        fn ranges_added_one_by_one_make_the_same_set(
+            ranges in prop::collection::vec((0_u32..400, 0_u32..6), 0..80), top in any::<bool>(),
+        ) {
+            let base = if top { u32::MAX - 400 } else { 0 };
+            let ranges: Vec<_> = ranges.iter().map(|(first, length)| (base + first, (base + first).saturating_add(*length))).collect();
+            let mut set = Ranges::new([]);
+            ranges.iter().for_each(|range| set.insert(*range));
+            prop_assert_eq!(&set, &Ranges::new(ranges.iter().copied()));
+            let (some, rest) = ranges.split_at(ranges.len() / 3);
+            let mut extended = Ranges::new(rest.iter().copied());
+            extended.extend(some.iter().copied());
+            prop_assert_eq!(extended, set);
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! What a filter reads of a flow, be it a value or a view.
 
-use super::{evaluate::Evaluation, expression::Expression};
+use super::{evaluate::Evaluation, program::Program};
 use crate::model::{
     Counters, Direction, Flow, FlowRef, Labels, Lifetime, ProtocolInfo, Status, Timestamp, Tuple, UsualTuple,
 };
@@ -29,8 +29,8 @@ pub trait Attributes: Sized {
     fn helper_name(&self) -> Option<&str>;
     fn labels(&self) -> Option<Labels>;
     fn id(&self) -> Option<u32>;
-    /// Whether the expression holds. Not generic, so that it is compiled in this crate, together with what it reads.
-    fn satisfies(&self, expression: &Expression, now: Option<Timestamp>) -> bool;
+    /// Whether the program accepts the flow. Not generic, so that it is compiled in this crate, together with what it reads.
+    fn satisfies(&self, program: &Program, now: Option<Timestamp>) -> bool;
 }
 
 macro_rules! delegate {
@@ -49,8 +49,8 @@ macro_rules! delegate {
             }
         )*
 
-        fn satisfies(&self, expression: &Expression, now: Option<Timestamp>) -> bool {
-            Evaluation::new(self, now).holds(expression)
+        fn satisfies(&self, program: &Program, now: Option<Timestamp>) -> bool {
+            Evaluation::new(self, now).holds(program)
         }
     };
 }

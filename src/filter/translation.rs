@@ -1,6 +1,6 @@
 //! What an end of a flow is translated to.
 
-use super::{Addresses, Numbers, ranges::Ranges};
+use super::{AddressSet, NumberSet, ranges::Ranges};
 use crate::model::Endpoint;
 
 /// What an end of a flow is translated to: any address and port, or those in a set.
@@ -18,7 +18,7 @@ use crate::model::Endpoint;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Translation {
-    pub(super) addresses: Option<Addresses>,
+    pub(super) addresses: Option<AddressSet>,
     pub(super) ports: Option<Ranges<u64>>,
 }
 
@@ -31,13 +31,13 @@ impl Translation {
 
     /// To one of these addresses.
     #[must_use]
-    pub fn to(addresses: impl Into<Addresses>) -> Self {
+    pub fn to(addresses: impl Into<AddressSet>) -> Self {
         Self { addresses: Some(addresses.into()), ports: None }
     }
 
     /// And to one of these ports (for GRE, keys), be it the one it had or another.
     #[must_use]
-    pub fn port(self, ports: impl Into<Numbers<u16>>) -> Self {
+    pub fn port(self, ports: impl Into<NumberSet<u16>>) -> Self {
         Self { ports: Some(ports.into().into_ranges()), ..self }
     }
 
@@ -47,6 +47,6 @@ impl Translation {
     }
 
     pub(super) fn is_impossible(&self) -> bool {
-        self.addresses.as_ref().is_some_and(Addresses::is_empty) || self.ports.as_ref().is_some_and(Ranges::is_empty)
+        self.addresses.as_ref().is_some_and(AddressSet::is_empty) || self.ports.as_ref().is_some_and(Ranges::is_empty)
     }
 }

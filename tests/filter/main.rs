@@ -15,5 +15,6 @@ mod spec;
 mod flows;
 mod plans;
 mod properties;
+mod scale;
 mod sockets;
 mod specs;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ctnetlink::{
     Filter, Flow, Protocol, Tuple,
-    filter::{Addresses, Capabilities, Numbers, Prefix, SocketFilter},
+    filter::{AddressSet, Capabilities, NumberSet, Prefix, SocketFilter},
     wire::{Flags, MessageType},
 };
 use proptest::{prelude::*, sample::select};
@@ -106,7 +106,7 @@ fn ports_and_reply_tuples_are_looked_at_where_libnetfilter_conntrack_cannot() {
 
 #[test]
 fn a_large_set_is_exact_as_long_as_it_fits() {
-    let addresses: Addresses = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
+    let addresses: AddressSet = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
     let program = compiled(&Filter::source(addresses));
     assert!(program.is_exact());
     for (source, passes) in
@@ -120,7 +120,7 @@ fn a_large_set_is_exact_as_long_as_it_fits() {
 fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
     let ipv4 = (0..20_000_u32).map(|number| Prefix::from(Ipv4Addr::from_bits(0x0a00_0000 + number * 3)));
     let ipv6 = (0..20_000_u128).map(|number| Prefix::from(Ipv6Addr::from_bits((0xfd00 << 112) + number * 3)));
-    let addresses: Addresses = ipv4.chain(ipv6).collect();
+    let addresses: AddressSet = ipv4.chain(ipv6).collect();
     let program = compiled(&Filter::source(addresses.clone()));
     assert!(!program.is_exact());
     let pass = |program: &SocketFilter, source: &str, destination: &str| {
@@ -138,7 +138,7 @@ fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
 
 #[test]
 fn a_program_is_as_short_as_it_has_to_be() {
-    let addresses: Addresses = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
+    let addresses: AddressSet = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
     let filter = Filter::source(addresses) & Filter::destination_port(22);
     for longest in [0, 20, 100, 300, 1000, 4096, 100_000] {
         let program = SocketFilter::per_event_within(longest, &filter, &filter, &filter);
@@ -219,7 +219,7 @@ fn that_a_tuple_has_no_ports_is_left_to_userspace() {
 fn a_program_of_any_length_jumps_where_it_should() {
     let events: Vec<_> = (0..700_u16).map(|port| event(&tcp(&format!("10.0.0.1:{port}"), "10.0.0.2:1"))).collect();
     for count in 50..350_u16 {
-        let program = compiled(&!Filter::source_port((0..count).map(|number| 2 * number).collect::<Numbers<u16>>()));
+        let program = compiled(&!Filter::source_port((0..count).map(|number| 2 * number).collect::<NumberSet<u16>>()));
         for (port, event) in events.iter().take(usize::from(2 * count)).enumerate() {
             assert_eq!(bpf::passes(program.instructions(), event), port % 2 == 1, "{count} ports, port {port}");
         }

@@ -8,7 +8,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "the kernel's layout")]
 pub struct Instruction {
-    /// Operation, size, source.
+    /// Opcode, size, source.
     pub code: u16,
     /// Instructions to skip where the condition holds.
     pub jump_true: u8,
@@ -21,7 +21,7 @@ pub struct Instruction {
 /// What to do with the accumulator `A`, the index `X` and the scratch word `M[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
-pub(super) enum Operation {
+pub(super) enum Opcode {
     LoadImmediate = 0x00,
     LoadIndexImmediate = 0x01,
     Store = 0x02,
@@ -70,17 +70,17 @@ impl Assembler {
     }
 
     /// An instruction that the one written last follows.
-    pub(super) fn push(&mut self, operation: Operation, value: u32) -> Label {
+    pub(super) fn push(&mut self, operation: Opcode, value: u32) -> Label {
         self.write(operation, value, 0, 0)
     }
 
     /// Goes on at `label`.
     pub(super) fn goto(&mut self, label: Label) -> Label {
-        if label == self.here() { label } else { self.push(Operation::Jump, self.distance(label) as u32) }
+        if label == self.here() { label } else { self.push(Opcode::Jump, self.distance(label) as u32) }
     }
 
     /// Goes on at one label or the other.
-    pub(super) fn branch(&mut self, condition: Operation, value: u32, yes: Label, no: Label) -> Label {
+    pub(super) fn branch(&mut self, condition: Opcode, value: u32, yes: Label, no: Label) -> Label {
         if yes == no {
             return self.goto(yes);
         }
@@ -102,7 +102,7 @@ impl Assembler {
         if let Some((_, relay)) = known {
             return *relay;
         }
-        let relay = self.push(Operation::Jump, self.distance(label) as u32);
+        let relay = self.push(Opcode::Jump, self.distance(label) as u32);
         // No more than fit within reach are kept, so that looking for one stays cheap.
         let length = self.reversed.len();
         self.relays.retain(|(_, relay)| length - relay.0 <= REACH);
@@ -115,7 +115,7 @@ impl Assembler {
         self.reversed.len().saturating_sub(label.0)
     }
 
-    fn write(&mut self, operation: Operation, value: u32, jump_true: u8, jump_false: u8) -> Label {
+    fn write(&mut self, operation: Opcode, value: u32, jump_true: u8, jump_false: u8) -> Label {
         self.reversed.push(Instruction { code: operation as u16, jump_true, jump_false, value });
         self.here()
     }

@@ -1,12 +1,14 @@
 //! Filter → program.
 
+use std::borrow::Cow;
+
 use super::{
     SocketFilter,
-    assembler::{Assembler, Label, Operation},
+    assembler::{Assembler, Label, Opcode},
     emitter::{ATTRIBUTES, Emitter, NLATTR},
 };
 use crate::{
-    filter::{Filter, lower::Lowered},
+    filter::{Filter, program::Program},
     wire::{CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Flags, MessageType},
 };
 
@@ -18,53 +20,68 @@ const COARSEST: usize = 8;
 const TYPE: u32 = 4;
 const FLAGS: u32 = 6;
 
+/// What an event has to satisfy: all of these programs.
+struct Condition<'f> {
+    programs: Vec<Cow<'f, Program>>,
+    /// Whether something was left out.
+    wider: bool,
+}
+
 /// A program of at most `longest` instructions for one filter, or for one filter each for new, update and destroy.
 pub(super) fn compile(filters: &[&Filter], longest: usize) -> SocketFilter {
     let fits = |program: &SocketFilter| program.instructions.len() <= longest;
-    let conditions: Vec<_> = filters.iter().map(|filter| Lowered::new(&filter.expression)).collect();
-    let fitting = LIMITS.into_iter().map(|limit| program(&conditions, limit)).find(fits);
+    let conditions: Vec<_> = filters.iter().map(|filter| Condition::of(filter)).collect();
+    let fitting = LIMITS.into_iter().map(|limit| assemble(&conditions, limit)).find(fits);
     fitting.unwrap_or_else(|| {
-        // Whole conditions have to go, until each program takes no more than its share.
-        let share = longest / 2 / conditions.len().max(1);
-        let narrowed: Vec<_> = conditions.into_iter().map(|condition| shortened(condition, share)).collect();
-        let coarsest = program(&narrowed, COARSEST);
-        let all = || program(&[Lowered::Undecided], COARSEST);
+        // Whole conditions have to go, until each filter takes no more than its share.
+        let share = longest / 2 / filters.len().max(1);
+        let narrowed: Vec<_> = filters.iter().map(|filter| Condition::shortened(filter, share)).collect();
+        let coarsest = assemble(&narrowed, COARSEST);
+        let all = || assemble(&[Condition { programs: Vec::new(), wider: true }], COARSEST);
         if fits(&coarsest) { coarsest } else { all() }
     })
 }
 
-/// The condition without those parts that make it longer than `share` instructions; wider, if any.
-fn shortened(condition: Lowered<'_>, share: usize) -> Lowered<'_> {
-    if length(&condition) <= share {
-        return condition;
+impl<'f> Condition<'f> {
+    fn of(filter: &'f Filter) -> Self {
+        Self { programs: vec![Cow::Borrowed(filter.program())], wider: false }
     }
-    let Lowered::All(parts) = condition else { return Lowered::Undecided };
-    let mut parts: Vec<_> = parts.into_iter().map(|part| (length(&part), part)).collect();
-    parts.sort_by_key(|(length, _)| *length);
-    let mut left = share;
-    let mut kept = vec![Lowered::Undecided];
-    for (length, part) in parts {
-        if let Some(rest) = left.checked_sub(length) {
-            left = rest;
-            kept.push(part);
+
+    /// The filter without those conditions that make it longer than `share` instructions: wider, if there are any.
+    fn shortened(filter: &'f Filter, share: usize) -> Self {
+        let whole = Self::of(filter);
+        if whole.length() <= share {
+            return whole;
         }
+        let (conditions, negated) = filter.expression().conditions();
+        let part = |condition| Self { programs: vec![Cow::Owned(Program::new(condition, negated))], wider: false };
+        let mut parts: Vec<_> = conditions.iter().map(part).map(|part| (part.length(), part)).collect();
+        parts.sort_by_key(|(length, _)| *length);
+        let (mut left, mut kept) = (share, Self { programs: Vec::new(), wider: true });
+        for (length, part) in parts {
+            if let Some(rest) = left.checked_sub(length) {
+                left = rest;
+                kept.programs.extend(part.programs);
+            }
+        }
+        kept
     }
-    Lowered::All(kept)
+
+    fn length(&self) -> usize {
+        assemble(core::slice::from_ref(self), COARSEST).instructions.len()
+    }
 }
 
-fn length(condition: &Lowered<'_>) -> usize {
-    program(core::slice::from_ref(condition), COARSEST).instructions.len()
-}
-
-fn program(conditions: &[Lowered<'_>], limit: usize) -> SocketFilter {
+fn assemble(conditions: &[Condition<'_>], limit: usize) -> SocketFilter {
     let mut assembler = Assembler::default();
-    let accept = assembler.push(Operation::Return, u32::MAX);
-    let drop = assembler.push(Operation::Return, 0);
+    let accept = assembler.push(Opcode::Return, u32::MAX);
+    let drop = assembler.push(Opcode::Return, 0);
     let mut emitter = Emitter::new(assembler, limit);
     let bodies: Vec<_> = conditions
         .iter()
         .map(|condition| {
-            let body = emitter.condition(condition, accept, drop);
+            let programs = condition.programs.iter().rev();
+            let body = programs.fold(accept, |next, program| emitter.program(program, next, drop));
             require_tuples(&mut emitter.assembler, body, accept)
         })
         .collect();
@@ -73,34 +90,35 @@ fn program(conditions: &[Lowered<'_>], limit: usize) -> SocketFilter {
         [body] => dispatch(&mut emitter.assembler, [body; 3], accept),
         _ => accept,
     };
-    SocketFilter { exact: !emitter.wider, instructions: emitter.assembler.finish() }
+    let exact = !emitter.wider && conditions.iter().all(|condition| !condition.wider);
+    SocketFilter { exact, instructions: emitter.assembler.finish() }
 }
 
 /// A message in which the tuples cannot be found is none that this program can judge.
 fn require_tuples(assembler: &mut Assembler, body: Label, accept: Label) -> Label {
     let mut next = assembler.goto(body);
     for number in [CTA_TUPLE_REPLY, CTA_TUPLE_ORIG] {
-        assembler.branch(Operation::JumpIfEqual, 0, accept, next);
+        assembler.branch(Opcode::JumpIfEqual, 0, accept, next);
         next = load_attribute(assembler, number);
     }
     next
 }
 
 fn load_attribute(assembler: &mut Assembler, number: u16) -> Label {
-    assembler.push(Operation::LoadWord, NLATTR);
-    assembler.push(Operation::LoadIndexImmediate, number.into());
-    assembler.push(Operation::LoadImmediate, ATTRIBUTES)
+    assembler.push(Opcode::LoadWord, NLATTR);
+    assembler.push(Opcode::LoadIndexImmediate, number.into());
+    assembler.push(Opcode::LoadImmediate, ATTRIBUTES)
 }
 
 /// Tells the kinds of events apart: a new flow is one that was to be created. Entries of a dump, which come many to a
 /// datagram, and whatever else there is, pass.
 fn dispatch(assembler: &mut Assembler, [new, update, destroy]: [Label; 3], accept: Label) -> Label {
-    let kind = assembler.branch(Operation::JumpIfAnySet, seen(Flags::CREATE.bits()), new, update);
-    assembler.branch(Operation::JumpIfAnySet, seen(Flags::MULTI.bits()), accept, kind);
-    let changed = assembler.push(Operation::LoadHalf, FLAGS);
-    let other = assembler.branch(Operation::JumpIfEqual, seen(MessageType::FLOW_DELETE.0), destroy, accept);
-    assembler.branch(Operation::JumpIfEqual, seen(MessageType::FLOW_NEW.0), changed, other);
-    assembler.push(Operation::LoadHalf, TYPE)
+    let kind = assembler.branch(Opcode::JumpIfAnySet, seen(Flags::CREATE.bits()), new, update);
+    assembler.branch(Opcode::JumpIfAnySet, seen(Flags::MULTI.bits()), accept, kind);
+    let changed = assembler.push(Opcode::LoadHalf, FLAGS);
+    let other = assembler.branch(Opcode::JumpIfEqual, seen(MessageType::FLOW_DELETE.0), destroy, accept);
+    assembler.branch(Opcode::JumpIfEqual, seen(MessageType::FLOW_NEW.0), changed, other);
+    assembler.push(Opcode::LoadHalf, TYPE)
 }
 
 /// A header's field, which is in the order of the host, as BPF sees it, which reads in network order.

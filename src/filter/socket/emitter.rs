@@ -3,15 +3,16 @@
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::{
-    assembler::{Assembler, Label, Operation},
+    assembler::{Assembler, Label, Opcode},
     locations::{self, Location, PROTOCOL, Path, Width},
 };
 use crate::{
     filter::{
-        Addresses, Prefix,
+        AddressSet, Prefix,
         expression::Masked,
         fields::{AddressField, NumberField},
-        lower::{Leaf, Lowered},
+        lowering::{Leaf, Lowered},
+        program::Program,
         ranges::{Ranges, coarsened},
     },
     model::Protocol,
@@ -50,18 +51,38 @@ impl Emitter {
         Self { assembler, limit, wider: false }
     }
 
+    /// Goes to `yes` if the program may accept the flow, to `no` if it rejects it.
+    pub(super) fn program(&mut self, program: &Program, yes: Label, no: Label) -> Label {
+        // Programs jump only forwards, so that what a step jumps to was written before it.
+        let mut entries: Vec<Label> = Vec::with_capacity(program.steps().len());
+        let entry_of = |entries: &[Label], target: usize| match target {
+            Program::ACCEPT => yes,
+            Program::REJECT => no,
+            step => {
+                let from_the_end = program.steps().len() - 1 - step;
+                entries.get(from_the_end).copied().unwrap_or(yes)
+            }
+        };
+        for step in program.steps().iter().rev() {
+            let (satisfied, violated) = if step.negated { (step.fails, step.holds) } else { (step.holds, step.fails) };
+            let (satisfied, violated) = (entry_of(&entries, satisfied), entry_of(&entries, violated));
+            entries.push(self.condition(&Lowered::new(&step.term, step.negated), satisfied, violated));
+        }
+        entry_of(&entries, program.start())
+    }
+
     /// Goes to `yes` where the condition may hold, to `no` where it does not.
-    pub(super) fn condition(&mut self, condition: &Lowered<'_>, yes: Label, no: Label) -> Label {
+    fn condition(&mut self, condition: &Lowered<'_>, yes: Label, no: Label) -> Label {
         match condition {
             Lowered::All(parts) => parts.iter().rev().fold(yes, |next, part| self.condition(part, next, no)),
             Lowered::Any(parts) => parts.iter().rev().fold(no, |next, part| self.condition(part, yes, next)),
-            Lowered::Leaf { leaf, negated: false } => self.leaf(leaf, yes, no).unwrap_or_else(|| self.undecided(yes)),
+            Lowered::Leaf { leaf, negated: false } => self.leaf(leaf, yes, no).unwrap_or_else(|| self.unknown(yes)),
             Lowered::Leaf { leaf, negated: true } => self.negated_leaf(leaf, yes, no),
-            Lowered::Undecided => self.undecided(yes),
+            Lowered::Unknown => self.unknown(yes),
         }
     }
 
-    fn undecided(&mut self, yes: Label) -> Label {
+    fn unknown(&mut self, yes: Label) -> Label {
         self.wider = true;
         yes
     }
@@ -70,9 +91,9 @@ impl Emitter {
     /// undecided.
     fn negated_leaf(&mut self, leaf: &Leaf<'_>, yes: Label, no: Label) -> Label {
         if self.is_coarse(leaf) {
-            return self.undecided(yes);
+            return self.unknown(yes);
         }
-        self.leaf(leaf, no, yes).unwrap_or_else(|| self.undecided(yes))
+        self.leaf(leaf, no, yes).unwrap_or_else(|| self.unknown(yes))
     }
 
     fn is_coarse(&self, leaf: &Leaf<'_>) -> bool {
@@ -99,9 +120,9 @@ impl Emitter {
     }
 
     fn masked(&mut self, path: &Path, bits: Masked, yes: Label, no: Label, absent: Label) -> Label {
-        self.assembler.branch(Operation::JumpIfEqual, bits.value, yes, no);
+        self.assembler.branch(Opcode::JumpIfEqual, bits.value, yes, no);
         if bits.mask != u32::MAX {
-            self.assembler.push(Operation::And, bits.mask);
+            self.assembler.push(Opcode::And, bits.mask);
         }
         self.load(path, Width::Word, absent)
     }
@@ -111,7 +132,7 @@ impl Emitter {
         match Location::of(field) {
             Location::Family => {
                 self.in_ranges(&ranges, yes, no);
-                Some(self.assembler.push(Operation::LoadByte, FAMILY))
+                Some(self.assembler.push(Opcode::LoadByte, FAMILY))
             }
             Location::Attribute(path, width) => Some(self.attribute(path, width, &ranges, yes, no, no)),
             Location::Either([first, second], width) => {
@@ -121,7 +142,7 @@ impl Emitter {
             Location::Pair { path, gre } => {
                 let found = self.attribute(path, Width::Half, &ranges, yes, no, no);
                 let (is_gre, is_not) = if gre { (found, no) } else { (no, found) };
-                self.assembler.branch(Operation::JumpIfEqual, Protocol::GRE.0.into(), is_gre, is_not);
+                self.assembler.branch(Opcode::JumpIfEqual, Protocol::GRE.0.into(), is_gre, is_not);
                 Some(self.load(PROTOCOL, Width::Byte, no))
             }
             Location::Zone => Some(self.zone(field, &ranges, yes, no)),
@@ -153,10 +174,10 @@ impl Emitter {
             _ => {
                 // The zone of the reply tuple waits in M[0], and then in X, for that of the original.
                 let same = self.in_ranges(ranges, yes, no);
-                self.assembler.branch(Operation::JumpIfEqualIndex, 0, same, no);
-                self.assembler.push(Operation::LoadIndexScratch, 0);
+                self.assembler.branch(Opcode::JumpIfEqualIndex, 0, same, no);
+                self.assembler.push(Opcode::LoadIndexScratch, 0);
                 self.load_zone(CTA_TUPLE_ORIG);
-                self.assembler.push(Operation::Store, 0);
+                self.assembler.push(Opcode::Store, 0);
                 self.load_zone(CTA_TUPLE_REPLY)
             }
         }
@@ -170,7 +191,7 @@ impl Emitter {
     /// Loads the zone of a direction: its own, else that of both, else 0.
     fn load_zone(&mut self, tuple: u16) -> Label {
         let loaded = self.assembler.here();
-        let default = self.assembler.push(Operation::LoadImmediate, 0);
+        let default = self.assembler.push(Opcode::LoadImmediate, 0);
         self.assembler.goto(loaded);
         let both = self.load(&[CTA_ZONE], Width::Half, default);
         self.assembler.goto(loaded);
@@ -180,9 +201,9 @@ impl Emitter {
     /// Loads a number and goes on with what was written last; goes to `absent` where there is no such attribute.
     fn load(&mut self, path: &Path, width: Width, absent: Label) -> Label {
         let operation = match width {
-            Width::Byte => Operation::LoadByteIndexed,
-            Width::Half => Operation::LoadHalfIndexed,
-            Width::Word => Operation::LoadWordIndexed,
+            Width::Byte => Opcode::LoadByteIndexed,
+            Width::Half => Opcode::LoadHalfIndexed,
+            Width::Word => Opcode::LoadWordIndexed,
         };
         self.assembler.push(operation, HEADER);
         self.find(path, absent)
@@ -190,13 +211,13 @@ impl Emitter {
 
     /// Puts the offset of an attribute into `X`.
     fn find(&mut self, path: &Path, absent: Label) -> Label {
-        let mut next = self.assembler.push(Operation::CopyToIndex, 0);
+        let mut next = self.assembler.push(Opcode::CopyToIndex, 0);
         for (depth, number) in path.iter().enumerate().rev() {
-            self.assembler.branch(Operation::JumpIfEqual, 0, absent, next);
-            self.assembler.push(Operation::LoadWord, if depth == 0 { NLATTR } else { NLATTR_NEST });
-            next = self.assembler.push(Operation::LoadIndexImmediate, (*number).into());
+            self.assembler.branch(Opcode::JumpIfEqual, 0, absent, next);
+            self.assembler.push(Opcode::LoadWord, if depth == 0 { NLATTR } else { NLATTR_NEST });
+            next = self.assembler.push(Opcode::LoadIndexImmediate, (*number).into());
         }
-        self.assembler.push(Operation::LoadImmediate, ATTRIBUTES)
+        self.assembler.push(Opcode::LoadImmediate, ATTRIBUTES)
     }
 
     /// Whether `A` lies in one of the ranges, which are sorted.
@@ -206,7 +227,7 @@ impl Emitter {
             if let Some((middle, _)) = high.first() {
                 let high = self.in_ranges(high, yes, no);
                 let low = self.in_ranges(low, yes, no);
-                return self.assembler.branch(Operation::JumpIfAtLeast, *middle, high, low);
+                return self.assembler.branch(Opcode::JumpIfAtLeast, *middle, high, low);
             }
         }
         let entry = ranges.iter().rev().fold(no, |next, (first, last)| self.in_range(*first, *last, yes, next));
@@ -215,10 +236,10 @@ impl Emitter {
 
     fn in_range(&mut self, first: u32, last: u32, yes: Label, no: Label) -> Label {
         if first == last {
-            return self.assembler.branch(Operation::JumpIfEqual, first, yes, no);
+            return self.assembler.branch(Opcode::JumpIfEqual, first, yes, no);
         }
-        let below = self.assembler.branch(Operation::JumpIfGreater, last, no, yes);
-        self.assembler.branch(Operation::JumpIfAtLeast, first, below, no)
+        let below = self.assembler.branch(Opcode::JumpIfGreater, last, no, yes);
+        self.assembler.branch(Opcode::JumpIfAtLeast, first, below, no)
     }
 
     /// The numbers, which have 32 bits at most; coarser where they are too many.
@@ -233,7 +254,7 @@ impl Emitter {
         coarsened(ranges, self.limit)
     }
 
-    fn address(&mut self, field: AddressField, set: &Addresses, yes: Label, no: Label) -> Option<Label> {
+    fn address(&mut self, field: AddressField, set: &AddressSet, yes: Label, no: Label) -> Option<Label> {
         let (tuple, source) = locations::address(field)?;
         let (ipv4, ipv6) = if source { (CTA_IP_V4_SRC, CTA_IP_V6_SRC) } else { (CTA_IP_V4_DST, CTA_IP_V6_DST) };
         let mut entry = no;
@@ -249,7 +270,7 @@ impl Emitter {
     }
 
     /// Whether the address at `X` lies in the set.
-    fn ipv6(&mut self, set: &Addresses, yes: Label, no: Label) -> Label {
+    fn ipv6(&mut self, set: &AddressSet, yes: Label, no: Label) -> Label {
         if let Some(prefixes) = self.ipv6_prefixes(set) {
             let entry = prefixes.iter().rev().fold(no, |next, prefix| self.ipv6_prefix(prefix, yes, next));
             return self.assembler.goto(entry);
@@ -260,11 +281,11 @@ impl Emitter {
         let words = Ranges::new(set.ipv6.as_slice().iter().map(|(first, last)| (word(*first), word(*last))));
         let ranges = self.at_most_limit(words.as_slice());
         self.in_ranges(&ranges, yes, no);
-        self.assembler.push(Operation::LoadWordIndexed, HEADER)
+        self.assembler.push(Opcode::LoadWordIndexed, HEADER)
     }
 
     /// The IPv6 prefixes of a set, if they are not too many.
-    fn ipv6_prefixes(&self, set: &Addresses) -> Option<Vec<Prefix>> {
+    fn ipv6_prefixes(&self, set: &AddressSet) -> Option<Vec<Prefix>> {
         // A program has no room for more, whatever the limit.
         const ROOM: usize = 1000;
         let limit = self.limit.min(ROOM);
@@ -279,11 +300,11 @@ impl Emitter {
         let words = words(address).into_iter().zip(words(Ipv6Addr::from_bits(mask))).zip([4, 8, 12, 16]);
         let mut next = yes;
         for ((value, mask), offset) in words.rev().filter(|((_, mask), _)| *mask != 0) {
-            self.assembler.branch(Operation::JumpIfEqual, value, next, no);
+            self.assembler.branch(Opcode::JumpIfEqual, value, next, no);
             if mask != u32::MAX {
-                self.assembler.push(Operation::And, mask);
+                self.assembler.push(Opcode::And, mask);
             }
-            next = self.assembler.push(Operation::LoadWordIndexed, offset);
+            next = self.assembler.push(Opcode::LoadWordIndexed, offset);
         }
         // The whole family: nothing to compare.
         if next == yes { self.assembler.goto(yes) } else { next }

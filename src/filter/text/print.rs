@@ -5,11 +5,11 @@ use core::fmt::{self, Display, Formatter, Write as _};
 use super::{lexer::is_word, values::beside_addresses};
 use crate::{
     filter::{
-        Addresses, Filter, Translation,
-        expression::{Expression, Masked, Side, Term},
+        AddressSet, Filter, Translation,
+        expression::{Connective, Masked, Side, Term, Visit},
         fields::{NumberField, Style},
         ranges::Ranges,
-        tuples::Tuples,
+        tuple_set::TupleSet,
     },
     model::{Endpoint, Layer4, Status, Tuple},
 };
@@ -18,26 +18,57 @@ impl Display for Filter {
     /// Prints the language that [`FromStr`](core::str::FromStr) reads; what it reads back is equal, if it is nested no
     /// deeper than text may be.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.expression.fmt(f)
+        let mut open: Vec<OpenGroup> = Vec::new();
+        for visit in self.expression().walk() {
+            if !matches!(visit, Visit::Leave(_)) {
+                if let Some(group) = open.last_mut() {
+                    group.write_separator(f)?;
+                }
+            }
+            match visit {
+                Visit::Constant(holds) => f.write_str(if holds { "any" } else { "none" })?,
+                Visit::Term(term) => term.fmt(f)?,
+                Visit::Enter(connective) => {
+                    let group = OpenGroup::new(connective, open.last());
+                    f.write_str(if group.parenthesized { "(" } else { "" })?;
+                    open.push(group);
+                }
+                Visit::Leave(_) => {
+                    f.write_str(if open.pop().is_some_and(|group| group.parenthesized) { ")" } else { "" })?
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-impl Display for Expression {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All(parts) if parts.is_empty() => f.write_str("any"),
-            Self::Any(parts) if parts.is_empty() => f.write_str("none"),
-            Self::All(parts) => write_joined(f, " and ", parts, |f, part| match part {
-                Self::Any(_) => write!(f, "({part})"),
-                part => part.fmt(f),
-            }),
-            Self::Any(parts) => write_joined(f, " or ", parts, |f, part| part.fmt(f)),
-            Self::Not(inner) => match &**inner {
-                Self::All(_) | Self::Any(_) => write!(f, "not ({inner})"),
-                inner => write!(f, "not {inner}"),
-            },
-            Self::Term(term) => term.fmt(f),
-        }
+/// A group of which the parts are being printed.
+struct OpenGroup {
+    connective: Connective,
+    parenthesized: bool,
+    is_empty: bool,
+}
+
+impl OpenGroup {
+    fn new(connective: Connective, outer: Option<&Self>) -> Self {
+        // `not` binds tighter than `and`, and `and` tighter than `or`.
+        let parenthesized = match outer.map(|outer| outer.connective) {
+            Some(Connective::All) => connective == Connective::Any,
+            Some(Connective::Not) => connective != Connective::Not,
+            _ => false,
+        };
+        Self { connective, parenthesized, is_empty: true }
+    }
+
+    /// Prints what goes before the next part.
+    fn write_separator(&mut self, f: &mut Formatter<'_>) -> fmt::Result {
+        let is_first = core::mem::take(&mut self.is_empty);
+        f.write_str(match self.connective {
+            Connective::Not => "not ",
+            _ if is_first => "",
+            Connective::All => " and ",
+            Connective::Any => " or ",
+        })
     }
 }
 
@@ -56,9 +87,9 @@ impl Display for Term {
             Self::Mark(bits) => write!(f, "mark {bits}"),
             Self::AllLabels(labels) => write!(f, "label {labels}"),
             Self::AnyLabel(labels) => write!(f, "any-label {labels}"),
-            Self::Helper(name) => {
+            Self::Helper(names) => {
                 f.write_str("helper ")?;
-                write_name(f, name)
+                write_joined(f, ",", names, |f, name| write_name(f, name))
             }
             Self::Nat { side, to } => write_translation(f, *side, to),
             Self::Tuple(set) => write_tuples(f, set),
@@ -89,7 +120,7 @@ fn write_joined<T>(
     Ok(())
 }
 
-fn write_addresses(f: &mut Formatter<'_>, set: &Addresses) -> fmt::Result {
+fn write_addresses(f: &mut Formatter<'_>, set: &AddressSet) -> fmt::Result {
     write_joined(f, ",", set.prefixes(), |f, prefix| prefix.fmt(f))
 }
 
@@ -169,7 +200,7 @@ fn write_translation(f: &mut Formatter<'_>, side: Side, to: &Translation) -> fmt
     Ok(())
 }
 
-fn write_tuples(f: &mut Formatter<'_>, set: &Tuples) -> fmt::Result {
+fn write_tuples(f: &mut Formatter<'_>, set: &TupleSet) -> fmt::Result {
     f.write_str("tuple ")?;
     write_joined(f, ", ", set.iter(), |f, tuple| write_tuple(f, &tuple))
 }

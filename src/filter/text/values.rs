@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::ParseError,
     filter::{
-        Addresses, Filter, Prefix, Translation,
+        AddressSet, Filter, Prefix, Translation,
         expression::{Side, Term},
         fields::{AddressField, NumberField, Style},
         ranges::Ranges,
@@ -85,7 +85,7 @@ impl<'t> Parser<'t> {
         Ok(values)
     }
 
-    fn addresses(&mut self) -> Result<Addresses> {
+    fn addresses(&mut self) -> Result<AddressSet> {
         let prefixes = self.list("an address", |token| token.parse::<Prefix>("an address"))?;
         Ok(prefixes.into_iter().collect())
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ctnetlink::{
     Counters, DccpRole, DccpState, Family, Filter, Flow, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple,
-    filter::{Addresses, Numbers, Prefix, Translation},
+    filter::{AddressSet, NumberSet, Prefix, Translation},
 };
 
 use super::messages::NOW;
@@ -33,7 +33,7 @@ pub(crate) enum Spec {
 /// The values that a flow has of something, and the filter that looks at it.
 type Field<T, Set> = (fn(&Flow) -> Vec<T>, fn(Set) -> Filter);
 
-const ADDRESSES: [Field<IpAddr, Addresses>; 5] = [
+const ADDRESSES: [Field<IpAddr, AddressSet>; 5] = [
     (|flow| vec![flow.original.source], |set| Filter::source(set)),
     (|flow| vec![flow.original.destination], |set| Filter::destination(set)),
     (|flow| vec![flow.reply.source], |set| Filter::reply_source(set)),
@@ -61,7 +61,7 @@ fn zones(flow: &Flow) -> (u16, u16) {
     (flow.original.zone.unwrap_or(both), flow.reply.zone.unwrap_or(both))
 }
 
-type Numbered<T> = Field<T, Numbers<T>>;
+type Numbered<T> = Field<T, NumberSet<T>>;
 
 const PORTS: [Numbered<u16>; 14] = [
     (|flow| ends(&flow.original).map(|ends| ends.0).into_iter().collect(), |set| Filter::source_port(set)),
@@ -138,7 +138,7 @@ fn within<T: Ord>(ranges: &[(T, T)], value: &T) -> bool {
     ranges.iter().any(|(first, last)| first <= value && value <= last)
 }
 
-fn numbers<T: ctnetlink::filter::Number>(ranges: &[(T, T)]) -> Numbers<T> {
+fn numbers<T: ctnetlink::filter::Number>(ranges: &[(T, T)]) -> NumberSet<T> {
     ranges.iter().map(|(first, last)| *first..=*last).collect()
 }
 
@@ -168,7 +168,7 @@ impl Spec {
             Self::Helper(name) => Filter::helper(name),
             Self::Nat(which, prefixes, ports) => {
                 let to = match prefixes {
-                    Some(prefixes) => Translation::to(prefixes.iter().copied().collect::<Addresses>()),
+                    Some(prefixes) => Translation::to(prefixes.iter().copied().collect::<AddressSet>()),
                     None => Translation::any(),
                 };
                 let to = match ports {

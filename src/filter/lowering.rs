@@ -5,11 +5,11 @@ use core::net::IpAddr;
 use std::borrow::Cow;
 
 use super::{
-    Addresses, Translation,
-    expression::{Expression, Masked, Side, Term},
+    AddressSet, Translation,
+    expression::{Masked, Side, Term},
     fields::{AddressField, NumberField},
     ranges::Ranges,
-    tuples::Tuples,
+    tuple_set::TupleSet,
 };
 use crate::model::{Layer4, Tuple};
 
@@ -23,7 +23,7 @@ pub(super) enum Lowered<'f> {
         negated: bool,
     },
     /// True, for want of something narrower: whoever runs this is wider than the filter.
-    Undecided,
+    Unknown,
 }
 
 /// One comparison with one attribute.
@@ -32,7 +32,7 @@ pub(super) enum Leaf<'f> {
     /// Of any field but [`AddressField::Any`].
     Address {
         field: AddressField,
-        set: Cow<'f, Addresses>,
+        set: Cow<'f, AddressSet>,
     },
     /// Of any field but [`NumberField::Port`].
     Number {
@@ -48,24 +48,7 @@ pub(super) enum Leaf<'f> {
 const TUPLES: usize = 64;
 
 impl<'f> Lowered<'f> {
-    pub(super) fn new(expression: &'f Expression) -> Self {
-        Self::lower(expression, false)
-    }
-
-    fn lower(expression: &'f Expression, negated: bool) -> Self {
-        match expression {
-            Expression::All(parts) => Self::list(parts.iter().map(|part| Self::lower(part, negated)), !negated),
-            Expression::Any(parts) => Self::list(parts.iter().map(|part| Self::lower(part, negated)), negated),
-            Expression::Not(inner) => Self::lower(inner, !negated),
-            Expression::Term(term) => Self::term(term, negated),
-        }
-    }
-
-    fn list(parts: impl Iterator<Item = Self>, all: bool) -> Self {
-        if all { Self::All(parts.collect()) } else { Self::Any(parts.collect()) }
-    }
-
-    fn term(term: &'f Term, negated: bool) -> Self {
+    pub(super) fn new(term: &'f Term, negated: bool) -> Self {
         let leaf = |leaf| Self::Leaf { leaf, negated };
         match term {
             Term::Address { field: AddressField::Any, set } => {
@@ -86,12 +69,16 @@ impl<'f> Lowered<'f> {
             }
             Term::Tuple(set) if !negated => Self::projection(set),
             Term::AllLabels(_) | Term::AnyLabel(_) | Term::Helper(_) | Term::Nat { .. } | Term::Tuple(_) => {
-                Self::Undecided
+                Self::Unknown
             }
         }
     }
 
-    fn address(field: AddressField, set: Cow<'f, Addresses>) -> Self {
+    fn list(parts: impl Iterator<Item = Self>, all: bool) -> Self {
+        if all { Self::All(parts.collect()) } else { Self::Any(parts.collect()) }
+    }
+
+    fn address(field: AddressField, set: Cow<'f, AddressSet>) -> Self {
         Self::Leaf { leaf: Leaf::Address { field, set }, negated: false }
     }
 
@@ -103,7 +90,7 @@ impl<'f> Lowered<'f> {
                 let leaf = |field| Leaf::Number { field, values: Cow::Borrowed(values) };
                 Self::Any([port, key].map(|field| Self::Leaf { leaf: leaf(field), negated: false }).into())
             });
-            Self::All(addresses.into_iter().chain(ports).chain([Self::Undecided]).collect())
+            Self::All(addresses.into_iter().chain(ports).chain([Self::Unknown]).collect())
         };
         let source =
             || end(AddressField::ReplyDestination, NumberField::ReplyDestinationPort, NumberField::ReplyDestinationKey);
@@ -147,21 +134,21 @@ impl<'f> Lowered<'f> {
                 ]);
             }
             // That a tuple has nothing more is no comparison.
-            Layer4::None => undecided = Some(Self::Undecided),
+            Layer4::None => undecided = Some(Self::Unknown),
         }
         let leaves = addresses.into_iter().chain(numbers.into_iter().map(number));
         Self::list(leaves.map(|leaf| Self::Leaf { leaf, negated }).chain(undecided), !negated)
     }
 
     /// Each part of the original tuple is that of one in the set.
-    fn projection(set: &Tuples) -> Self {
+    fn projection(set: &TupleSet) -> Self {
         let address = |field, of: fn(Tuple) -> IpAddr| Self::address(field, Cow::Owned(set.iter().map(of).collect()));
         let number = |field, numbers: &mut dyn Iterator<Item = u16>| {
             let values = Ranges::new(numbers.map(|number| (number.into(), number.into())));
             Self::Leaf { leaf: Leaf::Number { field, values: Cow::Owned(values) }, negated: false }
         };
         let mut parts = vec![
-            Self::Undecided,
+            Self::Unknown,
             address(AddressField::Source, |tuple| tuple.source),
             address(AddressField::Destination, |tuple| tuple.destination),
             number(NumberField::Protocol, &mut set.iter().map(|tuple| tuple.protocol.0.into())),

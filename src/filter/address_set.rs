@@ -12,9 +12,9 @@ use super::{prefix::Prefix, ranges::Ranges};
 /// # Example
 ///
 /// ```
-/// use ctnetlink::filter::{Addresses, Prefix};
+/// use ctnetlink::filter::{AddressSet, Prefix};
 ///
-/// let set: Addresses = ["10.0.0.0/25", "10.0.0.128/25", "fd00::1"]
+/// let set: AddressSet = ["10.0.0.0/25", "10.0.0.128/25", "fd00::1"]
 ///     .iter()
 ///     .map(|text| text.parse::<Prefix>())
 ///     .collect::<Result<_, _>>()?;
@@ -23,12 +23,12 @@ use super::{prefix::Prefix, ranges::Ranges};
 /// # Ok::<(), ctnetlink::ParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Addresses {
+pub struct AddressSet {
     pub(super) ipv4: Ranges<u32>,
     pub(super) ipv6: Ranges<u128>,
 }
 
-impl Addresses {
+impl AddressSet {
     /// Whether the address is in the set.
     #[must_use]
     #[inline]
@@ -58,16 +58,14 @@ impl Addresses {
         ipv4.chain(ipv6)
     }
 
-    /// The union of many sets.
-    pub(super) fn union<'a>(sets: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        Self {
-            ipv4: Ranges::new(sets.clone().flat_map(|set| set.ipv4.as_slice().iter().copied())),
-            ipv6: Ranges::new(sets.flat_map(|set| set.ipv6.as_slice().iter().copied())),
-        }
+    /// Adds the addresses of other sets.
+    pub(super) fn extend<'a>(&mut self, sets: impl Iterator<Item = &'a Self> + Clone) {
+        self.ipv4.extend(sets.clone().flat_map(|set| set.ipv4.as_slice().iter().copied()));
+        self.ipv6.extend(sets.flat_map(|set| set.ipv6.as_slice().iter().copied()));
     }
 }
 
-impl<P: Into<Prefix>> FromIterator<P> for Addresses {
+impl<P: Into<Prefix>> FromIterator<P> for AddressSet {
     fn from_iter<I: IntoIterator<Item = P>>(prefixes: I) -> Self {
         let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
         for prefix in prefixes.into_iter().map(Into::into) {
@@ -86,7 +84,7 @@ impl<P: Into<Prefix>> FromIterator<P> for Addresses {
     }
 }
 
-impl<P: Into<Prefix>> From<P> for Addresses {
+impl<P: Into<Prefix>> From<P> for AddressSet {
     fn from(prefix: P) -> Self {
         core::iter::once(prefix).collect()
     }
@@ -116,7 +114,7 @@ mod tests {
     #[test]
     fn the_whole_of_a_family_is_one_prefix() {
         for text in ["0.0.0.0/0", "::/0", "::1", "255.255.255.255"] {
-            let set = Addresses::from(text.parse::<Prefix>().unwrap());
+            let set = AddressSet::from(text.parse::<Prefix>().unwrap());
             assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), [text]);
         }
     }
@@ -129,8 +127,8 @@ mod tests {
         ) {
             let ipv4 = ipv4.iter().map(|(bits, length)| Prefix::new(Ipv4Addr::from_bits(*bits).into(), *length));
             let ipv6 = ipv6.iter().map(|(bits, length)| Prefix::new(Ipv6Addr::from_bits(*bits).into(), *length));
-            let set: Addresses = ipv4.chain(ipv6).collect();
-            prop_assert_eq!(set.prefixes().collect::<Addresses>(), set);
+            let set: AddressSet = ipv4.chain(ipv6).collect();
+            prop_assert_eq!(set.prefixes().collect::<AddressSet>(), set);
         }
     }
 }

@@ -10,17 +10,17 @@ use crate::model::{DccpRole, DccpState, Family, Protocol, SctpState, TcpState};
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{Filter, filter::Numbers};
+/// use ctnetlink::{Filter, filter::NumberSet};
 ///
 /// let web = Filter::destination_port([80, 443]);
-/// let high: Numbers<u16> = (1024..).into();
+/// let high: NumberSet<u16> = (1024..).into();
 /// assert!(high.contains(40_000));
 /// assert_eq!((web & Filter::source_port(high)).to_string(), "dport 80,443 and sport 1024-65535");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbers<T>(Vec<(T, T)>);
+pub struct NumberSet<T>(Vec<(T, T)>);
 
-/// What a [`Numbers`] may hold: `u8`, `u16`, `u32`, `u64`, and the crate's protocols, families, states and roles.
+/// What a [`NumberSet`] may hold: `u8`, `u16`, `u32`, `u64`, and the crate's protocols, families, states and roles.
 pub trait Number: sealed::Number {}
 
 pub(super) mod sealed {
@@ -68,7 +68,7 @@ macro_rules! open_enums {
 numbers!(u8 u16 u32 u64);
 open_enums!(Protocol Family TcpState SctpState DccpState DccpRole);
 
-impl<T: Number> Numbers<T> {
+impl<T: Number> NumberSet<T> {
     /// Whether the number is in the set.
     #[must_use]
     pub fn contains(&self, number: T) -> bool {
@@ -80,61 +80,61 @@ impl<T: Number> Numbers<T> {
     }
 }
 
-impl<T: Number> From<T> for Numbers<T> {
+impl<T: Number> From<T> for NumberSet<T> {
     fn from(number: T) -> Self {
         Self(vec![(number, number)])
     }
 }
 
-impl<T: Number> From<RangeInclusive<T>> for Numbers<T> {
+impl<T: Number> From<RangeInclusive<T>> for NumberSet<T> {
     fn from(range: RangeInclusive<T>) -> Self {
         Self(vec![range.into_inner()])
     }
 }
 
-impl<T: Number> From<Range<T>> for Numbers<T> {
+impl<T: Number> From<Range<T>> for NumberSet<T> {
     fn from(range: Range<T>) -> Self {
         Self(range.end.predecessor().map(|last| (range.start, last)).into_iter().collect())
     }
 }
 
-impl<T: Number> From<RangeFrom<T>> for Numbers<T> {
+impl<T: Number> From<RangeFrom<T>> for NumberSet<T> {
     fn from(range: RangeFrom<T>) -> Self {
         Self(vec![(range.start, T::GREATEST)])
     }
 }
 
-impl<T: Number> From<RangeTo<T>> for Numbers<T> {
+impl<T: Number> From<RangeTo<T>> for NumberSet<T> {
     fn from(range: RangeTo<T>) -> Self {
         (T::LEAST..range.end).into()
     }
 }
 
-impl<T: Number> From<RangeToInclusive<T>> for Numbers<T> {
+impl<T: Number> From<RangeToInclusive<T>> for NumberSet<T> {
     fn from(range: RangeToInclusive<T>) -> Self {
         (T::LEAST..=range.end).into()
     }
 }
 
-impl<T: Number> From<RangeFull> for Numbers<T> {
+impl<T: Number> From<RangeFull> for NumberSet<T> {
     fn from(_: RangeFull) -> Self {
         (T::LEAST..=T::GREATEST).into()
     }
 }
 
-impl<T: Number, N: Into<Self>> FromIterator<N> for Numbers<T> {
+impl<T: Number, N: Into<Self>> FromIterator<N> for NumberSet<T> {
     fn from_iter<I: IntoIterator<Item = N>>(sets: I) -> Self {
         Self(sets.into_iter().flat_map(|set| set.into().0).collect())
     }
 }
 
-impl<T: Number, const N: usize> From<[T; N]> for Numbers<T> {
+impl<T: Number, const N: usize> From<[T; N]> for NumberSet<T> {
     fn from(numbers: [T; N]) -> Self {
         numbers.into_iter().collect()
     }
 }
 
-impl<T: Number> From<Vec<T>> for Numbers<T> {
+impl<T: Number> From<Vec<T>> for NumberSet<T> {
     fn from(numbers: Vec<T>) -> Self {
         numbers.into_iter().collect()
     }

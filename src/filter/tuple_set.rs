@@ -6,11 +6,11 @@ use crate::model::{Layer4, Protocol, Tuple};
 
 /// A set of tuples: addresses, protocol and what the protocol adds. Zones are not looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Tuples(Box<[Key]>);
+pub(crate) struct TupleSet(Vec<TupleKey>);
 
 /// A tuple in the order in which a set keeps it: what differs most, and is compared soonest, first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
+struct TupleKey {
     layer4: Layer4Key,
     source: IpAddr,
     destination: IpAddr,
@@ -24,24 +24,35 @@ enum Layer4Key {
     Icmp(u8, u8, u16),
 }
 
-impl Tuples {
+impl TupleSet {
     pub(crate) fn new(tuples: impl IntoIterator<Item = Tuple>) -> Self {
-        Self::from_keys(tuples.into_iter().map(|tuple| Key::new(&tuple)).collect())
+        Self::from_keys(tuples.into_iter().map(|tuple| TupleKey::new(&tuple)).collect())
     }
 
-    pub(crate) fn union<'a>(sets: impl Iterator<Item = &'a Self>) -> Self {
-        Self::from_keys(sets.flat_map(|set| set.0.iter().copied()).collect())
+    /// Adds the tuples of other sets; few of them one by one, as [`Ranges::extend`](super::ranges::Ranges::extend).
+    pub(crate) fn extend<'a>(&mut self, sets: impl Iterator<Item = &'a Self>) {
+        const FEW: usize = 16;
+        let more: Vec<TupleKey> = sets.flat_map(|set| set.0.iter().copied()).collect();
+        if more.len() < self.0.len() / FEW {
+            for key in more {
+                if let Err(place) = self.0.binary_search(&key) {
+                    self.0.insert(place, key);
+                }
+            }
+        } else {
+            *self = Self::from_keys(self.0.drain(..).chain(more).collect());
+        }
     }
 
-    fn from_keys(mut keys: Vec<Key>) -> Self {
+    fn from_keys(mut keys: Vec<TupleKey>) -> Self {
         keys.sort_unstable();
         keys.dedup();
-        Self(keys.into())
+        Self(keys)
     }
 
     #[inline]
     pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
-        self.0.binary_search(&Key::new(tuple)).is_ok()
+        self.0.binary_search(&TupleKey::new(tuple)).is_ok()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -49,11 +60,11 @@ impl Tuples {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Tuple> + Clone + '_ {
-        self.0.iter().map(Key::tuple)
+        self.0.iter().map(TupleKey::tuple)
     }
 }
 
-impl Key {
+impl TupleKey {
     #[inline]
     const fn new(tuple: &Tuple) -> Self {
         let layer4 = match tuple.layer4 {

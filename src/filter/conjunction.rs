@@ -1,0 +1,234 @@
+//! The strongest condition of a filter that the kernel can evaluate: a conjunction of exact comparisons.
+
+use super::{
+    expression::{Connective, Expression, Masked, Visit},
+    fields::{AddressField, NumberField},
+    lowering::{Leaf, Lowered},
+};
+use crate::model::Family;
+
+/// A field that the kernel compares with one exact value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KernelField {
+    OriginalSource,
+    OriginalDestination,
+    ReplySource,
+    ReplyDestination,
+    Protocol,
+    OriginalSourcePort,
+    OriginalDestinationPort,
+    ReplySourcePort,
+    ReplyDestinationPort,
+    IcmpType,
+    IcmpCode,
+    IcmpId,
+    Zone,
+}
+
+const FIELDS: usize = KernelField::Zone as usize + 1;
+
+/// A conjunction that every flow of a filter and a family satisfies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct KernelConjunction {
+    values: [Option<u32>; FIELDS],
+    /// Compares nothing if its mask is empty, like `status`.
+    pub(super) mark: Masked,
+    pub(super) status: Masked,
+    /// Something was left out, so that flows outside the filter may satisfy this.
+    pub(super) wider: bool,
+}
+
+/// The parts of a group, combined so far. `None` means that no flow satisfies them.
+struct Combined {
+    all: bool,
+    parts: Option<KernelConjunction>,
+}
+
+impl Combined {
+    /// A group without parts: every flow satisfies all of none, and no flow one of none.
+    const fn new(all: bool) -> Self {
+        Self { all, parts: if all { Some(KernelConjunction::TRUE) } else { None } }
+    }
+
+    fn add(&mut self, part: Option<KernelConjunction>) {
+        self.parts = match (self.all, self.parts, part) {
+            (true, Some(parts), Some(part)) => parts.and(part),
+            (true, _, _) => None,
+            (false, Some(parts), Some(part)) => Some(parts.common(part)),
+            (false, parts, part) => parts.or(part),
+        };
+    }
+}
+
+impl KernelConjunction {
+    /// Excludes no flow, exactly as the filter.
+    const TRUE: Self = Self {
+        values: [None; FIELDS],
+        mark: Masked { value: 0, mask: 0 },
+        status: Masked { value: 0, mask: 0 },
+        wider: false,
+    };
+    /// Excludes no flow, although the filter may.
+    const WIDER: Self = Self { wider: true, ..Self::TRUE };
+
+    /// The strongest conjunction for the flows of one family. Returns `None` if no flow of that family matches.
+    pub(super) fn of(expression: &Expression, family: Family) -> Option<Self> {
+        let (mut negated, mut outer, mut group) = (false, Vec::new(), Combined::new(true));
+        for visit in expression.walk() {
+            match visit {
+                Visit::Enter(Connective::Not) | Visit::Leave(Connective::Not) => negated = !negated,
+                Visit::Enter(connective) => {
+                    let inner = Combined::new((connective == Connective::All) != negated);
+                    outer.push(core::mem::replace(&mut group, inner));
+                }
+                Visit::Leave(_) => {
+                    let inner = group.parts;
+                    group = outer.pop().unwrap_or(group);
+                    group.add(inner);
+                }
+                Visit::Constant(holds) => group.add(Self::constant(holds != negated)),
+                Visit::Term(term) => group.add(Self::of_lowered(&Lowered::new(term, negated), family)),
+            }
+        }
+        group.parts
+    }
+
+    /// As [`of`](Self::of), for one term: it is nested by a few levels only.
+    fn of_lowered(condition: &Lowered<'_>, family: Family) -> Option<Self> {
+        let combined = |all, parts: &[Lowered<'_>]| {
+            let mut group = Combined::new(all);
+            parts.iter().for_each(|part| group.add(Self::of_lowered(part, family)));
+            group.parts
+        };
+        match condition {
+            Lowered::All(parts) => combined(true, parts),
+            Lowered::Any(parts) => combined(false, parts),
+            Lowered::Leaf { leaf, negated } => Self::of_leaf(leaf, *negated, family),
+            Lowered::Unknown => Some(Self::WIDER),
+        }
+    }
+
+    pub(super) fn value(&self, field: KernelField) -> Option<u32> {
+        self.values.get(field as usize).copied().flatten()
+    }
+
+    /// Leaves a field out, and is wider if it was compared.
+    pub(super) fn without(mut self, field: KernelField) -> Self {
+        if let Some(value) = self.values.get_mut(field as usize) {
+            self.wider |= value.take().is_some();
+        }
+        self
+    }
+
+    fn exactly(field: KernelField, value: u32) -> Self {
+        let mut conjunction = Self::TRUE;
+        if let Some(slot) = conjunction.values.get_mut(field as usize) {
+            *slot = Some(value);
+        }
+        conjunction
+    }
+
+    /// Both. Returns `None` if they contradict each other.
+    fn and(mut self, other: Self) -> Option<Self> {
+        for (mine, theirs) in self.values.iter_mut().zip(other.values) {
+            match (*mine, theirs) {
+                (Some(mine), Some(theirs)) if mine != theirs => return None,
+                (None, theirs) => *mine = theirs,
+                _ => {}
+            }
+        }
+        self.mark = self.mark.and(other.mark)?;
+        self.status = self.status.and(other.status)?;
+        self.wider |= other.wider;
+        Some(self)
+    }
+
+    /// The comparisons that both make.
+    fn common(mut self, other: Self) -> Self {
+        if self == other {
+            return self;
+        }
+        for (mine, theirs) in self.values.iter_mut().zip(other.values) {
+            *mine = mine.filter(|mine| Some(*mine) == theirs);
+        }
+        Self { mark: self.mark.common(other.mark), status: self.status.common(other.status), wider: true, ..self }
+    }
+
+    fn of_leaf(leaf: &Leaf<'_>, negated: bool, family: Family) -> Option<Self> {
+        match leaf {
+            Leaf::Address { field, set } => {
+                let (empty, full) = match family {
+                    Family::IPV4 => (set.ipv4.is_empty(), set.ipv4.as_slice() == [(0, u32::MAX)]),
+                    _ => (set.ipv6.is_empty(), set.ipv6.as_slice() == [(0, u128::MAX)]),
+                };
+                match (empty, full, kernel_field(*field), set.ipv4.single()) {
+                    (true, _, _, _) => Self::constant(negated),
+                    (_, true, _, _) => Self::constant(!negated),
+                    (_, _, Some(field), Some(address)) if family == Family::IPV4 && !negated => {
+                        Some(Self::exactly(field, address))
+                    }
+                    _ => Some(Self::WIDER),
+                }
+            }
+            Leaf::Number { field: NumberField::Family, values } => {
+                Self::constant(values.contains(family.0.into()) != negated)
+            }
+            Leaf::Number { field, values } => Some(match values.single() {
+                Some(value) if !negated => {
+                    u32::try_from(value).map_or(Self::WIDER, |value| Self::of_number(*field, value))
+                }
+                _ => Self::WIDER,
+            }),
+            Leaf::Mark(bits) => Some(Self::bits(*bits, negated, |mark| Self { mark, ..Self::TRUE })),
+            Leaf::Status(bits) => Some(Self::bits(*bits, negated, |status| Self { status, ..Self::TRUE })),
+        }
+    }
+
+    fn constant(holds: bool) -> Option<Self> {
+        holds.then_some(Self::TRUE)
+    }
+
+    fn bits(bits: Masked, negated: bool, conjunction: impl FnOnce(Masked) -> Self) -> Self {
+        let bits = if negated { bits.negated() } else { Some(bits) };
+        bits.map_or(Self::WIDER, conjunction)
+    }
+
+    fn of_number(field: NumberField, value: u32) -> Self {
+        let field = match field {
+            NumberField::Protocol => KernelField::Protocol,
+            NumberField::SourcePort => KernelField::OriginalSourcePort,
+            NumberField::DestinationPort => KernelField::OriginalDestinationPort,
+            NumberField::ReplySourcePort => KernelField::ReplySourcePort,
+            NumberField::ReplyDestinationPort => KernelField::ReplyDestinationPort,
+            NumberField::IcmpType => KernelField::IcmpType,
+            NumberField::IcmpCode => KernelField::IcmpCode,
+            NumberField::IcmpId => KernelField::IcmpId,
+            NumberField::Zone | NumberField::ZoneOriginal | NumberField::ZoneReply | NumberField::ZoneEither => {
+                return Self::of_zone(field, value);
+            }
+            _ => return Self::WIDER,
+        };
+        Self::exactly(field, value)
+    }
+
+    /// The kernel compares the number of a zone, whichever directions it applies to. A direction to which it does not
+    /// apply is in zone 0.
+    fn of_zone(field: NumberField, zone: u32) -> Self {
+        match (field, zone) {
+            (NumberField::Zone, 0) => Self::exactly(KernelField::Zone, 0),
+            (NumberField::ZoneEither, 1..) => Self::exactly(KernelField::Zone, zone),
+            (_, 0) => Self::WIDER,
+            (_, 1..) => Self { wider: true, ..Self::exactly(KernelField::Zone, zone) },
+        }
+    }
+}
+
+const fn kernel_field(field: AddressField) -> Option<KernelField> {
+    match field {
+        AddressField::Source => Some(KernelField::OriginalSource),
+        AddressField::Destination => Some(KernelField::OriginalDestination),
+        AddressField::ReplySource => Some(KernelField::ReplySource),
+        AddressField::ReplyDestination => Some(KernelField::ReplyDestination),
+        AddressField::Any => None,
+    }
+}

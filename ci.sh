@@ -1,33 +1,69 @@
 #!/usr/bin/env bash
-# One verb for each job of CI, to be run by hand just as well: ./ci.sh all
+# Runs the jobs of CI, one verb for each: ./ci.sh clippy. Without a verb, everything that one machine can run in an hour.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ci/packages.sh
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-debian="$target/debian/unpacked/usr"
-feature_sets=("" client packet-core serde json client,packet-core client,serde client,json packet-core,serde packet-core,json
-    client,packet-core,serde client,packet-core,json)
-foreign_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
+workspaces_apart=(api benches/peers fuzz)
+feature_sets=("" client packet-core serde json "client,packet-core" "client,serde" "client,json" "packet-core,serde"
+    "packet-core,json" "client,packet-core,serde" "client,packet-core,json")
+portable_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
     s390x-unknown-linux-gnu)
 
-fmt()      {
-    cargo fmt --all --check
-    for apart in api benches/peers fuzz; do cargo fmt --check --manifest-path "$apart/Cargo.toml"; done
+usage() {
+    cat <<'USAGE'
+usage: ./ci.sh [VERB [ARGUMENT...]]
+
+  all                          every verb below but kernels and foreign (the default)
+
+  fmt                          formatting of every workspace
+  clippy                       lints of the library, its tests, examples and benches
+  apart                        lints of the workspaces apart: api, benches/peers and fuzz
+  test                         the tests, those against this machine's kernel included if it allows them
+  kernel                       the tests against this machine's kernel; fails if it does not allow them
+  portable                     the tests that run on every operating system
+  docs                         the documentation, without broken links
+  features [SET...]            lints of the library with each set of features
+  targets                      a check of the library for other systems
+  msrv                         a check of the library with the oldest supported compiler
+  api [--update]               the public API, compared with api/ctnetlink.txt
+  package                      the package for crates.io builds and is small
+  fuzz [TARGET [SECONDS]]      fuzzing, 20 seconds for each target
+  minimize [TARGET [COUNT]]    corpora of at most COUNT inputs (default 100), chosen by coverage
+
+  kernels [SERIES...]          the kernel tests under Debian's kernels 6.1 and 6.12, in qemu
+  foreign [TARGET [tests|kernel]]
+                               the tests for s390x, aarch64 and i686, in qemu
+USAGE
 }
-clippy()   { cargo clippy --locked --workspace --all-targets --all-features -- -D warnings; }
-# The workspaces apart from the crate's own; what is fuzzed beyond the API is there for a fuzzer alone.
-apart()    {
-    for apart in api benches/peers fuzz; do
-        RUSTFLAGS="--cfg fuzzing" cargo clippy --locked --manifest-path "$apart/Cargo.toml" --target-dir "$target/apart" -- -D warnings
+
+fmt() {
+    cargo fmt --all --check
+    for workspace in "${workspaces_apart[@]}"; do cargo fmt --check --manifest-path "$workspace/Cargo.toml"; done
+}
+
+clippy() { cargo clippy --locked --workspace --all-targets --all-features -- -D warnings; }
+
+# Code for the fuzzer alone is behind cfg(fuzzing).
+apart() {
+    for workspace in "${workspaces_apart[@]}"; do
+        RUSTFLAGS="--cfg fuzzing" cargo clippy --locked --manifest-path "$workspace/Cargo.toml" \
+            --target-dir "$target/apart" -- -D warnings
     done
 }
-test_()    { cargo test --locked --all-features; }
-portable() { cargo test --locked --tests --no-default-features --features packet-core,serde,json; } # on other systems
-kernel()   {
-    cargo build --locked --all-features --examples # which the tests of the drop-in conntrack run
+
+test_() { cargo test --locked --all-features; }
+
+portable() { cargo test --locked --tests --no-default-features --features packet-core,serde,json; }
+
+kernel() {
+    cargo build --locked --all-features --examples # The tests of the drop-in `conntrack` run it.
     CTNETLINK_KERNEL=required cargo test --locked --all-features --test kernel
 }
-docs()     { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
+
+docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
+
 features() {
     [ $# -gt 0 ] || set -- "${feature_sets[@]}"
     for set in "$@"; do
@@ -36,15 +72,16 @@ features() {
     done
 }
 
-# Everything but the sockets builds everywhere; the sockets, on a Linux of any word length and byte order. A target that is
-# not installed is checked with a standard library made from Debian's sources.
-targets()  {
-    for name in "${foreign_targets[@]}"; do
+# Everything without a socket builds on every system, the sockets on Linux of any word length and byte order. A target
+# that is not installed is checked with a standard library built from Debian's sources.
+targets() {
+    for name in "${portable_targets[@]}"; do
         echo "targets: $name"
         if [ -d "$("${RUSTC:-rustc}" --print target-libdir --target "$name")" ]; then
             check_target cargo check --target "$name"
-        elif debian_rust; then
-            RUSTC_BOOTSTRAP=1 check_target with_debian_rust cargo check --target "$name" -Z build-std --target-dir "$target/debian"
+        elif debian_rust "$target/debian-rust-1.85" 1.85; then
+            RUSTC_BOOTSTRAP=1 check_target with_debian_rust "$target/debian-rust-1.85" \
+                cargo check --target "$name" -Z build-std --target-dir "$target/debian"
         else
             skipped "targets: $name is not installed: rustup target add $name"
         fi
@@ -55,69 +92,51 @@ check_target() {
     "$@" --locked --lib --all-features
 }
 
-# What is missing is said; a machine that is there for it has to have it.
+# Says what is missing. A machine of CI must have it.
 skipped() { echo "$1; skipped" >&2; [ -z "${CI:-}" ]; }
 
-# The library alone: what is for development follows the newest compiler.
-msrv()     {
+# The library alone: tests, examples and benches follow newer compilers.
+msrv() {
     if rustup toolchain list 2>/dev/null | grep -c '^1\.85' >/dev/null; then
         cargo +1.85 check --locked --lib --all-features --target-dir "$target/msrv"
-    elif debian_rust; then
-        with_debian_rust cargo check --locked --lib --all-features --target-dir "$target/msrv"
+    elif debian_rust "$target/debian-rust-1.85" 1.85; then
+        with_debian_rust "$target/debian-rust-1.85" \
+            cargo check --locked --lib --all-features --target-dir "$target/msrv"
     else
         skipped "msrv: no Rust 1.85 here: rustup toolchain install 1.85 --profile minimal"
     fi
 }
 
-# Debian 12 has Rust 1.85 in packages, the sources of the standard library among them, which need not be installed to be
-# used.
-debian_rust() {
-    local packages="$target/debian/packages"
-    [ -x "$debian/bin/rustc" ] && [ -d "$debian/lib/rustlib/src/rust/library" ] && return
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null && mkdir -p "$packages" || return
-    (
-        cd "$packages"
-        apt-get download -qq -o APT::Sandbox::User=root libllvm19 \
-            rustc-web='1.85.0*' libstd-rust-web-dev='1.85.0*' libstd-rust-web-1.85='1.85.0*' rust-web-src='1.85.0*' \
-            2>/dev/null || exit
-        for package in *.deb; do dpkg -x "$package" "${debian%/usr}"; done
-    )
-}
-with_debian_rust() { LD_LIBRARY_PATH="$debian/lib/x86_64-linux-gnu" RUSTC="$debian/bin/rustc" "$@"; }
-
-# The public API, held against api/ctnetlink.txt; `./ci.sh api --update` writes it. Rustdoc's JSON is unstable, which takes
-# no nightly but a word; in a folder of its own, since that word is part of what everything else is rebuilt by.
-api()      {
+# Rustdoc's JSON is unstable, but RUSTC_BOOTSTRAP saves a nightly toolchain. The target folder is apart because that
+# variable has everything rebuilt.
+api() {
     local found="$target/api/ctnetlink.txt"
     RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet --locked --lib --all-features --target-dir "$target/api" -- \
         -Z unstable-options --output-format json --cap-lints allow
     RUSTC_BOOTSTRAP=1 cargo run --quiet --locked --manifest-path api/Cargo.toml --target-dir "$target/api" -- \
-        "$target/api/doc/ctnetlink.json" > "$found"
+        "$target/api/doc/ctnetlink.json" >"$found"
     if [ "${1:-}" = --update ]; then
         cp "$found" api/ctnetlink.txt
     else
-        diff -u api/ctnetlink.txt "$found" || { echo "api: meant? ./ci.sh api --update" >&2; return 1; }
+        diff -u api/ctnetlink.txt "$found" || { echo "api: intended? ./ci.sh api --update" >&2; return 1; }
     fi
 }
 
-# What crates.io would get: builds from the package alone, documents included, and holds no recording of megabytes.
-package()  {
+# The package must build on its own, with its documentation, and hold no large recording.
+package() {
     cargo package --locked --allow-dirty
-    local archive
-    archive=$(ls -t "$target"/package/ctnetlink-*.crate | head -n 1)
+    local archives=("$target"/package/ctnetlink-*.crate)
+    local archive=${archives[-1]}
     [ "$(stat -c %s "$archive")" -le 1000000 ] || { echo "package: $archive is larger than 1 MB" >&2; return 1; }
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features --target-dir "$target" \
         --manifest-path "${archive%.crate}/Cargo.toml"
 }
 
-# Each target for a while, or one: ./ci.sh fuzz exchange 600. Inputs that reach something new go to fuzz/new.
-fuzz()     {
-    if ! cargo +nightly --version >/dev/null 2>&1; then
-        echo "fuzz: needs a nightly toolchain: rustup toolchain install nightly --profile minimal" >&2
-        return 1
-    fi
-    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
-    # No address sanitizer: all of the crate is safe code. What is built checks overflows and debug assertions.
+# Fuzzes each target for 20 seconds, or one for longer: ./ci.sh fuzz exchange 600. Inputs with new coverage go to
+# fuzz/new.
+fuzz() {
+    needs_cargo_fuzz
+    # No sanitizer, because the crate is safe code. Overflow checks and debug assertions are on.
     cargo +nightly fuzz build --sanitizer none
     xargs -P "$(nproc)" -I{} "$0" fuzz_one {} "${2:-20}" <<<"${1:-$(cargo fuzz list)}"
 }
@@ -132,30 +151,27 @@ fuzz_one() {
         return 1
     fi
 }
-
-# Leaves of the inputs, those in fuzz/new among them, as few as reach what all of them reach.
-minimise() {
-    local name least counters
-    for name in ${1:-$(cargo fuzz list)}; do
-        # Of an exchange it counts how often a step is taken, of the others whether it is.
-        counters=0
-        [ "$name" != exchange ] || counters=1
-        least="$target/least/$name"
-        rm -rf "$least"
-        mkdir -p "$least" "fuzz/new/$name"
-        cargo +nightly fuzz run --sanitizer none "$name" "$least" "fuzz/corpus/$name" "fuzz/new/$name" -- \
-            -set_cover_merge=1 -use_counters=$counters -max_len=4096 -verbosity=0
-        rm -f "fuzz/corpus/$name"/*
-        cp "$least"/* "fuzz/corpus/$name"
-        echo "minimise: $name: $(ls "$least" | wc -l) inputs"
-    done
+needs_cargo_fuzz() {
+    cargo +nightly --version >/dev/null 2>&1 ||
+        { echo "fuzz: needs a nightly toolchain: rustup toolchain install nightly --profile minimal" >&2; return 1; }
+    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 }
 
-all()      { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; fuzz; }
+# Merges fuzz/new into the corpora and reduces each to the inputs that cover most.
+minimize() {
+    needs_cargo_fuzz
+    cargo +nightly fuzz build --sanitizer none
+    local name
+    for name in ${1:-$(cargo fuzz list)}; do ci/minimize.sh "$name" "${2:-100}"; done
+}
+
+all() { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; fuzz; }
 
 case "${1:-all}" in
     test) test_ ;;
-    api|features|fuzz|fuzz_one|minimise) "$1" "${@:2}" ;;
+    kernels|foreign) "ci/$1.sh" "${@:2}" ;;
+    api|features|fuzz|fuzz_one|minimize) "$1" "${@:2}" ;;
     fmt|clippy|apart|portable|kernel|docs|targets|msrv|package|all) "$1" ;;
-    *) echo "usage: ./ci.sh [fmt|clippy|apart|test|portable|kernel|docs|features [SET...]|targets|msrv|api [--update]|package|fuzz [TARGET [SECONDS]]|minimise [TARGET]|all]" >&2; exit 2 ;;
+    help|-h|--help) usage ;;
+    *) usage >&2; exit 2 ;;
 esac

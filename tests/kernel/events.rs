@@ -15,7 +15,7 @@ use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
 
 use crate::{
     cases,
-    lab::{Lab, is_readable},
+    lab::{Lab, PATIENCE, is_readable},
     samples::{create, expectation, master, tcp_flow, udp_flow},
 };
 
@@ -110,9 +110,9 @@ fn packets_cause_events_without_a_port(lab: &Lab) {
     lab.track_loopback();
     let mut events = listen(EventGroups::FLOWS);
     let (here, there) = lab.udp("127.0.0.1:0");
-    let Event::New(new) = events.next_within(Duration::from_secs(5)).unwrap().unwrap() else { panic!("no new flow") };
+    let Event::New(new) = events.next_within(PATIENCE).unwrap().unwrap() else { panic!("no new flow") };
     assert_eq!((new.port_id, new.flow.original().to_tuple()), (None, Tuple::udp(here, there)));
-    assert!(matches!(events.next_within(Duration::from_secs(5)).unwrap(), Some(Event::Update(_))));
+    assert!(matches!(events.next_within(PATIENCE).unwrap(), Some(Event::Update(_))));
 }
 
 fn joining_takes_a_capability_and_says_which(lab: &Lab) {
@@ -247,7 +247,7 @@ fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
     client.flush().unwrap();
     let mut ended = vec![false; 201];
     while ended.iter().filter(|ended| **ended).count() < 200 {
-        match events.next_within(Duration::from_secs(20)).unwrap().expect("an end") {
+        match events.next_within(PATIENCE).unwrap().expect("an end") {
             Event::Destroy(end) => {
                 let port = usize::from(end.flow.original().source_port().unwrap());
                 assert!(!std::mem::replace(&mut ended[port], true), "{port} ended twice");

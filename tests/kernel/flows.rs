@@ -54,7 +54,7 @@ fn a_created_flow_has_what_it_was_given(lab: &Lab) {
     assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
     let expected = Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::CONFIRMED;
     assert_eq!(flow.status, Some(expected));
-    assert!(matches!(flow.timeout, Some(590..=600)), "{:?}", flow.timeout);
+    assert!(matches!(flow.timeout, Some(300..=600)), "{:?}", flow.timeout);
     assert_eq!(
         flow.protocol_info.unwrap().tcp().unwrap().flags_original.unwrap().flags,
         TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM

@@ -11,7 +11,7 @@ use std::{
 use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirror, Status, TcpState, Tuple};
 
 /// How long the kernel may take to tell what has happened.
-const LATENESS: Duration = Duration::from_secs(2);
+const LATENESS: Duration = Duration::from_secs(60);
 
 /// A mirror, and somebody who knows nothing but the changes.
 pub struct Follower {
@@ -69,7 +69,7 @@ impl Follower {
 
     /// Takes all that has come.
     pub fn catch_up(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + LATENESS;
         loop {
             while let Some(change) = self.mirror.try_next().unwrap() {
                 self.take(change);

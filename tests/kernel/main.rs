@@ -1,8 +1,8 @@
-//! The kernel lab: the library against the real kernel, each test in a network namespace of its own.
+//! The kernel tests: the library against the running kernel, each test in a private network namespace.
 //!
-//! Root is not needed where the system lets users make user namespaces. Where a namespace, the kernel's connection
-//! tracking, a tool or whatever else a test needs is not to be had, the test is ignored and says why; with
-//! `CTNETLINK_KERNEL=required` in the environment that is a failure.
+//! They need no root if the system lets users create user namespaces. If the namespace, connection tracking, a tool or
+//! another requirement is missing, the test is ignored and states the reason. With `CTNETLINK_KERNEL=required` in the
+//! environment it fails instead, unless the kernel's version or the owner's settings are the reason.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 

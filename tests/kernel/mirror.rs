@@ -13,7 +13,7 @@ use crate::{
     cases,
     churn::{Dice, churn},
     follower::Follower,
-    lab::{Lab, until},
+    lab::{Lab, PATIENCE, until},
     samples::{create, tcp_flow, udp_flow},
 };
 
@@ -191,13 +191,13 @@ fn it_is_fed_by_one_thread_and_read_by_others(lab: &Lab) {
     let fed = Arc::clone(&mirror);
     let feed = move || {
         while fed.read().unwrap().table().len() < 500 {
-            assert!(ready.wait(Duration::from_secs(10)).unwrap());
+            assert!(ready.wait(PATIENCE).unwrap());
             while fed.write().unwrap().try_next().unwrap().is_some() {}
         }
     };
     let feeder = thread::spawn(feed);
     create(&mut lab.client(), (1..=500).map(udp_flow));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while mirror.read().unwrap().table().len() < 500 {
         assert!(Instant::now() < deadline);
         thread::yield_now();
@@ -210,7 +210,7 @@ fn audits_come_by_themselves(lab: &Lab) {
     let mut mirror = Mirror::open().unwrap().audit_every(Some(Duration::from_millis(5)));
     mirror.synchronise().unwrap();
     lab.client().create(&udp_flow(1)).unwrap();
-    let change = mirror.next_within(Duration::from_secs(10)).unwrap().unwrap();
+    let change = mirror.next_within(PATIENCE).unwrap().unwrap();
     assert_eq!((change.kind, change.inferred), (ChangeKind::Appeared, true));
     while mirror.dumps() < 3 {
         assert_eq!(mirror.next_within(Duration::from_millis(5)).unwrap(), None);
@@ -232,7 +232,7 @@ fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
         assert_eq!(mirror.next_within(Duration::from_millis(1100)).unwrap(), None);
         client.delete(FlowKey::original(tcp_flow(1).original)).unwrap();
         client.create(&tcp_flow(1)).unwrap();
-        let kinds = [(); 2].map(|()| mirror.next_within(Duration::from_secs(5)).unwrap().map(|change| change.kind));
+        let kinds = [(); 2].map(|()| mirror.next_within(PATIENCE).unwrap().map(|change| change.kind));
         assert_eq!(kinds, [Some(ChangeKind::Vanished), Some(ChangeKind::Appeared)], "round {round}");
         equal += u32::from(lab.flow(tcp_flow(1).original).id == before);
         if equal == 2 {

@@ -47,10 +47,10 @@ fn only_what_is_named_is_updated(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.mark = Some(5);
     client.create(&new).unwrap();
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(77)).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().timeout(7700)).unwrap();
     let flow = lab.flow(new.original);
     assert_eq!(flow.mark, Some(5));
-    assert!(matches!(flow.timeout, Some(70..=77)));
+    assert!(matches!(flow.timeout, Some(7000..=7700)));
     assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
 }
 

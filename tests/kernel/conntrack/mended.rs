@@ -56,7 +56,7 @@ fn a_line_is_not_explained(lab: &Lab) {
 }
 
 fn labels_that_are_named_are_shown(lab: &Lab) {
-    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label 1; }; }");
+    lab.nft("table inet labels { chain c { type filter hook output priority 0; ct label set 1; }; }");
     let labels = Scratch::new("shown", "1 web\n2 mail\n");
     let programs = SideBySide::new(lab);
     let ours = |line: &str| {

@@ -1,4 +1,4 @@
-//! Which tests can be run here.
+//! Decides which tests this machine can run.
 
 use std::{env, fs, io, thread};
 
@@ -8,14 +8,14 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::{Lab, Need};
 
-/// A test: its name, what it needs, and what it does.
+/// A test with its requirements.
 pub struct Case {
     pub name: &'static str,
     pub needs: &'static [Need],
     pub run: fn(&Lab),
 }
 
-/// Declares the cases of an area: `test_name`, or with tools and other needs, `test_name: "tool", "tool", ProcFile`.
+/// Declares the cases of an area: `test_name`, or `test_name: "tool", "tool", ProcFile` for a test with requirements.
 #[macro_export]
 macro_rules! cases {
     (@need $tool:literal) => { $crate::lab::Need::Tool($tool) };
@@ -27,14 +27,14 @@ macro_rules! cases {
     };
 }
 
-/// Whether tests can be run here, and whether they have to.
+/// States whether this machine can run kernel tests, and whether it must.
 pub struct Laboratory {
     closed: Option<String>,
     required: bool,
 }
 
 impl Laboratory {
-    /// Makes the process able to create network namespaces, and tries the kernel in one. Must come before any thread.
+    /// Lets the process create network namespaces and tries the kernel in one. Must run before any thread is spawned.
     pub fn open() -> Self {
         let closed = become_root_of_a_namespace().and_then(|()| try_kernel()).err();
         Self { closed, required: env::var_os("CTNETLINK_KERNEL").is_some_and(|value| value == "required") }
@@ -46,8 +46,8 @@ impl Laboratory {
         let unmet = case.needs.iter().find(|need| !need.is_met());
         match (&self.closed, unmet) {
             (None, None) => Trial::test(name, move || run(case.run)),
-            // How a machine is set up is no fault of it.
-            (None, Some(need)) if need.is_a_setting() => ignored(name, format!("needs {need}")),
+            // An older kernel or another setting is not a failure, even if the kernel tests are required.
+            (None, Some(need)) if need.is_given() => ignored(name, format!("needs {need}")),
             (closed, need) => {
                 let reason = closed.clone().or(need.map(|need| format!("needs {need}"))).unwrap_or_default();
                 if self.required { Trial::test(name, move || Err(Failed::from(reason))) } else { ignored(name, reason) }
@@ -77,14 +77,14 @@ fn try_kernel() -> Result<(), String> {
         let first = client.dump().map_err(|error| error.to_string())?.next().map(drop_flow);
         first.unwrap_or(Ok(())).map_err(|error| error.to_string())
     };
-    thread::spawn(attempt).join().unwrap_or_else(|_| Err("the kernel could not be tried".into()))
+    thread::spawn(attempt).join().unwrap_or_else(|_| Err("trying the kernel panicked".into()))
 }
 
 fn drop_flow<T>(flow: Result<T, ctnetlink::Error>) -> Result<(), ctnetlink::Error> {
     flow.map(drop)
 }
 
-/// Runs a test on a thread of its own, which a namespace of its own is left with.
+/// Runs a test on a new thread, in a new namespace that ends with the thread.
 fn run(test: fn(&Lab)) -> Result<(), Failed> {
     let body = move || test(&Lab::enter());
     thread::spawn(body).join().map_err(|panic| {

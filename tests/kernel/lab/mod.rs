@@ -1,4 +1,4 @@
-//! What a test stands on: its namespace, and the tools in it.
+//! The environment of a test: a network namespace, and the tools that run in it.
 
 mod laboratory;
 mod need;
@@ -21,7 +21,7 @@ pub use self::{
     wait::{PATIENCE, is_readable, until},
 };
 
-/// A network namespace with nothing in it, in which this thread and the commands that it starts are.
+/// An empty network namespace. This thread and the commands that it starts live in it.
 pub struct Lab {
     _private: (),
 }
@@ -36,7 +36,7 @@ impl Lab {
         Client::open().expect("a client")
     }
 
-    /// Runs a command that has to succeed, and gives what it prints.
+    /// Runs a command that must succeed and returns its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.output(program, arguments);
         assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -47,14 +47,17 @@ impl Lab {
         command(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
-    /// The binary of an example of this crate.
+    /// Returns the path of an example of this crate.
     pub fn example(&self, name: &str) -> String {
         let path = example(name);
         assert!(path.exists(), "{} is not built: `cargo test` or `cargo build --examples` builds it", path.display());
         path.to_str().expect("a path that is text").to_owned()
     }
 
-    /// Lets flows have labels, for which the kernel has room as long as some rule uses them.
+    /// Lets new flows carry labels.
+    ///
+    /// The kernel reserves space for labels only while some rule sets them. Before Linux 6.18 a rule that only matches a
+    /// label is not enough, and labels of other flows are dropped silently.
     pub fn allow_labels(&self) {
         self.nft("table ip lab { chain c { ct label set 1; }; }");
     }
@@ -63,12 +66,12 @@ impl Lab {
         self.run("nft", &[rules]);
     }
 
-    /// Every flow of the namespace.
+    /// Returns every flow of the namespace.
     pub fn flows(&self) -> Vec<Flow> {
         self.client().dump().expect("a dump").into_iter().collect::<Result<_, _>>().expect("flows")
     }
 
-    /// The one flow whose original tuple is this.
+    /// Returns the flow with that original tuple.
     pub fn flow(&self, original: Tuple) -> Flow {
         let flows = self.flows();
         flows
@@ -78,13 +81,13 @@ impl Lab {
             .unwrap_or_else(|| panic!("{original:?} in {flows:#?}"))
     }
 
-    /// Changes a setting that is the namespace's own: some belong to the initial one.
+    /// Changes a setting of this namespace. Some settings exist in the initial namespace alone.
     pub fn sysctl(&self, setting: ctnetlink::sysctl::Sysctl, value: u32) {
         setting.write(value).expect("a setting of this namespace");
     }
 }
 
-/// A command, which may be one that only root has in its path.
+/// Prepares a command. It may be in a folder that only root has in `PATH`.
 pub fn command(program: &str) -> Command {
     let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
     let mut command = Command::new(program);

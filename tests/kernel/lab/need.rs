@@ -1,4 +1,4 @@
-//! What a test needs beside a namespace, and whether it is to be had.
+//! Requirements of a test beyond a network namespace.
 
 use std::{
     env,
@@ -14,23 +14,23 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::{example, permission::become_nobody};
 
-/// As many flows as the time and the memory of a test allow.
+/// The largest table that a test can fill in reasonable time and memory.
 const FLOWS: u32 = 300_000;
 
 #[derive(Clone, Copy)]
 pub enum Need {
-    /// A program in the path.
+    /// A program in `PATH`, `/usr/sbin` or `/sbin`.
     Tool(&'static str),
-    /// Examples that print `-o json`, where the tests that read it are built.
+    /// Examples that were built with the feature `json`.
     #[cfg_attr(not(feature = "json"), allow(dead_code))]
     Json,
-    /// The files of connection tracking in `/proc`.
+    /// `/proc/net/nf_conntrack`, which a kernel may be built without.
     ProcFile,
-    /// A user to become who is not the owner of the namespace: the owner may read all that it has.
+    /// Another user to switch to. The owner of a user namespace may read all of its files.
     OtherUser,
-    /// A limit on the memory of programs that is the namespace's own.
+    /// A `net.core.optmem_max` for each namespace (Linux 6.8).
     OwnOptmem,
-    /// A table that can be filled.
+    /// A limit on flows that is low enough to be reached.
     SmallTable,
 }
 
@@ -45,24 +45,22 @@ impl Need {
             Self::SmallTable => sysctl::MAX.read().is_ok_and(|maximum| maximum <= FLOWS),
         }
     }
-}
 
-impl Need {
-    /// Whether it is for the machine's owner to say, not for its kernel.
-    pub const fn is_a_setting(self) -> bool {
-        matches!(self, Self::SmallTable)
+    /// Returns whether the kernel's version or the owner's settings decide, so that no installation can meet the need.
+    pub const fn is_given(self) -> bool {
+        matches!(self, Self::OwnOptmem | Self::SmallTable)
     }
 }
 
-/// In the words that follow "needs".
+/// Completes a sentence that begins with "needs".
 impl Display for Need {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tool(name) => f.write_str(name),
-            Self::Json => f.write_str("examples that were built with the feature json"),
+            Self::Json => f.write_str("examples built with the feature json"),
             Self::ProcFile => f.write_str("a kernel with /proc/net/nf_conntrack"),
-            Self::OtherUser => f.write_str("another user to become"),
-            Self::OwnOptmem => f.write_str("net.core.optmem_max in a namespace (Linux 6.8)"),
+            Self::OtherUser => f.write_str("another user to switch to"),
+            Self::OwnOptmem => f.write_str("net.core.optmem_max for each namespace (Linux 6.8)"),
             Self::SmallTable => write!(f, "net.netfilter.nf_conntrack_max of {FLOWS} or less"),
         }
     }
@@ -75,7 +73,6 @@ fn is_in_path(tool: &str) -> bool {
     places.iter().any(|place| place.join(tool).exists())
 }
 
-/// Whether the example `conntrack` was built with the feature.
 fn speaks_json() -> bool {
     let asks = |program: PathBuf| Command::new(program).args(["-L", "-o", "json", "--explain"]).output();
     asks(example("conntrack")).is_ok_and(|output| output.status.success())

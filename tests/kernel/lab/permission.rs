@@ -1,4 +1,4 @@
-//! Work by those who may do less.
+//! Work with fewer permissions.
 
 use std::thread;
 
@@ -7,14 +7,10 @@ use rustix::thread::CapabilitiesSecureBits;
 use super::Lab;
 
 impl Lab {
-    /// Runs `work` in this namespace on a thread that has no capability in it, and neither have the programs that it
-    /// starts.
-    ///
-    /// A user namespace of its own gives a thread all capabilities there and takes them here: that takes a process of
-    /// its own, so that dropping them does instead.
+    /// Runs `work` in this namespace on a thread without capabilities. Programs that it starts have none either.
     pub fn without_capabilities(&self, work: impl FnOnce() + Send) {
         let drop_and_work = || {
-            // Or a program that it starts would have them all again, as the user is root.
+            // Otherwise a program started by root gets all capabilities back.
             rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_ROOT).expect("CAP_SETPCAP");
             rustix::thread::set_capabilities(None, none()).expect("capabilities can always be dropped");
             work();
@@ -22,7 +18,7 @@ impl Lab {
         on_a_thread(drop_and_work);
     }
 
-    /// Runs `work` in this namespace on a thread of another user, who has no capability either.
+    /// Runs `work` in this namespace on a thread of another user, without capabilities.
     pub fn as_nobody(&self, work: impl FnOnce() + Send) {
         let become_and_work = || {
             become_nobody().expect("CAP_SETUID");
@@ -39,11 +35,11 @@ fn on_a_thread(work: impl FnOnce() + Send) {
     }
 }
 
-/// Of this thread alone, where what libc offers is of the whole process.
+/// Switches the user of this thread. The functions of libc would switch that of the whole process.
 pub fn become_nobody() -> rustix::io::Result<()> {
     use rustix::thread::{Gid, Uid, set_thread_gid, set_thread_groups, set_thread_uid};
     const NOBODY: u32 = 65_534;
-    // The group as well: it may read what is root's.
+    // The group too: it may read files of root.
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(NOBODY))?;
     set_thread_uid(Uid::from_raw(NOBODY))

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use super::Lab;
 
 impl Lab {
-    /// Brings up loopback and has the kernel track what passes it.
+    /// Brings up loopback and makes the kernel track its packets.
     pub fn track_loopback(&self) {
         self.run("ip", &["link", "set", "lo", "up"]);
         self.nft("table inet lab { chain output { type filter hook output priority 0; ct state new counter; }; }");
     }
 
-    /// A TCP connection over loopback, open at both ends.
+    /// Opens a TCP connection over loopback and returns both ends.
     pub fn tcp(&self, address: &str) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind(address).expect("a listener");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
@@ -19,7 +19,7 @@ impl Lab {
         (client, server)
     }
 
-    /// A UDP packet and its answer over loopback.
+    /// Sends a UDP packet and its answer over loopback.
     pub fn udp(&self, address: &str) -> (SocketAddr, SocketAddr) {
         let server = UdpSocket::bind(address).expect("a socket");
         let client = UdpSocket::bind(SocketAddr::new(server.local_addr().unwrap().ip(), 0)).expect("a socket");
@@ -32,7 +32,7 @@ impl Lab {
         (here, there)
     }
 
-    /// An echo request to a loopback address; the kernel answers.
+    /// Sends an echo request to a loopback address and waits for the answer of the kernel.
     pub fn ping(&self, address: IpAddr) {
         use nix::sys::socket::{
             AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recv, sendto, socket,
@@ -46,7 +46,7 @@ impl Lab {
         let target = SockaddrStorage::from(SocketAddr::new(address, 0));
         let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
         sendto(fd, &request, &target, MsgFlags::empty()).expect("sent");
-        // Both the request and its answer come in here; IPv4 has its header before them.
+        // The socket receives both the request and its answer. IPv4 packets start with their header.
         let (answer, header) = if address.is_ipv4() { (0, 20) } else { (129, 0) };
         let mut buffer = [0; 128];
         while recv(fd, &mut buffer, MsgFlags::empty()).expect("received") <= header || buffer[header] != answer {}

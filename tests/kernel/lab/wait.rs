@@ -1,4 +1,4 @@
-//! Waiting for what has to come.
+//! Waiting with a deadline.
 
 use std::{
     os::fd::AsFd,
@@ -8,18 +8,18 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a test waits for what should come at once.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for something that should happen at once. Long, because emulated machines are slow.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn until(mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "it does not come");
+        assert!(begun.elapsed() < PATIENCE, "nothing came in time");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Whether there is something to read before the time is over, be it the end.
+/// Returns whether the source becomes readable in time. The end of a file counts.
 pub fn is_readable(source: &impl AsFd, within: Duration) -> bool {
     let within = Timespec::try_from(within).expect("a time that the kernel can wait");
     poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&within)).expect("a poll") > 0

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . ci/packages.sh
 
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+target=${CARGO_TARGET_DIR:-target}
+[[ $target = /* ]] || target=$PWD/$target
 workspaces_apart=(api benches/peers fuzz)
 feature_sets=("" client packet-core serde json "client,packet-core" "client,serde" "client,json" "packet-core,serde"
     "packet-core,json" "client,packet-core,serde" "client,packet-core,json")
@@ -109,6 +110,7 @@ msrv() {
 
 # Rustdoc's JSON is unstable, but RUSTC_BOOTSTRAP saves a nightly toolchain. The target folder is apart because that
 # variable has everything rebuilt.
+# shellcheck disable=SC2120
 api() {
     local found="$target/api/ctnetlink.txt"
     RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet --locked --lib --all-features --target-dir "$target/api" -- \
@@ -134,6 +136,7 @@ package() {
 
 # Fuzzes each target for 20 seconds, or one for longer: ./ci.sh fuzz exchange 600. Inputs with new coverage go to
 # fuzz/new.
+# shellcheck disable=SC2120 # The arguments come from the command line.
 fuzz() {
     needs_cargo_fuzz
     # No sanitizer, because the crate is safe code. Overflow checks and debug assertions are on.
@@ -165,6 +168,7 @@ minimize() {
     for name in ${1:-$(cargo fuzz list)}; do ci/minimize.sh "$name" "${2:-100}"; done
 }
 
+# shellcheck disable=SC2119
 all() { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; fuzz; }
 
 case "${1:-all}" in

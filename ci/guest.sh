@@ -28,11 +28,13 @@ case $architecture in
         package=qemu-system-arm image="linux-image-${series//./\\.}\\.[0-9.+deb-]*-cloud-arm64" console=ttyAMA0
         emulation=(qemu-system-aarch64 -M virt -cpu cortex-a57 "${emulation[@]}") ;;
     s390x)
-        package=qemu-system-misc image="linux-image-${series//./\\.}\\.[0-9.+deb-]*-s390x" console=ttysclp0
+        package=qemu-system-s390x image="linux-image-${series//./\\.}\\.[0-9.+deb-]*-s390x" console=ttysclp0
         emulation=(qemu-system-s390x -M s390-ccw-virtio -cpu max "${emulation[@]}") ;;
     *) echo "guest: expected amd64, arm64 or s390x, found $architecture" >&2; exit 2 ;;
 esac
-install_packages "$package" cpio kmod debian-archive-keyring
+# Debian 12 has qemu for s390x in a package of another name, which apt finds.
+command -v "${emulation[0]}" >/dev/null || install_packages "$package"
+install_packages cpio kmod debian-archive-keyring
 
 work=$(realpath -m "${CARGO_TARGET_DIR:-$here/../target}")/guests/$architecture
 mkdir -p "$work"

@@ -72,8 +72,8 @@ fn file(criterion: &mut Criterion) {
         group.bench_function(name, |bench| {
             bench.iter(|| {
                 let mut reader = Reader::new(black_box(text.as_bytes()));
-                while let Some(line) = reader.next_line() {
-                    read_all(&line.unwrap());
+                while let Some(line) = reader.next_view().unwrap() {
+                    read_all(&line);
                 }
             })
         });

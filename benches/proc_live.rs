@@ -67,8 +67,8 @@ fn read() -> u64 {
 fn parse() -> u64 {
     let mut reader = proc::open().unwrap();
     let mut lines = 0;
-    while let Some(line) = reader.next_line() {
-        read_all(&line.unwrap());
+    while let Some(line) = reader.next_view().unwrap() {
+        read_all(&line);
         lines += 1;
     }
     lines

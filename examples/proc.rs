@@ -125,7 +125,7 @@ fn sum_up(arguments: &[String]) -> Outcome {
     let mut reader = arguments.open()?;
     let mut output = BufWriter::new(io::stdout().lock());
     let (mut summary, mut malformed) = (Summary::default(), 0_u64);
-    while let Some(line) = reader.next_line() {
+    while let Some(line) = reader.next_view().transpose() {
         match line {
             Ok(line) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line.to_flow())) => {}
             Ok(line) => {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Printed, line::Line, printed::Job};
+use super::{Printed, output::Output, printed::Job};
 use crate::{EventKind, Expectation, Flow};
 
 /// Prints flows and expectations as JSON: what their `Serialize` gives, as one object without blanks or newlines.
@@ -53,9 +53,9 @@ impl Json {
         Printed::new(Job::ExpectationJson(*self, expectation))
     }
 
-    pub(super) fn print(&self, item: &impl serde::Serialize, line: &mut Line<'_>) {
+    pub(super) fn print(&self, item: &impl serde::Serialize, output: &mut Output<'_>) {
         // A line takes everything, and nothing in a flow or expectation has no form in JSON.
-        let _ = serde_json::to_writer(line, &Object { event: self.event, item });
+        let _ = serde_json::to_writer(output, &Object { event: self.event, item });
     }
 }
 
@@ -68,7 +68,7 @@ struct Object<'a, T> {
     item: &'a T,
 }
 
-impl io::Write for Line<'_> {
+impl io::Write for Output<'_> {
     /// Takes whole characters of UTF-8, as a serializer gives them.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text(core::str::from_utf8(bytes).map_err(io::Error::other)?);

@@ -61,25 +61,23 @@
 //! ```
 
 mod calendar;
+mod chunk;
+mod common;
+mod digits;
 #[cfg(feature = "json")]
 mod json;
 mod label_map;
-mod line;
-mod number;
-mod options;
-mod piece;
+mod output;
 mod printed;
 mod save;
-mod sender;
 mod text;
-mod vocabulary;
 mod xml;
 
+pub use common::Sender;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use label_map::LabelMap;
 pub use printed::Printed;
 pub use save::Save;
-pub use sender::Sender;
 pub use text::Text;
 pub use xml::Xml;

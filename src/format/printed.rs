@@ -6,9 +6,9 @@ use core::fmt;
 use super::Json;
 use super::{
     Save, Text, Xml,
-    line::{Line, Sink, TextSink},
+    output::{Output, Sink, TextSink},
 };
-use crate::{Expectation, Flow, FlowRef};
+use crate::{Expectation, Flow};
 
 /// A flow or an expectation in one of the formats, not printed yet.
 ///
@@ -71,45 +71,24 @@ impl<'a> Printed<'a> {
     }
 
     fn print(&self, sink: &mut dyn Sink) -> fmt::Result {
-        let mut line = Line::new(sink);
+        let mut output = Output::new(sink);
         match &self.job {
-            Job::FlowText(text, flow) => text.print_flow(flow, &mut line),
-            Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut line),
-            Job::FlowSave(save, flow) => save.print_flow(flow, &mut line),
+            Job::FlowText(text, flow) => text.print_flow(flow, &mut output),
+            Job::ExpectationText(text, expectation) => text.print_expectation(expectation, &mut output),
+            Job::FlowSave(save, flow) => save.print_flow(flow, &mut output),
             #[cfg(feature = "json")]
-            Job::FlowJson(json, flow) => json.print(flow, &mut line),
+            Job::FlowJson(json, flow) => json.print(flow, &mut output),
             #[cfg(feature = "json")]
-            Job::ExpectationJson(json, expectation) => json.print(expectation, &mut line),
-            Job::FlowXml(xml, flow) => xml.print_flow(flow, &mut line),
-            Job::ExpectationXml(xml, expectation) => xml.print_expectation(expectation, &mut line),
+            Job::ExpectationJson(json, expectation) => json.print(expectation, &mut output),
+            Job::FlowXml(xml, flow) => xml.print_flow(flow, &mut output),
+            Job::ExpectationXml(xml, expectation) => xml.print_expectation(expectation, &mut output),
         }
-        line.finish()
+        output.finish()
     }
 }
 
 impl fmt::Display for Printed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_to(f)
-    }
-}
-
-impl fmt::Display for Flow {
-    /// Prints the line of `conntrack -L`, as [`Text::new`] does.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text::new().flow(self).write_to(f)
-    }
-}
-
-impl fmt::Display for FlowRef<'_> {
-    /// Prints as the [`Flow`] does.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_flow().fmt(f)
-    }
-}
-
-impl fmt::Display for Expectation {
-    /// Prints the line of `conntrack -L expect`, as [`Text::new`] does.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text::new().expectation(self).write_to(f)
     }
 }

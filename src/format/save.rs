@@ -4,10 +4,10 @@ use core::net::IpAddr;
 
 use super::{
     LabelMap, Printed,
-    line::Line,
-    piece::Part,
+    chunk::Fragment,
+    common::{ShownNumbers, state_name},
+    output::Output,
     printed::Job,
-    vocabulary::{Numbers, state_name},
 };
 use crate::{
     DccpInfo, DccpRole, DccpState, Endpoint, EventKind, Flow, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState,
@@ -90,28 +90,28 @@ impl<'a> Save<'a> {
 
     // Every option ends with a space, and the last one is taken back.
 
-    pub(super) fn print_flow(&self, flow: &Flow, line: &mut Line<'_>) {
+    pub(super) fn print_flow(&self, flow: &Flow, output: &mut Output<'_>) {
         let command = self.command(flow);
         match command {
-            Command::Add => line.text("-A "),
-            Command::Update => line.text("-U "),
-            Command::Delete => line.text("-D "),
+            Command::Add => output.text("-A "),
+            Command::Update => output.text("-U "),
+            Command::Delete => output.text("-D "),
         }
         if command != Command::Delete {
-            changing(flow, command, line);
+            changing(flow, command, output);
         }
-        zones(flow, command, line);
-        addresses(flow, command, line);
-        protocol(flow.original.protocol, line);
+        zones(flow, command, output);
+        addresses(flow, command, output);
+        protocol(flow.original.protocol, output);
         // `-A` asks for ports; a flow that has none is not found by any.
         if command == Command::Add || flow.original.layer4 != Layer4::None {
-            numbers(flow, line);
+            numbers(flow, output);
         }
         if command != Command::Delete {
-            protocol_info(flow, command, line);
-            self.label_names(flow, line);
+            protocol_info(flow, command, output);
+            self.label_names(flow, output);
         }
-        line.drop_last();
+        output.drop_last();
     }
 
     fn command(&self, flow: &Flow) -> Command {
@@ -129,31 +129,31 @@ impl<'a> Save<'a> {
         has_zone || mark(flow).is_some() || (self.labels.is_some() && flow.labels.is_some())
     }
 
-    fn label_names(&self, flow: &Flow, line: &mut Line<'_>) {
+    fn label_names(&self, flow: &Flow, output: &mut Output<'_>) {
         let (Some(map), Some(labels)) = (self.labels, flow.labels) else { return };
         let mut separator = "--label-add \"";
         for name in map.names(labels) {
-            line.text(separator);
-            line.text(name);
+            output.text(separator);
+            output.text(name);
             separator = ",";
         }
         if separator == "," {
-            line.text("\" ");
+            output.text("\" ");
         }
     }
 }
 
 /// What changes in the life of a flow.
-fn changing(flow: &Flow, command: Command, line: &mut Line<'_>) {
+fn changing(flow: &Flow, command: Command, output: &mut Output<'_>) {
     match (flow.timeout, command) {
-        (Some(timeout), _) => option("-t ", timeout, line),
-        (None, Command::Add) => option("-t ", Save::TIMEOUT, line),
+        (Some(timeout), _) => option("-t ", timeout, output),
+        (None, Command::Add) => option("-t ", Save::TIMEOUT, output),
         (None, _) => {}
     }
-    line.text("-u ");
-    status(flow.status.unwrap_or_default(), line);
+    output.text("-u ");
+    status(flow.status.unwrap_or_default(), output);
     if let Some(mark) = mark(flow) {
-        option("-m ", mark, line);
+        option("-m ", mark, output);
     }
 }
 
@@ -163,132 +163,132 @@ fn mark(flow: &Flow) -> Option<u32> {
 }
 
 /// The bits that may be set, each with a comma, and the last comma a space.
-fn status(status: Status, line: &mut Line<'_>) {
+fn status(status: Status, output: &mut Output<'_>) {
     let named =
         [(Status::SEEN_REPLY, "SEEN_REPLY,"), (Status::ASSURED, "ASSURED,"), (Status::FIXED_TIMEOUT, "FIXED_TIMEOUT,")];
     if !status.intersects(Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT) {
-        line.text("UNSET,");
+        output.text("UNSET,");
     }
     for (bit, name) in named {
         if status.contains(bit) {
-            line.text(name);
+            output.text(name);
         }
     }
-    line.drop_last();
-    line.text(" ");
+    output.drop_last();
+    output.text(" ");
 }
 
-fn zones(flow: &Flow, command: Command, line: &mut Line<'_>) {
+fn zones(flow: &Flow, command: Command, output: &mut Output<'_>) {
     match (flow.zone, flow.original.zone.or(flow.reply.zone)) {
-        (Some(zone), _) => option("-w ", zone, line),
+        (Some(zone), _) => option("-w ", zone, output),
         // A delete without a zone would delete the flows of every zone.
-        (None, None) if command == Command::Delete => line.text("-w 0 "),
+        (None, None) if command == Command::Delete => output.text("-w 0 "),
         (None, _) => {}
     }
     if let Some(zone) = flow.original.zone {
-        option("--orig-zone ", zone, line);
+        option("--orig-zone ", zone, output);
     }
     if let Some(zone) = flow.reply.zone {
-        option("--reply-zone ", zone, line);
+        option("--reply-zone ", zone, output);
     }
 }
 
 /// The ends. An added flow is told what it is to be translated to, so that the kernel sets the translation up; `-U`
 /// and `-D` look for a flow by its tuples.
-fn addresses(flow: &Flow, command: Command, line: &mut Line<'_>) {
+fn addresses(flow: &Flow, command: Command, output: &mut Output<'_>) {
     let adds = command == Command::Add;
-    address("-s ", flow.original.source, line);
-    address("-d ", flow.original.destination, line);
+    address("-s ", flow.original.source, output);
+    address("-d ", flow.original.destination, output);
     match flow.destination_translation().filter(|_| adds) {
-        Some(end) => endpoint("-g ", end, flow.original.protocol, line),
-        None => address("-r ", flow.reply.source, line),
+        Some(end) => endpoint("-g ", end, flow.original.protocol, output),
+        None => address("-r ", flow.reply.source, output),
     }
     match flow.source_translation().filter(|_| adds) {
-        Some(end) => endpoint("-n ", end, flow.original.protocol, line),
-        None => address("-q ", flow.reply.destination, line),
+        Some(end) => endpoint("-n ", end, flow.original.protocol, output),
+        None => address("-q ", flow.reply.destination, output),
     }
 }
 
-fn address(name: &'static str, address: IpAddr, line: &mut Line<'_>) {
-    line.print((name, address, " "));
+fn address(name: &'static str, address: IpAddr, output: &mut Output<'_>) {
+    output.print((name, address, " "));
 }
 
 /// conntrack(8) sends the port that a flow of TCP or UDP is translated to; of other protocols the kernel keeps that of
 /// the reply tuple.
-fn endpoint(name: &'static str, end: Endpoint, protocol: Protocol, line: &mut Line<'_>) {
+fn endpoint(name: &'static str, end: Endpoint, protocol: Protocol, output: &mut Output<'_>) {
     let Some(port) = end.port.filter(|_| matches!(protocol, Protocol::TCP | Protocol::UDP)) else {
-        return address(name, end.address, line);
+        return address(name, end.address, output);
     };
     match end.address.is_ipv4() {
-        true => line.print((name, end.address, ":", port, " ")),
-        false => line.print((name, "[", end.address, "]:", (port, " "))),
+        true => output.print((name, end.address, ":", port, " ")),
+        false => output.print((name, "[", end.address, "]:", (port, " "))),
     }
 }
 
-fn protocol(protocol: Protocol, line: &mut Line<'_>) {
+fn protocol(protocol: Protocol, output: &mut Output<'_>) {
     match protocol {
-        Protocol::TCP => line.text("-p tcp "),
-        Protocol::UDP => line.text("-p udp "),
+        Protocol::TCP => output.text("-p tcp "),
+        Protocol::UDP => output.text("-p udp "),
         Protocol(number) => match protocol.name() {
             Some(name) => {
-                line.text("-p ");
-                line.text(name);
-                line.text(" ");
+                output.text("-p ");
+                output.text(name);
+                output.text(" ");
             }
-            None => option("-p ", number, line),
+            None => option("-p ", number, output),
         },
     }
 }
 
-fn numbers(flow: &Flow, line: &mut Line<'_>) {
-    match (Numbers::of(&flow.original), Numbers::of(&flow.reply)) {
+fn numbers(flow: &Flow, output: &mut Output<'_>) {
+    match (ShownNumbers::of(&flow.original), ShownNumbers::of(&flow.reply)) {
         (
-            Numbers::Ports { source, destination },
-            Numbers::Ports { source: reply_source, destination: reply_destination },
+            ShownNumbers::Ports { source, destination },
+            ShownNumbers::Ports { source: reply_source, destination: reply_destination },
         ) => {
-            option("--sport ", source, line);
-            option("--dport ", destination, line);
-            option("--reply-port-src ", reply_source, line);
-            option("--reply-port-dst ", reply_destination, line);
+            option("--sport ", source, output);
+            option("--dport ", destination, output);
+            option("--reply-port-src ", reply_source, output);
+            option("--reply-port-dst ", reply_destination, output);
         }
         (
-            Numbers::Keys { source, destination },
-            Numbers::Keys { source: reply_source, destination: reply_destination },
+            ShownNumbers::Keys { source, destination },
+            ShownNumbers::Keys { source: reply_source, destination: reply_destination },
         ) => {
-            option("--srckey ", source, line);
-            option("--dstkey ", destination, line);
-            option("--reply-key-src ", reply_source, line);
-            option("--reply-key-dst ", reply_destination, line);
+            option("--srckey ", source, output);
+            option("--dstkey ", destination, output);
+            option("--reply-key-src ", reply_source, output);
+            option("--reply-key-dst ", reply_destination, output);
         }
-        (Numbers::Query { icmp_type, code, id }, _) => {
+        (ShownNumbers::Query { icmp_type, code, id }, _) => {
             let [type_option, code_option, id_option] = match flow.original.protocol {
                 Protocol::ICMP => ["--icmp-type ", "--icmp-code ", "--icmp-id "],
                 _ => ["--icmpv6-type ", "--icmpv6-code ", "--icmpv6-id "],
             };
-            option(type_option, icmp_type, line);
-            option(code_option, code, line);
-            option(id_option, id, line);
+            option(type_option, icmp_type, output);
+            option(code_option, code, output);
+            option(id_option, id, output);
         }
         _ => {}
     }
 }
 
 /// The state and what goes with it.
-fn protocol_info(flow: &Flow, command: Command, line: &mut Line<'_>) {
+fn protocol_info(flow: &Flow, command: Command, output: &mut Output<'_>) {
     let asked = asked_for(flow.original.protocol).filter(|_| command == Command::Add);
     let Some(info) = flow.protocol_info.or(asked) else { return };
     if let Some(state) = state_name(&info).or(asked.as_ref().and_then(state_name)) {
-        line.text("--state ");
+        output.text("--state ");
         // 1.4.7 crashes where it reads these two.
-        line.text(if matches!(state, "HEARTBEAT_SENT" | "HEARTBEAT_ACKED") { "NONE" } else { state });
-        line.text(" ");
+        output.text(if matches!(state, "HEARTBEAT_SENT" | "HEARTBEAT_ACKED") { "NONE" } else { state });
+        output.text(" ");
     }
     match info {
-        ProtocolInfo::Sctp(info) => verification_tags(&info, line),
+        ProtocolInfo::Sctp(info) => verification_tags(&info, output),
         ProtocolInfo::Dccp(DccpInfo { role: Some(role), .. }) => {
-            line.text("--role ");
-            line.text(role.name().unwrap_or("client"));
-            line.text(" ");
+            output.text("--role ");
+            output.text(role.name().unwrap_or("client"));
+            output.text(" ");
         }
         ProtocolInfo::Dccp(_) | ProtocolInfo::Tcp(_) | ProtocolInfo::Unknown => {}
     }
@@ -307,13 +307,13 @@ fn asked_for(protocol: Protocol) -> Option<ProtocolInfo> {
 
 /// conntrack(8) prints and reads the bytes of a tag as a number of the host, so that on little-endian machines they are
 /// swapped: what it is to send right has to be written its way.
-fn verification_tags(info: &SctpInfo, line: &mut Line<'_>) {
+fn verification_tags(info: &SctpInfo, output: &mut Output<'_>) {
     let as_read = |tag: Option<u32>| u32::from_ne_bytes(tag.unwrap_or(0).to_be_bytes());
-    option("--orig-vtag ", as_read(info.verification_tag_original), line);
-    option("--reply-vtag ", as_read(info.verification_tag_reply), line);
+    option("--orig-vtag ", as_read(info.verification_tag_original), output);
+    option("--reply-vtag ", as_read(info.verification_tag_reply), output);
 }
 
 #[inline(always)]
-fn option(name: &'static str, value: impl Part, line: &mut Line<'_>) {
-    line.print((name, value, " "));
+fn option(name: &'static str, value: impl Fragment, output: &mut Output<'_>) {
+    output.print((name, value, " "));
 }

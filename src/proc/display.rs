@@ -14,9 +14,9 @@ impl fmt::Display for Line<'_> {
         let family = self.layer3.unwrap_or(self.family);
         let layer3 = if matches!(family, Family::IPV4 | Family::IPV6) { family.name() } else { None };
         write!(f, "{:<8} {} ", layer3.unwrap_or("unknown"), family.0)?;
-        write!(f, "{:<8} {}", Text(self.protocol_name), self.protocol.0)?;
+        write!(f, "{:<8} {}", Lossy(self.protocol_name), self.protocol.0)?;
         value(f, " ", self.timeout)?;
-        value(f, " ", self.state.map(Text))?;
+        value(f, " ", self.state.map(Lossy))?;
         if let Some(gre) = self.gre_timeouts {
             write!(f, " timeout={}, stream_timeout={}", gre.unreplied, gre.replied)?;
         }
@@ -32,7 +32,7 @@ impl fmt::Display for Line<'_> {
         f.write_str(last_flag(self.status))?;
         value(f, " mark=", self.mark)?;
         value(f, " secmark=", self.secmark)?;
-        value(f, " secctx=", self.security_context.map(Text))?;
+        value(f, " secctx=", self.security_context.map(Lossy))?;
         value(f, " zone=", self.zone)?;
         value(f, " delta-time=", self.delta_time)?;
         value(f, " use=", self.use_count)
@@ -95,9 +95,9 @@ fn full(f: &mut fmt::Formatter<'_>, address: Ipv6Addr) -> fmt::Result {
 }
 
 /// Text of the line: what is no UTF-8 is replaced, since a [`fmt::Formatter`] takes nothing else.
-pub(super) struct Text<'a>(pub(super) &'a [u8]);
+pub(super) struct Lossy<'a>(pub(super) &'a [u8]);
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for Lossy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&String::from_utf8_lossy(self.0))
     }

@@ -32,7 +32,7 @@ pub enum Expected {
     EventTime,
     /// An event.
     Event,
-    /// The end of a piece in brackets.
+    /// The end of a field in brackets.
     Bracket,
     /// The original tuple.
     Original,
@@ -56,7 +56,7 @@ pub enum Expected {
     Bytes,
     /// The stream timeout of GRE.
     StreamTimeout,
-    /// The pieces of a tuple, or packets and bytes, in their order.
+    /// The fields of a tuple, or packets and bytes, in their order.
     Order,
     /// The layer 3 protocol of an expectation.
     Layer3,

@@ -4,12 +4,12 @@ use core::fmt;
 
 use super::{
     LONGEST_LINE, LineError,
-    display::{self, Text},
-    ends::{Ends, Pair, family_ahead},
+    display::{self, Lossy},
     error::Expected,
+    fields::Field,
     parse::{event_prefix, without_line_end},
-    pieces::Piece,
     scan::Cursor,
+    tuple::{AddressPair, RawTuple, family_ahead},
 };
 use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
 
@@ -41,9 +41,9 @@ pub struct ExpectationLine<'a> {
     layer3: Option<Family>,
     family: Family,
     protocol: Protocol,
-    tuple: Ends,
-    mask: Option<Ends>,
-    master: Option<Ends>,
+    tuple: RawTuple,
+    mask: Option<RawTuple>,
+    master: Option<RawTuple>,
     flags: ExpectationFlags,
     helper: Option<&'a [u8]>,
     class: Option<u32>,
@@ -56,7 +56,7 @@ impl<'a> ExpectationLine<'a> {
     ///
     /// # Errors
     ///
-    /// Where the line is longer than [`LONGEST_LINE`], has no protocol or no tuple, or has a known piece with a value
+    /// Where the line is longer than [`LONGEST_LINE`], has no protocol or no tuple, or has a known field with a value
     /// that is none.
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
         let bytes = without_line_end(line);
@@ -81,8 +81,8 @@ impl<'a> ExpectationLine<'a> {
             Some(family @ (Family::IPV4 | Family::IPV6)) => family,
             _ => family_ahead(cursor),
         };
-        let mut tuple = Ends::NONE;
-        tuple.read(cursor, family, Pair::NONE)?;
+        let mut tuple = RawTuple::NONE;
+        tuple.read(cursor, family, AddressPair::NONE)?;
         let mut line = Self {
             bytes,
             event,
@@ -105,18 +105,18 @@ impl<'a> ExpectationLine<'a> {
             if cursor.is_at_end() {
                 return Ok(line);
             }
-            line.read_piece(cursor)?;
+            line.read_field(cursor)?;
         }
     }
 
-    fn read_piece(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
-        let mut ends = Ends::NONE;
+    fn read_field(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
+        let mut ends = RawTuple::NONE;
         if cursor.eat(b"mask-src=") {
-            ends.read_addresses(cursor, self.family, b"mask-dst=", Pair::NONE)?;
+            ends.read_addresses(cursor, self.family, b"mask-dst=", AddressPair::NONE)?;
             ends.read_layer4(cursor)?;
             self.mask = Some(ends);
         } else if cursor.eat(b"master-src=") {
-            ends.read_addresses(cursor, self.family, b"master-dst=", Pair::NONE)?;
+            ends.read_addresses(cursor, self.family, b"master-dst=", AddressPair::NONE)?;
             ends.read_layer4(cursor)?;
             self.master = Some(ends);
         } else if cursor.eat(b"class=") {
@@ -126,9 +126,9 @@ impl<'a> ExpectationLine<'a> {
             self.zone = Some(cursor.number(Expected::U16)?);
             cursor.separate()?;
         } else {
-            match cursor.piece() {
-                Piece::Value { key: b"helper", value } => self.helper = Some(value),
-                Piece::Word(word) => self.read_word(word),
+            match cursor.field() {
+                Field::Value { key: b"helper", value } => self.helper = Some(value),
+                Field::Word(word) => self.read_word(word),
                 _ => {}
             }
         }
@@ -271,10 +271,10 @@ impl fmt::Display for ExpectationLine<'_> {
             separator = " ";
         }
         if let Some(helper) = self.helper {
-            write!(f, "{separator}{}", Text(helper))?;
+            write!(f, "{separator}{}", Lossy(helper))?;
         }
         if let Some(class) = self.class_name {
-            write!(f, "/{}", Text(class))?;
+            write!(f, "/{}", Lossy(class))?;
         }
         Ok(())
     }

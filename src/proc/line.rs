@@ -2,7 +2,7 @@
 
 use core::{fmt, time::Duration};
 
-use super::{LineError, Pieces, ends::Ends, parse};
+use super::{Field, Fields, tuple::RawTuple};
 use crate::model::{
     Counters, DccpInfo, DccpState, EventKind, Family, Flow, Helper, Protocol, ProtocolInfo, SctpInfo, SctpState,
     Status, TcpInfo, TcpState, Timestamp, Tuple,
@@ -15,7 +15,7 @@ use crate::model::{
 ///
 /// [`Display`](fmt::Display) prints the values as the kernel does: for a line of the kernel's the same bytes again, for
 /// another one the same flow in the kernel's form, without what the kernel does not print (event, helper, labels,
-/// identifier, pieces unknown). [`as_bytes`](Self::as_bytes) is the line as it was.
+/// identifier, fields unknown). [`as_bytes`](Self::as_bytes) is the line as it was.
 ///
 /// Source: `ct_seq_show` in `net/netfilter/nf_conntrack_standalone.c`, Linux 4.19 to 6.18.
 ///
@@ -37,8 +37,8 @@ use crate::model::{
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
     pub(super) bytes: &'a [u8],
-    /// Where the pieces after the header begin.
-    pub(super) pieces_at: usize,
+    /// Where the fields after the header begin.
+    pub(super) fields_at: usize,
     pub(super) event: Option<EventKind>,
     pub(super) event_time: Option<Timestamp>,
     /// As printed; `None` in the old form and where `conntrack` was not asked for it.
@@ -49,8 +49,8 @@ pub struct Line<'a> {
     pub(super) timeout: Option<u32>,
     pub(super) state: Option<&'a [u8]>,
     pub(super) gre_timeouts: Option<GreTimeouts>,
-    pub(super) original: Ends,
-    pub(super) reply: Ends,
+    pub(super) original: RawTuple,
+    pub(super) reply: RawTuple,
     pub(super) zone_original: Option<u16>,
     pub(super) zone_reply: Option<u16>,
     pub(super) counters_original: Option<Counters>,
@@ -83,32 +83,11 @@ pub struct GreTimeouts {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line, with or without its line end.
-    ///
-    /// Pieces may stand in any order after the original tuple's; of one that comes twice the last counts. Pieces that
-    /// are not known are passed over, and are in [`unknown`](Self::unknown).
-    ///
-    /// # Errors
-    ///
-    /// Where the line is longer than [`LONGEST_LINE`](super::LONGEST_LINE), has no protocol or not both tuples, or has
-    /// a known piece with a value that is none.
     #[inline]
-    pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
-        // Filled where it is returned: a copy would wait for every field that was just written.
-        let mut result = Ok(Self::empty());
-        if let Ok(parsed) = &mut result {
-            if let Err(error) = parse::parse(parsed, line) {
-                result = Err(error);
-            }
-        }
-        result
-    }
-
-    #[inline]
-    const fn empty() -> Self {
+    pub(super) const fn empty() -> Self {
         Self {
             bytes: &[],
-            pieces_at: 0,
+            fields_at: 0,
             event: None,
             event_time: None,
             layer3: None,
@@ -118,8 +97,8 @@ impl<'a> Line<'a> {
             timeout: None,
             state: None,
             gre_timeouts: None,
-            original: Ends::NONE,
-            reply: Ends::NONE,
+            original: RawTuple::NONE,
+            reply: RawTuple::NONE,
             zone_original: None,
             zone_reply: None,
             counters_original: None,
@@ -348,15 +327,15 @@ impl<'a> Line<'a> {
         self.program
     }
 
-    /// All pieces after protocol and number, in their order.
+    /// All fields after protocol and number, in their order.
     #[must_use]
-    pub fn pieces(&self) -> Pieces<'a> {
-        Pieces::new(self.bytes.get(self.pieces_at..).unwrap_or_default())
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new(self.bytes.get(self.fields_at..).unwrap_or_default())
     }
 
-    /// The pieces that this parser has no accessor for.
-    pub fn unknown(&self) -> impl Iterator<Item = super::Piece<'a>> + use<'a> {
-        self.pieces().filter(|piece| !piece.is_known())
+    /// The fields that this parser has no accessor for.
+    pub fn unknown(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        self.fields().filter(|field| !field.is_known())
     }
 
     /// The flow as a value. Allocates only for a helper's name and a security context.

@@ -21,7 +21,7 @@ pub(super) struct Lines<R> {
 }
 
 /// Where the line is that was read last.
-enum Found {
+enum LineAt {
     /// In the source's buffer, that many bytes long.
     InSource(usize),
     InParts,
@@ -48,13 +48,13 @@ impl<R: BufRead> Lines<R> {
     #[inline]
     pub(super) fn next(&mut self) -> Option<Result<(u64, &[u8]), ReadError>> {
         match self.advance() {
-            Ok(Found::InSource(length)) => match self.source.fill_buf() {
+            Ok(LineAt::InSource(length)) => match self.source.fill_buf() {
                 Ok(buffer) => Some(Ok((self.number, buffer.get(..length).unwrap_or_default()))),
                 Err(error) => Some(Err(error.into())),
             },
-            Ok(Found::InParts) => Some(Ok((self.number, &self.parts))),
-            Ok(Found::TooLong) => Some(Err(LineError::too_long().in_line(self.number).into())),
-            Ok(Found::End) => None,
+            Ok(LineAt::InParts) => Some(Ok((self.number, &self.parts))),
+            Ok(LineAt::TooLong) => Some(Err(LineError::too_long().in_line(self.number).into())),
+            Ok(LineAt::End) => None,
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -73,11 +73,11 @@ impl<R: BufRead> Lines<R> {
 
     /// Reads until there is a line that is not blank.
     #[inline]
-    fn advance(&mut self) -> io::Result<Found> {
+    fn advance(&mut self) -> io::Result<LineAt> {
         loop {
             self.source.consume(core::mem::take(&mut self.lent));
             if self.is_finished {
-                return Ok(Found::End);
+                return Ok(LineAt::End);
             }
             let buffer = match self.source.fill_buf() {
                 Ok(buffer) => buffer,
@@ -92,13 +92,13 @@ impl<R: BufRead> Lines<R> {
                     self.number += 1;
                     self.lent = length + 1;
                     if !is_blank(buffer.get(..length).unwrap_or_default()) {
-                        return Ok(Found::InSource(length));
+                        return Ok(LineAt::InSource(length));
                     }
                 }
                 _ => {
                     let found = self.collect()?;
-                    self.number += u64::from(!matches!(found, Found::End));
-                    if !matches!(found, Found::InParts) || !is_blank(&self.parts) {
+                    self.number += u64::from(!matches!(found, LineAt::End));
+                    if !matches!(found, LineAt::InParts) || !is_blank(&self.parts) {
                         return Ok(found);
                     }
                 }
@@ -108,7 +108,7 @@ impl<R: BufRead> Lines<R> {
 
     /// Gathers a line that does not lie whole in the source's buffer; of one that is too long, all is passed over.
     #[cold]
-    fn collect(&mut self) -> io::Result<Found> {
+    fn collect(&mut self) -> io::Result<LineAt> {
         self.parts.clear();
         let mut length = 0_usize;
         loop {
@@ -132,9 +132,9 @@ impl<R: BufRead> Lines<R> {
             self.source.consume(taken);
             if is_last {
                 return Ok(match length {
-                    0 if self.is_finished => Found::End,
-                    0..=LONGEST_WITH_RETURN => Found::InParts,
-                    _ => Found::TooLong,
+                    0 if self.is_finished => LineAt::End,
+                    0..=LONGEST_WITH_RETURN => LineAt::InParts,
+                    _ => LineAt::TooLong,
                 });
             }
         }

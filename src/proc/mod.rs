@@ -45,27 +45,27 @@
 //! ```
 
 mod display;
-mod ends;
 mod error;
 mod expectation;
+mod fields;
 mod ipv6;
 mod line;
 mod lines;
 mod open;
 mod parse;
-mod pieces;
 mod reader;
 mod scan;
 mod statistics;
+mod tuple;
 
 pub use error::{Expected, LineError, OpenError, ReadError};
 pub use expectation::ExpectationLine;
+pub use fields::{Field, Fields};
 pub use line::{GreTimeouts, Line};
 pub use open::{open, open_expectations, read_statistics};
-pub use pieces::{Piece, Pieces};
 pub use reader::{ExpectationReader, Reader};
 pub use statistics::{Statistics, StatisticsRow};
 
-/// The longest line that is read, in bytes: many times what the kernel prints, whose longest piece is the security
+/// The longest line that is read, in bytes: many times what the kernel prints, whose longest field is the security
 /// context, of one page at most.
 pub const LONGEST_LINE: usize = 16 * 1024;

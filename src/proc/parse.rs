@@ -2,22 +2,45 @@
 
 use super::{
     LONGEST_LINE, LineError,
-    ends::{Pair, family_ahead},
     error::Expected,
+    fields::Field,
     line::{GreTimeouts, Line},
-    pieces::Piece,
     scan::{Cursor, pack},
+    tuple::{AddressPair, family_ahead},
 };
 use crate::model::{Counters, Direction, EventKind, Family, Layer4, Protocol, Status, Timestamp};
 
-/// Reads `text` into `line`, which is empty.
-pub(super) fn parse<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineError> {
+impl<'a> Line<'a> {
+    /// Reads a line, with or without its line end.
+    ///
+    /// Fields may stand in any order after the original tuple. If a field is repeated, the last one counts. Unknown
+    /// fields are skipped, and remain available from [`unknown`](Self::unknown).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the line is longer than [`LONGEST_LINE`], lacks the protocol or one of the tuples, or has a known field
+    /// whose value is malformed.
+    #[inline]
+    pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
+        // The line is filled in where it is returned: a copy would stall on every field that was just stored.
+        let mut result = Ok(Self::empty());
+        if let Ok(parsed) = &mut result {
+            if let Err(error) = parse_into(parsed, line) {
+                result = Err(error);
+            }
+        }
+        result
+    }
+}
+
+/// Reads `text` into an empty line.
+fn parse_into<'a>(line: &mut Line<'a>, text: &'a [u8]) -> Result<(), LineError> {
     let text = without_line_end(text);
     if text.len() > LONGEST_LINE {
         return Err(LineError::too_long());
     }
     line.bytes = text;
-    let mut parser = Parser { cursor: Cursor::new(text), direction: None, seen: Pair::NONE };
+    let mut parser = LineParser { cursor: Cursor::new(text), direction: None, seen: AddressPair::NONE };
     match parser.read(line) {
         Ok(()) => Ok(()),
         Err(expected) => Err(LineError::new(expected, text, text.len() - parser.cursor.rest().len())),
@@ -30,25 +53,25 @@ pub(super) fn without_line_end(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\r").unwrap_or(text)
 }
 
-struct Parser<'a> {
+struct LineParser<'a> {
     cursor: Cursor<'a>,
-    /// Whose pieces are read: `None` before the first tuple.
+    /// Whose fields are read: `None` before the first tuple.
     direction: Option<Direction>,
     /// The addresses of the original tuple.
-    seen: Pair<'a>,
+    seen: AddressPair<'a>,
 }
 
 /// On failure the cursor stands where what was expected is not.
 type Step = Result<(), Expected>;
 
-impl<'a> Parser<'a> {
+impl<'a> LineParser<'a> {
     #[inline(always)]
     fn read(&mut self, line: &mut Line<'a>) -> Step {
         self.prefix(line)?;
         self.header(line)?;
-        line.pieces_at = line.bytes.len() - self.cursor.rest().len();
+        line.fields_at = line.bytes.len() - self.cursor.rest().len();
         while !self.cursor.is_at_end() {
-            self.piece(line)?;
+            self.field(line)?;
         }
         match self.direction {
             Some(Direction::Reply) if is_alike(line.original.layer4, line.reply.layer4) => Ok(()),
@@ -120,7 +143,7 @@ impl<'a> Parser<'a> {
     }
 
     #[inline(always)]
-    fn piece(&mut self, line: &mut Line<'a>) -> Step {
+    fn field(&mut self, line: &mut Line<'a>) -> Step {
         let (key, length) = self.cursor.key();
         match key {
             key::SOURCE => self.tuple(line),
@@ -215,7 +238,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Pieces that are rare, that are text, or that nobody knows; and spaces where one would do.
+    /// Fields that are rare, that are text, or that nobody knows; and spaces where one would do.
     #[inline(never)]
     fn other(&mut self, line: &mut Line<'a>) -> Step {
         match self.cursor.peek() {
@@ -227,14 +250,14 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         let before = self.cursor;
-        match self.cursor.piece() {
-            Piece::Value { key: b"secctx", value } => line.security_context = Some(value),
-            Piece::Value { key: b"helper", value } => line.helper = Some(value),
-            Piece::Value { key: b"labels", value } => line.labels = Some(value),
-            Piece::Value { key: b"progname", value } => line.program = Some(value),
+        match self.cursor.field() {
+            Field::Value { key: b"secctx", value } => line.security_context = Some(value),
+            Field::Value { key: b"helper", value } => line.helper = Some(value),
+            Field::Value { key: b"labels", value } => line.labels = Some(value),
+            Field::Value { key: b"progname", value } => line.program = Some(value),
             // What the tool prints for labels of which none has a name.
-            Piece::Word(b"labels") => line.labels = Some(&[]),
-            Piece::Value { key, .. } if is_of_a_group(key) => {
+            Field::Word(b"labels") => line.labels = Some(&[]),
+            Field::Value { key, .. } if is_of_a_group(key) => {
                 self.cursor = before;
                 return Err(Expected::Order);
             }
@@ -258,7 +281,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether the piece is read with the one that goes before it, and so means nothing where it stands by itself.
+/// Whether the field is read with the one that goes before it, and so means nothing where it stands by itself.
 fn is_of_a_group(key: &[u8]) -> bool {
     let groups: [&[u8]; 9] =
         [b"dst", b"sport", b"dport", b"type", b"code", b"srckey", b"dstkey", b"bytes", b"stream_timeout"];
@@ -271,7 +294,7 @@ fn is_alike(original: Layer4, reply: Layer4) -> bool {
     core::mem::discriminant(&original) == core::mem::discriminant(&reply)
 }
 
-/// Takes a piece in brackets, which is next, and gives what is between them.
+/// Takes a field in brackets, which is next, and gives what is between them.
 pub(super) fn bracketed<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Expected> {
     cursor.skip(1);
     let text = cursor.until(|byte| byte == b']');

@@ -1,16 +1,15 @@
-//! Flows and expectations of a whole file.
+//! Readers of whole files: flows and expectations.
 
 use std::io::BufRead;
 
 use super::{ExpectationLine, Expected, Line, LineError, ReadError, lines::Lines};
 use crate::model::{Expectation, Flow};
 
-/// Reads the flows of a file: of the kernel, or of what `conntrack` printed.
+/// Reads the flows in a file of the kernel's, or in the output of conntrack(8).
 ///
-/// [`next_line`](Self::next_line) lends each line and allocates nothing for it; as an [`Iterator`] the reader gives
-/// flows as values. A line that cannot be read is an item and not the end; after a failure to read the file nothing
-/// comes. Blank lines are passed over. No more than [`LONGEST_LINE`](super::LONGEST_LINE) bytes of a line are ever
-/// held, however long it is.
+/// As an [`Iterator`] the reader yields owned flows. [`next_view`](Self::next_view) lends each line without allocating.
+/// A malformed line is an error after which reading may continue; after an I/O error the file has ended. Blank lines are
+/// skipped. At most [`LONGEST_LINE`](super::LONGEST_LINE) bytes of a line are held, however long it is.
 ///
 /// # Example
 ///
@@ -23,10 +22,9 @@ use crate::model::{Expectation, Flow};
 /// icmp     1 9 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=7 src=10.0.0.2 dst=10.0.0.1 type=0 code=0 id=7 mark=0
 /// ";
 /// let mut timeouts = Vec::new();
-/// let mut reader = Reader::new(text.as_bytes());
-/// while let Some(line) = reader.next_line() {
-///     match line {
-///         Ok(line) => timeouts.push(line.timeout()),
+/// for flow in Reader::new(text.as_bytes()) {
+///     match flow {
+///         Ok(flow) => timeouts.push(flow.timeout),
 ///         Err(error) => assert_eq!(error.to_string(), "line 2, column 11: expected a number up to 255, found `v1.4.7`"),
 ///     }
 /// }
@@ -38,25 +36,43 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Reads from there on. For a file, hand over a [`BufReader`](std::io::BufReader).
+    /// Reads from the current position of `source`. Wrap a file in a [`BufReader`](std::io::BufReader).
     #[must_use]
     pub const fn new(source: R) -> Self {
         Self { lines: Lines::new(source) }
     }
 
-    /// Lends the next line, parsed. `None` at the end.
+    /// Reads and lends the next line. `Ok(None)` is the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Line`] if the line is malformed: the next call reads the line after it. [`ReadError::Io`] if the
+    /// file cannot be read: the next call returns `Ok(None)`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::proc::Reader;
+    ///
+    /// let text = "udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=1 mark=7\n";
+    /// let mut reader = Reader::new(text.as_bytes());
+    /// while let Some(line) = reader.next_view()? {
+    ///     assert_eq!(line.mark(), Some(7));
+    /// }
+    /// # Ok::<(), ctnetlink::proc::ReadError>(())
+    /// ```
     #[inline]
-    pub fn next_line(&mut self) -> Option<Result<Line<'_>, ReadError>> {
-        self.lines.next_as(Line::parse)
+    pub fn next_view(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        self.lines.next_as(Line::parse).transpose()
     }
 
-    /// The number of the line that was read last, counted from 1; 0 before the first.
+    /// The number of the line that was read last, counted from 1, or 0 before the first line.
     #[must_use]
     pub const fn line_number(&self) -> u64 {
         self.lines.number()
     }
 
-    /// The source, past the line that was read last.
+    /// Returns the source, positioned after the line that was read last.
     pub fn into_inner(self) -> R {
         self.lines.into_inner()
     }
@@ -70,10 +86,11 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// Reads the expectations of a file, as [`Reader`] reads flows.
+/// Reads the expectations in a file of the kernel's, or in the output of conntrack(8).
 ///
-/// As values they come of what `conntrack -L expect` printed. To the kernel's own file a value would be an error in every
-/// line, for want of a mask and a master: its lines are to be had by [`next_line`](Self::next_line) alone.
+/// As an [`Iterator`] the reader yields owned expectations, which needs lines of `conntrack -L expect`. The kernel's own
+/// file prints neither mask nor master, so every line of it would be an error: read it with
+/// [`next_view`](Self::next_view).
 ///
 /// # Example
 ///
@@ -82,8 +99,8 @@ impl<R: BufRead> Iterator for Reader<R> {
 ///
 /// let kernel = "299 l3proto = 2 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=5001 ftp\n";
 /// let mut reader = ExpectationReader::new(kernel.as_bytes());
-/// while let Some(line) = reader.next_line() {
-///     assert_eq!(line?.tuple().destination_port(), Some(5001));
+/// while let Some(line) = reader.next_view()? {
+///     assert_eq!(line.tuple().destination_port(), Some(5001));
 /// }
 ///
 /// let listed = "299 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=5001 mask-src=255.255.255.255 \
@@ -100,24 +117,28 @@ pub struct ExpectationReader<R> {
 }
 
 impl<R: BufRead> ExpectationReader<R> {
-    /// Reads from there on. For a file, hand over a [`BufReader`](std::io::BufReader).
+    /// Reads from the current position of `source`. Wrap a file in a [`BufReader`](std::io::BufReader).
     #[must_use]
     pub const fn new(source: R) -> Self {
         Self { lines: Lines::new(source) }
     }
 
-    /// Lends the next line, parsed. `None` at the end.
-    pub fn next_line(&mut self) -> Option<Result<ExpectationLine<'_>, ReadError>> {
-        self.lines.next_as(ExpectationLine::parse)
+    /// Reads and lends the next line. `Ok(None)` is the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reader::next_view`].
+    pub fn next_view(&mut self) -> Result<Option<ExpectationLine<'_>>, ReadError> {
+        self.lines.next_as(ExpectationLine::parse).transpose()
     }
 
-    /// The number of the line that was read last, counted from 1; 0 before the first.
+    /// The number of the line that was read last, counted from 1, or 0 before the first line.
     #[must_use]
     pub const fn line_number(&self) -> u64 {
         self.lines.number()
     }
 
-    /// The source, past the line that was read last.
+    /// Returns the source, positioned after the line that was read last.
     pub fn into_inner(self) -> R {
         self.lines.into_inner()
     }

@@ -63,8 +63,8 @@ fn the_file_in_proc_is_read(lab: &Lab) {
     fill(lab);
     let mut reader = Reader::new(proc::open().unwrap().into_inner());
     let mut flows: Vec<Flow> = Vec::new();
-    while let Some(line) = reader.next_line() {
-        flows.push(line.unwrap().to_flow());
+    while let Some(line) = reader.next_view().unwrap() {
+        flows.push(line.to_flow());
     }
     let tuples = |flows: &[Flow]| {
         let mut tuples: Vec<String> =

@@ -78,8 +78,7 @@ fn expectations_are_read_as_they_are_dumped(lab: &Lab) {
     assert_eq!(dumped.iter().map(|expectation| expectation.tuple).collect::<Vec<_>>(), [wanted.tuple]);
     let mut lines = proc::open_expectations().unwrap();
     let mut read = Vec::new();
-    while let Some(line) = lines.next_line() {
-        let line = line.unwrap();
+    while let Some(line) = lines.next_view().unwrap() {
         if line.tuple() == wanted.tuple {
             read.push((line.helper().map(<[u8]>::to_vec), line.flags()));
         }

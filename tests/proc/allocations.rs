@@ -21,7 +21,7 @@ fn reading_a_file_line_by_line_allocates_nothing() {
     let mut reader = Reader::new(text.as_bytes());
     let mut lines = 0;
     let read = || {
-        while let Some(line) = reader.next_line() {
+        while let Some(line) = reader.next_view().transpose() {
             lines += 1;
             let Ok(line) = line else { continue };
             black_box((line.original(), line.reply(), line.protocol_info(), line.state(), line.status(), line.event()));
@@ -42,8 +42,8 @@ fn lines_that_lie_across_two_reads_share_one_buffer() {
     let text = format!("{line}\n").repeat(1000);
     let mut reader = Reader::new(BufReader::with_capacity(100, text.as_bytes()));
     let bytes = allocated(|| {
-        while let Some(line) = reader.next_line() {
-            black_box(line.unwrap().mark());
+        while let Some(line) = reader.next_view().unwrap() {
+            black_box(line.mark());
         }
     });
     assert!(bytes <= 1024, "{bytes} bytes");

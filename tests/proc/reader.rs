@@ -50,13 +50,13 @@ fn a_line_of_ten_megabytes_is_refused_and_not_held() {
         BufReader::with_capacity(512, Endless { left: 10_000_000 }.chain(io::Cursor::new(format!("\n{LINE}"))));
     let mut reader = Reader::new(source);
     let mut error = None;
-    let held = super::allocations::allocated(|| error = reader.next_line());
-    let error = error.unwrap().unwrap_err();
+    let held = super::allocations::allocated(|| error = reader.next_view().err());
+    let error = error.unwrap();
     assert!(error.line().unwrap().is_too_long());
     assert_eq!(error.to_string(), "line 1, column 16385: the line is longer than 16384 bytes");
     assert!(held <= 4 * LONGEST_LINE as u64, "{held} bytes allocated");
-    assert_eq!(reader.next_line().unwrap().unwrap().mark(), Some(5));
-    assert!(reader.next_line().is_none());
+    assert_eq!(reader.next_view().unwrap().unwrap().mark(), Some(5));
+    assert!(reader.next_view().unwrap().is_none());
 }
 
 #[test]
@@ -94,16 +94,16 @@ impl Read for Failing {
 #[test]
 fn nothing_comes_after_a_failure_to_read() {
     let mut reader = Reader::new(BufReader::new(Failing(0)));
-    assert!(reader.next_line().unwrap().is_ok());
-    assert!(matches!(reader.next_line(), Some(Err(ReadError::Io(_)))));
-    assert!(reader.next_line().is_none());
+    assert!(reader.next_view().unwrap().is_some());
+    assert!(matches!(reader.next_view(), Err(ReadError::Io(_))));
+    assert!(reader.next_view().unwrap().is_none());
 }
 
 #[test]
 fn the_source_comes_back_past_the_line_that_was_lent() {
     let text = format!("{LINE}rest");
     let mut reader = Reader::new(text.as_bytes());
-    reader.next_line().unwrap().unwrap();
+    reader.next_view().unwrap().unwrap();
     assert_eq!(reader.line_number(), 1);
     assert_eq!(reader.into_inner(), b"rest");
 }
@@ -115,9 +115,9 @@ fn expectations_are_read_as_flows_are() {
     let text = format!("{listed}\n\nrubbish\n{kernel}\nrest");
     let mut lines = ExpectationReader::new(text.as_bytes());
     assert_eq!(lines.line_number(), 0);
-    assert_eq!(lines.next_line().unwrap().unwrap().as_bytes(), listed.as_bytes());
-    assert!(lines.next_line().unwrap().is_err());
-    assert_eq!(lines.next_line().unwrap().unwrap().to_string(), kernel);
+    assert_eq!(lines.next_view().unwrap().unwrap().as_bytes(), listed.as_bytes());
+    assert!(lines.next_view().is_err());
+    assert_eq!(lines.next_view().unwrap().unwrap().to_string(), kernel);
     assert_eq!(lines.line_number(), 4);
     assert_eq!(lines.into_inner(), b"rest");
     // The kernel's own file is without what a value has to have.
@@ -132,6 +132,6 @@ fn expectations_are_read_as_flows_are() {
 #[test]
 fn the_number_of_the_last_line_stays_at_the_end() {
     let mut reader = Reader::new(LINE.as_bytes());
-    while reader.next_line().is_some() {}
+    while reader.next_view().unwrap().is_some() {}
     assert_eq!(reader.line_number(), 1);
 }

@@ -23,8 +23,8 @@ fn read_line(bytes: &[u8]) {
             return drop(error.to_string());
         }
     };
-    let _ = (format!("{line:?}"), line.pieces().count());
-    assert!(line.unknown().count() <= line.pieces().count());
+    let _ = (format!("{line:?}"), line.fields().count());
+    assert!(line.unknown().count() <= line.fields().count());
     let printed = line.to_string();
     let again = Line::parse(printed.as_bytes()).unwrap_or_else(|error| panic!("{line:?}: {printed}: {error}"));
     assert_eq!(kernels(&again), kernels(&line), "{line:?}: {printed}");

@@ -10,13 +10,13 @@ use crate::model::{Family, Layer4, Protocol, Tuple};
 /// An [`IpAddr`] has its bytes at odd places behind a tag: made while the line is read, and copied soon after, it
 /// would be waited for. It is made when it is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
+pub(super) struct RawTuple {
     source: u128,
     destination: u128,
     pub(super) layer4: Layer4,
 }
 
-impl Ends {
+impl RawTuple {
     pub(super) const NONE: Self = Self { source: 0, destination: 0, layer4: Layer4::None };
 
     #[inline]
@@ -33,8 +33,8 @@ impl Ends {
         &mut self,
         cursor: &mut Cursor<'a>,
         family: Family,
-        seen: Pair<'a>,
-    ) -> Result<Pair<'a>, Expected> {
+        seen: AddressPair<'a>,
+    ) -> Result<AddressPair<'a>, Expected> {
         let pair = self.read_addresses(cursor, family, b"dst=", seen)?;
         self.read_layer4(cursor)?;
         Ok(pair)
@@ -47,15 +47,15 @@ impl Ends {
         cursor: &mut Cursor<'a>,
         family: Family,
         destination: &[u8; N],
-        seen: Pair<'a>,
-    ) -> Result<Pair<'a>, Expected> {
+        seen: AddressPair<'a>,
+    ) -> Result<AddressPair<'a>, Expected> {
         let source = Address::read(cursor, family, seen.destination)?;
         cursor.expect_next(destination, Expected::Destination)?;
         let destination = Address::read(cursor, family, seen.source)?;
         cursor.separate()?;
         self.source = source.bits;
         self.destination = destination.bits;
-        Ok(Pair { source, destination })
+        Ok(AddressPair { source, destination })
     }
 
     /// Reads what the protocol adds: told by the keys, since a protocol may gain or lose its tracker.
@@ -106,12 +106,12 @@ pub(super) struct Address<'a> {
 
 /// Both addresses of a tuple. Without NAT, the reply has the same two the other way round: they need not be read again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'a> {
+pub(super) struct AddressPair<'a> {
     source: Address<'a>,
     destination: Address<'a>,
 }
 
-impl Pair<'_> {
+impl AddressPair<'_> {
     pub(super) const NONE: Self = Self { source: Address::NONE, destination: Address::NONE };
 }
 

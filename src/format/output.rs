@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::{
-    number,
-    piece::{Part, Piece, Room},
+    chunk::{Chunk, ChunkBuffer, Fragment},
+    digits,
 };
 
 /// What takes the finished bytes: always whole characters of UTF-8.
@@ -37,14 +37,14 @@ const CAPACITY: usize = 512;
 ///
 /// It gathers in a buffer on the stack, so that the many short pieces of a line cost a store each, and goes to the
 /// sink when it is finished, or earlier if the buffer is full. Pieces are not split between two handings over.
-pub(super) struct Line<'a> {
+pub(super) struct Output<'a> {
     sink: &'a mut dyn Sink,
     bytes: [u8; CAPACITY],
     length: usize,
     result: fmt::Result,
 }
 
-impl<'a> Line<'a> {
+impl<'a> Output<'a> {
     pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
         Self { sink, bytes: [0; CAPACITY], length: 0, result: Ok(()) }
     }
@@ -75,19 +75,19 @@ impl<'a> Line<'a> {
 
     /// Prints what has a bound.
     #[inline(always)]
-    pub(super) fn print(&mut self, part: impl Part) {
-        if self.bytes.len() - self.length < size_of::<Room>() {
+    pub(super) fn print(&mut self, part: impl Fragment) {
+        if self.bytes.len() - self.length < size_of::<ChunkBuffer>() {
             self.hand_over();
         }
         if let Some(room) = self.bytes.get_mut(self.length..).and_then(|rest| rest.first_chunk_mut()) {
-            self.length += Piece::print(room, part);
+            self.length += Chunk::print(room, part);
         }
     }
 
     /// A number below 10⁸ with leading zeros to `width`, at most eight digits.
     pub(super) fn padded_decimal(&mut self, value: u32, width: usize) {
-        let digits = number::padded_decimal(value);
-        let digits = digits.get(digits.len().saturating_sub(width)..).unwrap_or_default();
+        let padded = digits::padded_decimal(value);
+        let digits = padded.get(padded.len().saturating_sub(width)..).unwrap_or_default();
         self.text(core::str::from_utf8(digits).unwrap_or_default());
     }
 
@@ -119,11 +119,11 @@ mod tests {
 
     use super::*;
 
-    fn printed(print: impl FnOnce(&mut Line<'_>)) -> String {
+    fn printed(print: impl FnOnce(&mut Output<'_>)) -> String {
         let mut bytes = Vec::new();
-        let mut line = Line::new(&mut bytes);
-        print(&mut line);
-        line.finish().unwrap();
+        let mut output = Output::new(&mut bytes);
+        print(&mut output);
+        output.finish().unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -131,21 +131,21 @@ mod tests {
         #[test]
         fn lines_longer_than_the_buffer_come_out_whole(pieces in proptest::collection::vec((0..2000_usize, 0..9_u32), 0..8)) {
             let mut expected = String::new();
-            let line = printed(|line| {
+            let output = printed(|output| {
                 for (length, number) in pieces {
                     let text = "é".repeat(length);
-                    line.text(&text);
-                    line.print(number);
+                    output.text(&text);
+                    output.print(number);
                     expected.push_str(&format!("{text}{number}"));
                 }
             });
-            prop_assert_eq!(line, expected);
+            prop_assert_eq!(output, expected);
         }
     }
 
     #[test]
     fn padding_keeps_the_last_digits() {
-        assert_eq!(printed(|line| line.padded_decimal(7, 2)), "07");
-        assert_eq!(printed(|line| line.padded_decimal(123_456, 6)), "123456");
+        assert_eq!(printed(|output| output.padded_decimal(7, 2)), "07");
+        assert_eq!(printed(|output| output.padded_decimal(123_456, 6)), "123456");
     }
 }

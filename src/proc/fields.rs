@@ -1,13 +1,13 @@
-//! The pieces that a line is made of.
+//! The fields that a line is made of.
 
 use core::fmt;
 
 use super::scan::Cursor;
 
-/// A piece of a line.
+/// A field of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Piece<'a> {
+pub enum Field<'a> {
     /// `key=value`.
     Value {
         /// What stands before the sign.
@@ -15,13 +15,13 @@ pub enum Piece<'a> {
         /// What stands after it.
         value: &'a [u8],
     },
-    /// A piece in brackets, here without them.
+    /// A field in brackets, here without them.
     Flag(&'a [u8]),
     /// A word with neither.
     Word(&'a [u8]),
 }
 
-impl Piece<'_> {
+impl Field<'_> {
     /// Whether a [`Line`](super::Line) has an accessor for it.
     #[must_use]
     pub fn is_known(&self) -> bool {
@@ -64,8 +64,8 @@ impl Piece<'_> {
     }
 }
 
-impl fmt::Display for Piece<'_> {
-    /// Prints the piece as it stands in the line; bytes that are no printable ASCII are escaped.
+impl fmt::Display for Field<'_> {
+    /// Prints the field as it stands in the line; bytes that are no printable ASCII are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value { key, value } => write!(f, "{}={}", key.escape_ascii(), value.escape_ascii()),
@@ -75,54 +75,54 @@ impl fmt::Display for Piece<'_> {
     }
 }
 
-impl fmt::Debug for Piece<'_> {
+impl fmt::Debug for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Piece({self})")
+        write!(f, "Field({self})")
     }
 }
 
-/// The pieces of a line, in their order: see [`Line::pieces`](super::Line::pieces).
+/// The fields of a line, in their order: see [`Line::fields`](super::Line::fields).
 #[derive(Clone, Debug)]
-pub struct Pieces<'a> {
+pub struct Fields<'a> {
     cursor: Cursor<'a>,
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> Fields<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         Self { cursor: Cursor::new(text) }
     }
 }
 
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
+    fn next(&mut self) -> Option<Field<'a>> {
         self.cursor.skip_blanks();
-        if self.cursor.is_at_end() { None } else { Some(self.cursor.piece()) }
+        if self.cursor.is_at_end() { None } else { Some(self.cursor.field()) }
     }
 }
 
 impl<'a> Cursor<'a> {
-    /// Takes whatever piece is next, and the spaces after it.
-    pub(super) fn piece(&mut self) -> Piece<'a> {
-        let piece = if self.peek() == Some(b'[') { self.flag() } else { self.value_or_word() };
+    /// Takes whatever field is next, and the spaces after it.
+    pub(super) fn field(&mut self) -> Field<'a> {
+        let field = if self.peek() == Some(b'[') { self.flag() } else { self.value_or_word() };
         self.skip_blanks();
-        piece
+        field
     }
 
-    fn flag(&mut self) -> Piece<'a> {
+    fn flag(&mut self) -> Field<'a> {
         self.skip(1);
         let flag = self.until(|byte| byte == b']');
         self.skip(1);
-        Piece::Flag(flag)
+        Field::Flag(flag)
     }
 
-    fn value_or_word(&mut self) -> Piece<'a> {
+    fn value_or_word(&mut self) -> Field<'a> {
         let mut ahead = *self;
         let key = ahead.until(|byte| matches!(byte, b'=' | b' ' | b'\t'));
         if ahead.peek() != Some(b'=') {
             *self = ahead;
-            return Piece::Word(key);
+            return Field::Word(key);
         }
         ahead.skip(1);
         *self = ahead;
@@ -132,7 +132,7 @@ impl<'a> Cursor<'a> {
             b"secctx" | b"labels" => self.phrase(),
             _ => self.word(),
         };
-        Piece::Value { key, value }
+        Field::Value { key, value }
     }
 
     /// Takes words up to the next `key=` or flag: profiles of AppArmor and labels may have spaces in their names.

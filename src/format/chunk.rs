@@ -2,69 +2,69 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::number::{self, Digits, EIGHT_DIGITS, OCTETS};
+use super::digits::{self, Digits, EIGHT_DIGITS, OCTETS};
 
 /// Enough for two addresses and the words around them, and for what is stored behind the last digit.
-pub(super) type Room = [u8; 128];
+pub(super) type ChunkBuffer = [u8; 128];
 
-/// A piece of a line being printed: parts that together find [`Room`].
+/// A piece of a line being printed: parts that together find [`ChunkBuffer`].
 ///
 /// Its length is in a register. That of the line is in memory, where each part of the piece would wait for the one
 /// before it.
-pub(super) struct Piece<'l> {
-    room: &'l mut Room,
+pub(super) struct Chunk<'l> {
+    buffer: &'l mut ChunkBuffer,
     length: usize,
 }
 
 /// What has a bound: a word that is known, a number in decimal, an address, or several of them.
-pub(super) trait Part {
-    fn print(self, piece: &mut Piece<'_>);
+pub(super) trait Fragment {
+    fn print(self, chunk: &mut Chunk<'_>);
 }
 
 /// A number in hexadecimal, and one ASCII byte behind it.
 pub(super) struct HexadecimalAnd(pub(super) u16, pub(super) u8);
 
-impl Part for &'static str {
+impl Fragment for &'static str {
     #[inline(always)]
-    fn print(self, piece: &mut Piece<'_>) {
-        piece.store(self.as_bytes(), self.len());
+    fn print(self, chunk: &mut Chunk<'_>) {
+        chunk.store(self.as_bytes(), self.len());
     }
 }
 
-impl Part for u64 {
+impl Fragment for u64 {
     #[inline(always)]
-    fn print(self, piece: &mut Piece<'_>) {
+    fn print(self, chunk: &mut Chunk<'_>) {
         if self < EIGHT_DIGITS {
-            piece.digits(number::decimal(self as u32));
+            chunk.digits(digits::decimal(self as u32));
         } else {
-            piece.length = long_decimal(piece.room, piece.length, self);
+            chunk.length = long_decimal(chunk.buffer, chunk.length, self);
         }
     }
 }
 
-impl Part for HexadecimalAnd {
+impl Fragment for HexadecimalAnd {
     #[inline(always)]
-    fn print(self, piece: &mut Piece<'_>) {
-        piece.digits(number::hexadecimal_and(self.0, self.1));
+    fn print(self, chunk: &mut Chunk<'_>) {
+        chunk.digits(digits::hexadecimal_and(self.0, self.1));
     }
 }
 
-impl Part for IpAddr {
+impl Fragment for IpAddr {
     #[inline(always)]
-    fn print(self, piece: &mut Piece<'_>) {
+    fn print(self, chunk: &mut Chunk<'_>) {
         match self {
-            Self::V4(address) => piece.ipv4(address),
-            Self::V6(address) => piece.length = ipv6(piece.room, piece.length, address.to_bits()),
+            Self::V4(address) => chunk.ipv4(address),
+            Self::V6(address) => chunk.length = ipv6(chunk.buffer, chunk.length, address.to_bits()),
         }
     }
 }
 
 macro_rules! numbers {
     ($($number:ident)+) => { $(
-        impl Part for $number {
+        impl Fragment for $number {
             #[inline(always)]
-            fn print(self, piece: &mut Piece<'_>) {
-                u64::from(self).print(piece);
+            fn print(self, chunk: &mut Chunk<'_>) {
+                u64::from(self).print(chunk);
             }
         }
     )+ };
@@ -72,31 +72,31 @@ macro_rules! numbers {
 
 numbers!(u8 u16 u32);
 
-macro_rules! parts {
-    ($($part:ident)+) => {
-        impl<$($part: Part),+> Part for ($($part,)+) {
+macro_rules! fragments {
+    ($($fragment:ident)+) => {
+        impl<$($fragment: Fragment),+> Fragment for ($($fragment,)+) {
             #[inline(always)]
-            #[allow(non_snake_case, reason = "a part is named as its type")]
-            fn print(self, piece: &mut Piece<'_>) {
-                let ($($part,)+) = self;
-                $( $part.print(piece); )+
+            #[allow(non_snake_case, reason = "a fragment is named as its type")]
+            fn print(self, chunk: &mut Chunk<'_>) {
+                let ($($fragment,)+) = self;
+                $( $fragment.print(chunk); )+
             }
         }
     };
 }
 
-parts!(A B);
-parts!(A B C);
-parts!(A B C D);
-parts!(A B C D E);
+fragments!(A B);
+fragments!(A B C);
+fragments!(A B C D);
+fragments!(A B C D E);
 
-impl<'l> Piece<'l> {
+impl<'l> Chunk<'l> {
     /// Prints, and gives how many bytes it came to.
     #[inline(always)]
-    pub(super) fn print(room: &'l mut Room, part: impl Part) -> usize {
-        let mut piece = Self { room, length: 0 };
-        part.print(&mut piece);
-        piece.length
+    pub(super) fn print(buffer: &'l mut ChunkBuffer, fragment: impl Fragment) -> usize {
+        let mut chunk = Self { buffer, length: 0 };
+        fragment.print(&mut chunk);
+        chunk.length
     }
 
     #[inline(always)]
@@ -141,12 +141,12 @@ impl<'l> Piece<'l> {
 
     #[inline(always)]
     fn store(&mut self, bytes: &[u8], length: usize) {
-        match self.room.get_mut(self.length..self.length + bytes.len()) {
+        match self.buffer.get_mut(self.length..self.length + bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 self.length += length;
             }
-            None => debug_assert!(false, "a piece of a line has no bound"),
+            None => debug_assert!(false, "a chunk of a line has no bound"),
         }
     }
 }
@@ -154,37 +154,37 @@ impl<'l> Piece<'l> {
 // These are calls: the length goes in and comes out, and so stays in its register.
 
 #[inline(never)]
-fn long_decimal(room: &mut Room, length: usize, value: u64) -> usize {
-    let mut piece = Piece { room, length };
+fn long_decimal(buffer: &mut ChunkBuffer, length: usize, value: u64) -> usize {
+    let mut chunk = Chunk { buffer, length };
     let mut rest = value / EIGHT_DIGITS;
     if rest >= EIGHT_DIGITS {
-        piece.digits(number::decimal((rest / EIGHT_DIGITS) as u32));
+        chunk.digits(digits::decimal((rest / EIGHT_DIGITS) as u32));
         rest %= EIGHT_DIGITS;
-        piece.digits(Digits { bytes: number::padded_decimal(rest as u32), length: 8 });
+        chunk.digits(Digits { bytes: digits::padded_decimal(rest as u32), length: 8 });
     } else {
-        piece.digits(number::decimal(rest as u32));
+        chunk.digits(digits::decimal(rest as u32));
     }
-    piece.digits(Digits { bytes: number::padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
-    piece.length
+    chunk.digits(Digits { bytes: digits::padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
+    chunk.length
 }
 
 /// Prints as `inet_ntop` does: the first longest run of two or more zero groups left out (RFC 5952), and the last 32
 /// bits as an IPv4 address where 80 zero bits and `ffff`, or 96 zero bits, go before them.
 #[inline(never)]
-fn ipv6(room: &mut Room, length: usize, bits: u128) -> usize {
-    let mut piece = Piece { room, length };
+fn ipv6(buffer: &mut ChunkBuffer, length: usize, bits: u128) -> usize {
+    let mut chunk = Chunk { buffer, length };
     let (first_bits, last) = (bits >> 32, Ipv4Addr::from_bits(bits as u32));
     if first_bits == 0xffff {
-        "::ffff:".print(&mut piece);
-        piece.ipv4(last);
+        "::ffff:".print(&mut chunk);
+        chunk.ipv4(last);
     } else if first_bits == 0 && bits >> 16 != 0 {
         // `::1` and `::` are no IPv4 addresses.
-        "::".print(&mut piece);
-        piece.ipv4(last);
+        "::".print(&mut chunk);
+        chunk.ipv4(last);
     } else {
-        piece.groups(core::array::from_fn(|place| (bits >> (112 - 16 * place)) as u16));
+        chunk.groups(core::array::from_fn(|place| (bits >> (112 - 16 * place)) as u16));
     }
-    piece.length
+    chunk.length
 }
 
 /// The first longest run of two or more zero groups, a bit for each, the lowest for the first; 0 where there is none.
@@ -221,10 +221,10 @@ mod tests {
 
     use super::*;
 
-    fn printed(part: impl Part) -> String {
-        let mut room = [0; size_of::<Room>()];
-        let length = Piece::print(&mut room, part);
-        String::from_utf8(room[..length].to_vec()).unwrap()
+    fn printed(fragment: impl Fragment) -> String {
+        let mut buffer = [0; size_of::<ChunkBuffer>()];
+        let length = Chunk::print(&mut buffer, fragment);
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
     fn printed_address(address: impl Into<IpAddr>) -> String {

@@ -35,10 +35,10 @@ choose() {
             for (i = 1; i <= length_of_list; i++) if (!(list[i] in covered)) new++
             return new + 0
         }
-        function take(input,    list, length_of_list, i) {
+        function take(input, unprinted,    list, length_of_list, i) {
             length_of_list = split(features[input], list, " ")
             for (i = 1; i <= length_of_list; i++) covered[list[i]] = 1
-            print name[input]
+            if (!unprinted) print name[input]
             delete features[input]
             taken++
         }
@@ -53,8 +53,9 @@ choose() {
                 if (best < 0) break
                 take(best)
             }
-            for (input in features) gain_left += gain(input) > 0
-            printf "%d features covered, %d inputs left with others\n", length(covered), gain_left > "/dev/stderr"
+            kept_features = length(covered)
+            for (input in features) take(input, "unprinted")
+            printf "%d of %d\n", kept_features, length(covered) > "/dev/stderr"
         }' "$2" "$3"
 }
 
@@ -68,5 +69,5 @@ xargs -d '\n' cp -t "$work/corpus" <"$work/kept"
 before=$(find "fuzz/corpus/$name" -type f | wc -l)
 rm -rf "fuzz/corpus/$name"
 mv "$work/corpus" "fuzz/corpus/$name"
-echo "minimize: $name: $before inputs before, $(wc -l <"$work/kept") now;" \
-    "edges: $(cat "$work/edges-covered"); with counters: $(cat "$work/counters-covered")"
+echo "minimize: $name: $(wc -l <"$work/kept") inputs (before: $before)," \
+    "edges: $(cat "$work/edges-covered"), edges with counters: $(cat "$work/counters-covered")"

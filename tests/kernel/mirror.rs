@@ -1,13 +1,15 @@
 //! The table that stays true.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, RwLock},
     thread,
     time::{Duration, Instant},
 };
 
-use ctnetlink::{ChangeKind, FlowKey, Mirror, Protocol, TcpState, request::FlowUpdate, sysctl};
+use ctnetlink::{
+    ChangeKind, EventGroups, EventSocket, FlowKey, Mirror, Protocol, TcpState, Tuple, request::FlowUpdate, sysctl,
+};
 
 use crate::{
     cases,
@@ -15,6 +17,7 @@ use crate::{
     follower::Follower,
     lab::{Lab, PATIENCE, until},
     samples::{create, tcp_flow, udp_flow},
+    soak::seconds,
 };
 
 cases! {
@@ -30,6 +33,12 @@ cases! {
     it_is_fed_by_one_thread_and_read_by_others;
     audits_come_by_themselves;
     the_next_flow_of_a_tuple_is_told_where_the_end_was_not;
+    repeated_ends_leave_new_flows_alone;
+    repeated_ends_leave_updated_flows_alone;
+    repeated_ends_leave_new_flows_alone_during_audits;
+    repeated_begins_are_not_new_flows;
+    repeated_begins_are_not_new_flows_after_an_audit;
+    mirrors_stay_equal_beside_a_reliable_listener;
 }
 
 fn it_begins_with_what_is_there_and_follows(lab: &Lab) {
@@ -239,4 +248,134 @@ fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
             return;
         }
     }
+}
+
+/// A listener that the kernel has to deliver to, and that reads nothing: the kernel repeats to every listener what this
+/// one could not take.
+fn reliable_listener(groups: EventGroups) -> EventSocket {
+    EventSocket::builder(groups).receive_buffer(1024).reliable(true).open().unwrap()
+}
+
+/// Creates, deletes and creates flows again, while the kernel repeats the ends of the first ones to every listener:
+/// slowly as long as the reliable listener does not read, and all of them once it has gone.
+fn repeat_ends(lab: &Lab, follower: &mut Follower, mut meanwhile: impl FnMut(u16)) {
+    let mut raw = EventSocket::builder(EventGroups::DESTROY).receive_buffer(4 << 20).open().unwrap();
+    let mut reliable = Some(reliable_listener(EventGroups::DESTROY));
+    let mut client = lab.client();
+    create(&mut client, (1..=300).map(udp_flow));
+    client.flush().unwrap();
+    create(&mut client, (1..=300).map(udp_flow));
+    for step in 0..40 {
+        if step == 20 {
+            reliable = None;
+        }
+        meanwhile(step);
+        let end = Instant::now() + Duration::from_millis(100);
+        follower.follow_until(|| Instant::now() >= end);
+    }
+    drop(reliable);
+    follower.check();
+    let living: HashMap<Tuple, Option<u32>> = lab.flows().into_iter().map(|flow| (flow.original, flow.id)).collect();
+    assert_eq!((living.len(), follower.mirror.table().len()), (300, 300));
+    let mut ends = 0;
+    while let Some(event) = raw.try_next().unwrap() {
+        let (_, end) = event.flow().unwrap();
+        let end = end.flow.to_flow();
+        // What makes repeats harmless: as long as the kernel repeats an end, no other flow gets its identifier.
+        assert_ne!(living[&end.original], end.id, "{end}");
+        ends += 1;
+    }
+    assert!(ends >= 500, "the kernel repeats ends: {ends}");
+    assert_eq!(follower.mirror.overruns(), 0);
+    assert!(follower.inferred.is_empty(), "{:?}", follower.inferred);
+}
+
+fn repeated_ends_leave_new_flows_alone(lab: &Lab) {
+    let mut follower = Follower::new(4 << 20);
+    follower.check();
+    repeat_ends(lab, &mut follower, |_| {});
+}
+
+fn repeated_ends_leave_updated_flows_alone(lab: &Lab) {
+    let mut follower = Follower::new(4 << 20);
+    follower.check();
+    let mut client = lab.client();
+    repeat_ends(lab, &mut follower, |step| {
+        let key = FlowKey::original(udp_flow(1 + step * 7).original);
+        client.update(key, &FlowUpdate::new().mark(step.into())).unwrap();
+    });
+}
+
+fn repeated_ends_leave_new_flows_alone_during_audits(lab: &Lab) {
+    let mut follower = Follower::new(4 << 20);
+    follower.check();
+    follower.mirror = follower.mirror.audit_every(Some(Duration::from_millis(20)));
+    repeat_ends(lab, &mut follower, |_| {});
+    assert!(follower.mirror.dumps() > 100, "{}", follower.mirror.dumps());
+}
+
+/// Has the kernel merge the begins of flows, which a reliable listener missed, into the next event of each.
+fn repeat_begins(lab: &Lab, audit: bool) {
+    let mut follower = Follower::new(4 << 20);
+    follower.check();
+    let mut raw = EventSocket::builder(EventGroups::NEW).receive_buffer(4 << 20).open().unwrap();
+    let mut client = lab.client();
+    let _reliable = reliable_listener(EventGroups::FLOWS);
+    create(&mut client, (1..=100).map(udp_flow));
+    follower.check();
+    if audit {
+        follower.mirror.audit();
+        // Until no event can come that is older than the dump.
+        let end = Instant::now() + Duration::from_millis(1200);
+        follower.follow_until(|| Instant::now() >= end);
+    }
+    for number in 1..=100 {
+        client.update(FlowKey::original(udp_flow(number).original), &FlowUpdate::new().mark(5)).unwrap();
+    }
+    follower.check();
+    let begins = std::iter::from_fn(|| raw.try_next().unwrap().map(drop)).count();
+    assert!(begins > 150, "the kernel repeats begins: {begins}");
+    assert_eq!(follower.told, BTreeMap::from([(ChangeKind::Appeared, 100), (ChangeKind::Changed, 100)]));
+    assert!(follower.inferred.is_empty(), "{:?}", follower.inferred);
+}
+
+fn repeated_begins_are_not_new_flows(lab: &Lab) {
+    repeat_begins(lab, false);
+}
+
+fn repeated_begins_are_not_new_flows_after_an_audit(lab: &Lab) {
+    repeat_begins(lab, true);
+}
+
+/// Three mirrors, with too little room and with enough, through churn beside a reliable listener that reads in the pauses alone.
+fn mirrors_stay_equal_beside_a_reliable_listener(lab: &Lab) {
+    /// How long the churn goes on, and how long the kernel may then repeat what that listener missed.
+    const PHASES: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1300)];
+    let duration = seconds().unwrap_or(3 * (PHASES[0] + PHASES[1]));
+    let begin = Instant::now();
+    let mut followers = [8 << 10, 1 << 20, 32 << 20].map(|bytes| Follower::new(bytes / 2));
+    let (mut client, mut dice) = (lab.client(), Dice(7));
+    let mut reliable = EventSocket::builder(EventGroups::FLOWS).receive_buffer(50_000).reliable(true).open().unwrap();
+    let (mut points, mut delivered) = (0, 0);
+    while begin.elapsed() < duration {
+        for (phase, is_churn) in PHASES.into_iter().zip([true, false]) {
+            let end = Instant::now() + phase;
+            while Instant::now() < end {
+                if is_churn {
+                    churn(&mut client, &mut dice, 4000, 300);
+                } else {
+                    delivered += std::iter::from_fn(|| reliable.try_next().unwrap().map(drop)).count();
+                }
+                let until = Instant::now() + Duration::from_millis(5);
+                followers.iter_mut().for_each(|follower| follower.follow_until(|| Instant::now() >= until));
+            }
+            followers.iter_mut().for_each(Follower::check);
+            points += 1;
+        }
+    }
+    let overruns = followers.each_ref().map(|follower| follower.mirror.overruns());
+    if seconds().is_some() {
+        println!("{points} quiet points, {delivered} events delivered reliably; overruns of the mirrors: {overruns:?}");
+    }
+    assert!(overruns[0] > 0 && overruns[2] == 0, "{overruns:?}");
 }

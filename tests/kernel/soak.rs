@@ -55,7 +55,7 @@ fn process(part: &str, seed: u64) -> Command {
     process
 }
 
-fn seconds() -> Option<Duration> {
+pub fn seconds() -> Option<Duration> {
     env::var(SECONDS).ok().map(|text| Duration::from_secs(text.parse().expect("a number of seconds")))
 }
 

@@ -21,18 +21,48 @@
 //! - *The end of the flow was read since.* The entry is older, or of a later flow of the same tuple whose begin is still
 //!   to come (2). So it is passed over: ends leave a tombstone until the dump's end.
 //!
-//! And for an event whose tuple is known as that of another flow: it is older, and passed over, if an entry of this dump
+//! And for an update whose tuple is known as that of another flow: it is older, and passed over, if an entry of this dump
 //! told of that one and no event has since. Otherwise it is newer: events are in order, and the end of what an earlier
 //! dump told may have been lost before this one began.
 //!
 //! And at the end of the dump: a flow that neither an entry nor an event has told of since the dump began was gone when
 //! the dump came to its place.
 //!
+//! # Repeated events
+//!
+//! If any listener of the namespace asked for reliable delivery and does not keep up, (1) holds only for the first
+//! sending of an event. The kernel sends a DESTROY that this listener missed again, to every listener, about once a
+//! second until it arrives; the tuple may belong to another flow by then. A NEW that it missed is merged into the next
+//! event of its flow, which then is a NEW once more. Two facts keep repeats harmless:
+//!
+//! 4. The identifier of a flow is made from its address in memory, and the kernel frees that memory only after the last
+//!    repeat of the DESTROY. So no other flow can have the identifier before, and in the queue every DESTROY of a flow,
+//!    the repeated ones included, comes before the NEW of the next flow with its tuple *and* identifier.
+//! 5. A NEW is repeated only for a flow that is not dying.
+//!
+//! The *invariant*: an event is about the known flow of its tuple exactly if the identifiers are equal.
+//!
+//! - *An end with the identifier of the known flow* is that flow's end, no matter how often it was sent (4).
+//! - *An end with another identifier* says nothing about the known flow: it repeats the end of an earlier flow, or the
+//!   dump was ahead of it. Therefore a tombstone holds the identifier, so that it does not hide the entry of a living
+//!   flow. (If another event of the flow was read since the dump began, the flow lived then: what came before it may
+//!   still be in the dump, and what comes after it has its begin to come. Only then does the end hide every entry of the
+//!   tuple.)
+//! - *A begin with the identifier of the known flow* is a repeat if any event has told of that flow, since its end would
+//!   have been told before the next begin (4).
+//!
+//! # Flows without events
+//!
 //! A flow that began before anybody listened has no events at all: only dumps tell of it, which is why a mirror audits
 //! its table from time to time. The next flow of its tuple often has its identifier too. Its begin is told from the
 //! begin of a flow that the dump has seen first by time: some while after the dump nothing older than that is left in
-//! the queue ([`settle`](FlowTable::settle)). Where events were lost, (1) and (2) do not hold for those before the loss was told; a
-//! dump that begins afterwards repairs everything, and until then [`needs_dump`](FlowTable::needs_dump) says so.
+//! the queue ([`settle`](FlowTable::settle)). (If the begin is in truth the repeated one of a flow whose other events all
+//! came before the mirror was opened, the flow vanishes and appears again in the changes; the table is right.)
+//!
+//! # Loss
+//!
+//! Where events were lost, (1) and (2) do not hold for those before the loss was told; a dump that begins afterwards
+//! repairs everything, and until then [`needs_dump`](FlowTable::needs_dump) says so.
 
 mod change;
 mod entry;
@@ -92,8 +122,9 @@ pub struct FlowTable {
     phase: Phase,
     /// No event that is older than the last dump is still to come.
     is_settled: bool,
-    /// Keys of flows whose end was read since the dump began.
-    ended: HashSet<Key>,
+    /// Flows whose end was read since the dump began: tuple and identifier, or the tuple alone if another event of the
+    /// flow was read since, so that the next flow of the tuple still has its begin to come.
+    ended: HashSet<(Key, Option<u32>)>,
     /// Something may have happened that no event told, and no dump has begun since.
     lossy: bool,
     /// As `lossy` was when the dump began, and with what was lost since.
@@ -195,7 +226,7 @@ impl FlowTable {
     pub fn apply_entry(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
         let key = Key::new(&flow.original, flow.zone);
         // One that is being removed is as good as gone.
-        if has_status(&flow, Status::DYING | Status::NAT_CLASH) || self.ended.contains(&key) {
+        if has_status(&flow, Status::DYING | Status::NAT_CLASH) || self.has_ended(key, flow.id) {
             return;
         }
         match self.known(&key) {
@@ -344,22 +375,21 @@ impl FlowTable {
 
     fn apply_destroy(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
         let key = Key::new(&flow.original, flow.zone);
+        let ended = self.known(&key).filter(|(_, known)| known.may_be(&flow));
+        let has_lived_since = ended.is_some_and(|(_, known)| !self.told(known).is_empty());
+        let place = ended.map(|(place, _)| place);
         if self.phase == Phase::Dumping {
-            self.ended.insert(key);
+            self.ended.insert((key, if has_lived_since { None } else { flow.id }));
         }
-        match self.known(&key) {
-            None => {}
-            Some((place, known)) if known.may_be(&flow) => {
-                let mut last = known.to_flow();
-                merge::take_event(&mut last, EventKind::Destroy, flow);
-                self.store.remove(place);
-                changes.extend([Change { kind: ChangeKind::Vanished, inferred: false, flow: last }]);
-            }
-            // A dump has told the tuple's next flow already.
-            Some((_, known)) if self.is_told_by_dump(known) => {}
-            // The flow that ended came after the one that is known, which has ended too, then.
-            Some((place, _)) => self.vanish(place, changes),
-        }
+        let Some(last) = place.and_then(|place| self.store.remove(place)) else { return };
+        let mut last = last.to_flow();
+        merge::take_event(&mut last, EventKind::Destroy, flow);
+        changes.extend([Change { kind: ChangeKind::Vanished, inferred: false, flow: last }]);
+    }
+
+    /// Whether the end of the flow of such an entry was read since the dump began.
+    fn has_ended(&self, key: Key, id: Option<u32>) -> bool {
+        !self.ended.is_empty() && (self.ended.contains(&(key, id)) || self.ended.contains(&(key, None)))
     }
 
     fn known(&self, key: &Key) -> Option<(usize, &Record)> {
@@ -367,9 +397,10 @@ impl FlowTable {
         Some((place, self.store.get(place)?))
     }
 
-    /// Whether the flow cannot begin any more: a dump has told of it, and every event from before the dump's end is read.
+    /// Whether a begin must be that of the next flow, although the known one has its identifier: the known one has no
+    /// events, and every event that is older than the dump that told of it has been read.
     fn has_begun_before(&self, record: &Record) -> bool {
-        self.is_settled && self.told(record).is_empty()
+        self.is_settled && !record.has_events
     }
 
     /// What events have told of the flow since the dump began.
@@ -383,7 +414,8 @@ impl FlowTable {
     }
 
     fn keep(&mut self, place: usize, flow: Flow, told: Told) {
-        let record = Record::new(flow, self.generation, told);
+        let mut record = Record::new(flow, self.generation, told);
+        record.has_events |= self.store.get(place).is_some_and(|known| known.has_events);
         self.store.replace(place, record);
     }
 

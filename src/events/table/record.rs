@@ -29,6 +29,8 @@ pub(super) struct Record {
     pub(super) generation: u32,
     /// What of it events have told since then; nothing where the dump alone did.
     pub(super) told: Told,
+    /// An event has told of the flow at some time, so that its end will be told too.
+    pub(super) has_events: bool,
     /// A SYN proxy's numbers that are all zero, as every flow has that a user created.
     blank_synproxy: bool,
 }
@@ -96,6 +98,7 @@ impl Record {
             rest: (rest != Rest::default()).then(|| Box::new(rest)),
             generation,
             told,
+            has_events: !told.is_empty(),
             blank_synproxy: flow.synproxy == Some(blank),
         }
     }

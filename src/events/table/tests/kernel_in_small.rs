@@ -26,8 +26,11 @@ enum Step {
     Create { key: u8, port: u8, id: u32, is_told_late: bool },
     Mark { key: u8, mark: u32 },
     Label { key: u8, labels: u128 },
-    BeginToEnd(u8),
-    End(u8),
+    BeginToEnd { key: u8, is_missed: bool },
+    End { key: u8, is_missed: bool },
+    RepeatBegin(u8),
+    RepeatEnd(usize),
+    DeliverEnd(usize),
     TellLate,
     ReadEvents(u8),
     BeginDump,
@@ -43,8 +46,11 @@ fn step(keys: u8) -> impl Strategy<Value = Step> {
             .prop_map(|(key, port, id, is_told_late)| Step::Create { key, port, id, is_told_late }),
         3 => (key(), 0..3_u32).prop_map(|(key, mark)| Step::Mark { key, mark }),
         2 => (key(), 0..3_u128).prop_map(|(key, labels)| Step::Label { key, labels }),
-        1 => key().prop_map(Step::BeginToEnd),
-        4 => key().prop_map(Step::End),
+        1 => (key(), any::<bool>()).prop_map(|(key, is_missed)| Step::BeginToEnd { key, is_missed }),
+        4 => (key(), any::<bool>()).prop_map(|(key, is_missed)| Step::End { key, is_missed }),
+        1 => key().prop_map(Step::RepeatBegin),
+        2 => (0..4_usize).prop_map(Step::RepeatEnd),
+        1 => (0..4_usize).prop_map(Step::DeliverEnd),
         1 => Just(Step::TellLate),
         4 => (1..6_u8).prop_map(Step::ReadEvents),
         2 => Just(Step::BeginDump),
@@ -54,10 +60,13 @@ fn step(keys: u8) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A kernel with a listener and a dump.
+/// A kernel with a dump, a listener, and another listener that is reliable and does not keep up.
 #[derive(Default)]
 struct Kernel {
     flows: BTreeMap<u8, Live>,
+    /// Flows that have ended, and whose end the reliable listener missed. Until it is delivered their memory is not
+    /// freed, so that no other flow gets their identifier.
+    undelivered: Vec<(u8, Live)>,
     events: VecDeque<(EventKind, Flow)>,
     /// Events that wait at most.
     room: usize,
@@ -96,7 +105,8 @@ impl Kernel {
     }
 
     fn create(&mut self, key: u8, port: u8, id: u32, is_told_late: bool) {
-        if self.flows.contains_key(&key) || self.flows.values().any(|live| live.port == port) {
+        let is_held = |id| self.undelivered.iter().any(|(ended, live)| (*ended, live.id) == (key, id));
+        if self.flows.contains_key(&key) || self.flows.values().any(|live| live.port == port) || is_held(id) {
             return;
         }
         self.tell_late();
@@ -128,18 +138,39 @@ impl Kernel {
         }
     }
 
-    fn begin_to_end(&mut self, key: u8) {
+    fn begin_to_end(&mut self, key: u8, is_missed: bool) {
         let Some(live) = self.flows.get_mut(&key).filter(|live| !live.is_dying) else { return };
         live.is_dying = true;
         let live = *live;
         if live.has_events {
             self.tell(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
+            self.undelivered.extend(is_missed.then_some((key, live)));
         }
     }
 
-    fn end(&mut self, key: u8) {
-        self.begin_to_end(key);
+    fn end(&mut self, key: u8, is_missed: bool) {
+        self.begin_to_end(key, is_missed);
         self.flows.remove(&key);
+    }
+
+    /// The reliable listener missed the begin and all that came after it, which is merged into one event.
+    fn repeat_begin(&mut self, key: u8) {
+        let Some(live) = self.flows.get(&key).filter(|live| live.has_events && !live.is_dying) else { return };
+        let event = Flow { labels: Some(Labels(live.labels)), ..flow(key, live.port, live.id, live.mark) };
+        self.tell(EventKind::New, event);
+    }
+
+    fn repeat_end(&mut self, number: usize) {
+        if let Some((key, live)) = self.undelivered.get(number).copied() {
+            self.tell(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
+        }
+    }
+
+    fn deliver_end(&mut self, number: usize) {
+        self.repeat_end(number);
+        if number < self.undelivered.len() {
+            self.undelivered.swap_remove(number);
+        }
     }
 
     fn fill_dump(&mut self) {
@@ -185,8 +216,11 @@ impl World {
             Step::Create { key, port, id, is_told_late } => self.kernel.create(key, port, id, is_told_late),
             Step::Mark { key, mark } => self.kernel.mark(key, mark),
             Step::Label { key, labels } => self.kernel.label(key, labels),
-            Step::BeginToEnd(key) => self.kernel.begin_to_end(key),
-            Step::End(key) => self.kernel.end(key),
+            Step::BeginToEnd { key, is_missed } => self.kernel.begin_to_end(key, is_missed),
+            Step::End { key, is_missed } => self.kernel.end(key, is_missed),
+            Step::RepeatBegin(key) => self.kernel.repeat_begin(key),
+            Step::RepeatEnd(number) => self.kernel.repeat_end(number),
+            Step::DeliverEnd(number) => self.kernel.deliver_end(number),
             Step::TellLate => self.kernel.tell_late(),
             Step::ReadEvents(count) => {
                 for _ in 0..count {
@@ -272,7 +306,7 @@ impl World {
         self.kernel.tell_late();
         let dying: Vec<u8> =
             (0..KEYS).filter(|key| self.kernel.flows.get(key).is_some_and(|live| live.is_dying)).collect();
-        dying.into_iter().for_each(|key| self.kernel.end(key));
+        dying.into_iter().for_each(|key| self.kernel.end(key, false));
         self.finish_dump();
         if audit {
             self.begin_dump();

@@ -10,7 +10,7 @@ use std::{hint::black_box, net::IpAddr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
-    DecodeError, Flow, FlowRef, Helper, Labels, Lifetime, SequenceAdjustment, Synproxy, Timestamp,
+    DecodeError, Flow, FlowRef, FlowTimes, Helper, Labels, SequenceAdjustment, Synproxy, Timestamp,
     wire::{CTA_COUNTERS_REPLY, CTA_TIMESTAMP, Encoder, Flags, Message, MessageType, Messages, Nest},
 };
 use netlink_bindings::conntrack::{ConntrackAttrs, IterableTupleAttrs};
@@ -40,7 +40,7 @@ fn event() -> Vec<u8> {
 fn full() -> Vec<u8> {
     let mut flow = flow(&recorded("vectors-dump", |flow| flow.tcp_state().is_some())).unwrap();
     flow.zone = Some(1);
-    flow.lifetime = Some(Lifetime::new(Timestamp(1), Some(Timestamp(2))));
+    flow.times = Some(FlowTimes::new(Timestamp(1), Some(Timestamp(2))));
     flow.event_time = Some(Timestamp(3));
     flow.helper = Some(Helper::new("ftp"));
     flow.labels = Some(Labels(1 << 5));

@@ -31,7 +31,7 @@ fn create(arguments: &[String]) -> Outcome {
     let created = client.get(FlowKey::original(original))?.ok_or("it has ended already")?;
     let mut output = io::stdout().lock();
     writeln!(output, "{created}")?;
-    if let Some(seen) = created.source_translation() {
+    if let Some(seen) = created.snat() {
         writeln!(output, "seen as {seen}")?;
     }
     Ok(())

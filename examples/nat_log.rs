@@ -31,7 +31,7 @@ fn log(arguments: &[String]) -> Outcome {
         match events.next()? {
             Event::Destroy(end) => {
                 let flow = end.flow.to_flow();
-                if flow.is_source_nat() || flow.is_destination_nat() {
+                if flow.is_snat() || flow.is_dnat() {
                     writeln!(output, "{}", line(&flow))?;
                 }
             }
@@ -56,7 +56,7 @@ fn warn_of_settings() -> Outcome {
 }
 
 fn line(flow: &Flow) -> String {
-    let end = flow.lifetime.and_then(|lifetime| lifetime.stop).or(flow.event_time).unwrap_or_else(Timestamp::now);
+    let end = flow.times.and_then(|times| times.stop).or(flow.event_time).unwrap_or_else(Timestamp::now);
     let (original, reply) = (&flow.original, &flow.reply);
     let sent = flow.counters_original.map_or_else(String::new, |sent| counters("sent", sent));
     let received = flow.counters_reply.map_or_else(String::new, |received| counters("received", received));

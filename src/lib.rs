@@ -63,7 +63,7 @@
 //! client.create(&flow)?;
 //!
 //! let created = client.get(FlowKey::original(original))?.expect("it was created just now");
-//! println!("seen as {:?}", created.source_translation());
+//! println!("seen as {:?}", created.snat());
 //! client.update(&created, &FlowUpdate::new().mark(10))?;
 //! client.delete(&created)?; // this flow: one that took its tuple since has, as a rule, another identifier
 //!

@@ -1,6 +1,6 @@
 //! What is printed and encoded.
 
-use ctnetlink::{Counters, Flow, Labels, Lifetime, ProtocolInfo, Status, TcpInfo, TcpState, Timestamp, Tuple};
+use ctnetlink::{Counters, Flow, FlowTimes, Labels, ProtocolInfo, Status, TcpInfo, TcpState, Timestamp, Tuple};
 
 /// A TCP flow with all that a dump carries with accounting and timestamps on.
 pub(crate) fn flow(source: &str, destination: &str) -> Flow {
@@ -12,7 +12,7 @@ pub(crate) fn flow(source: &str, destination: &str) -> Flow {
     flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
     flow.counters_original = Some(Counters::new(169, 14_322));
     flow.counters_reply = Some(Counters::new(113, 3_478_700_123));
-    flow.lifetime = Some(Lifetime::new(Timestamp(1_795_400_621_401_066_000), None));
+    flow.times = Some(FlowTimes::new(Timestamp(1_795_400_621_401_066_000), None));
     flow.labels = Some(Labels(8));
     flow.id = Some(3_660_837_757);
     flow.use_count = Some(1);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ctnetlink::{
-    Change, ChangeKind, Event, EventKind, Flow, FlowKey, FlowTable, Helper, Labels, Lifetime, ProtocolInfo, Status,
+    Change, ChangeKind, Event, EventKind, Flow, FlowKey, FlowTable, FlowTimes, Helper, Labels, ProtocolInfo, Status,
     TableEntry, TcpInfo, TcpState, Timestamp, Tuple,
     wire::{MessageType, Messages},
 };
@@ -172,6 +172,6 @@ fn flow(source: &mut Source<'_>) -> Flow {
     flow.helper = source.pick(&[None, None, Some("ftp"), Some("sip")]).map(Helper::new);
     flow.labels = source.pick(&[None, Some(0), Some(1)]).map(Labels);
     let start = source.pick(&[None, None, Some(0), Some(1), Some(2)]);
-    flow.lifetime = start.map(|start| Lifetime::new(Timestamp(start), None));
+    flow.times = start.map(|start| FlowTimes::new(Timestamp(start), None));
     flow
 }

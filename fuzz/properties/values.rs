@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ctnetlink::{
     Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowKey,
-    Helper, Labels, Layer4, Lifetime, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState,
+    FlowTimes, Helper, Labels, Layer4, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState,
     SequenceAdjustment, Status, Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
 };
 
@@ -96,11 +96,11 @@ fn timestamp(source: &mut Source<'_>) -> Timestamp {
     Timestamp(source.u64())
 }
 
-fn lifetime(source: &mut Source<'_>) -> Lifetime {
-    let mut lifetime = Lifetime::default();
-    lifetime.start = source.option(timestamp);
-    lifetime.stop = source.option(timestamp);
-    lifetime
+fn times(source: &mut Source<'_>) -> FlowTimes {
+    let mut times = FlowTimes::default();
+    times.start = source.option(timestamp);
+    times.stop = source.option(timestamp);
+    times
 }
 
 /// A flow of which any attribute may be there or not.
@@ -113,7 +113,7 @@ pub fn flow(source: &mut Source<'_>) -> Flow {
     flow.protocol_info = source.option(protocol_info);
     flow.counters_original = source.option(counters);
     flow.counters_reply = source.option(counters);
-    flow.lifetime = source.option(lifetime);
+    flow.times = source.option(times);
     flow.event_time = source.option(timestamp);
     flow.helper = source.option(helper);
     flow.labels = source.option(Source::u128).map(Labels);

@@ -102,7 +102,7 @@ impl Filter {
     }
 
     /// The source is translated, to one of these. Told from the tuples, as
-    /// [`Flow::source_translation`](crate::Flow::source_translation) does.
+    /// [`Flow::snat`](crate::Flow::snat) does.
     ///
     /// In text `src-nat`, `src-nat 192.0.2.1`, `src-nat 192.0.2.1 port 1024-65535`.
     #[must_use]

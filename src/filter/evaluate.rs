@@ -8,12 +8,12 @@ use super::{
     fields::{AddressField, NumberField},
     program::Program,
     ranges::Ranges,
-    subject::Attributes,
+    subject::Subject,
 };
 use crate::model::{Counters, Direction, Endpoint, Family, Layer4, Protocol, Timestamp, Tuple, UsualTuple, nat};
 
 /// A flow under evaluation: each tuple is read once at most, and the clock only where an age is asked for.
-pub(super) struct Evaluation<'s, S> {
+pub(super) struct Evaluation<'s, S: ?Sized> {
     subject: &'s S,
     original: LazyTuple<'s>,
     reply: LazyTuple<'s>,
@@ -30,7 +30,7 @@ struct LazyTuple<'s> {
 /// The directions whose tuples are asked for.
 const BOTH: [Direction; 2] = [Direction::Original, Direction::Reply];
 
-impl<'s, S: Attributes> Evaluation<'s, S> {
+impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
     #[inline]
     pub(super) fn new(subject: &'s S, now: Option<Timestamp>) -> Self {
         let now = now.map_or_else(OnceCell::new, OnceCell::from);
@@ -201,9 +201,9 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
     }
 
     fn age(&self) -> Option<u64> {
-        let lifetime = self.subject.lifetime()?;
-        let start = lifetime.start?;
-        let end = lifetime.stop.unwrap_or_else(|| *self.now.get_or_init(Timestamp::now));
+        let times = self.subject.times()?;
+        let start = times.start?;
+        let end = times.stop.unwrap_or_else(|| *self.now.get_or_init(Timestamp::now));
         // A difference of whole seconds, as that which conntrack(8) prints.
         Some(end.seconds().saturating_sub(start.seconds()))
     }
@@ -211,8 +211,8 @@ impl<'s, S: Attributes> Evaluation<'s, S> {
     fn holds_translation(&self, side: Side, to: &Translation) -> bool {
         let (original, reply) = (self.tuple(Direction::Original), self.tuple(Direction::Reply));
         let holds = |end: Option<Endpoint>| end.is_some_and(|end| to.contains(end));
-        let source = || holds(nat::source_translation(original, reply));
-        let destination = || holds(nat::destination_translation(original, reply));
+        let source = || holds(nat::snat(original, reply));
+        let destination = || holds(nat::dnat(original, reply));
         match side {
             Side::Source => source(),
             Side::Destination => destination(),

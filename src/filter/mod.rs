@@ -108,7 +108,8 @@ use core::{
 };
 use std::sync::{Arc, OnceLock};
 
-use crate::model::Timestamp;
+use crate::model::{AnyFlow, Shape, Timestamp};
+use evaluate::Evaluation;
 use expression::Expression;
 use program::Program;
 
@@ -119,7 +120,6 @@ pub use number_set::{Number, NumberSet};
 pub use plan::Plan;
 pub use prefix::Prefix;
 pub use socket::{Instruction, SocketFilter};
-pub use subject::Subject;
 pub use text::ParseFilterError;
 pub use translation::Translation;
 
@@ -214,15 +214,24 @@ impl Filter {
     /// Where the filter asks for an age, the present is read from the clock.
     #[must_use]
     #[inline]
-    pub fn matches(&self, flow: &impl Subject) -> bool {
-        flow.satisfies(self.program(), None)
+    pub fn matches(&self, flow: &impl AnyFlow) -> bool {
+        self.holds(flow.shape(), None)
     }
 
     /// As [`matches`](Self::matches), at a given time.
     #[must_use]
     #[inline]
-    pub fn matches_at(&self, flow: &impl Subject, now: Timestamp) -> bool {
-        flow.satisfies(self.program(), Some(now))
+    pub fn matches_at(&self, flow: &impl AnyFlow, now: Timestamp) -> bool {
+        self.holds(flow.shape(), Some(now))
+    }
+
+    /// Not generic, and so compiled in this crate, together with the accessors that it inlines.
+    fn holds(&self, flow: Shape<'_>, now: Option<Timestamp>) -> bool {
+        match flow {
+            Shape::Value(flow) => Evaluation::new(flow, now).holds(self.program()),
+            Shape::View(flow) => Evaluation::new(flow, now).holds(self.program()),
+            Shape::Other(flow) => Evaluation::new(flow, now).holds(self.program()),
+        }
     }
 
     /// What of the filter a kernel that can do this does itself.

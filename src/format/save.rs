@@ -199,11 +199,11 @@ fn addresses(flow: &Flow, command: Command, output: &mut Output<'_>) {
     let adds = command == Command::Add;
     address("-s ", flow.original.source, output);
     address("-d ", flow.original.destination, output);
-    match flow.destination_translation().filter(|_| adds) {
+    match flow.dnat().filter(|_| adds) {
         Some(end) => endpoint("-g ", end, flow.original.protocol, output),
         None => address("-r ", flow.reply.source, output),
     }
-    match flow.source_translation().filter(|_| adds) {
+    match flow.snat().filter(|_| adds) {
         Some(end) => endpoint("-n ", end, flow.original.protocol, output),
         None => address("-q ", flow.reply.destination, output),
     }

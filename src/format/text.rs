@@ -11,7 +11,7 @@ use super::{
     printed::Job,
 };
 use crate::{
-    Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowRef, Labels, Lifetime, Protocol, Status,
+    Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowRef, FlowTimes, Labels, Protocol, Status,
     Timestamp, Tuple,
 };
 
@@ -167,8 +167,8 @@ impl<'a> Text<'a> {
         if let Some(zone) = flow.zone {
             item("zone=", zone, output);
         }
-        if let Some(lifetime) = flow.lifetime {
-            self.lifetime(lifetime, output);
+        if let Some(times) = flow.times {
+            self.times(times, output);
         }
         if let Some(helper) = &flow.helper {
             text_item("helper=", &helper.name, output);
@@ -184,15 +184,15 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn lifetime(&self, lifetime: Lifetime, output: &mut Output<'_>) {
-        if let Some(start) = lifetime.start {
-            let stop = lifetime.stop.unwrap_or_else(|| self.options.now());
+    fn times(&self, times: FlowTimes, output: &mut Output<'_>) {
+        if let Some(start) = times.start {
+            let stop = times.stop.unwrap_or_else(|| self.options.now());
             // A difference of whole seconds, not the whole seconds of a difference.
             item("delta-time=", stop.seconds().saturating_sub(start.seconds()), output);
         }
         if self.options.kernel_timestamps {
-            self.date("[start=", lifetime.start, output);
-            self.date("[stop=", lifetime.stop, output);
+            self.date("[start=", times.start, output);
+            self.date("[stop=", times.stop, output);
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     printed::Job,
 };
 use crate::{
-    Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, Labels, Lifetime, Protocol, Status, Timestamp,
+    Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowTimes, Labels, Protocol, Status, Timestamp,
     Tuple,
 };
 
@@ -130,23 +130,23 @@ impl<'a> Xml<'a> {
         if let Some(status) = flow.status {
             flags(status, output);
         }
-        if let Some(lifetime) = flow.lifetime {
-            self.lifetime(lifetime, output);
+        if let Some(times) = flow.times {
+            self.times(times, output);
         }
     }
 
-    fn lifetime(&self, lifetime: Lifetime, output: &mut Output<'_>) {
-        let Some(start) = lifetime.start else { return };
+    fn times(&self, times: FlowTimes, output: &mut Output<'_>) {
+        let Some(start) = times.start else { return };
         if self.options.kernel_timestamps {
             number("<timestamp><start>", start.0, "</start>", output);
-            if let Some(stop) = lifetime.stop {
+            if let Some(stop) = times.stop {
                 number("<stop>", stop.0, "</stop>", output);
             }
             output.text("</timestamp>");
         }
         // As conntrack(8): of an ended flow the whole seconds of the difference, of others, as in text, the difference
         // of whole seconds.
-        let age = match lifetime.stop {
+        let age = match times.stop {
             Some(stop) => stop.since(start).as_secs(),
             None => self.options.now().seconds().saturating_sub(start.seconds()),
         };
@@ -222,7 +222,7 @@ const fn has_meta(flow: &Flow) -> bool {
         || flow.security_context.is_some()
         || flow.zone.is_some()
         || flow.use_count.is_some()
-        || flow.lifetime.is_some()
+        || flow.times.is_some()
 }
 
 fn label_names(map: &LabelMap, labels: Labels, output: &mut Output<'_>) {

@@ -49,6 +49,12 @@ pub struct HelperRef<'a> {
 }
 
 impl<'a> HelperRef<'a> {
+    /// Creates a helper by its name.
+    #[must_use]
+    pub const fn new(name: &'a str) -> Self {
+        Self { name, info: None }
+    }
+
     #[inline]
     pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
         attribute.walk(Nest::Help, Self::walk)
@@ -60,6 +66,12 @@ impl<'a> HelperRef<'a> {
             CTA_HELP_INFO => info = |info: Attribute<'a>| Ok::<_, DecodeError>(info.payload()),
         );
         name.map(|name| Self { name, info }).ok_or_else(|| attributes.missing(CTA_HELP_NAME))
+    }
+}
+
+impl<'a> From<&'a Helper> for HelperRef<'a> {
+    fn from(helper: &'a Helper) -> Self {
+        Self { name: &helper.name, info: helper.info.as_deref() }
     }
 }
 

@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// Where the source of a flow appears to be after translation: the end that answers are sent to.
-pub(crate) fn source_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
+pub(crate) fn snat(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
     let seen = reply.destination_endpoint();
     (seen != original.source_endpoint() || query_id(original) != query_id(reply)).then_some(seen)
 }
 
 /// Where the packets of a flow go after translation: the end that answers.
-pub(crate) fn destination_translation(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
+pub(crate) fn dnat(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
     let seen = reply.source_endpoint();
     (seen != original.destination_endpoint()).then_some(seen)
 }
@@ -32,7 +32,7 @@ const fn query_id(tuple: &Tuple) -> Option<u16> {
 /// A range of addresses and ports to translate to, for the creation of a flow (`CTA_NAT_SRC`, `CTA_NAT_DST`).
 ///
 /// The kernel picks from the range, rewrites the reply tuple, and never tells the range back: what was picked is seen
-/// by comparing the tuples ([`Flow::source_translation`](crate::Flow::source_translation)).
+/// by comparing the tuples ([`Flow::snat`](crate::Flow::snat)).
 ///
 /// # Example
 ///
@@ -176,10 +176,10 @@ mod tests {
     fn an_icmp_flow_is_not_translated_because_its_types_differ() {
         let original = Tuple::icmp(address(1), address(2), 8, 0, 77);
         let reply = original.inverted().unwrap();
-        assert_eq!(source_translation(&original, &reply), None);
-        assert_eq!(destination_translation(&original, &reply), None);
+        assert_eq!(snat(&original, &reply), None);
+        assert_eq!(dnat(&original, &reply), None);
         let renumbered = Tuple { layer4: Layer4::Icmp { icmp_type: 0, code: 0, id: 78 }, ..reply };
-        assert!(source_translation(&original, &renumbered).is_some());
+        assert!(snat(&original, &renumbered).is_some());
     }
 
     fn encoded(range: NatRange) -> Result<usize, EncodeError> {
@@ -206,10 +206,10 @@ mod tests {
     fn each_end_is_told_apart() {
         let original = Tuple::tcp("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
         let reply = Tuple::tcp("10.0.0.3:8080".parse().unwrap(), "10.0.0.1:1000".parse().unwrap());
-        assert_eq!(source_translation(&original, &reply), None);
-        assert_eq!(destination_translation(&original, &reply).unwrap().to_string(), "10.0.0.3:8080");
+        assert_eq!(snat(&original, &reply), None);
+        assert_eq!(dnat(&original, &reply).unwrap().to_string(), "10.0.0.3:8080");
         let reply = Tuple::new(Protocol(50), address(2), address(9));
         let original = Tuple::new(Protocol(50), address(1), address(2));
-        assert_eq!(source_translation(&original, &reply).unwrap().to_string(), "10.0.0.9");
+        assert_eq!(snat(&original, &reply).unwrap().to_string(), "10.0.0.9");
     }
 }

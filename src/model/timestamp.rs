@@ -79,7 +79,7 @@ impl fmt::Display for Timestamp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
-pub struct Lifetime {
+pub struct FlowTimes {
     /// When the flow began (`CTA_TIMESTAMP_START`).
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub start: Option<Timestamp>,
@@ -91,7 +91,7 @@ pub struct Lifetime {
 /// As the kernel writes it in a dump.
 const USUAL: Layout<12, 1> = Layout::new([Expected::value(0, 12, CTA_TIMESTAMP_START)]);
 
-impl Lifetime {
+impl FlowTimes {
     /// A flow that began then and, if it has, ended then.
     #[must_use]
     pub const fn new(start: Timestamp, stop: Option<Timestamp>) -> Self {
@@ -115,7 +115,7 @@ impl Lifetime {
     }
 }
 
-impl Encode for Lifetime {
+impl Encode for FlowTimes {
     fn encode(&self, encoder: &mut Encoder<'_>) {
         encoder.optional_u64(CTA_TIMESTAMP_START, self.start.map(|start| start.0));
         encoder.optional_u64(CTA_TIMESTAMP_STOP, self.stop.map(|stop| stop.0));

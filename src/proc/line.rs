@@ -4,8 +4,9 @@ use core::{fmt, time::Duration};
 
 use super::{Field, Fields, tuple::RawTuple};
 use crate::model::{
-    Counters, DccpInfo, DccpState, EventKind, Family, Flow, Helper, Protocol, ProtocolInfo, SctpInfo, SctpState,
-    Status, TcpInfo, TcpState, Timestamp, Tuple,
+    AnyFlow, Counters, DccpInfo, DccpState, Endpoint, EventKind, Family, Flow, FlowTimes, Helper, HelperRef, Labels,
+    Protocol, ProtocolInfo, SctpInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy, TcpInfo,
+    TcpState, Timestamp, Tuple, inherent_getters,
 };
 
 /// One line of `/proc/net/nf_conntrack`, of the older `/proc/net/ip_conntrack`, or of `conntrack -L` and `-E`.
@@ -160,31 +161,6 @@ impl<'a> Line<'a> {
     #[must_use]
     pub const fn state(&self) -> Option<&'a [u8]> {
         self.state
-    }
-
-    /// The state of the TCP connection, if it is one and its state has a name.
-    #[must_use]
-    #[inline]
-    pub fn tcp_state(&self) -> Option<TcpState> {
-        match (self.protocol, self.state?) {
-            (Protocol::TCP, b"ESTABLISHED") => Some(TcpState::ESTABLISHED),
-            // The name of this state before Linux 2.6.31.
-            (Protocol::TCP, b"LISTEN") => Some(TcpState::SYN_SENT2),
-            (Protocol::TCP, name) => named(TcpState::NAMED, name),
-            _ => None,
-        }
-    }
-
-    /// The state of the SCTP association, if it is one and its state has a name.
-    #[must_use]
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        if self.protocol == Protocol::SCTP { named(SctpState::NAMED, self.state?) } else { None }
-    }
-
-    /// The state of the DCCP connection, if it is one and its state has a name.
-    #[must_use]
-    pub fn dccp_state(&self) -> Option<DccpState> {
-        if self.protocol == Protocol::DCCP { named(DccpState::NAMED, self.state?) } else { None }
     }
 
     /// The state as a flow has it.
@@ -360,6 +336,129 @@ impl<'a> Line<'a> {
         flow
     }
 }
+
+impl Sealed for Line<'_> {
+    fn shape(&self) -> Shape<'_> {
+        Shape::Other(self)
+    }
+}
+
+impl AnyFlow for Line<'_> {
+    fn original(&self) -> Tuple {
+        self.original()
+    }
+
+    fn reply(&self) -> Tuple {
+        self.reply()
+    }
+
+    fn zone(&self) -> Option<u16> {
+        self.zone.filter(|zone| *zone != 0)
+    }
+
+    fn status(&self) -> Option<Status> {
+        Some(self.status)
+    }
+
+    fn mark(&self) -> Option<u32> {
+        self.mark
+    }
+
+    fn security_context(&self) -> Option<&str> {
+        core::str::from_utf8(self.security_context?).ok()
+    }
+
+    fn id(&self) -> Option<u32> {
+        self.id
+    }
+
+    fn use_count(&self) -> Option<u32> {
+        self.use_count
+    }
+
+    fn master(&self) -> Option<Tuple> {
+        None
+    }
+
+    fn timeout(&self) -> Option<u32> {
+        self.timeout
+    }
+
+    fn protocol_info(&self) -> Option<ProtocolInfo> {
+        self.protocol_info()
+    }
+
+    fn counters_original(&self) -> Option<Counters> {
+        self.counters_original
+    }
+
+    fn counters_reply(&self) -> Option<Counters> {
+        self.counters_reply
+    }
+
+    fn times(&self) -> Option<FlowTimes> {
+        None
+    }
+
+    fn helper(&self) -> Option<HelperRef<'_>> {
+        let name = core::str::from_utf8(self.helper?).ok()?;
+        Some(HelperRef::new(name))
+    }
+
+    fn labels(&self) -> Option<Labels> {
+        None
+    }
+
+    fn sequence_adjustment_original(&self) -> Option<SequenceAdjustment> {
+        None
+    }
+
+    fn sequence_adjustment_reply(&self) -> Option<SequenceAdjustment> {
+        None
+    }
+
+    fn synproxy(&self) -> Option<Synproxy> {
+        None
+    }
+
+    fn event_time(&self) -> Option<Timestamp> {
+        self.event_time
+    }
+
+    fn to_flow(&self) -> Flow {
+        self.to_flow()
+    }
+
+    /// A line tells how long the flow has lived, not when it began.
+    fn duration(&self, _: Timestamp) -> Option<Duration> {
+        self.delta_time()
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.delta_time()
+    }
+
+    #[inline]
+    fn tcp_state(&self) -> Option<TcpState> {
+        match (self.protocol, self.state?) {
+            (Protocol::TCP, b"ESTABLISHED") => Some(TcpState::ESTABLISHED),
+            // The name of this state before Linux 2.6.31.
+            (Protocol::TCP, b"LISTEN") => Some(TcpState::SYN_SENT2),
+            (Protocol::TCP, name) => named(TcpState::NAMED, name),
+            _ => None,
+        }
+    }
+
+    fn sctp_state(&self) -> Option<SctpState> {
+        if self.protocol == Protocol::SCTP { named(SctpState::NAMED, self.state?) } else { None }
+    }
+
+    fn dccp_state(&self) -> Option<DccpState> {
+        if self.protocol == Protocol::DCCP { named(DccpState::NAMED, self.state?) } else { None }
+    }
+}
+
+inherent_getters!(Line<'_>);
 
 #[inline]
 fn named<T: Copy>(names: &[(T, &str)], text: &[u8]) -> Option<T> {

@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, Helper,
-    Labels, Layer4, Lifetime, MaskedTcpFlags, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status,
+    Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowTimes,
+    Helper, Labels, Layer4, MaskedTcpFlags, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status,
     Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -82,12 +82,12 @@ pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp)
 }
 
-pub(crate) fn lifetime() -> impl Strategy<Value = Lifetime> {
+pub(crate) fn times() -> impl Strategy<Value = FlowTimes> {
     (option::of(timestamp()), option::of(timestamp())).prop_map(|(start, stop)| {
-        let mut lifetime = Lifetime::default();
-        lifetime.start = start;
-        lifetime.stop = stop;
-        lifetime
+        let mut times = FlowTimes::default();
+        times.start = start;
+        times.stop = stop;
+        times
     })
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn dccp_info() -> impl Strategy<Value = DccpInfo> {
 /// A flow of which any attribute may be there or not.
 pub(crate) fn flow() -> BoxedStrategy<Flow> {
     let numbers = any::<(Option<u16>, Option<u32>, Option<u32>, Option<u32>, Option<u32>)>();
-    let state = (option::of(status()), option::of(protocol_info()), option::of(lifetime()), option::of(timestamp()));
+    let state = (option::of(status()), option::of(protocol_info()), option::of(times()), option::of(timestamp()));
     let counts = (option::of(counters()), option::of(counters()));
     let texts = (option::of(helper()), option::of(labels()), option::of(text()), option::of(tuple()));
     let adjustments = (option::of(sequence_adjustment()), option::of(sequence_adjustment()), option::of(synproxy()));
@@ -169,7 +169,7 @@ pub(crate) fn flow() -> BoxedStrategy<Flow> {
         .prop_map(|(original, reply, numbers, state, counts, texts, adjustments)| {
             let mut flow = Flow::new(original, reply);
             (flow.zone, flow.timeout, flow.mark, flow.id, flow.use_count) = numbers;
-            (flow.status, flow.protocol_info, flow.lifetime, flow.event_time) = state;
+            (flow.status, flow.protocol_info, flow.times, flow.event_time) = state;
             (flow.counters_original, flow.counters_reply) = counts;
             (flow.helper, flow.labels, flow.security_context, flow.master) = texts;
             (flow.sequence_adjustment_original, flow.sequence_adjustment_reply, flow.synproxy) = adjustments;

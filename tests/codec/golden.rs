@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, Direction, Expectation, Flow, Labels, Layer4, Lifetime, ProtocolInfo, Status, TcpInfo, TcpState,
+    Counters, Direction, Expectation, Flow, FlowTimes, Labels, Layer4, ProtocolInfo, Status, TcpInfo, TcpState,
     Timestamp, Tuple,
     wire::{Flags, MessageType},
 };
@@ -99,7 +99,7 @@ fn a_tcp_flow_of_a_dump() {
     expected.protocol_info = flow.protocol_info;
     expected.counters_original = Some(Counters::new(5, 273));
     expected.counters_reply = Some(Counters::new(4, 221));
-    expected.lifetime = Some(Lifetime::new(Timestamp(0x18ea_8aea_5495_1b1d), None));
+    expected.times = Some(FlowTimes::new(Timestamp(0x18ea_8aea_5495_1b1d), None));
     expected.labels = Some([5].into_iter().collect::<Labels>());
     assert_eq!(flow, expected);
 }
@@ -111,7 +111,7 @@ fn an_icmpv6_flow_of_a_dump() {
     assert_eq!(flow.original, Tuple::icmp(one, two, 128, 0, 22136));
     assert_eq!(flow.reply, Tuple::icmp(two, one, 129, 0, 22136));
     assert_eq!((flow.timeout, flow.mark, flow.protocol_info), (Some(29), Some(0), None));
-    assert!(!flow.is_source_nat() && !flow.is_destination_nat());
+    assert!(!flow.is_snat() && !flow.is_dnat());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_new_flow_has_no_counters_and_the_time_of_the_event() {
     let bytes = hex(NEW);
     assert_eq!(message(&bytes).header().flags, Flags::CREATE | Flags::EXCLUSIVE);
     let flow = flow(&bytes);
-    assert_eq!((flow.counters_original, flow.lifetime, flow.use_count), (None, None, None));
+    assert_eq!((flow.counters_original, flow.times, flow.use_count), (None, None, None));
     assert_eq!(flow.event_time, Some(Timestamp(0x18ea_8aea_5494_af88)));
     assert_eq!((flow.mark, flow.labels), (Some(42), Some(Labels(1 << 5))));
 }
@@ -142,8 +142,8 @@ fn the_end_of_a_flow_has_its_state_alone() {
     let flow = flow(&bytes);
     assert_eq!(flow.protocol_info, Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::TIME_WAIT))));
     assert!(flow.status.unwrap().contains(Status::DYING));
-    let lifetime = Lifetime::new(Timestamp(0x18ea_8aea_5495_1b1d), Some(Timestamp(0x18ea_8aeb_3b67_9e46)));
-    assert_eq!(flow.lifetime, Some(lifetime));
+    let times = FlowTimes::new(Timestamp(0x18ea_8aea_5495_1b1d), Some(Timestamp(0x18ea_8aeb_3b67_9e46)));
+    assert_eq!(flow.times, Some(times));
     assert_eq!(flow.timeout, Some(0x77));
     assert_eq!(flow.total_counters(), Some(Counters::new(11, 325 + 273)));
 }

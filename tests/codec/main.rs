@@ -9,6 +9,7 @@ mod nodes;
 mod recordings;
 
 mod allocations;
+mod any_flow;
 mod arbitrary;
 mod constants;
 mod golden;

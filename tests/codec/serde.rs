@@ -54,7 +54,7 @@ fn a_flow_as_json() {
         },
         "counters_original": { "packets": 5, "bytes": 274 },
         "counters_reply": { "packets": 4, "bytes": 270 },
-        "lifetime": { "start": 1_795_400_622_422_670_107_u64 },
+        "times": { "start": 1_795_400_622_422_670_107_u64 },
         "helper": { "name": "ftp" },
         "id": 1_315_078_033,
         "use_count": 1,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Flow, Helper, Labels, Layer4, Lifetime, Protocol, ProtocolInfo, SctpInfo,
+    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo,
     SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
 };
 use proptest::{option, prelude::*, sample::select};
@@ -91,9 +91,9 @@ fn counters() -> impl Strategy<Value = Counters> {
     (0_u64..5, 0_u64..5).prop_map(|(packets, bytes)| Counters::new(packets, bytes))
 }
 
-fn lifetime() -> impl Strategy<Value = Lifetime> {
+fn times() -> impl Strategy<Value = FlowTimes> {
     let time = |seconds: u64| Timestamp(seconds * 1_000_000_000 + 5);
-    (90_u64..99, option::of(92_u64..102)).prop_map(move |(start, stop)| Lifetime::new(time(start), stop.map(time)))
+    (90_u64..99, option::of(92_u64..102)).prop_map(move |(start, stop)| FlowTimes::new(time(start), stop.map(time)))
 }
 
 /// Any flow that a message can hold.
@@ -104,7 +104,7 @@ pub(crate) fn flows() -> impl Strategy<Value = Flow> {
         option::of(protocol_info()),
         option::of(counters()),
         option::of(counters()),
-        option::of(lifetime()),
+        option::of(times()),
         option::of(any::<u8>()),
         option::of(select(vec!["ftp", "sip", "a \"b\" \\"])),
     );
@@ -118,7 +118,7 @@ pub(crate) fn flows() -> impl Strategy<Value = Flow> {
         flow.protocol_info = rest.0;
         flow.counters_original = rest.1;
         flow.counters_reply = rest.2;
-        flow.lifetime = rest.3;
+        flow.times = rest.3;
         flow.labels = rest.4.map(|bits| Labels(bits.into()));
         flow.helper = rest.5.map(Helper::new);
         flow

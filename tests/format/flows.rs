@@ -3,9 +3,9 @@
 use std::{net::IpAddr, sync::LazyLock};
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, Helper,
-    Labels, Layer4, Lifetime, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy,
-    TcpInfo, TcpState, Timestamp, Tuple, format::LabelMap,
+    Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowTimes,
+    Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy, TcpInfo,
+    TcpState, Timestamp, Tuple, format::LabelMap,
 };
 use proptest::{
     collection::vec,
@@ -119,9 +119,9 @@ pub(crate) fn flow() -> BoxedStrategy<Flow> {
             flow.counters_reply = counters.map(|[.., packets, bytes]| Counters::new(packets, bytes));
             flow.labels = labels.map(Labels);
             let (status, zones, helper, context, has_ended, small) = rest;
-            flow.lifetime = times.map(|[start, length]| {
+            flow.times = times.map(|[start, length]| {
                 let stop = start.saturating_add(length % 1_000_000_000_000);
-                Lifetime::new(Timestamp(start), has_ended.then_some(Timestamp(stop)))
+                FlowTimes::new(Timestamp(start), has_ended.then_some(Timestamp(stop)))
             });
             flow.status = status;
             [flow.zone, flow.original.zone, flow.reply.zone] = zones;

@@ -33,11 +33,11 @@ fn corrected(line: &str, flow: &Flow) -> BTreeMap<String, String> {
         add("--state", "OPEN".into());
         add("--role", "client".into());
     }
-    if let Some(end) = flow.source_translation() {
+    if let Some(end) = flow.snat() {
         add("-n", end.to_string());
         options.remove("-q");
     }
-    if let Some(end) = flow.destination_translation() {
+    if let Some(end) = flow.dnat() {
         options.insert("-g".into(), end.to_string());
         options.remove("-r");
     }

@@ -265,13 +265,13 @@ fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
     lab.client().flush().unwrap();
     let times = |event: Option<Event<'_>>| {
         let (_, event) = event.unwrap().flow().unwrap();
-        (event.flow.event_time(), event.flow.lifetime())
+        (event.flow.event_time(), event.flow.times())
     };
     let (begin, _) = times(events.try_next().unwrap());
-    let (end, lifetime) = times(events.try_next().unwrap());
+    let (end, times) = times(events.try_next().unwrap());
     // Linux 6.14 and later tell the time of events; all tell it at the end of a flow.
     assert!(begin <= end);
-    assert!(lifetime.unwrap().stop.is_some());
+    assert!(times.unwrap().stop.is_some());
 }
 
 /// A namespace gets a number here when a device of here has its other end there.

@@ -121,13 +121,13 @@ fn creating_with_nat_rewrites_the_reply(lab: &Lab) {
     new.nat_destination = Some(NatRange::address("192.0.2.8".parse().unwrap()).port(8443));
     client.create(&new).unwrap();
     let flow = lab.flow(new.original);
-    assert_eq!(flow.source_translation().unwrap().to_string(), "192.0.2.9:5555");
-    assert_eq!(flow.destination_translation().unwrap().to_string(), "192.0.2.8:8443");
+    assert_eq!(flow.snat().unwrap().to_string(), "192.0.2.9:5555");
+    assert_eq!(flow.dnat().unwrap().to_string(), "192.0.2.8:8443");
     assert!(flow.status.unwrap().contains(Status::SRC_NAT | Status::DST_NAT));
     let mut new = udp6_flow(1000);
     new.nat_source = Some(NatRange::address("fd00::99".parse().unwrap()));
     client.create(&new).unwrap();
-    assert_eq!(lab.flow(new.original).source_translation().unwrap().to_string(), "[fd00::99]:1000");
+    assert_eq!(lab.flow(new.original).snat().unwrap().to_string(), "[fd00::99]:1000");
 }
 
 fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
@@ -137,7 +137,7 @@ fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
         let mut new = tcp_flow(number);
         new.nat_source = Some(NatRange::addresses(first, last).ports(2000, 2010));
         client.create(&new).unwrap();
-        let seen = lab.flow(new.original).source_translation().unwrap();
+        let seen = lab.flow(new.original).snat().unwrap();
         assert!((first..=last).contains(&seen.address), "{seen}");
         assert!((2000..=2010).contains(&seen.port.unwrap()), "{seen}");
     }
@@ -275,7 +275,7 @@ fn icmp_flows_are_created_and_deleted(lab: &Lab) {
     for original in [echo, echo6, gre, sctp, esp] {
         client.create(&NewFlow::untranslated(original, 60).unwrap()).unwrap();
         let flow = lab.flow(original);
-        assert!(!flow.is_source_nat() && !flow.is_destination_nat());
+        assert!(!flow.is_snat() && !flow.is_dnat());
         client.delete(&flow).unwrap();
     }
     assert!(lab.flows().is_empty());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Flow, Helper, Labels, Layer4, Lifetime, Protocol, ProtocolInfo, SctpInfo,
+    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo,
     SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
 };
 
@@ -87,9 +87,9 @@ fn counters(source: &mut Source<'_>) -> Counters {
     Counters::new(source.below(5) as u64, source.below(5) as u64)
 }
 
-fn lifetime(source: &mut Source<'_>) -> Lifetime {
+fn times(source: &mut Source<'_>) -> FlowTimes {
     let time = |seconds: usize| Timestamp(seconds as u64 * 1_000_000_000 + 5);
-    Lifetime::new(time(90 + source.below(9)), source.option(|source| time(92 + source.below(10))))
+    FlowTimes::new(time(90 + source.below(9)), source.option(|source| time(92 + source.below(10))))
 }
 
 /// Any flow that a message can hold.
@@ -108,7 +108,7 @@ pub fn flow(source: &mut Source<'_>) -> Flow {
     flow.protocol_info = source.option(protocol_info);
     flow.counters_original = source.option(counters);
     flow.counters_reply = source.option(counters);
-    flow.lifetime = source.option(lifetime);
+    flow.times = source.option(times);
     flow.labels = source.option(|source| Labels(source.u8().into()));
     flow.helper = source.option(|source| Helper::new(source.pick(&["ftp", "sip", "a \"b\" \\"])));
     flow

@@ -1,9 +1,13 @@
 //! A flow of the table, read where it is kept.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use super::record::Record;
-use crate::model::{Counters, Flow, FlowKey, Labels, Protocol, ProtocolInfo, Status, TcpState, Tuple};
+use crate::model::{
+    AnyFlow, Counters, DccpState, Endpoint, Family, Flow, FlowKey, FlowTimes, HelperRef, Labels, Protocol,
+    ProtocolInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy, TcpState, Timestamp, Tuple,
+    inherent_attributes, inherent_getters,
+};
 
 /// A flow of a [`FlowTable`](super::FlowTable), read where it is kept.
 ///
@@ -11,85 +15,102 @@ use crate::model::{Counters, Flow, FlowKey, Labels, Protocol, ProtocolInfo, Stat
 #[derive(Clone, Copy)]
 pub struct TableEntry<'a>(pub(super) &'a Record);
 
-impl<'a> TableEntry<'a> {
-    /// The tuple of packets from the initiator.
-    #[must_use]
-    pub const fn original(&self) -> &'a Tuple {
-        &self.0.original
+impl Sealed for TableEntry<'_> {
+    fn shape(&self) -> Shape<'_> {
+        Shape::Other(self)
+    }
+}
+
+impl AnyFlow for TableEntry<'_> {
+    fn original(&self) -> Tuple {
+        self.0.original
     }
 
-    /// The tuple of the answers.
-    #[must_use]
-    pub const fn reply(&self) -> &'a Tuple {
-        &self.0.reply
+    fn reply(&self) -> Tuple {
+        self.0.reply
     }
 
-    /// The layer 4 protocol.
-    #[must_use]
-    pub const fn protocol(&self) -> Protocol {
-        self.0.original.protocol
-    }
-
-    /// The zone of both directions.
-    #[must_use]
-    pub const fn zone(&self) -> Option<u16> {
+    fn zone(&self) -> Option<u16> {
         self.0.zone
     }
 
-    /// The kernel's identifier.
-    #[must_use]
-    pub const fn id(&self) -> Option<u32> {
-        self.0.id
-    }
-
-    /// Status bits.
-    #[must_use]
-    pub const fn status(&self) -> Option<Status> {
+    fn status(&self) -> Option<Status> {
         self.0.status
     }
 
-    /// The mark.
-    #[must_use]
-    pub const fn mark(&self) -> Option<u32> {
+    fn mark(&self) -> Option<u32> {
         self.0.mark
     }
 
-    /// Seconds until the flow ends unless a packet comes, as the last message told them.
-    #[must_use]
-    pub const fn timeout(&self) -> Option<u32> {
+    fn security_context(&self) -> Option<&str> {
+        self.0.rest()?.security_context.as_deref()
+    }
+
+    fn id(&self) -> Option<u32> {
+        self.0.id
+    }
+
+    fn use_count(&self) -> Option<u32> {
+        None
+    }
+
+    fn master(&self) -> Option<Tuple> {
+        self.0.rest()?.master
+    }
+
+    fn timeout(&self) -> Option<u32> {
         self.0.timeout
     }
 
-    /// Packets and bytes from the initiator, as the last message told them: a dump, with accounting on.
-    #[must_use]
-    pub const fn counters_original(&self) -> Option<Counters> {
-        self.0.counters_original
-    }
-
-    /// Packets and bytes of the answers, as the last message told them.
-    #[must_use]
-    pub const fn counters_reply(&self) -> Option<Counters> {
-        self.0.counters_reply
-    }
-
-    /// Labels.
-    #[must_use]
-    pub fn labels(&self) -> Option<Labels> {
-        self.0.labels()
-    }
-
-    /// State and parameters of TCP, SCTP or DCCP.
-    #[must_use]
-    pub fn protocol_info(&self) -> Option<ProtocolInfo> {
+    fn protocol_info(&self) -> Option<ProtocolInfo> {
         self.0.protocol_info()
     }
 
-    /// The state of the TCP connection, if it is one and its state is known.
-    #[must_use]
-    pub fn tcp_state(&self) -> Option<TcpState> {
-        self.protocol_info()?.tcp()?.state
+    fn counters_original(&self) -> Option<Counters> {
+        self.0.counters_original
     }
 
+    fn counters_reply(&self) -> Option<Counters> {
+        self.0.counters_reply
+    }
+
+    fn times(&self) -> Option<FlowTimes> {
+        self.0.times()
+    }
+
+    fn helper(&self) -> Option<HelperRef<'_>> {
+        self.0.rest()?.helper.as_ref().map(HelperRef::from)
+    }
+
+    fn labels(&self) -> Option<Labels> {
+        self.0.labels()
+    }
+
+    fn sequence_adjustment_original(&self) -> Option<SequenceAdjustment> {
+        self.0.rest()?.sequence_adjustment_original
+    }
+
+    fn sequence_adjustment_reply(&self) -> Option<SequenceAdjustment> {
+        self.0.rest()?.sequence_adjustment_reply
+    }
+
+    fn synproxy(&self) -> Option<Synproxy> {
+        self.0.synproxy()
+    }
+
+    fn event_time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn to_flow(&self) -> Flow {
+        self.0.to_flow()
+    }
+}
+
+inherent_attributes!(TableEntry<'_>);
+inherent_getters!(TableEntry<'_>);
+
+impl TableEntry<'_> {
     /// The flow as a value, with all that is known of it.
     #[must_use]
     pub fn to_flow(&self) -> Flow {
@@ -105,7 +126,7 @@ impl fmt::Debug for TableEntry<'_> {
 
 impl From<TableEntry<'_>> for FlowKey {
     fn from(entry: TableEntry<'_>) -> Self {
-        let key = Self::original(*entry.original());
+        let key = Self::original(entry.original());
         Self { zone: entry.zone(), id: entry.id(), ..key }
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of a flow, and what a message adds.
 
 use super::record::Told;
-use crate::model::{DccpInfo, EventKind, Flow, Labels, Lifetime, ProtocolInfo, SctpInfo, TcpInfo};
+use crate::model::{DccpInfo, EventKind, Flow, FlowTimes, Labels, ProtocolInfo, SctpInfo, TcpInfo};
 
 /// Takes over what an event tells of a flow. What it leaves out is as it was, with two exceptions: an event leaves out a
 /// mark of 0, and, unless it is the last, the helper of a flow that has none.
@@ -35,8 +35,8 @@ pub(super) fn fill(known: &mut Flow, other: Flow) {
     known.protocol_info = fill_info(known.protocol_info, other.protocol_info);
     known.counters_original = known.counters_original.or(other.counters_original);
     known.counters_reply = known.counters_reply.or(other.counters_reply);
-    known.lifetime = match (known.lifetime, other.lifetime) {
-        (Some(one), Some(two)) => Some(Lifetime { start: one.start.or(two.start), stop: one.stop.or(two.stop) }),
+    known.times = match (known.times, other.times) {
+        (Some(one), Some(two)) => Some(FlowTimes { start: one.start.or(two.start), stop: one.stop.or(two.stop) }),
         (one, two) => one.or(two),
     };
     known.helper = known.helper.take().or(other.helper);

@@ -4,7 +4,7 @@ use core::num::NonZeroU64;
 
 use super::key::Key;
 use crate::model::{
-    Counters, Flow, Helper, Labels, Lifetime, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpInfo, Timestamp,
+    Counters, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpInfo, Timestamp,
     Tuple,
 };
 
@@ -57,15 +57,15 @@ impl Told {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Rest {
+pub(super) struct Rest {
     /// Of another protocol than TCP.
     protocol_info: Option<ProtocolInfo>,
-    helper: Option<Helper>,
+    pub(super) helper: Option<Helper>,
     labels: Option<Labels>,
-    security_context: Option<Box<str>>,
-    master: Option<Tuple>,
-    sequence_adjustment_original: Option<SequenceAdjustment>,
-    sequence_adjustment_reply: Option<SequenceAdjustment>,
+    pub(super) security_context: Option<Box<str>>,
+    pub(super) master: Option<Tuple>,
+    pub(super) sequence_adjustment_original: Option<SequenceAdjustment>,
+    pub(super) sequence_adjustment_reply: Option<SequenceAdjustment>,
     synproxy: Option<Synproxy>,
 }
 
@@ -94,7 +94,7 @@ impl Record {
             tcp,
             counters_original: flow.counters_original,
             counters_reply: flow.counters_reply,
-            start: flow.lifetime.and_then(|lifetime| NonZeroU64::new(lifetime.start?.0)),
+            start: flow.times.and_then(|times| NonZeroU64::new(times.start?.0)),
             rest: (rest != Rest::default()).then(|| Box::new(rest)),
             generation,
             told,
@@ -113,8 +113,8 @@ impl Record {
         flow.protocol_info = self.protocol_info();
         flow.counters_original = self.counters_original;
         flow.counters_reply = self.counters_reply;
-        flow.lifetime = self.start.map(|start| Lifetime { start: Some(Timestamp(start.get())), stop: None });
-        flow.synproxy = self.blank_synproxy.then(Synproxy::default);
+        flow.times = self.times();
+        flow.synproxy = self.synproxy();
         if let Some(rest) = &self.rest {
             flow.helper = rest.helper.clone();
             flow.labels = rest.labels;
@@ -122,13 +122,25 @@ impl Record {
             flow.master = rest.master;
             flow.sequence_adjustment_original = rest.sequence_adjustment_original;
             flow.sequence_adjustment_reply = rest.sequence_adjustment_reply;
-            flow.synproxy = flow.synproxy.or(rest.synproxy);
         }
         flow
     }
 
     pub(super) fn protocol_info(&self) -> Option<ProtocolInfo> {
         self.tcp.map(ProtocolInfo::Tcp).or_else(|| self.rest.as_ref()?.protocol_info)
+    }
+
+    /// The attributes that few flows have.
+    pub(super) fn rest(&self) -> Option<&Rest> {
+        self.rest.as_deref()
+    }
+
+    pub(super) fn times(&self) -> Option<FlowTimes> {
+        self.start.map(|start| FlowTimes { start: Some(Timestamp(start.get())), stop: None })
+    }
+
+    pub(super) fn synproxy(&self) -> Option<Synproxy> {
+        self.blank_synproxy.then(Synproxy::default).or_else(|| self.rest()?.synproxy)
     }
 
     pub(super) fn labels(&self) -> Option<Labels> {
@@ -148,7 +160,7 @@ impl Record {
     /// Identifiers that differ are those of different flows; equal ones prove nothing, since the next flow of a tuple
     /// has the same one if it is put in the same place.
     pub(super) fn may_be(&self, flow: &Flow) -> bool {
-        let start = flow.lifetime.and_then(|lifetime| lifetime.start);
+        let start = flow.times.and_then(|times| times.start);
         self.reply_key() == Key::new(&flow.reply, flow.zone)
             && agree(self.id, flow.id)
             && agree(self.start.map(NonZeroU64::get), start.map(|start| start.0))
@@ -184,7 +196,7 @@ mod tests {
         flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo { state: Some(TcpState::CLOSE), ..TcpInfo::default() }));
         flow.counters_original = Some(Counters::new(1, 2));
         flow.counters_reply = Some(Counters::new(3, 4));
-        flow.lifetime = Some(Lifetime { start: Some(Timestamp(9)), stop: None });
+        flow.times = Some(FlowTimes { start: Some(Timestamp(9)), stop: None });
         flow.synproxy = Some(Synproxy::default());
         assert_kept(&flow);
         flow.helper = Some(Helper::new("ftp"));

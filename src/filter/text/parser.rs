@@ -164,7 +164,7 @@ mod tests {
     fn an_error_points_at_its_column() {
         assert_eq!(refused(""), "column 1: a term is missing");
         assert_eq!(refused("assurd"), "column 1: `assurd` is no word of the filter language: did you mean `assured`?");
-        assert_eq!(refused("  proto tpc"), "column 9: `tpc` is no protocol");
+        assert_eq!(refused("  proto tpc"), "column 9: expected a protocol, found `tpc`");
         assert_eq!(refused("(assured"), "column 9: `)` is missing");
         assert_eq!(refused("(assured unreplied)"), "column 10: `unreplied` where `and`, `or` or `)` should be");
         assert_eq!(refused("assured unreplied"), "column 9: `unreplied` where `and`, `or` or the end should be");
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(refused("assured and )"), "column 13: `)` where a term should be");
         assert_eq!(refused("assured and or unreplied"), "column 13: `or` where a term should be");
         assert_eq!(refused("src 10.0.0.1,"), "column 14: an address is missing");
-        assert_eq!(refused("src 10.0.0.1/40"), "column 5: `10.0.0.1/40` is no address or prefix");
+        assert_eq!(refused("src 10.0.0.1/40"), "column 5: expected an address or prefix, found `10.0.0.1/40`");
         assert_eq!(refused("dport 9-1"), "column 7: the range `9-1` is empty");
         assert_eq!(refused("zone >"), "column 7: a number is missing");
         assert_eq!(refused("helper \"ftp"), "column 8: the quote is not closed");
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(refused("dport 80:90"), "column 7: `80:90` is no number: did you mean `80-90`?");
         assert_eq!(
             refused("src-nat 10.0.0.1:80"),
-            "column 9: `10.0.0.1:80` is no address or prefix: did you mean `10.0.0.1 port 80`?"
+            "column 9: expected an address or prefix, found `10.0.0.1:80`: did you mean `10.0.0.1 port 80`?"
         );
         assert_eq!(refused("icmp-type echo-request"), "column 11: `echo-request` is no number");
         assert_eq!(refused("dport -5"), "column 7: `-5` is no number");
@@ -214,7 +214,7 @@ mod tests {
         let named: Filter = "tcp-state SYN_SENT-SYN_SENT2".parse().unwrap();
         assert_eq!(named, "tcp-state 1-9".parse().unwrap());
         assert_eq!(refused("dport 80-70000"), "column 7: 70000 is too large: 65535 at most");
-        assert_eq!(refused("proto +6"), "column 7: `+6` is no protocol");
+        assert_eq!(refused("proto +6"), "column 7: expected a protocol, found `+6`");
         assert_eq!(refused("label +5"), "column 7: `+5` is no label: they are numbered from 0 to 127");
     }
 

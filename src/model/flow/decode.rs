@@ -1,47 +1,44 @@
 //! The attributes of a flow: which there are, in which order they come, and the walk over them.
 
-use super::{Flow, FlowRef};
+use super::{Flow, flow_attributes, last};
 use crate::{
     error::DecodeError,
     macros::read_attributes,
     model::{
-        Counters, HelperRef, Labels, Lifetime, ProtocolInfo, SequenceAdjustment, Status, Synproxy, Timestamp, TupleRef,
+        Counters, FlowTimes, HelperRef, Labels, ProtocolInfo, SequenceAdjustment, Status, Synproxy, Timestamp, Tuple,
+        TupleRef,
     },
     wire::{
         Attribute, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS, CTA_MARK,
         CTA_PROTOINFO, CTA_SECCTX, CTA_SECCTX_NAME, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY,
         CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE,
-        CTA_ZONE, Nest, Walk,
+        CTA_ZONE, Message, MessageType, Nest, Netfilter, Walk,
     },
 };
 
-/// One row an attribute, in the order of a dump: its number, its usual length, its accessor, and the function that
-/// reads it. The same function checks the attribute when a view is made, reads it for the accessor, and gives the field
-/// of that name in a [`Flow`].
-macro_rules! flow_attributes {
-    ($lifetime:lifetime; $( $(#[$meta:meta])* $number:ident [$length:expr] => $name:ident: $type:ty = $read:expr; )*) => {
-        impl<$lifetime> FlowRef<$lifetime> {
-            $(
-                $(#[$meta])*
-                #[must_use]
-                #[inline]
-                pub fn $name(&self) -> Option<$type> {
-                    $read(self.attribute($number)?).ok()
-                }
-            )*
-        }
+/// No length is usual.
+const ANY: u16 = 0;
 
-        /// What is made of the attributes: a flow, or of a view only its tuples.
-        pub(super) trait Target<$lifetime> {
+macro_rules! decode_attributes {
+    (
+        [] $lifetime:lifetime;
+        $(
+            $(#[$meta:meta])*
+            $number:ident [$length:expr] $name:ident: $owned:ty $(as $view:ty as $lent:ty)?
+                = $read:expr, $write:expr $(, $lend:expr)?;
+        )*
+    ) => {
+        /// What the decoder fills: a flow, or of a view only its tuples.
+        pub(super) trait FlowSink<$lifetime> {
             fn original(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError>;
             fn reply(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError>;
             $(
                 #[inline(always)]
-                fn $name(&mut self, _: $type) {}
+                fn $name(&mut self, _: last!($owned $(, $view)?)) {}
             )*
         }
 
-        impl<$lifetime> Target<$lifetime> for &mut Flow {
+        impl<$lifetime> FlowSink<$lifetime> for &mut Flow {
             #[inline(always)]
             fn original(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError> {
                 self.original.read_in_place(tuple)
@@ -54,13 +51,13 @@ macro_rules! flow_attributes {
 
             $(
                 #[inline(always)]
-                fn $name(&mut self, value: $type) {
+                fn $name(&mut self, value: last!($owned $(, $view)?)) {
                     self.$name = Some(value.into());
                 }
             )*
         }
 
-        impl<$lifetime, T: Target<$lifetime>> Decoder<$lifetime, T> {
+        impl<$lifetime, T: FlowSink<$lifetime>> Decoder<$lifetime, T> {
             /// Decodes the attributes that come next, as far as they come in the order of a dump and, if `USUAL`, are
             /// of their usual lengths.
             #[inline(always)]
@@ -87,50 +84,9 @@ macro_rules! flow_attributes {
     };
 }
 
-flow_attributes! {
-    'a;
-    /// The zone of both directions.
-    CTA_ZONE [6] => zone: u16 = Attribute::u16;
-    /// Status bits.
-    CTA_STATUS [8] => status: Status = Status::read;
-    /// The mark.
-    CTA_MARK [8] => mark: u32 = Attribute::u32;
-    /// The security context, as the security module prints it.
-    CTA_SECCTX [ANY] => security_context: &'a str = read_security_context;
-    /// An opaque identifier: the same as long as the flow lives.
-    CTA_ID [8] => id: u32 = Attribute::u32;
-    /// How many references the kernel holds.
-    CTA_USE [8] => use_count: u32 = Attribute::u32;
-    /// The original tuple of the flow that expected this one.
-    CTA_TUPLE_MASTER [52] => master: TupleRef<'a> = TupleRef::read;
-    /// Seconds until the flow ends unless a packet comes.
-    CTA_TIMEOUT [8] => timeout: u32 = Attribute::u32;
-    /// State and parameters of TCP, SCTP or DCCP.
-    CTA_PROTOINFO [48] => protocol_info: ProtocolInfo = ProtocolInfo::read;
-    /// Packets and bytes from the initiator.
-    CTA_COUNTERS_ORIG [28] => counters_original: Counters = Counters::read;
-    /// Packets and bytes from the responder.
-    CTA_COUNTERS_REPLY [28] => counters_reply: Counters = Counters::read;
-    /// When the flow began and ended.
-    CTA_TIMESTAMP [16] => lifetime: Lifetime = Lifetime::read;
-    /// The helper that looks into the flow.
-    CTA_HELP [12] => helper: HelperRef<'a> = HelperRef::read;
-    /// Label bits.
-    CTA_LABELS [20] => labels: Labels = Labels::read;
-    /// How sequence numbers from the initiator are shifted.
-    CTA_SEQ_ADJ_ORIG [28] => sequence_adjustment_original: SequenceAdjustment = SequenceAdjustment::read;
-    /// How sequence numbers from the responder are shifted.
-    CTA_SEQ_ADJ_REPLY [28] => sequence_adjustment_reply: SequenceAdjustment = SequenceAdjustment::read;
-    /// The SYN proxy's numbers.
-    CTA_SYNPROXY [28] => synproxy: Synproxy = Synproxy::read;
-    /// When the event happened.
-    CTA_TIMESTAMP_EVENT [12] => event_time: Timestamp = Timestamp::read;
-}
+flow_attributes!(decode_attributes);
 
-/// No length is usual.
-const ANY: u16 = 0;
-
-fn read_security_context(attribute: Attribute<'_>) -> Result<&str, DecodeError> {
+pub(super) fn read_security_context(attribute: Attribute<'_>) -> Result<&str, DecodeError> {
     attribute.walk(Nest::SecurityContext, |attributes| {
         read_attributes!(attributes; CTA_SECCTX_NAME => name = Attribute::text);
         name.ok_or_else(|| attributes.missing(CTA_SECCTX_NAME))
@@ -144,7 +100,7 @@ pub(super) struct Tuples<'a> {
     pub(super) reply: Option<TupleRef<'a>>,
 }
 
-impl<'a> Target<'a> for Tuples<'a> {
+impl<'a> FlowSink<'a> for Tuples<'a> {
     #[inline(always)]
     fn original(&mut self, tuple: Attribute<'a>) -> Result<(), DecodeError> {
         self.original = Some(TupleRef::read(tuple)?);
@@ -165,7 +121,7 @@ pub(super) struct Decoder<'a, T> {
     pub(super) present: Present,
 }
 
-impl<'a, T: Target<'a>> Decoder<'a, T> {
+impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
     /// Decodes every attribute.
     ///
     /// A dump takes one round through the table, an event two or three.
@@ -236,5 +192,50 @@ impl Present {
     #[inline(always)]
     const fn bit(number: u16) -> u32 {
         1_u32.wrapping_shl(number as u32)
+    }
+}
+
+impl Flow {
+    /// Decodes a message that holds a flow: an entry of a dump, the answer to a get, or an event.
+    ///
+    /// # Errors
+    ///
+    /// As [`FlowRef::parse`].
+    #[inline]
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let mut flow = Self::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
+        match flow.fill(message) {
+            Ok(()) => Ok(flow),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fills a flow where it stands: returned from here, its 448 bytes would be copied.
+    #[inline(never)]
+    fn fill(&mut self, message: &Message<'_>) -> Result<(), DecodeError> {
+        let attributes = flow_message(message)?.attributes(Nest::Flow);
+        match self.fill_from_attributes(attributes.as_bytes()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.moved(message.attributes_offset())),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn fill_from_attributes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let present = Decoder::run(self, bytes)?.present;
+        for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {
+            if !present.has(number) {
+                return Err(Attributes::new(bytes, Nest::Flow).missing(number));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+pub(super) fn flow_message<'a>(message: &Message<'a>) -> Result<Netfilter<'a>, DecodeError> {
+    match message.header().message_type {
+        MessageType::FLOW_NEW | MessageType::FLOW_DELETE => message.netfilter(),
+        _ => Err(message.unexpected_type()),
     }
 }

@@ -4,12 +4,21 @@ use core::fmt;
 
 use super::{
     Flow,
-    decode::{Decoder, Present, Tuples, is_misnumbered_pad},
+    decode::{Decoder, Present, Tuples, flow_message, is_misnumbered_pad, read_security_context},
+    flow_attributes, last,
 };
 use crate::{
     error::DecodeError,
-    model::{Family, Tuple, TupleRef},
-    wire::{Attribute, Attributes, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Message, MessageType, Nest, Netfilter},
+    model::{
+        Counters, Family, FlowTimes, HelperRef, Labels, Protocol, ProtocolInfo, SequenceAdjustment, Status, Synproxy,
+        Timestamp, Tuple, TupleRef,
+    },
+    wire::{
+        Attribute, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS, CTA_MARK,
+        CTA_PROTOINFO, CTA_SECCTX, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT,
+        CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE, CTA_ZONE,
+        Message, Nest,
+    },
 };
 
 /// A flow in the datagram it was received in: small, `Copy`, and read where it lies.
@@ -89,6 +98,12 @@ impl<'a> FlowRef<'a> {
         self.family
     }
 
+    /// Returns the layer 4 protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.original.protocol()
+    }
+
     /// The tuple of packets from the initiator.
     #[must_use]
     #[inline]
@@ -138,42 +153,33 @@ impl<'a> FlowRef<'a> {
     }
 }
 
-impl Flow {
-    /// Decodes a message that holds a flow: an entry of a dump, the answer to a get, or an event.
-    ///
-    /// # Errors
-    ///
-    /// As [`FlowRef::parse`].
-    #[inline]
-    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
-        let mut flow = Self::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
-        match flow.fill(message) {
-            Ok(()) => Ok(flow),
-            Err(error) => Err(error),
+macro_rules! view_attributes {
+    (
+        [] $lifetime:lifetime;
+        $(
+            $(#[$meta:meta])*
+            $number:ident [$length:expr] $name:ident: $owned:ty $(as $view:ty as $lent:ty)?
+                = $read:expr, $write:expr $(, $lend:expr)?;
+        )*
+    ) => {
+        /// # Attributes
+        ///
+        /// Each is searched for and read when it is asked for.
+        impl<$lifetime> FlowRef<$lifetime> {
+            $(
+                $(#[$meta])*
+                #[doc = concat!("\n\nAttribute `", stringify!($number), "`.")]
+                #[must_use]
+                #[inline]
+                pub fn $name(&self) -> Option<last!($owned $(, $view)?)> {
+                    $read(self.attribute($number)?).ok()
+                }
+            )*
         }
-    }
-
-    /// Fills a flow where it stands: returned from here, its 448 bytes would be copied.
-    #[inline(never)]
-    fn fill(&mut self, message: &Message<'_>) -> Result<(), DecodeError> {
-        let attributes = flow_message(message)?.attributes(Nest::Flow);
-        match self.fill_from_attributes(attributes.as_bytes()) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(error.moved(message.attributes_offset())),
-        }
-    }
-
-    #[inline(always)]
-    fn fill_from_attributes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        let present = Decoder::run(self, bytes)?.present;
-        for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {
-            if !present.has(number) {
-                return Err(Attributes::new(bytes, Nest::Flow).missing(number));
-            }
-        }
-        Ok(())
-    }
+    };
 }
+
+flow_attributes!(view_attributes);
 
 impl fmt::Debug for FlowRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,13 +190,5 @@ impl fmt::Debug for FlowRef<'_> {
 impl From<FlowRef<'_>> for Flow {
     fn from(flow: FlowRef<'_>) -> Self {
         flow.to_flow()
-    }
-}
-
-#[inline(always)]
-fn flow_message<'a>(message: &Message<'a>) -> Result<Netfilter<'a>, DecodeError> {
-    match message.header().message_type {
-        MessageType::FLOW_NEW | MessageType::FLOW_DELETE => message.netfilter(),
-        _ => Err(message.unexpected_type()),
     }
 }

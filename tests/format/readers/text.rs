@@ -16,7 +16,7 @@ pub(crate) fn carried(flow: &Flow) -> Flow {
     let shown = [Status::HW_OFFLOAD, Status::OFFLOAD, Status::ASSURED].into_iter().find(|bit| status.contains(*bit));
     flow.status = Some((status & Status::SEEN_REPLY) | shown.unwrap_or_default());
     flow.helper = flow.helper.map(|helper| Helper::new(&helper.name));
-    (flow.lifetime, flow.master, flow.synproxy, flow.sequence_adjustment_original) = (None, None, None, None);
+    (flow.times, flow.master, flow.synproxy, flow.sequence_adjustment_original) = (None, None, None, None);
     flow
 }
 

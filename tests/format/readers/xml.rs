@@ -1,7 +1,7 @@
 //! Reads elements with the flags ktimestamp and labels.
 
 use ctnetlink::{
-    Counters, Expectation, ExpectationFlags, Flow, Helper, Lifetime, Protocol, Status, Timestamp, Tuple,
+    Counters, Expectation, ExpectationFlags, Flow, FlowTimes, Helper, Protocol, Status, Timestamp, Tuple,
     format::LabelMap,
 };
 
@@ -119,9 +119,9 @@ fn read_meta(meta: &Element, labels: &LabelMap, flow: &mut Flow) {
     flow.security_context = meta.value::<String>("secctx").map(Into::into);
     flow.labels =
         meta.child("labels").map(|names| names.children.iter().map(|label| labels.bit(&label.text).unwrap()).collect());
-    flow.lifetime = meta
+    flow.times = meta
         .child("timestamp")
-        .map(|times| Lifetime::new(Timestamp(times.value("start").unwrap()), times.value("stop").map(Timestamp)));
+        .map(|times| FlowTimes::new(Timestamp(times.value("start").unwrap()), times.value("stop").map(Timestamp)));
     let status = [
         (Status::SEEN_REPLY, !meta.has("unreplied")),
         (Status::ASSURED, meta.has("assured")),

@@ -35,7 +35,7 @@ fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
     assert_eq!(view.protocol_info(), flow.protocol_info);
     assert_eq!(view.counters_original(), flow.counters_original);
     assert_eq!(view.counters_reply(), flow.counters_reply);
-    assert_eq!(view.lifetime(), flow.lifetime);
+    assert_eq!(view.times(), flow.times);
     assert_eq!(view.event_time(), flow.event_time);
     assert_eq!(view.helper().map(Into::into), flow.helper);
     assert_eq!(view.labels(), flow.labels);
@@ -48,8 +48,8 @@ fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
     assert_eq!(view.use_count(), flow.use_count);
     assert_eq!(view.tcp_state(), flow.tcp_state());
     assert_eq!(view.is_assured(), flow.is_assured());
-    assert_eq!(view.source_translation(), flow.source_translation());
-    assert_eq!(view.destination_translation(), flow.destination_translation());
+    assert_eq!(view.snat(), flow.snat());
+    assert_eq!(view.dnat(), flow.dnat());
     assert_eq!(view.total_counters(), flow.total_counters());
     assert_eq!(without_age(&view.to_string()), without_age(&flow.to_string()));
 }

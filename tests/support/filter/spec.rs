@@ -204,7 +204,7 @@ impl Spec {
             Self::AnyLabel(bits) => flow.labels.is_some_and(|labels| labels.0 & u128::from(*bits) != 0),
             Self::Helper(name) => flow.helper.as_ref().is_some_and(|helper| &*helper.name == *name),
             Self::Nat(which, prefixes, ports) => {
-                let ends = [flow.source_translation(), flow.destination_translation()];
+                let ends = [flow.snat(), flow.dnat()];
                 let wanted = [&ends[..1], &ends[1..], &ends[..]][*which];
                 wanted.iter().flatten().any(|end| {
                     prefixes.as_ref().is_none_or(|prefixes| inside(prefixes, end.address))
@@ -225,6 +225,6 @@ impl Spec {
 
 /// As conntrack(8) prints it: a difference of whole seconds.
 fn age(flow: &Flow) -> Option<u64> {
-    let lifetime = flow.lifetime?;
-    Some(lifetime.stop.unwrap_or(NOW).seconds().saturating_sub(lifetime.start?.seconds()))
+    let times = flow.times?;
+    Some(times.stop.unwrap_or(NOW).seconds().saturating_sub(times.start?.seconds()))
 }

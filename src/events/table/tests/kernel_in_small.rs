@@ -332,17 +332,17 @@ impl World {
         let kernel: BTreeMap<u16, (Tuple, u32)> =
             self.kernel.flows.iter().map(|(key, live)| (u16::from(*key), (reply(live.port), live.mark))).collect();
         let table = |entry: TableEntry<'_>| {
-            (entry.original().source_port().unwrap(), (*entry.reply(), entry.mark().unwrap_or(0)))
+            (entry.original().source_port().unwrap(), (entry.reply(), entry.mark().unwrap_or(0)))
         };
         assert_eq!(self.table.iter().map(table).collect::<BTreeMap<_, _>>(), kernel);
         assert_eq!(self.table.len(), kernel.len());
         assert_eq!(self.followed, kernel);
         for (key, live) in &self.kernel.flows {
             let by_reply = self.table.get(FlowKey::reply(reply(live.port))).unwrap();
-            assert_eq!(*by_reply.original(), original(*key));
+            assert_eq!(by_reply.original(), original(*key));
             assert_eq!(by_reply.id(), Some(live.id));
             assert_eq!(by_reply.to_flow().labels.unwrap_or_default(), Labels(live.labels));
-            assert!(self.table.with_id(live.id).any(|entry| *entry.original() == original(*key)));
+            assert!(self.table.with_id(live.id).any(|entry| entry.original() == original(*key)));
         }
         assert!(self.table.ended.is_empty() && self.table.is_synchronised());
     }

@@ -3,7 +3,7 @@
 mod kernel_in_small;
 
 use super::*;
-use crate::{Counters, Helper, Labels, Lifetime, ProtocolInfo, TcpInfo, TcpState, Timestamp, Tuple};
+use crate::{Counters, FlowTimes, Helper, Labels, ProtocolInfo, TcpInfo, TcpState, Timestamp, Tuple};
 
 fn original(key: u8) -> Tuple {
     Tuple::udp(([10, 0, 0, 1], u16::from(key)).into(), ([10, 0, 0, 2], 53).into())
@@ -78,7 +78,7 @@ fn a_flow_with_another_identifier_is_another_flow() {
 fn a_flow_that_began_at_another_time_is_another_flow() {
     let begun = |time| {
         let mut flow = flow(1, 1, 1, 0);
-        flow.lifetime = Some(Lifetime { start: Some(Timestamp(time)), stop: None });
+        flow.times = Some(FlowTimes { start: Some(Timestamp(time)), stop: None });
         flow
     };
     let mut table = FlowTable::new();
@@ -255,7 +255,7 @@ fn of_two_flows_with_the_same_answers_the_first_is_gone() {
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
     let changes = apply(&mut table, EventKind::New, flow(2, 1, 2, 0));
     assert_eq!(kinds(&changes), [(ChangeKind::Vanished, true), (ChangeKind::Appeared, false)]);
-    assert_eq!(*table.get(FlowKey::reply(reply(1))).unwrap().original(), original(2));
+    assert_eq!(table.get(FlowKey::reply(reply(1))).unwrap().original(), original(2));
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Every type that holds a flow reads the same through `AnyFlow`.
+
+use ctnetlink::{
+    AnyFlow, EventKind, Filter, Flow, FlowRef, FlowTable, Timestamp,
+    wire::{Encoder, Flags, MessageType, Messages},
+};
+use proptest::{prop_assert_eq, proptest};
+
+use crate::arbitrary;
+
+/// A flow built from the accessors alone.
+fn rebuilt(source: &impl AnyFlow) -> Flow {
+    let mut flow = Flow::new(source.original(), source.reply());
+    flow.zone = source.zone();
+    flow.status = source.status();
+    flow.mark = source.mark();
+    flow.security_context = source.security_context().map(Into::into);
+    flow.id = source.id();
+    flow.use_count = source.use_count();
+    flow.master = source.master();
+    flow.timeout = source.timeout();
+    flow.protocol_info = source.protocol_info();
+    flow.counters_original = source.counters_original();
+    flow.counters_reply = source.counters_reply();
+    flow.times = source.times();
+    flow.helper = source.helper().map(Into::into);
+    flow.labels = source.labels();
+    flow.sequence_adjustment_original = source.sequence_adjustment_original();
+    flow.sequence_adjustment_reply = source.sequence_adjustment_reply();
+    flow.synproxy = source.synproxy();
+    flow.event_time = source.event_time();
+    flow
+}
+
+/// The getters that follow from attributes.
+fn derived(flow: &impl AnyFlow) -> String {
+    let now = Timestamp(u64::MAX);
+    let states = (flow.tcp_state(), flow.sctp_state(), flow.dccp_state());
+    let status = (flow.has_seen_reply(), flow.is_assured(), flow.is_offloaded());
+    let nat = (flow.snat(), flow.dnat(), flow.is_snat(), flow.is_dnat());
+    let name = flow.helper_name().map(str::to_owned);
+    let rest = (flow.total_counters(), flow.duration(now), flow.family(), flow.protocol());
+    format!("{states:?} {status:?} {nat:?} {name:?} {rest:?}")
+}
+
+fn with_view<R>(flow: &Flow, read: impl FnOnce(&FlowRef<'_>) -> R) -> R {
+    let mut buffer = vec![0; 70_000];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(MessageType::FLOW_NEW, Flags::empty(), 1, flow.family(), |body| flow.encode(body));
+    let length = encoder.finish().unwrap();
+    let message = Messages::new(&buffer[..length]).next().unwrap().unwrap();
+    read(&FlowRef::parse(&message).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn values_and_views_read_the_same(flow in arbitrary::flow()) {
+        prop_assert_eq!(rebuilt(&flow), flow.clone());
+        prop_assert_eq!(AnyFlow::to_flow(&flow), flow.clone());
+        with_view(&flow, |view| {
+            prop_assert_eq!(rebuilt(view), flow.clone());
+            prop_assert_eq!(AnyFlow::to_flow(view), flow.clone());
+            prop_assert_eq!(derived(view), derived(&flow));
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn table_entries_read_as_their_value(flow in arbitrary::flow()) {
+        let mut table = FlowTable::new();
+        let mut flow = flow;
+        flow.status = None;
+        table.apply_flow(EventKind::New, flow, &mut Vec::new());
+        for entry in table.iter() {
+            let value = entry.to_flow();
+            prop_assert_eq!(rebuilt(&entry), value.clone());
+            prop_assert_eq!(derived(&entry), derived(&value));
+            let filter: Filter = "proto tcp and (dport < 1024 or age < 7) or src-nat or mark 1".parse().unwrap();
+            let now = Timestamp(1 << 62);
+            prop_assert_eq!(filter.matches_at(&entry, now), filter.matches_at(&value, now));
+        }
+    }
+}

@@ -24,6 +24,7 @@ mod soak;
 mod sockets;
 mod statistics;
 mod updates;
+mod zones;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
         ("updates", updates::CASES),
+        ("zones", zones::CASES),
     ];
     let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)));
     let trials: Vec<Trial> = trials.map(|(area, case)| laboratory.trial(area, case)).collect();

@@ -65,7 +65,7 @@
 //! let created = client.get(FlowKey::original(original))?.expect("it was created just now");
 //! println!("seen as {:?}", created.snat());
 //! client.update(&created, &FlowUpdate::new().mark(10))?;
-//! client.delete(&created)?; // this flow: one that took its tuple since has, as a rule, another identifier
+//! client.delete(&created)?; // by tuple, zone and identifier
 //!
 //! let report = client.update_matching(&"dport 993".parse()?, &FlowUpdate::new().mark(10))?;
 //! println!("{} marked, {} ended meanwhile", report.changed, report.vanished);

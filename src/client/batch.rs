@@ -1,10 +1,10 @@
 //! Many operations at once.
 
-use super::{Client, Socket};
+use super::Client;
 use crate::{
-    error::Error,
-    exchange::{BatchReport, Connection, PendingBatch},
-    request::Command,
+    error::{Error, Operation},
+    exchange::{BatchReport, PendingBatch},
+    request::{Aimed, Command},
 };
 
 /// Creates, updates and deletes that are sent many at a time, and answered one by one.
@@ -18,13 +18,15 @@ use crate::{
 #[must_use = "operations that were not sent yet wait for `finish`"]
 pub struct Batch<'c> {
     pending: PendingBatch,
-    connection: &'c mut Connection<Socket>,
+    client: &'c mut Client,
+    /// Whether keys are aimed, once it is known.
+    aims: Option<bool>,
 }
 
 impl Client {
     /// Begins a batch.
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch { pending: PendingBatch::default(), connection: &mut self.connection }
+        Batch { pending: PendingBatch::default(), client: self, aims: None }
     }
 }
 
@@ -36,7 +38,15 @@ impl Batch<'_> {
     /// Where the operation cannot be encoded, or the socket fails in sending what has gathered. That the kernel refuses
     /// an operation is no error here: it is in the report.
     pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
-        self.pending.push(self.connection, request)
+        match request.key().is_some() && self.aims(request.operation()) {
+            true => self.pending.push(&mut self.client.connection, &Aimed(request)),
+            false => self.pending.push(&mut self.client.connection, request),
+        }
+    }
+
+    fn aims(&mut self, operation: Operation) -> bool {
+        // If the probe is refused, so is the operation, and the report says so.
+        *self.aims.get_or_insert_with(|| self.client.has_zones(operation).unwrap_or(false))
     }
 
     /// Sends what has gathered.
@@ -45,7 +55,7 @@ impl Batch<'_> {
     ///
     /// Where the socket fails. The report of [`finish`](Self::finish) tells what was done by then.
     pub fn send(&mut self) -> Result<(), Error> {
-        self.pending.send(self.connection)
+        self.pending.send(&mut self.client.connection)
     }
 
     /// Sends what has gathered, and reports on every operation since the batch began.
@@ -54,6 +64,6 @@ impl Batch<'_> {
     ///
     /// Where the socket fails: then there is no report. Who needs one calls [`send`](Self::send) first.
     pub fn finish(self) -> Result<BatchReport, Error> {
-        self.pending.finish(self.connection)
+        self.pending.finish(&mut self.client.connection)
     }
 }

@@ -77,6 +77,6 @@ impl ClientBuilder {
         // While this thread is where the first socket is: later there is no telling.
         let writer = if socket.knows_its_namespace() { None } else { Some(socket.open_beside()?) };
         let writer = writer.map(|writer| Connection::new(writer, timeout));
-        Ok(Client { connection: Connection::new(socket, timeout), writer, capabilities: None })
+        Ok(Client { connection: Connection::new(socket, timeout), writer, capabilities: None, zones: None })
     }
 }

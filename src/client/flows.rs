@@ -1,73 +1,40 @@
 //! Flows: get, dump, create, change, delete.
 
-use super::{Client, FlowDump, Socket};
+use super::{
+    Client, FlowDump,
+    lookup::{Finder, Found, not_found, not_found_is_none},
+};
 use crate::{
-    error::{EncodeError, Errno, Error, KernelError, Operation},
-    exchange::Connection,
-    model::{Family, Flow, FlowKey, FlowRef, Status},
-    request::{Command, DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, UpdateFlow},
+    error::{EncodeError, Error, Operation},
+    model::{Direction, Family, Flow, FlowKey},
+    request::{Aimed, Command, DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, zone_of},
 };
 
-/// What an update is told of the flow: its key, and the status that it has, where that is known.
-///
-/// Made from a key, or from a flow as it came from a dump or an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UpdateTarget {
-    key: FlowKey,
-    status: Option<Status>,
-}
-
-impl UpdateTarget {
-    /// A flow that is known to have these status bits.
-    #[must_use]
-    pub const fn with_status(self, status: Status) -> Self {
-        Self { status: Some(status), ..self }
-    }
-}
-
-impl From<FlowKey> for UpdateTarget {
-    fn from(key: FlowKey) -> Self {
-        Self { key, status: None }
-    }
-}
-
-impl From<&Flow> for UpdateTarget {
-    fn from(flow: &Flow) -> Self {
-        Self { key: flow.into(), status: flow.status }
-    }
-}
-
-impl From<&FlowRef<'_>> for UpdateTarget {
-    fn from(flow: &FlowRef<'_>) -> Self {
-        Self { key: flow.into(), status: flow.status() }
-    }
-}
-
 impl Client {
-    /// The flow of that key; `None` where there is none.
+    /// Returns the flow that a key names, or `None` if there is none.
     ///
-    /// The kernel looks it up by the tuple and the zone. Where the key has an identifier, a flow that has another is
-    /// not the one that was meant, and `None` is the answer.
+    /// Tuple, direction, zone and, if the key has one, the identifier have to be those of the flow. A flow whose *replies*
+    /// have the original tuple of the key is another flow.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails.
+    /// Fails if the kernel refuses the request or the socket fails.
     pub fn get(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
-        let key = key.into();
-        fetch_flow(&mut self.connection, &GetFlow::new(key), key)
+        Ok(self.find(Operation::GetFlow, key.into())?.map(|found| found.flow))
     }
 
-    /// As [`get`](Self::get), and sets the counters to zero in the same moment: nothing is lost in between.
+    /// Returns the flow that a key names and sets its counters to zero in the same step, so that no packet is lost.
     ///
-    /// The kernel does not look at the identifier of the key: where another flow has taken over the tuple, its counters
-    /// are zeroed, and `None` is the answer all the same.
+    /// The flow is looked up first: the kernel compares no identifier here, and would zero the counters of another flow
+    /// that took over the tuple.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get).
+    /// As for [`get`](Self::get).
     pub fn get_and_zero_counters(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
-        let key = key.into();
-        fetch_flow(&mut self.connection, &GetFlow::new(key).and_zero_counters(), key)
+        let Some(Found { key, .. }) = self.find(Operation::GetFlow, key.into())? else { return Ok(None) };
+        let zeroed = self.connection.fetch(&GetFlow::new(key).and_zero_counters(), Flow::decode);
+        not_found_is_none(zeroed).map(Option::flatten)
     }
 
     /// All flows of the namespace, both families.
@@ -99,40 +66,46 @@ impl Client {
         self.execute(flow)
     }
 
-    /// Changes a flow. Only what the update names is sent.
+    /// Changes a flow. Only the attributes that the update names are sent.
     ///
-    /// Give a flow as it came from a dump, or a key. An update of status bits has to know those of today: where only a
-    /// key is given, the flow is asked for them first.
+    /// The flow is looked up first, since the kernel compares no identifier in an update and wants the status bits of the
+    /// flow repeated: an update by the key of a flow that has ended fails, even if another flow has taken over its tuple.
+    /// An update to a timeout of 0 ends the flow at once.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where there is no such flow; see
-    /// [`KernelError::meaning`](crate::KernelError::meaning) for the others. The kernel does not look at the identifier
-    /// of the key in an update.
-    pub fn update(&mut self, target: impl Into<UpdateTarget>, update: &FlowUpdate) -> Result<(), Error> {
-        let UpdateTarget { key, status } = target.into();
+    /// [`is_not_found`](Error::is_not_found) if there is no such flow; see
+    /// [`KernelError::meaning`](crate::KernelError::meaning) for the others. The kernel applies an update attribute by
+    /// attribute: those before the one that it refuses stay applied.
+    pub fn update(&mut self, key: impl Into<FlowKey>, update: &FlowUpdate) -> Result<(), Error> {
         refuse_nothing(update)?;
-        if status.is_none() && update.needs_status() {
-            return update_as_it_is(&mut self.connection, key, update);
-        }
-        match self.execute(&UpdateFlow::new(key, update).with_current_status(status.unwrap_or_default())) {
-            // An answer may have come since the status was read.
-            Err(error) if error.is_busy() && update.needs_status() => {
-                update_as_it_is(&mut self.connection, key, update)
-            }
-            other => other,
-        }
+        let operation = Operation::UpdateFlow;
+        let finder = Finder { operation, zones: self.has_zones(operation)? };
+        finder.update(&mut self.connection, key.into(), update)
     }
 
     /// Deletes one flow.
     ///
-    /// With the identifier in the key (a flow that came from a dump has it), a flow that reuses the tuple is left alone.
+    /// A key with an identifier (as that of a flow from a dump) spares another flow that has the same tuple. It does not
+    /// protect a *later* flow with the same tuple, because the kernel uses identifiers again: of 20,000 flows that were
+    /// deleted and created anew at once, 19,999 had the identifier of their predecessor.
     ///
     /// # Errors
     ///
-    /// [`is_not_found`](Error::is_not_found) where there is no such flow.
+    /// [`is_not_found`](Error::is_not_found) if there is no such flow.
     pub fn delete(&mut self, key: impl Into<FlowKey>) -> Result<(), Error> {
-        self.execute(&DeleteFlow::new(key.into()))
+        let mut key = key.into();
+        if key.id.is_some() && key.direction == Direction::Original {
+            match self.execute(&DeleteFlow::new(key)) {
+                // Another flow may have answered in its place.
+                Err(error) if error.is_not_found() && zone_of(&key) != 0 => {}
+                result => return result,
+            }
+        }
+        let operation = Operation::DeleteFlow;
+        let found = self.find(operation, key)?.ok_or_else(|| not_found(operation))?;
+        key = FlowKey { id: found.flow.id, ..found.key };
+        self.connection.execute(&DeleteFlow::new(key))
     }
 
     /// Deletes every flow of the namespace.
@@ -159,27 +132,11 @@ impl Client {
     ///
     /// Where the kernel refuses or the socket fails.
     pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
+        if request.key().is_some() && self.has_zones(request.operation())? {
+            return self.connection.execute(&Aimed(request));
+        }
         self.connection.execute(request)
     }
-}
-
-fn fetch_flow(connection: &mut Connection<Socket>, request: &GetFlow, key: FlowKey) -> Result<Option<Flow>, Error> {
-    match connection.fetch(request, Flow::decode) {
-        Ok(flow) => Ok(flow.filter(|flow| key.id.is_none() || flow.id == key.id)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Changes the status bits of a flow as it is now: an update has to name those that it has.
-pub(super) fn update_as_it_is(
-    connection: &mut Connection<Socket>,
-    key: FlowKey,
-    update: &FlowUpdate,
-) -> Result<(), Error> {
-    let gone = || KernelError::new(Operation::UpdateFlow, Errno::ENOENT);
-    let flow = fetch_flow(connection, &GetFlow::new(key), key)?.ok_or_else(gone)?;
-    connection.execute(&UpdateFlow::new(key, update).with_current_status(flow.status.unwrap_or_default()))
 }
 
 /// The kernel sends an event for an update even if nothing changes.

@@ -4,14 +4,15 @@ use core::fmt;
 
 use super::{
     Client, FilteredDump, Socket,
-    flows::{refuse_nothing, update_as_it_is},
+    flows::refuse_nothing,
+    lookup::{Finder, directed, not_found},
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Operation},
     exchange::{Connection, PendingBatch},
     filter::Filter,
     model::{FlowKey, FlowRef},
-    request::{DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow},
+    request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow, zone_of},
 };
 
 /// What came of changing or deleting by a filter.
@@ -123,8 +124,9 @@ impl core::error::Error for MatchError {
 impl Client {
     /// Changes every flow that a filter matches. Memory does not grow with the table.
     ///
-    /// The kernel's dump may give a flow twice while the table changes: it is then changed, and counted, twice. An
-    /// update looks at no identifier, so that a flow which took over the tuple since is changed too.
+    /// The kernel's dump may report a flow twice while the table changes; the flow is then changed, and counted, twice.
+    /// The kernel compares no identifier in an update: if a flow ends after the dump reported it and another takes over its
+    /// tuple before its turn comes, the other one is changed.
     ///
     /// # Errors
     ///
@@ -170,8 +172,12 @@ impl Client {
     }
 
     fn change_matching(&mut self, filter: &Filter, change: Change<'_>) -> Result<MatchReport, MatchError> {
-        let dumps = filter.plan(&self.capabilities()?).dumps().to_vec();
-        let mut changes = Changes::new(change, self.take_writer()?);
+        let capabilities = self.capabilities()?;
+        let dumps = filter.plan(&capabilities).dumps().to_vec();
+        let finder = Finder { operation: change.operation(), zones: self.has_zones(Operation::ProbeFilters)? };
+        // Both came with Linux 5.15.
+        let hashes_zones = capabilities.status_filter;
+        let mut changes = Changes::new(change, finder, hashes_zones, self.take_writer()?);
         let flows = FilteredDump::new(filter, dumps, &mut self.connection);
         match changes.make(flows) {
             Ok(()) => {
@@ -211,9 +217,21 @@ enum Change<'u> {
     Delete,
 }
 
+impl Change<'_> {
+    const fn operation(self) -> Operation {
+        match self {
+            Self::Update(_) => Operation::UpdateFlow,
+            Self::Delete => Operation::DeleteFlow,
+        }
+    }
+}
+
 /// Changes under way.
 struct Changes<'u> {
     change: Change<'u>,
+    finder: Finder,
+    /// Whether the kernel hashes the zone with the tuple, so that a zone on one direction reaches the flow it names.
+    hashes_zones: bool,
     writer: Connection<Socket>,
     batch: PendingBatch,
     /// The keys of the flows in the batch, by their place in it.
@@ -222,9 +240,9 @@ struct Changes<'u> {
 }
 
 impl<'u> Changes<'u> {
-    fn new(change: Change<'u>, writer: Connection<Socket>) -> Self {
+    fn new(change: Change<'u>, finder: Finder, hashes_zones: bool, writer: Connection<Socket>) -> Self {
         let (batch, keys, report) = Default::default();
-        Self { change, writer, batch, keys, report }
+        Self { change, finder, hashes_zones, writer, batch, keys, report }
     }
 
     fn make(&mut self, mut flows: FilteredDump<'_>) -> Result<(), Error> {
@@ -246,13 +264,26 @@ impl<'u> Changes<'u> {
     fn push(&mut self, flow: &FlowRef<'_>) -> Result<(), Error> {
         let key = FlowKey::from(flow);
         self.report.matched += 1;
-        self.keys.push(key);
-        let pushed = match self.change {
-            Change::Delete => self.batch.push(&mut self.writer, &DeleteFlow::new(key)),
-            Change::Update(update) => {
-                let update = UpdateFlow::new(key, update).with_current_status(flow.status().unwrap_or_default());
-                self.batch.push(&mut self.writer, &update)
+        match self.change {
+            Change::Delete => self.push_command(key, &DeleteFlow::new(key)),
+            // An update carries no identifier: another flow could answer to this key.
+            Change::Update(update) if key.tuple.zone.is_some() || (key.zone.is_some() && !self.hashes_zones) => {
+                let result = self.finder.update(&mut self.writer, key, update);
+                self.report.note(result);
+                Ok(())
             }
+            Change::Update(update) => {
+                let status = flow.status().unwrap_or_default();
+                self.push_command(key, &UpdateFlow::new(directed(key), update).with_current_status(status))
+            }
+        }
+    }
+
+    fn push_command(&mut self, key: FlowKey, command: &impl Command) -> Result<(), Error> {
+        self.keys.push(key);
+        let pushed = match self.finder.zones {
+            true => self.batch.push(&mut self.writer, &Aimed(command)),
+            false => self.batch.push(&mut self.writer, command),
         };
         if self.batch.is_empty() {
             self.settle();
@@ -267,16 +298,30 @@ impl<'u> Changes<'u> {
         self.report.unanswered += batch.unanswered() as u64;
         for (place, refusal) in batch.into_failures() {
             let error = Error::from(refusal);
-            let result = match (self.change, self.keys.get(place)) {
-                // An answer may have come since the status was read.
-                (Change::Update(update), Some(&key)) if error.is_busy() && update.needs_status() => {
-                    update_as_it_is(&mut self.writer, key, update)
-                }
-                _ => Err(error),
+            let result = match self.keys.get(place) {
+                Some(&key) => self.retry(key, error),
+                None => Err(error),
             };
             self.report.note(result);
         }
         self.keys.clear();
+    }
+
+    /// Tries a flow again, by itself, if the refusal may not be final.
+    fn retry(&mut self, key: FlowKey, error: Error) -> Result<(), Error> {
+        match self.change {
+            // A packet may have changed the status since it was read.
+            Change::Update(update) if error.is_busy() && update.needs_status() => {
+                self.finder.update(&mut self.writer, key, update)
+            }
+            // Another flow may have answered in its place, with another identifier.
+            Change::Delete if error.is_not_found() && zone_of(&key) != 0 => {
+                let found = self.finder.find(&mut self.writer, key)?;
+                let key = found.ok_or_else(|| not_found(self.finder.operation))?.key;
+                self.writer.execute(&DeleteFlow::new(key))
+            }
+            _ => Err(error),
+        }
     }
 }
 

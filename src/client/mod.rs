@@ -8,6 +8,7 @@ mod dump;
 mod expectations;
 mod filtered;
 mod flows;
+mod lookup;
 mod matching;
 mod namespace;
 mod socket;
@@ -22,7 +23,6 @@ pub use builder::ClientBuilder;
 pub(crate) use builder::Options;
 pub use dump::{ExpectationDump, ExpectationIterator, FlowDump, FlowIterator};
 pub use filtered::{FilteredDump, FilteredIterator};
-pub use flows::UpdateTarget;
 pub use matching::{MatchError, MatchReport};
 pub use namespace::NetworkNamespace;
 pub(crate) use namespace::run_in;
@@ -62,6 +62,8 @@ pub struct Client {
     /// A second one, opened when it is needed: for changes while the first is busy with a dump.
     writer: Option<Connection<Socket>>,
     capabilities: Option<Capabilities>,
+    /// Whether the kernel was built with zones.
+    zones: Option<bool>,
 }
 
 impl Client {

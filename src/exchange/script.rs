@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use super::{Datagram, Transport, Wait};
+use super::{Datagram, Transport, Wait, batch::ACKNOWLEDGEMENT_COST};
 use crate::{
     Errno, Flow, Tuple,
     wire::{Encoder, Family, Flags, MessageType},
@@ -78,7 +78,7 @@ impl Transport for Script {
     }
 
     fn receive_capacity(&self) -> usize {
-        self.most_answers.map_or(212_992, |answers| answers * 1024)
+        self.most_answers.map_or(212_992, |answers| answers * ACKNOWLEDGEMENT_COST)
     }
 
     fn send_capacity(&self) -> usize {

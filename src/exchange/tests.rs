@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Outcome, PendingBatch, Wait,
+    Connection, Outcome, PendingBatch, Transport as _, Wait,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -307,6 +307,17 @@ fn an_update_of_a_fixed_timeout_does_not_fail_the_batch_behind_it() {
     }
     let report = batch.finish(&mut connection).unwrap();
     assert_eq!(report.failures().len(), 1);
+}
+
+/// A refusal takes 1,280 bytes of the receive buffer on s390x.
+#[test]
+fn batch_leaves_room_for_refusals_on_every_architecture() {
+    let script = Script { most_answers: Some(4), ..Script::default() };
+    let room = script.receive_capacity();
+    let mut connection = Connection::new(script, None);
+    let _ = batch(&mut connection, 100);
+    let sent = crate::wire::Messages::new(&connection.transport().sent[0]).count();
+    assert!(sent * 1280 <= room && room == 8192, "{sent} answers in {room} bytes");
 }
 
 #[test]

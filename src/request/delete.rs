@@ -8,10 +8,9 @@ use crate::{
     wire::{Encoder, MessageType},
 };
 
-/// The request to delete one flow: tuple, zone, and the identifier where the key has it, so that a flow that reuses the
-/// tuple is not the victim.
+/// The request to delete one flow, by tuple, zone and, if the key has one, identifier.
 ///
-/// It always carries a tuple: to the kernel a delete without one is a flush.
+/// It always carries a tuple: for the kernel, a delete without one empties the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeleteFlow {
     key: FlowKey,
@@ -42,6 +41,14 @@ impl Request for DeleteFlow {
 
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.key.encode_with_id(encoder);
+    }
+
+    fn key(&self) -> Option<FlowKey> {
+        Some(self.key)
+    }
+
+    fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
+        key.encode_with_id(encoder);
     }
 }
 

@@ -54,4 +54,12 @@ impl Request for GetFlow {
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         self.key.encode(encoder);
     }
+
+    fn key(&self) -> Option<FlowKey> {
+        Some(self.key)
+    }
+
+    fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
+        key.encode(encoder);
+    }
 }

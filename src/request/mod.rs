@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aim;
 mod create;
 mod delete;
 mod dump;
@@ -37,9 +38,10 @@ pub use header::RequestHeader;
 pub use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics};
 pub use update::{FlowUpdate, UpdateFlow};
 
+pub(crate) use aim::{Aimed, UNUSED_ZONE, aimed, zone_of};
 use header::creation;
 
-use crate::{error::Operation, wire::Encoder};
+use crate::{error::Operation, model::FlowKey, wire::Encoder};
 
 /// Something that can be asked of the kernel.
 pub trait Request {
@@ -51,6 +53,19 @@ pub trait Request {
 
     /// Writes its attributes.
     fn encode_attributes(&self, encoder: &mut Encoder<'_>);
+
+    /// The key of the flow that it names, if it names one.
+    #[doc(hidden)]
+    fn key(&self) -> Option<FlowKey> {
+        None
+    }
+
+    /// Writes its attributes with another form of its key.
+    #[doc(hidden)]
+    fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
+        let _ = key;
+        self.encode_attributes(encoder);
+    }
 
     /// Writes what stands behind the netlink header: `struct nfgenmsg` and the attributes.
     fn encode_payload(&self, encoder: &mut Encoder<'_>) {
@@ -91,5 +106,13 @@ impl<T: Request + ?Sized> Request for &T {
 
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         (**self).encode_attributes(encoder);
+    }
+
+    fn key(&self) -> Option<FlowKey> {
+        (**self).key()
+    }
+
+    fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
+        (**self).encode_with_key(key, encoder);
     }
 }

@@ -33,7 +33,7 @@ use crate::{
 pub struct FlowUpdate {
     /// The mark (`CTA_MARK`, `CTA_MARK_MASK`).
     pub mark: Option<MaskedMark>,
-    /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`).
+    /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`); 0 ends it at once.
     pub timeout: Option<u32>,
     /// Status bits besides those that the flow has (`CTA_STATUS`).
     pub status: Option<Status>,
@@ -72,7 +72,7 @@ impl FlowUpdate {
         self
     }
 
-    /// Sets the seconds until the flow ends unless a packet comes. 0 ends it.
+    /// Sets the seconds until the flow ends unless a packet comes. 0 ends the flow at once.
     ///
     /// Refused with EPERM for a flow with [`Status::FIXED_TIMEOUT`] (Linux 6.0 and later).
     pub fn timeout(mut self, seconds: u32) -> Self {
@@ -82,8 +82,8 @@ impl FlowUpdate {
 
     /// Sets status bits in addition to those that the flow has; none can be cleared.
     ///
-    /// The kernel takes only a status that has the bits of today too: an [`UpdateFlow`] that knows them adds them, and
-    /// [`Client::update`](crate::Client::update) asks for them where it does not.
+    /// The kernel accepts only a status that repeats the bits of today: [`Client::update`](crate::Client::update) looks
+    /// them up, and an [`UpdateFlow`] has to be told ([`with_current_status`](UpdateFlow::with_current_status)).
     pub fn status(mut self, bits: Status) -> Self {
         self.status = Some(bits);
         self
@@ -231,7 +231,15 @@ impl Request for UpdateFlow<'_> {
     }
 
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
-        self.key.encode(encoder);
+        self.encode_with_key(self.key, encoder);
+    }
+
+    fn key(&self) -> Option<FlowKey> {
+        Some(self.key)
+    }
+
+    fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
+        key.encode(encoder);
         self.update.encode(self.current_status, encoder);
     }
 }

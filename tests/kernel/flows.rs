@@ -299,14 +299,12 @@ const REQUESTS: &[(&str, Request)] = &[
     ("create flow", |client| client.create(&udp_flow(2))),
     ("update flow", |client| client.update(key(), &FlowUpdate::new().mark(1))),
     ("delete flow", |client| client.delete(key())),
-    ("flush flows", Client::flush),
-    ("flush flows", |client| client.flush_family(Family::IPV4)),
-    ("find out what the kernel filters by", |client| client.dump_matching(&udp()).map(drop)),
-    ("find out what the kernel filters by", |client| Ok(client.delete_matching(&udp()).map(drop)?)),
-    ("find out what the kernel filters by", |client| Ok(client.flush_matching(&udp()).map(drop)?)),
-    ("find out what the kernel filters by", |client| {
-        Ok(client.update_matching(&udp(), &FlowUpdate::new().mark(1)).map(drop)?)
-    }),
+    ("delete flows", Client::flush),
+    ("delete flows", |client| client.flush_family(Family::IPV4)),
+    ("probe filters", |client| client.dump_matching(&udp()).map(drop)),
+    ("probe filters", |client| Ok(client.delete_matching(&udp()).map(drop)?)),
+    ("probe filters", |client| Ok(client.flush_matching(&udp()).map(drop)?)),
+    ("probe filters", |client| Ok(client.update_matching(&udp(), &FlowUpdate::new().mark(1)).map(drop)?)),
     ("get statistics", |client| client.statistics().map(drop)),
     ("get statistics", |client| client.cpu_statistics().map(drop)),
     ("get expectation", |client| client.get_expectation(&expected()).map(drop)),
@@ -319,7 +317,7 @@ const REQUESTS: &[(&str, Request)] = &[
     ("create expectation", |client| client.create_expectation(&expected())),
     ("delete expectation", |client| client.delete_expectation(&expected())),
     ("delete expectation", |client| client.delete_expectations_of("ftp")),
-    ("flush expectations", Client::flush_expectations),
+    ("delete expectations", Client::flush_expectations),
     ("get statistics", |client| client.expectation_statistics().map(drop)),
 ];
 

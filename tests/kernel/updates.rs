@@ -133,7 +133,7 @@ fn labels_without_a_rule_are_refused_with_their_reason(lab: &Lab) {
     let update = FlowUpdate::new().labels(MaskedLabels::add(Labels::default().with(3)));
     let error = lab.client().update(&lab.flow(new.original), &update).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOSPC));
-    assert!(error.to_string().contains("a rule that uses labels"), "{error}");
+    assert!(error.to_string().contains("a rule that sets labels"), "{error}");
 }
 
 fn labels_are_added_and_removed(lab: &Lab) {
@@ -219,7 +219,7 @@ fn a_helper_cannot_be_changed(lab: &Lab) {
     let update = FlowUpdate::new().helper(ctnetlink::Helper::new("irc"));
     let error = client.update(FlowKey::original(new.original), &update).unwrap_err();
     assert!(error.is_busy(), "{error}");
-    assert!(error.to_string().contains("a flow keeps the one it has, or none"), "{error}");
+    assert!(error.to_string().contains("which a flow keeps until it ends"), "{error}");
 }
 
 fn a_helper_is_taken_away_for_good(lab: &Lab) {

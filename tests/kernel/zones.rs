@@ -225,22 +225,29 @@ fn fill(client: &mut Client, flows: &[NewFlow]) -> BTreeMap<u32, Flow> {
 /// A bit that no flow's mark has by itself.
 const TOUCHED: u32 = 0x100;
 
+/// Tables of the property test; `CTNETLINK_CASES` in the environment asks for more.
+fn cases() -> u32 {
+    std::env::var("CTNETLINK_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
+}
+
 /// No request changes a flow that it does not name, and none leaves the flow that it names, in any table.
 fn requests_reach_the_flow_they_name(lab: &Lab) {
     let mut client = lab.client();
     let flows = proptest::collection::vec(any_flow(), 2..24);
     let filters = proptest::collection::vec(any_filter(), 6);
-    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: cases(), failure_persistence: None, ..Config::default() });
     let client = std::cell::RefCell::new(&mut client);
     let result = runner.run(&(flows, filters), |(flows, filters)| {
         let client = &mut **client.borrow_mut();
         for filter in &filters {
             let before = fill(client, &flows);
-            let matched: Vec<u32> = before.values().filter(|flow| filter.matches(*flow)).map(|f| f.mark.unwrap()).collect();
+            let matched: Vec<u32> =
+                before.values().filter(|flow| filter.matches(*flow)).map(|f| f.mark.unwrap()).collect();
             let report = client.update_matching(filter, &FlowUpdate::new().mark_bits(TOUCHED, TOUCHED)).unwrap();
             prop_assert_eq!((report.changed as usize, report.vanished), (matched.len(), 0), "{}", filter);
             let after = table(client);
-            let touched: Vec<u32> = after.keys().filter(|mark| **mark & TOUCHED != 0).map(|mark| mark & !TOUCHED).collect();
+            let touched: Vec<u32> =
+                after.keys().filter(|mark| **mark & TOUCHED != 0).map(|mark| mark & !TOUCHED).collect();
             prop_assert_eq!(touched, matched, "updated by {}", filter);
 
             let before = fill(client, &flows);
@@ -248,7 +255,12 @@ fn requests_reach_the_flow_they_name(lab: &Lab) {
             let (gone, kept): (Vec<&Flow>, Vec<&Flow>) = before.values().partition(|flow| filter.matches(*flow));
             prop_assert_eq!((report.changed as usize, report.vanished), (gone.len(), 0), "{}", filter);
             let left: Vec<u32> = table(client).into_keys().collect();
-            prop_assert_eq!(left, kept.iter().map(|flow| flow.mark.unwrap()).collect::<Vec<_>>(), "deleted by {}", filter);
+            prop_assert_eq!(
+                left,
+                kept.iter().map(|flow| flow.mark.unwrap()).collect::<Vec<_>>(),
+                "deleted by {}",
+                filter
+            );
         }
         one_by_one(client, &flows)
     });

@@ -130,11 +130,3 @@ impl From<TableEntry<'_>> for FlowKey {
         Self { zone: entry.zone(), id: entry.id(), ..key }
     }
 }
-
-#[cfg(all(target_os = "linux", feature = "client"))]
-impl From<TableEntry<'_>> for crate::client::UpdateTarget {
-    fn from(entry: TableEntry<'_>) -> Self {
-        let target = Self::from(FlowKey::from(entry));
-        entry.status().map_or(target, |status| target.with_status(status))
-    }
-}

@@ -5,17 +5,15 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use ctnetlink::{EventKind, Expectation, Flow, Timestamp, format::Sender};
-use nix::sys::{
-    signal::{SigSet, Signal},
-    signalfd::{SfdFlags, SignalFd},
-};
+use ctnetlink::{EventKind, Expectation, Flow, Timestamp};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
     arguments::{Arguments, Table},
     failure::{Failure, Outcome},
-    listener,
+    interrupt, listener,
+    messages::complain,
     output::{Event, Output},
     sender::Programs,
     tell,
@@ -24,7 +22,7 @@ use crate::{
 /// What a listener is told.
 pub enum Told {
     Flow(EventKind, Flow, Option<u32>),
-    Expectation(EventKind, Expectation, Option<u32>),
+    Expectation(EventKind, Expectation),
     /// Events are missing here.
     Lost,
     /// The kernel sent something that does not read.
@@ -48,11 +46,11 @@ const LEAST_BYTES: usize = 256;
 /// Prints events until somebody has seen enough: SIGINT and SIGTERM end it well.
 pub fn watch(mut arguments: Arguments) -> Outcome {
     // Before the socket is opened, so that no signal in between is lost.
-    let signals = signals().map_err(|error| Failure::failed(format_args!("signals: {error}")))?;
+    let signals = interrupt::signals(SfdFlags::SFD_NONBLOCK)?;
     let mut source = listener::open(&arguments)?;
     if arguments.buffer_size.is_some() {
         let bytes = source.receive_buffer();
-        eprintln!("NOTICE: Netlink socket buffer size has been set to {bytes} bytes.");
+        complain(format_args!("NOTICE: Netlink socket buffer size has been set to {bytes} bytes."));
     }
     let table = arguments.table;
     let mut watcher =
@@ -62,14 +60,6 @@ pub fn watch(mut arguments: Arguments) -> Outcome {
     watched.and_then(|()| watcher.output.finish())?;
     tell_counts(table, watcher.shown, watcher.losses);
     Ok(())
-}
-
-fn signals() -> nix::Result<SignalFd> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGINT);
-    set.add(Signal::SIGTERM);
-    set.thread_block()?;
-    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
 
 fn tell_counts(table: Table, shown: u64, losses: u64) {
@@ -114,19 +104,20 @@ impl Watcher {
                 self.shown += 1;
                 self.output.flow(&flow, Some(Event { kind, time, sender }))
             }
-            Told::Expectation(kind, expectation, port_id) => {
-                let sender: Option<Sender<'_>> = port_id.map(|port_id| self.programs.sender(port_id));
+            Told::Expectation(kind, expectation) => {
                 self.shown += 1;
-                self.output.expectation(&expectation, Some(Event { kind, time: Timestamp::now(), sender }))
+                self.output.expectation(&expectation, Some(Event { kind, time: Timestamp::now(), sender: None }))
             }
             Told::Lost => {
                 self.losses += 1;
                 self.output.write()?;
-                eprintln!("WARNING: events were lost here: they come faster than they are read. See --buffer-size.");
+                complain(format_args!(
+                    "WARNING: events were lost here: they come faster than they are read. See --buffer-size."
+                ));
                 Ok(())
             }
             Told::Malformed(error) => {
-                eprintln!("WARNING: an event that does not read: {error}");
+                complain(format_args!("WARNING: an event that does not read: {error}"));
                 Ok(())
             }
         }

@@ -1,18 +1,23 @@
-//! Why a command ends early, and with which status.
+//! The reasons for which a command ends early, and their exit statuses.
 
 use std::{fmt, io};
 
-/// The reason to stop.
+use ctnetlink::{ErrorKind, Operation};
+use nix::sys::signal::Signal;
+
+/// A reason to stop.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line makes no sense: status 2.
+    /// The command line is wrong: status 2.
     Usage(String),
-    /// Something else: status 1.
+    /// Any other error: status 1.
     Failed(String),
-    /// There was nothing to do it to, which the count has told already: status 1.
+    /// There was no entry to work on, as the count has reported: status 1.
     Nothing,
-    /// Whoever reads has seen enough: no failure.
+    /// The reader of the output is gone: status 0.
     ClosedPipe,
+    /// A signal: status 128 and its number, as shells report it.
+    Interrupted(Signal),
 }
 
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -26,7 +31,7 @@ impl Failure {
         Self::Failed(message.to_string())
     }
 
-    /// The same with the place where it happened before it.
+    /// Puts the place of the error before the message.
     pub fn at(self, place: impl fmt::Display) -> Self {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
@@ -40,13 +45,21 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Nothing => 1,
             Self::ClosedPipe => 0,
+            Self::Interrupted(signal) => 128 + *signal as u8,
         }
     }
 }
 
 impl From<ctnetlink::Error> for Failure {
     fn from(error: ctnetlink::Error) -> Self {
-        Self::Failed(format!("Operation failed: {error}"))
+        // An update is also refused for the flow's own sake, which the error itself explains.
+        let is_update = error.kernel().is_some_and(|refused| refused.operation() == Operation::UpdateFlow);
+        match error.kind() {
+            ErrorKind::PermissionDenied if !is_update => {
+                Self::failed("Operation failed: needs CAP_NET_ADMIN (for a private namespace: `unshare -Urn`)")
+            }
+            _ => Self::Failed(format!("Operation failed: {error}")),
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use ctnetlink::Client;
 use crate::{
     arguments::Arguments,
     failure::{Failure, Outcome},
+    interrupt,
     output::Output,
     request,
     selection::Selection,
-    table, tell,
+    table::{self, Changed},
+    tell,
 };
 
 pub fn list(mut arguments: Arguments) -> Outcome {
@@ -33,26 +35,31 @@ pub fn get(mut arguments: Arguments) -> Outcome {
 
 pub fn delete(mut arguments: Arguments) -> Outcome {
     let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
+    interrupt::listen()?;
     let mut output = Output::new(&mut arguments).for_deletion().of_changes();
-    let changed = table::delete(&selection, |flow| output.flow(flow, None))?;
-    let printed = output.finish();
-    tell(format_args!("{} flow entries have been deleted.", changed.count));
-    something(changed.into_result()?)?;
-    printed
+    let changed = table::delete(&selection, |flow| output.flow(flow, None));
+    report(changed, output, "deleted")
 }
 
 pub fn update(mut arguments: Arguments) -> Outcome {
     let selection = Selection::new(&arguments)?;
-    let update = request::update(&arguments)?;
-    if update.is_empty() {
-        return Err(Failure::usage("there is nothing to change: give `--mark', `--timeout', `--status' or labels"));
-    }
+    let update = request::some_update(&arguments)?;
+    interrupt::listen()?;
     let mut output = Output::new(&mut arguments).of_changes();
-    let changed = table::update(&selection, &update, |flow| output.flow(flow, None))?;
+    let changed = table::update(&selection, &update, |flow| output.flow(flow, None));
+    report(changed, output, "updated")
+}
+
+/// Prints the rest of the output and the count, even if the work stopped early.
+fn report(changed: Changed, output: Output, done: &str) -> Outcome {
     let printed = output.finish();
-    tell(format_args!("{} flow entries have been updated.", changed.count));
-    something(changed.into_result()?)?;
-    printed
+    if changed.has_count() {
+        tell(format_args!("{} flow entries have been {done}.", changed.count));
+    }
+    match changed.into_result()? {
+        0 => Err(Failure::Nothing),
+        _ => printed,
+    }
 }
 
 pub fn create(arguments: &Arguments) -> Outcome {
@@ -91,9 +98,4 @@ pub fn flush(arguments: &Arguments) -> Outcome {
     }
     tell("connection tracking table has been emptied.");
     Ok(())
-}
-
-/// To have changed nothing is a failure.
-const fn something(count: u64) -> Outcome {
-    if count == 0 { Err(Failure::Nothing) } else { Ok(()) }
 }

@@ -21,7 +21,7 @@ pub fn open(arguments: &Arguments) -> Outcome<Listener> {
     Ok(Listener { socket: builder.open()?, filter })
 }
 
-fn groups(arguments: &Arguments) -> EventGroups {
+pub fn groups(arguments: &Arguments) -> EventGroups {
     if arguments.table == Table::Expect {
         return EventGroups::EXPECTATIONS;
     }
@@ -79,10 +79,8 @@ fn told(event: &Event<'_>, filter: &Filter) -> Option<Told> {
             }
             Told::Flow(kind, event.flow.to_flow(), event.port_id)
         }
-        Event::ExpectationNew(new) => Told::Expectation(EventKind::New, new.expectation.to_expectation(), new.port_id),
-        Event::ExpectationDestroy(end) => {
-            Told::Expectation(EventKind::Destroy, end.expectation.to_expectation(), end.port_id)
-        }
+        Event::ExpectationNew(new) => Told::Expectation(EventKind::New, new.expectation.to_expectation()),
+        Event::ExpectationDestroy(end) => Told::Expectation(EventKind::Destroy, end.expectation.to_expectation()),
         Event::Overrun => Told::Lost,
         Event::Malformed(malformed) => Told::Malformed(malformed.error.to_string()),
         _ => return None,

@@ -19,8 +19,11 @@ mod expectations;
 mod explain;
 mod failure;
 mod flows;
+mod interrupt;
 mod listener;
 mod load;
+#[path = "../support/messages.rs"]
+mod messages;
 mod output;
 mod progress;
 mod request;
@@ -34,13 +37,14 @@ use std::{env, fmt::Display, process::ExitCode};
 
 use arguments::{Arguments, Command, Parameter, Table};
 use failure::{Failure, Outcome};
+use messages::complain;
 
 /// What messages begin with.
 const NAME: &str = concat!("conntrack v", env!("CARGO_PKG_VERSION"), " (ctnetlink)");
 
 /// Tells something of the work as a whole: a count, for the most part.
 fn tell(message: impl Display) {
-    eprintln!("{NAME}: {message}");
+    complain(format_args!("{NAME}: {message}"));
 }
 
 fn run(words: &[&str]) -> Outcome {
@@ -80,9 +84,10 @@ fn main() -> ExitCode {
     match &failure {
         Failure::Usage(message) => {
             tell(message);
-            eprintln!("Try `conntrack -h' or 'conntrack --help' for more information.");
+            complain("Try `conntrack -h' or 'conntrack --help' for more information.");
         }
         Failure::Failed(message) => tell(message),
+        Failure::Interrupted(signal) => tell(format_args!("interrupted by {signal}")),
         Failure::Nothing | Failure::ClosedPipe => {}
     }
     ExitCode::from(failure.status())

@@ -40,9 +40,9 @@ impl Output {
         self
     }
 
-    /// In the format that loads, flows are deleted.
+    /// Prints flows that are deleted: with `-o save`, as lines of `-D`.
     pub fn for_deletion(mut self) -> Self {
-        self.printer.saved_as = Some(EventKind::Destroy);
+        self.printer.deletes = true;
         self
     }
 
@@ -50,8 +50,20 @@ impl Output {
         if self.broken.is_some() {
             return Ok(());
         }
+        let begin = self.buffer.len();
         self.printer.flow(flow, event).append_to(&mut self.buffer);
+        if self.printer.deletes && self.printer.format == Format::Save {
+            self.turn_into_deletion(begin, flow);
+        }
         self.end_line()
+    }
+
+    /// Turns the `-A` of a saved flow into a `-D`. The rest of the line stays, because `sed s/^-D/-A/` must give a line
+    /// that creates the flow again. Without a zone, `-D` would select flows of every zone.
+    fn turn_into_deletion(&mut self, begin: usize, flow: &Flow) {
+        let zone = flow.zone.or(flow.original.zone).or(flow.reply.zone);
+        let command = if zone.is_none() { "-D -w 0" } else { "-D" };
+        self.buffer.splice(begin..begin + "-A".len(), command.bytes());
     }
 
     pub fn expectation(&mut self, expectation: &Expectation, event: Option<Event<'_>>) -> Outcome {
@@ -117,7 +129,7 @@ struct Printer {
     timestamps: bool,
     kernel_timestamps: bool,
     labels: Option<LabelMap>,
-    saved_as: Option<EventKind>,
+    deletes: bool,
     utc_offset_seconds: i32,
     begun: Timestamp,
 }
@@ -145,7 +157,7 @@ impl Printer {
                 .then(|| arguments.label_map.take())
                 .flatten()
                 .filter(|map| !map.is_empty()),
-            saved_as: None,
+            deletes: false,
             utc_offset_seconds: if shows_dates { local_offset_seconds() } else { 0 },
             begun: Timestamp::now(),
         }
@@ -204,7 +216,7 @@ impl Printer {
 
     fn save(&self, event: Option<Event<'_>>) -> Save<'_> {
         let save = self.labels.as_ref().map_or(Save::new(), |labels| Save::new().labels(labels));
-        event.map(|event| event.kind).or(self.saved_as).map_or(save, |kind| save.event(kind))
+        event.map(|event| event.kind).map_or(save, |kind| save.event(kind))
     }
 
     fn xml<'a>(&'a self, event: Option<Event<'a>>) -> Xml<'a> {

@@ -110,18 +110,22 @@ fn set_ports(layer4: &mut Layer4, ports: Pair) {
     }
 }
 
-/// The bits that a user may set.
+/// The status bits that the kernel lets a user set.
 fn settable(status: Status) -> Outcome<Status> {
     for (bit, option) in [(Status::SRC_NAT, "src-nat"), (Status::DST_NAT, "dst-nat")] {
         if status.contains(bit) {
             warn(format_args!("ignoring {bit}, use --{option} instead"));
         }
     }
-    let kernels = Status::EXPECTED | Status::OFFLOAD | Status::HW_OFFLOAD;
-    if status.intersects(kernels) {
-        return Err(Failure::failed(format_args!("Operation failed: only the kernel sets {}", status & kernels)));
+    // The kernel ignores these two. It refuses EXPECTED.
+    let offload = status & (Status::OFFLOAD | Status::HW_OFFLOAD);
+    if !offload.is_empty() {
+        warn(format_args!("ignoring {offload}, only the kernel sets it"));
     }
-    Ok(status & !(Status::SRC_NAT | Status::DST_NAT))
+    if status.contains(Status::EXPECTED) {
+        return Err(Failure::failed("Operation failed: only the kernel sets EXPECTED"));
+    }
+    Ok(status & !(Status::SRC_NAT | Status::DST_NAT | offload))
 }
 
 /// Nobody has seen the handshake of a flow that is made by hand, so that its windows are not checked.
@@ -138,12 +142,21 @@ fn nat_range(option: &str, (address, port): Nat) -> Outcome<NatRange> {
     Ok(port.map_or(range, |port| range.port(port)))
 }
 
-/// What `--update` changes.
+/// The changes of `--update`, of which there must be some.
+pub fn some_update(arguments: &Arguments) -> Outcome<FlowUpdate> {
+    let update = update(arguments)?;
+    if update.is_empty() {
+        return Err(Failure::usage("there is nothing to change: give `--mark', `--timeout', `--status' or labels"));
+    }
+    Ok(update)
+}
+
+/// The changes of `--update`.
 pub fn update(arguments: &Arguments) -> Outcome<FlowUpdate> {
     let mut update = FlowUpdate::new();
     if let Some((mark, mask)) = arguments.mark {
         if mark & !mask != 0 {
-            return Err(Failure::usage("Invalid mark: it has bits that its mask leaves alone"));
+            return Err(Failure::usage("Invalid mark: it has bits outside its mask"));
         }
         update = update.mark_bits(mark, mask);
     }
@@ -180,6 +193,26 @@ fn new_state(arguments: &Arguments) -> Outcome<Option<ProtocolInfo>> {
             Err(Failure::usage("the kernel takes tags of SCTP only with a state: you have to specify `--state'"))
         }
         other => Ok(other),
+    }
+}
+
+/// Returns whether the update would change the flow. conntrack(8) sends no update that would not.
+pub fn changes(update: &FlowUpdate, flow: &Flow) -> bool {
+    let mark = flow.mark.unwrap_or(0);
+    let status = flow.status.unwrap_or_default();
+    let labels = flow.labels.unwrap_or_default().0;
+    update.mark.is_some_and(|new| new.applied_to(mark) != mark)
+        || update.timeout.is_some_and(|timeout| flow.timeout != Some(timeout))
+        || update.status.is_some_and(|bits| !status.contains(bits))
+        || update.labels.is_some_and(|new| (labels ^ new.labels.0) & new.mask.0 != 0)
+        || update.protocol_info.is_some_and(|new| changes_state(new, flow.protocol_info))
+}
+
+fn changes_state(new: ProtocolInfo, old: Option<ProtocolInfo>) -> bool {
+    match (new, old) {
+        (ProtocolInfo::Tcp(new), Some(ProtocolInfo::Tcp(old))) => new.state != old.state,
+        (ProtocolInfo::Dccp(new), Some(ProtocolInfo::Dccp(old))) => (new.state, new.role) != (old.state, old.role),
+        (new, old) => Some(new) != old,
     }
 }
 

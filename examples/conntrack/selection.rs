@@ -1,4 +1,4 @@
-//! Arguments → which flows are meant.
+//! Arguments → the flows that a command selects.
 
 use ctnetlink::{
     DccpInfo, Filter, FlowKey, Protocol, ProtocolInfo, SctpInfo, Status, TcpInfo, Tuple,
@@ -12,34 +12,47 @@ use crate::{
     request::original_tuple,
 };
 
-/// Which flows a command is about.
+/// The flows that a command selects.
 #[derive(Debug)]
 pub struct Selection {
     pub filter: Filter,
-    /// What is asked of the kernel where it is not the filter's plan: another table, or counters to be zeroed.
-    pub dump: Option<DumpFlows>,
-    /// The only flow that there can be, where the options name its tuple and its zone.
-    pub key: Option<FlowKey>,
+    pub route: Route,
+}
+
+/// The request that reads a selection from the kernel. Every flow that it returns is checked against the filter.
+#[derive(Clone, Copy, Debug)]
+pub enum Route {
+    /// A get of the only flow that can match, because the options name its tuple and its zone.
+    Get(FlowKey),
+    /// One dump: of a whole table or family.
+    Dump(DumpFlows),
+    /// The dumps of the filter's plan: one, or first IPv4 and then IPv6.
+    Planned,
 }
 
 impl Selection {
     pub fn new(arguments: &Arguments) -> Outcome<Self> {
-        let dump = dump(arguments);
-        // A single flow is got from the table of all that packets are matched with.
-        let key = if dump.is_none() { only_key(arguments) } else { None };
-        Ok(Self { filter: filter(arguments)?, dump, key })
+        let filter = filter(arguments)?;
+        let route = match (whole_dump(arguments), only_key(arguments)) {
+            (Some(dump), _) => Route::Dump(dump),
+            (None, Some(key)) => Route::Get(key),
+            (None, None) if filter.is_everything() => Route::Dump(DumpFlows::new()),
+            (None, None) => Route::Planned,
+        };
+        Ok(Self { filter, route })
     }
 
-    /// Refuses options that select everything: who wants that gives none.
+    /// Refuses options that match every flow. To select every flow, give no options.
     pub fn refuse_everything(self, arguments: &Arguments) -> Outcome<Self> {
         if arguments.is_selective() && self.filter.is_everything() {
-            return Err(Failure::usage("every flow fits these options: to mean all of them, give none"));
+            return Err(Failure::usage("these options match every flow: give none to select them all"));
         }
         Ok(self)
     }
 }
 
-fn dump(arguments: &Arguments) -> Option<DumpFlows> {
+/// The dump for tables and requests that the kernel does not filter.
+fn whole_dump(arguments: &Arguments) -> Option<DumpFlows> {
     let dump = match arguments.table {
         Table::Dying => DumpFlows::new().of_table(FlowTable::Dying),
         Table::Unconfirmed => DumpFlows::new().of_table(FlowTable::Unconfirmed),
@@ -49,7 +62,7 @@ fn dump(arguments: &Arguments) -> Option<DumpFlows> {
     Some(arguments.family.map_or(dump, |family| dump.of_family(family)))
 }
 
-/// The conjunction of all options that select. In an update, timeout, status, mark and state are what to set.
+/// The conjunction of all selecting options. `-U` sets the timeout, status, mark and state instead of comparing them.
 fn filter(arguments: &Arguments) -> Outcome<Filter> {
     let mut terms: Vec<Filter> = Vec::new();
     terms.extend(arguments.filter.clone());
@@ -97,7 +110,7 @@ fn protocol(arguments: &Arguments, terms: &mut Vec<Filter>) {
     terms.extend(arguments.icmp_id.map(Filter::icmp_id));
 }
 
-/// What changes in the life of a flow.
+/// Adds the values that change while a flow lives.
 fn values(arguments: &Arguments, terms: &mut Vec<Filter>) {
     terms.extend(arguments.timeout.map(Filter::timeout));
     terms.extend(arguments.mark.map(|(mark, mask)| Filter::mark_masked(mark, mask)));
@@ -116,6 +129,7 @@ fn values(arguments: &Arguments, terms: &mut Vec<Filter>) {
     terms.extend(arguments.role.map(Filter::dccp_role));
 }
 
+/// Returns the key of the only flow that the options can match, if they name a whole tuple and its zone.
 fn only_key(arguments: &Arguments) -> Option<FlowKey> {
     let is_whole = |(source, destination): (Option<u16>, Option<u16>)| source.is_some() && destination.is_some();
     let names_all = match arguments.protocol? {
@@ -130,7 +144,7 @@ fn only_key(arguments: &Arguments) -> Option<FlowKey> {
         return None;
     }
     let tuple: Tuple = original_tuple(arguments)?;
-    // The kernel gets no flow by an ICMP type that has no answer.
+    // The kernel refuses an ICMP type that has no reply.
     tuple.inverted()?;
     Some(FlowKey::original(tuple).in_zone(arguments.zone?))
 }

@@ -1,35 +1,42 @@
-//! The kernel's table by filter: everything that dumps, deletes or updates more than one flow.
+//! Commands on every flow that a filter matches: dump, delete, update.
 
 use ctnetlink::{
-    Client, Errno, Error, Filter, Flow, FlowKey, KernelError, exchange,
+    Client, Errno, Error, Flow, FlowKey, KernelError, exchange,
     request::{DeleteFlow, FlowUpdate, UpdateFlow},
 };
 
-use crate::{failure::Outcome, progress::Progress, selection::Selection};
+use crate::{
+    failure::{Failure, Outcome},
+    interrupt,
+    progress::Progress,
+    request,
+    selection::{Route, Selection},
+};
 
-/// How many flows are changed at a time.
+/// Flows in one batch of changes.
 const CHUNK: usize = 1024;
 
-/// Hands every flow of the selection on, one at a time: memory does not grow with the table.
+/// Calls `take` with every flow of the selection, one at a time: memory does not grow with the table.
 pub fn each(client: &mut Client, selection: &Selection, mut take: impl FnMut(Flow) -> Outcome) -> Outcome<u64> {
     let filter = &selection.filter;
-    if let Some(key) = selection.key {
-        let flow = client.get(key)?.filter(|flow| filter.matches(flow));
-        return flow.map_or(Ok(0), |flow| take(flow).map(|()| 1));
-    }
     let mut count = 0;
     let mut counted = |flow| {
         count += 1;
         take(flow)
     };
-    match selection.dump {
-        None if is_one_dump(client, filter)? => {
+    match selection.route {
+        Route::Get(key) => {
+            if let Some(flow) = client.get(key)?.filter(|flow| filter.matches(flow)) {
+                counted(flow)?;
+            }
+        }
+        Route::Planned => {
             for flow in client.dump_matching(filter)? {
                 counted(flow?)?;
             }
         }
-        request => {
-            let mut dump = client.dump_with(&request.unwrap_or_default())?;
+        Route::Dump(request) => {
+            let mut dump = client.dump_with(&request)?;
             while let Some(flow) = dump.next() {
                 let flow = flow?;
                 if filter.matches(&flow) {
@@ -41,30 +48,34 @@ pub fn each(client: &mut Client, selection: &Selection, mut take: impl FnMut(Flo
     Ok(count)
 }
 
-/// Whether the kernel can narrow it in one dump. Of two, one for each family, the order would not be the table's.
-fn is_one_dump(client: &mut Client, filter: &Filter) -> Outcome<bool> {
-    Ok(!filter.is_everything() && filter.plan(&client.capabilities()?).dumps().len() == 1)
-}
-
-/// What became of many flows: how many were changed, and the first that the kernel refused to change.
+/// The result of changing many flows.
 #[derive(Debug, Default)]
 pub struct Changed {
     pub count: u64,
-    pub refused: Option<KernelError>,
+    /// The first refusal of the kernel. The others were tried all the same.
+    refused: Option<KernelError>,
+    /// The reason why the rest was not tried.
+    stopped: Option<Failure>,
 }
 
 impl Changed {
-    /// What the kernel refused, as an error.
+    /// Whether the count is worth a report: a command that failed at once has none.
+    pub const fn has_count(&self) -> bool {
+        self.count > 0 || self.stopped.is_none()
+    }
+
+    /// The count, or the reason why flows were left unchanged.
     pub fn into_result(self) -> Outcome<u64> {
-        match self.refused {
-            Some(error) => Err(Error::from(error).into()),
-            None => Ok(self.count),
+        match (self.stopped, self.refused) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(error)) => Err(Error::from(error).into()),
+            (None, None) => Ok(self.count),
         }
     }
 }
 
-/// Deletes every flow of the selection, and hands on those that were.
-pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> Outcome<Changed> {
+/// Deletes every flow of the selection, and calls `take` with each that was deleted.
+pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> Changed {
     let mut progress = Progress::beside_entries("flows deleted");
     change(selection, |client, flows, changed| {
         let mut batch = client.batch();
@@ -82,19 +93,20 @@ pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> 
     })
 }
 
-/// Changes every flow of the selection, and hands on what they are then.
-pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&Flow) -> Outcome) -> Outcome<Changed> {
+/// Updates every flow of the selection that the update changes, and calls `take` with what each is afterwards.
+pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&Flow) -> Outcome) -> Changed {
     let mut progress = Progress::beside_entries("flows updated");
     change(selection, |client, flows, changed| {
         let mut batch = client.batch();
-        for flow in flows {
+        let flows: Vec<&Flow> = flows.iter().filter(|flow| request::changes(update, flow)).collect();
+        for &flow in &flows {
             let status = flow.status.unwrap_or_default();
             batch.push(&UpdateFlow::new(flow.into(), update).with_current_status(status))?;
         }
         let report = batch.finish()?;
-        for (flow, outcome) in flows.iter().zip(report.outcomes()) {
+        for (flow, outcome) in flows.into_iter().zip(report.outcomes()) {
             if changed.note(outcome) {
-                // One that has ended meanwhile was updated all the same.
+                // A flow that has ended since then was updated all the same.
                 take(&client.get(FlowKey::from(flow))?.unwrap_or_else(|| flow.clone()))?;
             }
         }
@@ -104,7 +116,7 @@ pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&
 }
 
 impl Changed {
-    /// Whether the flow was changed. That it has ended meanwhile is no refusal.
+    /// Counts an outcome, and returns whether the flow was changed. A flow that has ended is neither counted nor refused.
     fn note(&mut self, outcome: exchange::Outcome<'_>) -> bool {
         match outcome {
             exchange::Outcome::Done => self.count += 1,
@@ -117,21 +129,26 @@ impl Changed {
     }
 }
 
-/// Dumps on one socket, and changes on another, so that neither waits for the end of the table.
-fn change(
-    selection: &Selection,
-    mut work: impl FnMut(&mut Client, &[Flow], &mut Changed) -> Outcome,
-) -> Outcome<Changed> {
-    let (mut dumper, mut worker) = (Client::open()?, Client::open()?);
-    let (mut flows, mut changed) = (Vec::with_capacity(CHUNK), Changed::default());
-    each(&mut dumper, selection, |flow| {
-        flows.push(flow);
-        if flows.len() == CHUNK {
-            work(&mut worker, &flows, &mut changed)?;
-            flows.clear();
-        }
-        Ok(())
-    })?;
-    work(&mut worker, &flows, &mut changed)?;
-    Ok(changed)
+/// Calls `work` with the flows of the selection, many at a time.
+///
+/// The dump and the changes have a socket each, so that changes do not wait for the end of the dump.
+fn change(selection: &Selection, mut work: impl FnMut(&mut Client, &[Flow], &mut Changed) -> Outcome) -> Changed {
+    let mut changed = Changed::default();
+    let mut run = || {
+        let (mut dumper, mut worker) = (Client::open()?, Client::open()?);
+        let mut flows = Vec::with_capacity(CHUNK);
+        each(&mut dumper, selection, |flow| {
+            flows.push(flow);
+            if flows.len() == CHUNK {
+                interrupt::check()?;
+                work(&mut worker, &flows, &mut changed)?;
+                flows.clear();
+            }
+            Ok(())
+        })?;
+        interrupt::check()?;
+        work(&mut worker, &flows, &mut changed)
+    };
+    let stopped = run().err();
+    Changed { stopped, ..changed }
 }

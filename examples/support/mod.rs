@@ -1,4 +1,6 @@
-//! What every example does alike: `--help`, errors for people, and a quiet end when nobody reads on (`| head`).
+//! The parts that all examples share: `--help`, error messages, and a quiet end if the reader is gone (`| head`).
+
+mod messages;
 
 use std::{
     env,
@@ -8,6 +10,9 @@ use std::{
     process::ExitCode,
     str::FromStr,
 };
+
+#[allow(unused_imports, reason = "not every example prints messages while it runs")]
+pub(crate) use messages::complain;
 
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -20,7 +25,7 @@ pub(crate) fn main(usage: &str, run: impl FnOnce(&[String]) -> Outcome) -> ExitC
     };
     match outcome {
         Err(error) if !is_closed_pipe(&*error) => {
-            eprintln!("{error}");
+            complain(&error);
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

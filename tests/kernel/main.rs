@@ -41,18 +41,6 @@ fn main() -> ExitCode {
     let laboratory = Laboratory::open();
     let areas: &[(&str, &[Case])] = &[
         ("batches", batches::CASES),
-        ("conntrack::arguments", conntrack::arguments::CASES),
-        ("conntrack::better", conntrack::better::CASES),
-        ("conntrack::bugs", conntrack::bugs::CASES),
-        ("conntrack::changing", conntrack::changing::CASES),
-        ("conntrack::events", conntrack::events::CASES),
-        ("conntrack::files", conntrack::files::CASES),
-        #[cfg(feature = "json")]
-        ("conntrack::json", conntrack::json::CASES),
-        ("conntrack::mended", conntrack::mended::CASES),
-        ("conntrack::options", conntrack::options::CASES),
-        ("conntrack::progress", conntrack::progress::CASES),
-        ("conntrack::reading", conntrack::reading::CASES),
         ("events", events::CASES),
         ("expectations", expectations::CASES),
         ("filters", filters::CASES),
@@ -67,7 +55,8 @@ fn main() -> ExitCode {
         ("updates", updates::CASES),
         ("zones", zones::CASES),
     ];
-    let trials = areas.iter().flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)));
+    let areas = areas.iter().chain(conntrack::AREAS);
+    let trials = areas.flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)));
     let trials: Vec<Trial> = trials.map(|(area, case)| laboratory.trial(area, case)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -17,18 +17,16 @@ pub struct LabelWords<'a> {
 
 impl LabelWords<'_> {
     pub fn are_none(&self) -> bool {
-        self.wanted.is_empty() && self.added.is_empty() && self.deleted.is_none() && self.map.is_none()
+        self.wanted.is_empty() && self.added.is_empty() && self.deleted.is_none()
     }
 
-    /// Opens the file that is named, or the usual one; neither where there are names already.
-    pub fn open(&self, default: Option<&LabelMap>) -> Outcome<Option<LabelMap>> {
-        match (self.map, default) {
-            (Some(path), _) => open(path).map(Some).map_err(Failure::usage),
-            (None, Some(_)) => Ok(None),
-            (None, None) => Ok(Some(open(LabelMap::DEFAULT_PATH).unwrap_or_else(|error| {
-                warn(error);
-                LabelMap::default()
-            }))),
+    /// Opens the file named by `--labelmap`, or the usual file unless there are names already.
+    ///
+    /// A file that cannot be read leaves labels without names, as in conntrack(8). Its path is in a warning.
+    pub fn open(&self, known: Option<&LabelMap>) -> Option<LabelMap> {
+        match (self.map, known) {
+            (None, Some(_)) => None,
+            (path, _) => Some(open(path.unwrap_or(LabelMap::DEFAULT_PATH))),
         }
     }
 
@@ -49,8 +47,11 @@ impl LabelWords<'_> {
     }
 }
 
-fn open(path: &str) -> Result<LabelMap, String> {
-    LabelMap::open(path).map_err(|error| format!("no names of labels: {path}: {error}"))
+fn open(path: &str) -> LabelMap {
+    LabelMap::open(path).unwrap_or_else(|error| {
+        warn(format_args!("cannot read label names: {path}: {error}"));
+        LabelMap::default()
+    })
 }
 
 fn labels(map: &LabelMap, words: &[&str]) -> Outcome<Labels> {

@@ -128,7 +128,8 @@ fn fields(field: Field, command: Command, table: Table) -> Legality {
         ) => Paired,
         (F::IcmpType | F::IcmpCode | F::Icmpv6Type | F::Icmpv6Code, Command::Create | Command::Add | Command::Get)
         | (F::State | F::OriginalTag | F::ReplyTag | F::Role, Command::Create | Command::Add) => Mandatory,
-        (F::OriginalTag | F::ReplyTag | F::Role, Command::List | Command::Delete | Command::Event)
+        // Legal with `-D`, which loads what `-D -o save` prints.
+        (F::OriginalTag | F::ReplyTag | F::Role, Command::List | Command::Event)
         | (F::Role, Command::Update | Command::Get) => Illegal,
         _ => Optional,
     }

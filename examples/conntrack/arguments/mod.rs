@@ -17,7 +17,10 @@ pub use options::{Command, Field, Parameter};
 pub use values::StatusWords;
 pub use words::{EventWord, Output, Table};
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    messages::complain,
+};
 use labels::LabelWords;
 use options::Opt;
 use scanner::{Found, Scanner};
@@ -209,25 +212,28 @@ impl Arguments {
             P::Status => self.status = Some(self.status.unwrap_or_default().and(StatusWords::parse(text)?)),
             P::EventMask => self.events.extend(values::words(words::EVENTS, text)?),
             P::Mark => self.mark = Some(values::mark(text)?),
-            P::Id => self.id = Some(values::number("id", text)?),
+            P::Id => self.id = Some(values::value('i', text)?),
             P::SourceNat => self.source_nat = Some(self.nat(is_given.then_some(text))?),
             P::DestinationNat => self.destination_nat = Some(self.nat(is_given.then_some(text))?),
             P::AnyNat => self.any_nat = Some(self.nat(is_given.then_some(text))?),
             P::Output => self.outputs.extend(values::words(words::OUTPUTS, text)?),
             P::SecurityMark => {
-                let _: u32 = values::number("secmark", text)?;
+                let _: u32 = values::value('c', text)?;
             }
             P::NatRange => warn("ignoring -a, deprecated option."),
             P::BufferSize => self.buffer_size = Some(values::number("buffer size", text)?),
-            P::Zone => self.zone = Some(values::number("zone", text)?),
-            P::OriginalZone => self.original_zone = Some(values::number("zone", text)?),
-            P::ReplyZone => self.reply_zone = Some(values::number("zone", text)?),
+            P::Zone => self.zone = Some(values::value('w', text)?),
+            P::OriginalZone => self.original_zone = Some(values::value('(', text)?),
+            P::ReplyZone => self.reply_zone = Some(values::value(')', text)?),
             P::Label => labels.wanted.extend(text.split(',')),
             P::LabelAdd => labels.added.extend(text.split(',')),
             P::LabelDelete => labels
                 .deleted
                 .get_or_insert_default()
                 .extend(is_given.then_some(text).into_iter().flat_map(|text| text.split(','))),
+            P::LabelMap if labels.map.is_some() => {
+                return Err(Failure::usage("option `--labelmap' can only be specified once"));
+            }
             P::LabelMap => labels.map = Some(text),
             P::Filter => {
                 self.filter =
@@ -265,8 +271,8 @@ impl Arguments {
             F::IcmpCode | F::Icmpv6Code => self.icmp_code = Some(values::number("code", text)?),
             F::IcmpId | F::Icmpv6Id => self.icmp_id = Some(values::number("id", text)?),
             F::State => self.state = Some(values::state(protocol, text)?),
-            F::OriginalTag => self.original_tag = Some(values::number("tag", text)?),
-            F::ReplyTag => self.reply_tag = Some(values::number("tag", text)?),
+            F::OriginalTag => self.original_tag = Some(values::tag(text)?),
+            F::ReplyTag => self.reply_tag = Some(values::tag(text)?),
             F::Role => self.role = Some(values::role(text)?),
         }
         Ok(())
@@ -309,10 +315,11 @@ impl Arguments {
 
     /// Looks the words of labels up, now that it is known where.
     fn resolve(&mut self, words: &LabelWords<'_>, default: Option<&LabelMap>) -> Outcome {
-        if words.are_none() && !self.has_output(Output::Labels) {
+        let loads = self.command == Command::Load && words.map.is_some();
+        if words.are_none() && !self.has_output(Output::Labels) && !loads {
             return Ok(());
         }
-        let opened = words.open(default)?;
+        let opened = words.open(default);
         let none = LabelMap::default();
         let map = opened.as_ref().or(default).unwrap_or(&none);
         self.labels = words.wanted(map)?;
@@ -379,6 +386,20 @@ impl Arguments {
         self.fields != 0 || P::ALL.iter().filter(|parameter| selects(parameter)).any(|parameter| self.has(*parameter))
     }
 
+    /// Forgets the values that change while a flow lives, if both tuples name the flow already.
+    ///
+    /// A saved `-D` line has the values of the moment at which it was saved. Its timeout could never match again.
+    pub fn forget_passing_values(&mut self) {
+        let address = |nat: Option<Nat>| nat.and_then(|(address, _)| address);
+        let answers_from = self.reply_source.or(address(self.destination_nat));
+        let answers_to = self.reply_destination.or(address(self.source_nat));
+        let has_original = self.source.is_some() && self.destination.is_some();
+        if has_original && answers_from.is_some() && answers_to.is_some() {
+            (self.timeout, self.status, self.state) = (None, None, None);
+            (self.original_tag, self.reply_tag, self.role) = (None, None, None);
+        }
+    }
+
     /// The network that the packets of the original direction come from, with its mask.
     pub fn source_network(&self) -> Outcome<Option<Prefix>> {
         network(self.source, self.mask_source)
@@ -418,5 +439,5 @@ pub fn expectation_mask((address, length): (IpAddr, Option<u8>), mask: Option<Ip
 }
 
 pub fn warn(message: impl Display) {
-    eprintln!("WARNING: {message}");
+    complain(format_args!("WARNING: {message}"));
 }

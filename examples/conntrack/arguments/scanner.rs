@@ -49,7 +49,7 @@ impl<'w, 'a> Scanner<'w, 'a> {
     fn short(&mut self, letter: char) -> Outcome<Found<'a>> {
         let option = Opt::of_letter(letter).ok_or_else(|| unknown(format_args!("-{letter}")))?;
         let attached = match option.argument() {
-            Argument::Never => None,
+            Argument::Never | Argument::Table => None,
             _ => Some(std::mem::take(&mut self.letters)).filter(|rest| !rest.is_empty()),
         };
         self.found(option, attached, format_args!("-{letter}"))
@@ -65,7 +65,7 @@ impl<'w, 'a> Scanner<'w, 'a> {
         };
         let option = Opt::of_name(name, protocol).or_else(|| Opt::of_beginning(name, protocol));
         let option = option.ok_or_else(|| unknown(word))?;
-        if attached.is_some() && option.argument() == Argument::Never {
+        if attached.is_some() && matches!(option.argument(), Argument::Never | Argument::Table) {
             return Err(unknown(word));
         }
         self.found(option, attached, word)
@@ -79,8 +79,9 @@ impl<'w, 'a> Scanner<'w, 'a> {
                 Some(attached.or_else(|| self.word()).ok_or_else(missing)?)
             }
             Argument::Perhaps => attached.or_else(|| self.word_that_is_no_option()),
-            // One that is attached was never read.
-            Argument::Table => self.word_that_is_no_option(),
+            // A word after `-Lz` is not the table: the letters that follow `L` are options, as in 1.4.9.
+            Argument::Table if self.letters.is_empty() => self.word_that_is_no_option(),
+            Argument::Table => None,
             Argument::Attached => attached,
         };
         Ok(Found { option, argument })

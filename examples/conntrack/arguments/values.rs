@@ -92,8 +92,9 @@ pub fn endpoint(text: &str) -> Outcome<(IpAddr, Option<u16>)> {
             return Err(Failure::usage("No closing ']' around IPv6 address"));
         };
         return match behind.strip_prefix(':') {
+            _ if inside.is_empty() => Err(Failure::usage("No IPv6 address specified")),
             Some(port_text) => with_port(inside, port_text),
-            None if behind.is_empty() => Ok((address(inside)?, None)),
+            // Brackets without a port are refused, as conntrack(8) does.
             None => Err(Failure::usage(format_args!("Invalid IP address `{text}'"))),
         };
     }
@@ -104,12 +105,30 @@ pub fn endpoint(text: &str) -> Outcome<(IpAddr, Option<u16>)> {
     }
 }
 
-/// A mark, and the mask behind a slash.
+/// The value of the option `letter`. A value that is not a number ends the command with status 1, as in 1.4.9, where
+/// [`number`] ends it with 2.
+pub fn value<T: TryFrom<u64>>(letter: char, text: &str) -> Outcome<T> {
+    number("number", text).map_err(|_| unexpected(letter, text))
+}
+
+/// A mark and its mask: `MARK` or `MARK/MASK`.
 pub fn mark(text: &str) -> Outcome<(u32, u32)> {
-    match text.split_once('/') {
-        Some((value, mask)) => Ok((number("mark", value)?, number("mark", mask)?)),
-        None => Ok((number("mark", text)?, u32::MAX)),
-    }
+    let (mark, mask) = match text.split_once('/') {
+        Some((mark, mask)) => (number("mark", mark), number("mask", mask)),
+        None => (number("mark", text), Ok(u32::MAX)),
+    };
+    mark.and_then(|mark| Ok((mark, mask?))).map_err(|_| unexpected('m', text))
+}
+
+fn unexpected(letter: char, text: &str) -> Failure {
+    Failure::failed(format_args!("unexpected value '{text}' with -{letter} option"))
+}
+
+/// A verification tag of SCTP as conntrack(8) writes it: the bytes of the tag, read as a number of this machine.
+///
+/// On a little-endian machine the tag 0x12345678 is written 0x78563412, here and by [`Save`](ctnetlink::format::Save).
+pub fn tag(text: &str) -> Outcome<u32> {
+    number("tag", text).map(|tag: u32| u32::from_ne_bytes(tag.to_be_bytes()))
 }
 
 pub fn family(text: &str) -> Outcome<Family> {

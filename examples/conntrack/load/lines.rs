@@ -86,13 +86,19 @@ impl Lines {
         loop {
             number += 1;
             bytes.clear();
-            if (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut bytes)? == 0 {
+            if (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut bytes).map_err(|error| self.unreadable(&error))?
+                == 0
+            {
                 return Ok(());
             }
             self.line(number, &bytes)
                 .or_else(|failure| self.refuse(number, failure))
                 .map_err(|failure| failure.at(format_args!("{}:{number}", self.path)))?;
         }
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Failure {
+        Failure::failed(format_args!("{}: cannot read: {error}", self.path))
     }
 
     fn line(&mut self, number: u64, bytes: &[u8]) -> Outcome {
@@ -117,8 +123,6 @@ impl Lines {
         if arguments.has(Parameter::Explain) {
             return Err(Failure::usage("Cannot use `--explain' in a line: explain the whole file"));
         }
-        arguments.original_tag = arguments.original_tag.map(as_saved);
-        arguments.reply_tag = arguments.reply_tag.map(as_saved);
         match (arguments.command, arguments.table) {
             (command @ (Command::Create | Command::Add), Table::Conntrack) => {
                 let flow = request::new_flow(&arguments)?;
@@ -135,6 +139,7 @@ impl Lines {
                 self.hand_on(Job::Update { line, selection, update })
             }
             (Command::Delete, Table::Conntrack) => {
+                arguments.forget_passing_values();
                 let selection = Selection::new(&arguments)?.refuse_everything(&arguments)?;
                 self.hand_on(Job::Delete { line, selection })
             }
@@ -179,9 +184,4 @@ fn open(path: &str) -> Outcome<Box<dyn BufRead>> {
     }
     let file = File::open(path).map_err(|_| Failure::usage(format_args!("Failed to open file {path} for reading")))?;
     Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
-}
-
-/// The format that loads has the bytes of a verification tag as a number of the host, and so have its readers.
-const fn as_saved(tag: u32) -> u32 {
-    u32::from_ne_bytes(tag.to_be_bytes())
 }

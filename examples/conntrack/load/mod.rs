@@ -3,13 +3,20 @@
 mod lines;
 mod words;
 
-use std::{fmt, path::Path, sync::mpsc::sync_channel, thread};
+use std::{
+    fmt,
+    path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread,
+    time::Duration,
+};
 
 use ctnetlink::{Client, Errno, FlowKey, format::LabelMap};
 
 use crate::{
     arguments::{Arguments, Parameter},
     failure::{Failure, Outcome},
+    interrupt,
     progress::Progress,
     request, table, tell,
 };
@@ -17,6 +24,8 @@ use lines::{Creation, Job, Lines};
 
 /// How many jobs may wait for the kernel.
 const WAITING: usize = 8;
+/// Time after which a signal is noticed while no line comes.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How many refusals are told one by one.
 const TOLD: u64 = 20;
 
@@ -33,11 +42,16 @@ pub fn load(arguments: &Arguments) -> Outcome {
         None => LabelMap::default(),
     };
     let mut loader = Loader::new(path.clone(), arguments.has(Parameter::Explain))?;
+    interrupt::listen()?;
     let (sender, jobs) = sync_channel(WAITING);
     let reader = thread::spawn(|| Lines::new(path, labels, sender).read());
-    // If this fails the reader is not waited for, who may wait for a line.
-    jobs.into_iter().try_for_each(|job| loader.run(job))?;
+    let done = loader.run_all(&jobs);
     drop(loader.progress);
+    if let Err(failure) = done {
+        // The reader is not joined: it may be waiting for a line.
+        tell(&loader.tally);
+        return Err(failure);
+    }
     reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let tally = loader.tally;
     match loader.is_dry {
@@ -86,6 +100,18 @@ impl Loader {
     fn new(path: String, is_dry: bool) -> Outcome<Self> {
         let client = Client::builder().receive_buffer(4 << 20).open()?;
         Ok(Self { path, client, tally: Tally::default(), progress: Progress::new("lines loaded"), is_dry })
+    }
+
+    /// Runs jobs until the last line, an error or a signal.
+    fn run_all(&mut self, jobs: &Receiver<Job>) -> Outcome {
+        loop {
+            interrupt::check()?;
+            match jobs.recv_timeout(PATIENCE) {
+                Ok(job) => self.run(job)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
     }
 
     fn run(&mut self, job: Job) -> Outcome {
@@ -156,8 +182,8 @@ impl Loader {
     }
 
     /// Notes what became of a line that changes flows.
-    fn note(&mut self, line: u64, changed: Outcome<table::Changed>) -> Outcome {
-        match changed.and_then(table::Changed::into_result) {
+    fn note(&mut self, line: u64, changed: table::Changed) -> Outcome {
+        match changed.into_result() {
             Ok(0) => self.tally.idle += 1,
             Ok(_) => self.tally.done += 1,
             Err(Failure::Failed(message)) => self.refuse(line, message),

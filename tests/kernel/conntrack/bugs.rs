@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     events::Listener,
-    reading::expect,
+    listings::expect,
     scratch::Scratch,
     side_by_side::{SideBySide, fill},
 };
@@ -20,36 +20,36 @@ use crate::{
 };
 
 cases! {
-    deleting_by_a_status_that_is_not_set_leaves_the_others;
-    bits_that_are_set_and_bits_that_are_not_select_together;
-    a_flush_of_a_family_leaves_the_other;
-    a_timeout_selects_what_is_deleted;
-    keys_of_gre_select;
-    a_translated_ipv6_address_selects;
-    any_translation_selects_beside_other_options;
-    a_query_is_not_taken_for_a_translated_port: "nft", "ip";
-    flows_in_a_zone_are_updated_and_got;
-    what_events_save_of_a_zone_loads;
+    delete_by_unset_status_spares_others;
+    set_and_unset_status_bits_combine;
+    flush_of_a_family_spares_the_other;
+    delete_by_timeout_spares_others;
+    gre_keys_are_compared;
+    translated_ipv6_address_is_compared;
+    any_nat_combines_with_other_options;
+    icmp_query_is_not_a_translated_port: "nft", "ip";
+    zoned_flows_are_updated_and_shown;
+    saved_update_events_of_zones_load;
     live_tcp_keeps_its_flags_in_an_update;
-    files_have_marks_and_labels_of_their_own: "nft";
-    the_buffer_that_is_enlarged_is_that_of_events;
-    expectations_of_both_families_are_listed_and_counted;
-    an_expectation_is_of_the_protocol_that_was_named;
-    tags_of_sctp_keep_their_bytes_in_order;
-    marks_labels_and_translated_ports_are_saved: "nft";
-    xml_tells_states_and_numbers_of_the_protocol_itself;
+    lines_have_their_own_marks_and_labels: "nft";
+    buffer_size_applies_to_events;
+    expectations_of_both_families_are_listed;
+    new_expectation_has_the_named_protocol;
+    sctp_tags_survive_save_and_load;
+    marks_and_translated_ports_are_saved: "nft";
+    xml_has_sctp_states_and_icmp_types;
     xml_documents_are_closed;
     nothing_follows_an_element_of_an_event;
-    dying_flows_are_listed_by_a_prefix;
-    an_event_without_a_mark_shows_none: "nft", "ip";
-    options_that_mean_nothing_delete_nothing;
+    dying_flows_are_filtered_by_prefix;
+    event_without_a_mark_shows_none: "nft", "ip";
+    doubtful_options_delete_nothing;
 }
 
 fn udp(source: u16) -> Tuple {
     Tuple::udp(endpoint("10.9.0.1", source), endpoint("10.9.0.2", 53))
 }
 
-fn deleting_by_a_status_that_is_not_set_leaves_the_others(lab: &Lab) {
+fn delete_by_unset_status_spares_others(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for (option, is_left) in [
         ("UNREPLIED", |status| status & Status::SEEN_REPLY != Status::empty()),
@@ -67,7 +67,7 @@ fn deleting_by_a_status_that_is_not_set_leaves_the_others(lab: &Lab) {
     }
 }
 
-fn bits_that_are_set_and_bits_that_are_not_select_together(lab: &Lab) {
+fn set_and_unset_status_bits_combine(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let expected = lab.flows().into_iter().map(|flow| flow.status.unwrap());
@@ -78,14 +78,14 @@ fn bits_that_are_set_and_bits_that_are_not_select_together(lab: &Lab) {
     assert!(programs.ours("-L -u UNSET").stdout.contains("[UNREPLIED]"));
 }
 
-fn a_flush_of_a_family_leaves_the_other(lab: &Lab) {
+fn flush_of_a_family_spares_the_other(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     assert_eq!(programs.ours("-F -f ipv6").message, "connection tracking table has been emptied.");
     assert!(!lab.flows().is_empty() && lab.flows().iter().all(|flow| flow.original.source.is_ipv4()));
 }
 
-fn a_timeout_selects_what_is_deleted(lab: &Lab) {
+fn delete_by_timeout_spares_others(lab: &Lab) {
     fill(lab);
     let all = lab.flows().len();
     let mut fixed = NewFlow::untranslated(udp(9), 77_000).unwrap();
@@ -99,7 +99,7 @@ fn a_timeout_selects_what_is_deleted(lab: &Lab) {
     assert_eq!(lab.flows().len(), all);
 }
 
-fn keys_of_gre_select(lab: &Lab) {
+fn gre_keys_are_compared(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     assert_eq!(programs.ours("-L -p gre --srckey 16").message, "1 flow entries have been shown.");
@@ -108,7 +108,7 @@ fn keys_of_gre_select(lab: &Lab) {
     assert_eq!(programs.ours("-D -p gre --reply-key-src 33").message, "1 flow entries have been deleted.");
 }
 
-fn a_translated_ipv6_address_selects(lab: &Lab) {
+fn translated_ipv6_address_is_compared(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     assert_eq!(programs.ours("-L -f ipv6 -n fd09::9").message, "1 flow entries have been shown.");
@@ -116,14 +116,14 @@ fn a_translated_ipv6_address_selects(lab: &Lab) {
     assert_eq!(programs.ours("-D -n fd09::77").message, "0 flow entries have been deleted.");
 }
 
-fn any_translation_selects_beside_other_options(lab: &Lab) {
+fn any_nat_combines_with_other_options(lab: &Lab) {
     fill(lab);
     let listed = SideBySide::new(lab).ours("-L -p udp -j 10.9.0.9");
     assert_eq!(listed.message, "1 flow entries have been shown.");
     assert!(listed.stdout.contains("dst=10.9.0.9 sport=53 dport=77"), "{listed:?}");
 }
 
-fn a_query_is_not_taken_for_a_translated_port(lab: &Lab) {
+fn icmp_query_is_not_a_translated_port(lab: &Lab) {
     lab.track_loopback();
     lab.ping("127.0.0.1".parse().unwrap());
     lab.ping("::1".parse().unwrap());
@@ -134,7 +134,7 @@ fn a_query_is_not_taken_for_a_translated_port(lab: &Lab) {
     }
 }
 
-fn flows_in_a_zone_are_updated_and_got(lab: &Lab) {
+fn zoned_flows_are_updated_and_shown(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let updated = programs.ours("-U -p udp -w 11 -m 44");
@@ -144,7 +144,7 @@ fn flows_in_a_zone_are_updated_and_got(lab: &Lab) {
     assert!(got.stdout.contains("mark=44 zone=11"), "{got:?}");
 }
 
-fn what_events_save_of_a_zone_loads(lab: &Lab) {
+fn saved_update_events_of_zones_load(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -e UPDATES -o save");
     let mut flow = udp_flow(1);
     flow.zone = Some(11);
@@ -173,7 +173,7 @@ fn plain_tcp() -> NewFlow {
     NewFlow::untranslated(Tuple::tcp(endpoint("10.9.0.1", 1), endpoint("10.9.0.2", 2)), 600).unwrap()
 }
 
-fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
+fn lines_have_their_own_marks_and_labels(lab: &Lab) {
     lab.allow_labels();
     let programs = SideBySide::new(lab);
     let labels = Scratch::new("labels", "1 web\n2 \"mail\n3 voice over ip\n");
@@ -198,7 +198,7 @@ fn files_have_marks_and_labels_of_their_own(lab: &Lab) {
     assert_eq!(with_label.message, "1 flow entries have been shown.");
 }
 
-fn the_buffer_that_is_enlarged_is_that_of_events(lab: &Lab) {
+fn buffer_size_applies_to_events(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -b 8000000");
     listener.signal(Signal::SIGSTOP);
     let mut client = lab.client();
@@ -212,7 +212,7 @@ fn the_buffer_that_is_enlarged_is_that_of_events(lab: &Lab) {
     assert!(!stderr.contains("lost"), "{stderr}");
 }
 
-fn expectations_of_both_families_are_listed_and_counted(lab: &Lab) {
+fn expectations_of_both_families_are_listed(lab: &Lab) {
     expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
     expect(lab, ["fd09::1", "fd09::2"], 1);
     let programs = SideBySide::new(lab);
@@ -221,7 +221,7 @@ fn expectations_of_both_families_are_listed_and_counted(lab: &Lab) {
     assert_eq!(programs.ours("-C expect -f ipv6").stdout, "1\n");
 }
 
-fn an_expectation_is_of_the_protocol_that_was_named(lab: &Lab) {
+fn new_expectation_has_the_named_protocol(lab: &Lab) {
     let programs = SideBySide::new(lab);
     let ports =
         "--sport 4001 --dport 21 --tuple-port-src 0 --tuple-port-dst 10280 --mask-port-src 0 --mask-port-dst 65535";
@@ -238,21 +238,22 @@ fn an_expectation_is_of_the_protocol_that_was_named(lab: &Lab) {
     assert!(explained.contains(" proto=132 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "), "{explained}");
 }
 
-fn tags_of_sctp_keep_their_bytes_in_order(lab: &Lab) {
+fn sctp_tags_survive_save_and_load(lab: &Lab) {
     let new = "-p sctp -s 10.9.0.1 -d 10.9.0.2 --sport 1 --dport 2 -t 300 --state ESTABLISHED";
     let programs = SideBySide::new(lab);
-    let created = programs.ours(&format!("-I {new} --orig-vtag 0x12345678 --reply-vtag 4294967295"));
+    // Both programs write the bytes of a tag as a number of this machine.
+    let tag = u32::from_ne_bytes(0x1234_5678_u32.to_be_bytes());
+    let created = programs.ours(&format!("-I {new} --orig-vtag {tag:#x} --reply-vtag 4294967295"));
     assert_eq!(created.status, Some(0), "{created:?}");
     let info = SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678, u32::MAX);
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
-    // Files have them as 1.4.7 writes them.
     let file = Scratch::new("tags", &programs.ours("-L -o save").stdout);
     lab.client().flush().unwrap();
     assert_eq!(programs.ours(&format!("-R {}", file.0.display())).status, Some(0));
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
 }
 
-fn marks_labels_and_translated_ports_are_saved(lab: &Lab) {
+fn marks_and_translated_ports_are_saved(lab: &Lab) {
     lab.allow_labels();
     let programs = SideBySide::new(lab);
     let labels = Scratch::new("names", "1 web\n");
@@ -270,7 +271,7 @@ fn marks_labels_and_translated_ports_are_saved(lab: &Lab) {
     assert_eq!((after.mark, after.reply), (before.mark, before.reply));
 }
 
-fn xml_tells_states_and_numbers_of_the_protocol_itself(lab: &Lab) {
+fn xml_has_sctp_states_and_icmp_types(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let sctp = programs.ours("-L -p sctp -o xml").stdout;
@@ -310,7 +311,7 @@ fn nothing_follows_an_element_of_an_event(lab: &Lab) {
 }
 
 /// A listener that cannot keep up, and wants every event, keeps flows that have ended on the dying list.
-fn dying_flows_are_listed_by_a_prefix(lab: &Lab) {
+fn dying_flows_are_filtered_by_prefix(lab: &Lab) {
     let _listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
     for number in 1..=100 {
@@ -325,7 +326,7 @@ fn dying_flows_are_listed_by_a_prefix(lab: &Lab) {
 }
 
 /// The kernel leaves a mark of 0 out, and counters until the end.
-fn an_event_without_a_mark_shows_none(lab: &Lab) {
+fn event_without_a_mark_shows_none(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.track_loopback();
     let listener = Listener::start(&lab.example("conntrack"), "-E -p udp");
@@ -338,7 +339,7 @@ fn an_event_without_a_mark_shows_none(lab: &Lab) {
     assert!(last.contains("[DESTROY]") && last.contains("mark=7") && last.contains("packets=1 "), "{lines:?}");
 }
 
-fn options_that_mean_nothing_delete_nothing(lab: &Lab) {
+fn doubtful_options_delete_nothing(lab: &Lab) {
     let programs = SideBySide::new(lab);
     fill(lab);
     let all = lab.flows().len();

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::side_by_side::timeless;
+use super::{listings::expect, side_by_side::timeless};
 use crate::{
     cases,
     lab::{Lab, PATIENCE, is_readable, until},
@@ -21,11 +21,13 @@ use crate::{
 
 cases! {
     events_are_printed_the_same: "conntrack";
-    a_filter_selects_events;
-    a_signal_closes_the_document;
-    what_came_in_before_a_signal_is_shown;
-    what_an_overrun_lost_is_told_and_listening_goes_on;
-    a_reader_who_goes_away_is_noticed_without_an_event;
+    filter_selects_events;
+    signal_closes_the_xml_document;
+    events_before_a_signal_are_shown;
+    overrun_is_reported_and_listening_continues;
+    gone_reader_is_noticed_without_an_event;
+    destroy_events_are_saved_short;
+    expectation_events_have_no_sender: "conntrack";
 }
 
 /// A program that listens.
@@ -122,7 +124,7 @@ fn events_are_printed_the_same(lab: &Lab) {
     }
 }
 
-fn a_filter_selects_events(lab: &Lab) {
+fn filter_selects_events(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -p udp -d 10.1.0.2 -o save");
     happen(lab);
     let (status, lines, stderr) = listener.end(Signal::SIGTERM);
@@ -131,7 +133,7 @@ fn a_filter_selects_events(lab: &Lab) {
     assert_eq!(commands, ["-A", "-A", "-D"], "{lines:?}");
 }
 
-fn a_signal_closes_the_document(lab: &Lab) {
+fn signal_closes_the_xml_document(lab: &Lab) {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         for (arguments, root) in [("-E -o xml", "conntrack"), ("-E expect -o xml", "expect")] {
             let listener = Listener::start(&lab.example("conntrack"), arguments);
@@ -145,7 +147,7 @@ fn a_signal_closes_the_document(lab: &Lab) {
     }
 }
 
-fn what_came_in_before_a_signal_is_shown(lab: &Lab) {
+fn events_before_a_signal_are_shown(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -b 16000000");
     listener.signal(Signal::SIGSTOP);
     create(&mut lab.client(), (1..=5000).map(udp_flow));
@@ -155,7 +157,7 @@ fn what_came_in_before_a_signal_is_shown(lab: &Lab) {
     assert_eq!((status, lines.len(), &*count(&stderr)), (Some(0), 5000, "5000 flow events have been shown."));
 }
 
-fn what_an_overrun_lost_is_told_and_listening_goes_on(lab: &Lab) {
+fn overrun_is_reported_and_listening_continues(lab: &Lab) {
     let mut listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -b 20000");
     listener.signal(Signal::SIGSTOP);
     let mut client = lab.client();
@@ -188,9 +190,27 @@ fn wait_for(listener: &mut Listener, text: &str) -> String {
     String::from_utf8(told).unwrap()
 }
 
-fn a_reader_who_goes_away_is_noticed_without_an_event(lab: &Lab) {
+fn gone_reader_is_noticed_without_an_event(lab: &Lab) {
     let mut listener = Listener::start(&lab.example("conntrack"), "-E");
     let reader: Option<ChildStdout> = listener.child.stdout.take();
     drop(reader);
     assert_eq!(listener.child.wait().unwrap().code(), Some(0));
+}
+
+/// A line that deletes the flow of an event says nothing that may have changed.
+fn destroy_events_are_saved_short(lab: &Lab) {
+    let listener = Listener::start(&lab.example("conntrack"), "-E -e DESTROY -o save");
+    happen(lab);
+    let (_, lines, _) = listener.end(Signal::SIGINT);
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.starts_with("-D -w 0 -s ")), "{lines:?}");
+}
+
+fn expectation_events_have_no_sender(lab: &Lab) {
+    let ours = Listener::start(&lab.example("conntrack"), "-E expect");
+    let mut theirs = Listener::start("conntrack", "-E expect");
+    expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
+    let ours = ours.end(Signal::SIGINT).1;
+    theirs.until_printed(1);
+    assert_eq!(ours, theirs.end(Signal::SIGINT).1);
+    assert!(ours.len() == 1 && !ours[0].contains("USERSPACE"), "{ours:?}");
 }

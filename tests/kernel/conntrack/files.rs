@@ -4,7 +4,7 @@ use super::{scratch::Scratch, side_by_side::SideBySide};
 use crate::{cases, lab::Lab};
 
 cases! {
-    a_file_is_loaded_past_a_refusal_which_is_told_by_its_line;
+    load_continues_after_a_refusal;
     files_are_read_alike: "conntrack";
 }
 
@@ -32,7 +32,7 @@ fn files_are_read_alike(lab: &Lab) {
     }
 }
 
-fn a_file_is_loaded_past_a_refusal_which_is_told_by_its_line(lab: &Lab) {
+fn load_continues_after_a_refusal(lab: &Lab) {
     let programs = SideBySide::new(lab);
     let line = |port: u16| format!("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport {port}\n");
     let many: String = (1..=3000).map(line).collect();
@@ -40,7 +40,7 @@ fn a_file_is_loaded_past_a_refusal_which_is_told_by_its_line(lab: &Lab) {
     let output = lab.output(&programs.ours, &["-R", file.0.to_str().unwrap()]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(told.contains("lines:3002: Operation failed: create flow: EEXIST"), "{told}");
+    assert!(told.contains("lines:3002: Operation failed: cannot create flow: EEXIST"), "{told}");
     assert!(told.contains("3001 lines have been loaded, 1 have found no flow, 1 have been refused."), "{told}");
     assert_eq!(lab.flows().len(), 3001);
     let file = Scratch::new("bad", &format!("{}-I --nosuch\n{}", line(5000), line(5001)));

@@ -5,15 +5,15 @@ use nix::sys::signal::Signal;
 
 use super::{
     events::{Listener, happen},
-    reading::expect,
+    listings::expect,
     side_by_side::{SideBySide, fill},
 };
 use crate::{cases, lab::Lab};
 
 cases! {
-    flows_come_back_from_json_as_they_are: Json;
-    events_come_back_from_json_with_their_kind: Json;
-    expectations_come_back_from_json_as_they_are: Json;
+    json_flows_round_trip: Json;
+    json_events_have_their_kind: Json;
+    json_expectations_round_trip: Json;
 }
 
 fn read<T: serde::de::DeserializeOwned>(line: &str) -> T {
@@ -34,7 +34,7 @@ fn printed(lines: &str) -> Vec<Flow> {
     lines.lines().map(|line| timeless(read(line))).collect()
 }
 
-fn flows_come_back_from_json_as_they_are(lab: &Lab) {
+fn json_flows_round_trip(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let run = |line: &str| {
@@ -61,7 +61,7 @@ fn assert_same(mut ours: Vec<Flow>, mut theirs: Vec<Flow>) {
     assert_eq!(ours, theirs);
 }
 
-fn events_come_back_from_json_with_their_kind(lab: &Lab) {
+fn json_events_have_their_kind(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -o json");
     happen(lab);
     let (status, lines, _) = listener.end(Signal::SIGINT);
@@ -75,7 +75,7 @@ fn events_come_back_from_json_with_their_kind(lab: &Lab) {
     }
 }
 
-fn expectations_come_back_from_json_as_they_are(lab: &Lab) {
+fn json_expectations_round_trip(lab: &Lab) {
     expect(lab, ["10.9.0.1", "10.9.0.2"], 1);
     let result = SideBySide::new(lab).ours("-L expect -o json");
     let expectations: Vec<Expectation> = result.stdout.lines().map(read).collect();

@@ -4,8 +4,8 @@ use super::side_by_side::{Outcome, SideBySide};
 use crate::{cases, lab::Lab};
 
 cases! {
-    the_same_options_go_with_the_same_commands: "conntrack";
-    the_same_command_lines_are_refused: "conntrack";
+    same_options_go_with_same_commands: "conntrack";
+    same_command_lines_are_refused: "conntrack";
 }
 
 #[rustfmt::skip]
@@ -63,24 +63,18 @@ const FIELDS: &[(&str, &[(&str, &str)])] = &[
     ("50", &[]),
 ];
 
-/// Options that ours takes with a command and 1.4.7 does not.
-const TAKEN: &[(&str, &str, &str)] = &[
-    ("-G", "zone", "flows in zones are to be got"),
-    ("-G", "orig-zone", "flows in zones are to be got"),
-    ("-G", "reply-zone", "flows in zones are to be got"),
-    ("-U", "zone", "flows in zones are to be updated"),
-    ("-U", "orig-zone", "flows in zones are to be updated"),
-    ("-U", "reply-zone", "flows in zones are to be updated"),
-    ("-E expect", "buffer-size", "events of expectations need room as others do"),
-    ("-C expect", "family", "expectations are counted by family"),
-];
+/// Options that ours takes with a command and conntrack(8) does not: a command and an option each.
+fn taken() -> Vec<(&'static str, &'static str)> {
+    let names = super::differences::rows().into_iter().filter_map(|row| row.name.strip_prefix("option `"));
+    names.map(|name| name.trim_end_matches('`').split_once(" --").unwrap()).collect()
+}
 
 /// Whether a command line is refused for an option that does not go with it.
 fn is_illegal(result: &Outcome) -> bool {
     result.message.starts_with("Illegal option")
 }
 
-fn the_same_options_go_with_the_same_commands(lab: &Lab) {
+fn same_options_go_with_same_commands(lab: &Lab) {
     let programs = SideBySide::new(lab);
     let commands = [
         "-L",
@@ -114,9 +108,10 @@ fn the_same_options_go_with_the_same_commands(lab: &Lab) {
         "-I" | "-A" => format!("{command} -p 50 -s 1.1.1.1 -d 1.1.1.1 -t 9"),
         other => other.to_owned(),
     };
+    let taken = taken();
     let compare = |line: &str, command: &str, option: &str| {
         let [ours, theirs] = both(&programs, command, line);
-        if TAKEN.iter().any(|(taker, taken, _)| *taker == command && *taken == option) {
+        if taken.contains(&(command, option)) {
             assert!(is_illegal(&theirs) && !is_illegal(&ours), "{line}: {ours:?} {theirs:?}");
         } else {
             // Of events, 1.4.7 opens its socket before it looks at what else is wrong.
@@ -173,7 +168,7 @@ fn is_reworded(message: &str) -> bool {
     message.contains("--reply-src-") || message.contains("--report-")
 }
 
-fn the_same_command_lines_are_refused(lab: &Lab) {
+fn same_command_lines_are_refused(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for line in [
         "-L foo",

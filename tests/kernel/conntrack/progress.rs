@@ -9,19 +9,25 @@ use std::{
     time::Duration,
 };
 
-use nix::pty::openpty;
+use nix::{
+    pty::openpty,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     cases,
-    lab::{Lab, PATIENCE, is_readable},
+    lab::{Lab, PATIENCE, is_readable, until},
     samples::{create, udp_flow},
 };
 
 cases! {
-    a_terminal_shows_how_many_lines_are_loaded;
-    a_terminal_shows_how_many_flows_are_changed;
-    what_is_no_terminal_shows_counts_alone;
-    entries_on_the_same_terminal_are_progress_enough;
+    terminal_shows_lines_loaded;
+    terminal_shows_flows_changed;
+    pipe_shows_counts_only;
+    no_progress_beside_entries_on_a_terminal;
+    interrupted_changes_report_their_count;
+    interrupted_load_reports_its_count;
 }
 
 /// Longer than work goes on without a sign.
@@ -83,7 +89,7 @@ fn fill(lab: &Lab) {
     create(&mut lab.client(), (1..=5000).map(udp_flow));
 }
 
-fn a_terminal_shows_how_many_lines_are_loaded(lab: &Lab) {
+fn terminal_shows_lines_loaded(lab: &Lab) {
     // Nothing else is printed there: the standard output may be the same terminal.
     let outputs: [fn(&OwnedFd) -> Stdio; 2] = [|_| Stdio::null(), |terminal| terminal.try_clone().unwrap().into()];
     for stdout in outputs {
@@ -98,7 +104,7 @@ fn a_terminal_shows_how_many_lines_are_loaded(lab: &Lab) {
     }
 }
 
-fn a_terminal_shows_how_many_flows_are_changed(lab: &Lab) {
+fn terminal_shows_flows_changed(lab: &Lab) {
     fill(lab);
     for (arguments, what) in [(["-U", "-p", "udp", "-m", "7"].as_slice(), "updated"), (&["-D", "-p", "udp"], "deleted")]
     {
@@ -112,7 +118,7 @@ fn a_terminal_shows_how_many_flows_are_changed(lab: &Lab) {
     }
 }
 
-fn what_is_no_terminal_shows_counts_alone(lab: &Lab) {
+fn pipe_shows_counts_only(lab: &Lab) {
     let start = |arguments: &[&str]| {
         let mut command = Command::new(lab.example("conntrack"));
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -128,7 +134,7 @@ fn what_is_no_terminal_shows_counts_alone(lab: &Lab) {
     assert!(!told_of_deleting.contains('\r') && told_of_deleting.lines().count() == 1, "{told_of_deleting:?}");
 }
 
-fn entries_on_the_same_terminal_are_progress_enough(lab: &Lab) {
+fn no_progress_beside_entries_on_a_terminal(lab: &Lab) {
     fill(lab);
     let watched = Watched::start(lab, &["-D", "-p", "udp"], |terminal| terminal.try_clone().unwrap().into());
     // More entries than fit the terminal.
@@ -138,4 +144,61 @@ fn entries_on_the_same_terminal_are_progress_enough(lab: &Lab) {
     assert_eq!(status, Some(0));
     assert!(!screen.contains("\u{1b}[K") && !screen.contains(" flows deleted"), "{screen:?}");
     assert_eq!(screen.lines().count(), 5001);
+}
+
+/// A change is long if nobody reads its entries.
+fn interrupted_changes_report_their_count(lab: &Lab) {
+    for (arguments, what) in [(["-U", "-p", "udp", "-m", "7"].as_slice(), "updated"), (&["-D", "-p", "udp"], "deleted")]
+    {
+        fill(lab);
+        let mut child = Command::new(lab.example("conntrack"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        assert!(is_readable(&stdout, PATIENCE), "no entry comes");
+        interrupt(&child);
+        let mut entries = String::new();
+        stdout.read_to_string(&mut entries).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        let count = entries.lines().count();
+        assert!(count > 0 && count < 5000, "{count}");
+        let is_changed = |flow: &ctnetlink::Flow| flow.mark == Some(7);
+        let changed = match what {
+            "updated" => lab.flows().iter().filter(|flow| is_changed(flow)).count(),
+            _ => 5000 - lab.flows().len(),
+        };
+        assert_eq!(changed, count);
+        let said: Vec<&str> = told.lines().filter_map(|line| line.split_once("): ")).map(|(_, said)| said).collect();
+        assert_eq!(said, [&*format!("{count} flow entries have been {what}."), "interrupted by SIGINT"]);
+        assert_eq!(ended.status.code(), Some(130));
+        lab.client().flush().unwrap();
+    }
+}
+
+fn interrupted_load_reports_its_count(lab: &Lab) {
+    let mut child = Command::new(lab.example("conntrack"))
+        .args(["-R", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines(1..=512).as_bytes()).unwrap();
+    until(|| lab.flows().len() == 512);
+    // It waits for another line.
+    interrupt(&child);
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.contains(": 512 lines have been loaded, 0 have been refused.\n"), "{told}");
+    assert!(told.ends_with(": interrupted by SIGINT\n"), "{told}");
+    assert_eq!(ended.status.code(), Some(130));
+    drop(stdin);
+}
+
+fn interrupt(child: &Child) {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
 }

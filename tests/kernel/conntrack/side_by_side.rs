@@ -13,7 +13,19 @@ use crate::{
 pub struct SideBySide<'l> {
     pub lab: &'l Lab,
     pub ours: String,
+    theirs: String,
 }
+
+/// One of the two programs.
+#[derive(Clone, Copy)]
+pub enum Program {
+    Ours,
+    Theirs,
+}
+
+/// A release of conntrack-tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
 
 /// What came of a command, as far as both have to agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +38,8 @@ pub struct Outcome {
 
 impl<'l> SideBySide<'l> {
     pub fn new(lab: &'l Lab) -> Self {
-        Self { lab, ours: lab.example("conntrack") }
+        let theirs = std::env::var("CONNTRACK").unwrap_or_else(|_| "conntrack".to_owned());
+        Self { lab, ours: lab.example("conntrack"), theirs }
     }
 
     pub fn ours(&self, line: &str) -> Outcome {
@@ -34,7 +47,22 @@ impl<'l> SideBySide<'l> {
     }
 
     pub fn theirs(&self, line: &str) -> Outcome {
-        Outcome::of(&self.lab.output("conntrack", &split(line)))
+        Outcome::of(&self.lab.output(&self.theirs, &split(line)))
+    }
+
+    pub fn run(&self, program: Program, line: &str) -> Outcome {
+        match program {
+            Program::Ours => self.ours(line),
+            Program::Theirs => self.theirs(line),
+        }
+    }
+
+    /// The release of conntrack(8).
+    pub fn version(&self) -> Version {
+        let text = self.theirs("-V").stdout;
+        let numbers: Vec<u32> = text.split(['v', '.', ' ']).filter_map(|part| part.parse().ok()).collect();
+        let &[major, minor, patch] = numbers.as_slice() else { panic!("{text}") };
+        Version(major, minor, patch)
     }
 
     /// Both read the same: at best within one tick of the timeouts, else but for them.

@@ -32,6 +32,8 @@ pub enum Need {
     OwnOptmem,
     /// A limit on flows that is low enough to be reached.
     SmallTable,
+    /// The path of conntrack-tools' test suite in `CONNTRACK_TESTSUITE`.
+    Testsuite,
 }
 
 impl Need {
@@ -43,12 +45,13 @@ impl Need {
             Self::OtherUser => thread::spawn(become_nobody).join().is_ok_and(|result| result.is_ok()),
             Self::OwnOptmem => thread::spawn(has_optmem_of_its_own).join().is_ok_and(|has| has),
             Self::SmallTable => sysctl::MAX.read().is_ok_and(|maximum| maximum <= FLOWS),
+            Self::Testsuite => env::var_os("CONNTRACK_TESTSUITE").is_some_and(|path| Path::new(&path).is_dir()),
         }
     }
 
     /// Returns whether the kernel's version or the owner's settings decide, so that no installation can meet the need.
     pub const fn is_given(self) -> bool {
-        matches!(self, Self::OwnOptmem | Self::SmallTable)
+        matches!(self, Self::OwnOptmem | Self::SmallTable | Self::Testsuite)
     }
 }
 
@@ -61,6 +64,9 @@ impl Display for Need {
             Self::ProcFile => f.write_str("a kernel with /proc/net/nf_conntrack"),
             Self::OtherUser => f.write_str("another user to switch to"),
             Self::OwnOptmem => f.write_str("net.core.optmem_max for each namespace (Linux 6.8)"),
+            Self::Testsuite => {
+                f.write_str("CONNTRACK_TESTSUITE, a folder tests/conntrack/testsuite of conntrack-tools")
+            }
             Self::SmallTable => write!(f, "net.netfilter.nf_conntrack_max of {FLOWS} or less"),
         }
     }

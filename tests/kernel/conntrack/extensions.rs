@@ -10,14 +10,17 @@ use crate::{
 };
 
 cases! {
-    filters_select_for_every_command;
-    explaining_asks_nothing_of_the_kernel;
-    explaining_by_probe_says_what_it_knows_from_where;
-    a_closed_pipe_ends_quietly;
+    filter_option_works_for_every_command;
+    explain_sends_nothing;
+    explain_probe_asks_the_kernel;
+    closed_pipe_ends_quietly;
     memory_does_not_grow_with_the_table;
+    explained_dumps_are_sent: "strace";
+    updates_are_explained_in_words;
+    explanations_name_the_parts_in_use;
 }
 
-fn filters_select_for_every_command(lab: &Lab) {
+fn filter_option_works_for_every_command(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let run = |arguments: &[&str]| Outcome::of(&lab.output(&programs.ours, arguments));
@@ -31,7 +34,7 @@ fn filters_select_for_every_command(lab: &Lab) {
     assert!(refused.message.starts_with("Invalid filter: column 6: "), "{refused:?}");
 }
 
-fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
+fn explain_sends_nothing(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let before = programs.table();
@@ -54,7 +57,7 @@ fn explaining_asks_nothing_of_the_kernel(lab: &Lab) {
     assert_eq!(programs.table(), before);
 }
 
-fn explaining_by_probe_says_what_it_knows_from_where(lab: &Lab) {
+fn explain_probe_asks_the_kernel(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     let before = programs.table();
@@ -72,7 +75,7 @@ fn explaining_by_probe_says_what_it_knows_from_where(lab: &Lab) {
     assert_eq!(programs.ours("-L --explain probe").stdout, programs.ours("-L --explain").stdout);
 }
 
-fn a_closed_pipe_ends_quietly(lab: &Lab) {
+fn closed_pipe_ends_quietly(lab: &Lab) {
     create(&mut lab.client(), (1..=5000).map(udp_flow));
     let ours = lab.example("conntrack");
     let output = lab.output("sh", &["-c", &format!("{{ {ours} -L; echo status $? >&2; }} | head -1")]);
@@ -124,4 +127,71 @@ fn peak(lab: &Lab, arguments: &[&str]) -> u64 {
     child.wait().unwrap();
     assert!(peak > 0);
     peak
+}
+
+/// The dumps that are explained are sent, in that order and no others.
+fn explained_dumps_are_sent(lab: &Lab) {
+    fill(lab);
+    for (line, dumps) in [
+        ("-L", vec!["every flow"]),
+        ("-L -p tcp --dport 22", vec!["ipv4, protocol tcp", "ipv6, protocol tcp"]),
+        ("-L -f ipv4 -p tcp", vec!["ipv4, protocol tcp"]),
+        ("-L -m 5", vec!["all families, mark 0x5"]),
+        ("-L -z", vec!["every flow, setting their counters to zero"]),
+        ("-L dying", vec!["every dying flow"]),
+        ("-D -p tcp", vec!["ipv4, protocol tcp", "ipv6, protocol tcp"]),
+        ("-L --filter none", vec!["none, because no flow can match"]),
+    ] {
+        let explained = SideBySide::new(lab).ours(&format!("{line} --explain=probe")).stdout;
+        let explained: Vec<&str> = explained.lines().filter_map(|line| line.strip_prefix("dump: ")).collect();
+        assert_eq!(explained.len(), dumps.len(), "{line}: {explained:?}");
+        for (explained, dump) in explained.iter().zip(&dumps) {
+            assert!(explained.starts_with(dump), "{line}: {explained}");
+        }
+        let of_no_flow = dumps.iter().filter(|dump| dump.starts_with("none")).count();
+        let probes = sent_dumps(lab, &format!("{line} --explain=probe"));
+        assert_eq!(sent_dumps(lab, line) - probes, dumps.len() - of_no_flow, "{line}");
+    }
+}
+
+/// Counts the dumps that a command line requests.
+fn sent_dumps(lab: &Lab, line: &str) -> usize {
+    let ours = lab.example("conntrack");
+    let mut words = vec!["-f", "-e", "trace=sendto,sendmsg", &*ours];
+    words.extend(line.split(' '));
+    let traced = String::from_utf8_lossy(&lab.output("strace", &words).stderr).into_owned();
+    traced.lines().filter(|line| line.contains("NLM_F_DUMP")).count()
+}
+
+fn updates_are_explained_in_words(lab: &Lab) {
+    let programs = SideBySide::new(lab);
+    for (options, words) in [
+        ("-m 3", "set mark to 3"),
+        ("-m 0x10/0xf0", "set mark to 0x10 under mask 0xf0"),
+        ("-t 60 -u ASSURED", "set timeout to 60 s, add status ASSURED"),
+        ("-p tcp --state CLOSE --label-add 1,3", "set state to CLOSE, add labels 1,3"),
+        ("--label-del 2", "remove labels 2"),
+        ("--label-del", "remove every label"),
+    ] {
+        let explained = programs.ours(&format!("-U {options} --explain"));
+        let update = explained.stdout.lines().last().unwrap_or_default();
+        assert_eq!(update, format!("update: each of these flows that it changes: {words}"), "{options}: {explained:?}");
+    }
+}
+
+fn explanations_name_the_parts_in_use(lab: &Lab) {
+    let programs = SideBySide::new(lab);
+    let explained = |line: &str| programs.ours(&format!("{line} --explain")).stdout;
+    let has = |text: &str, part: &str| text.lines().any(|line| line.starts_with(part));
+    let list = explained("-L -p tcp --dport 22");
+    assert!(has(&list, "dump: ") && !has(&list, "userspace: ") && !has(&list, "flush: ") && !has(&list, "events: "));
+    let labels = explained("-L -p tcp -l 3");
+    assert!(has(&labels, "dump: ipv4, protocol tcp") && has(&labels, "userspace: "), "{labels}");
+    let events = explained("-E -p tcp --dport 22");
+    assert!(has(&events, "socket: a program of ") && !has(&events, "dump: ") && !has(&events, "kernel: "), "{events}");
+    let whole = explained("-E -e NEW");
+    assert!(has(&whole, "groups: ") && !has(&whole, "socket: "), "{whole}");
+    // Refused as the command itself is.
+    assert_eq!(programs.ours("-D -m 0/0 --explain").status, Some(2));
+    assert_eq!(programs.ours("-U -p tcp --explain").status, Some(2));
 }

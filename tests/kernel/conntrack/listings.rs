@@ -6,18 +6,19 @@ use super::side_by_side::{SideBySide, fill};
 use crate::{
     cases,
     lab::Lab,
-    samples::{endpoint, expectation, master},
+    samples::{create, endpoint, expectation, master, tcp_flow},
 };
 
 cases! {
-    lists_are_the_same_line_by_line: "conntrack";
-    lists_of_real_traffic_are_the_same: "conntrack", "nft", "ip";
-    one_flow_is_got_the_same: "conntrack";
-    counts_and_statistics_are_the_same: "conntrack";
-    expectations_are_listed_got_and_deleted_the_same: "conntrack";
+    lists_are_equal: "conntrack";
+    lists_of_real_traffic_are_equal: "conntrack", "nft", "ip";
+    single_flows_are_equal: "conntrack";
+    counts_and_statistics_are_equal: "conntrack";
+    expectation_commands_are_equal: "conntrack";
+    port_filter_runs_in_the_kernel: "strace";
 }
 
-fn lists_are_the_same_line_by_line(lab: &Lab) {
+fn lists_are_equal(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     fill(lab);
     let programs = SideBySide::new(lab);
@@ -138,7 +139,7 @@ fn lists_are_the_same_line_by_line(lab: &Lab) {
     programs.same("-L -z -f ipv4");
 }
 
-fn lists_of_real_traffic_are_the_same(lab: &Lab) {
+fn lists_of_real_traffic_are_equal(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.sysctl(sysctl::TIMESTAMP, 1);
     lab.track_loopback();
@@ -177,7 +178,7 @@ fn lists_of_real_traffic_are_the_same(lab: &Lab) {
     assert_eq!(programs.ours("-L -n").message, "0 flow entries have been shown.");
 }
 
-fn one_flow_is_got_the_same(lab: &Lab) {
+fn single_flows_are_equal(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
     for line in [
@@ -201,7 +202,7 @@ fn one_flow_is_got_the_same(lab: &Lab) {
     assert!(by_reply.stdout.contains("sport=1001 dport=53"), "{by_reply:?}");
 }
 
-fn counts_and_statistics_are_the_same(lab: &Lab) {
+fn counts_and_statistics_are_equal(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for line in ["-C", "-S", "-C expect", "-S expect", "-C con", "--count", "--stats", "-L expect", "-L e"] {
         programs.same(line);
@@ -219,7 +220,7 @@ pub fn expect(lab: &Lab, addresses: [&str; 2], port: u16) {
     lab.client().create_expectation(&expectation(tuple, 5000 + port)).unwrap();
 }
 
-fn expectations_are_listed_got_and_deleted_the_same(lab: &Lab) {
+fn expectation_commands_are_equal(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for port in 1..=3 {
         expect(lab, ["10.9.0.1", "10.9.0.2"], port);
@@ -260,4 +261,21 @@ fn expectations_are_listed_got_and_deleted_the_same(lab: &Lab) {
     assert!(programs.ours("-L expect").stdout.contains(" proto=6 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "));
     programs.same("-F expect");
     programs.same("-L expect");
+}
+
+/// Of 5,000 flows, 17 match: the others do not reach the program.
+fn port_filter_runs_in_the_kernel(lab: &Lab) {
+    create(&mut lab.client(), (1..=5000).map(tcp_flow));
+    fill(lab);
+    let ours = lab.example("conntrack");
+    let receives = |line: &str| {
+        let mut words = vec!["-f", "-e", "trace=recvfrom,recvmsg", &*ours];
+        words.extend(line.split(' '));
+        let traced = String::from_utf8_lossy(&lab.output("strace", &words).stderr).into_owned();
+        traced.lines().filter(|line| line.contains("recv")).count()
+    };
+    let (filtered, all) = (receives("-L -p tcp --dport 22"), receives("-L"));
+    assert!(all > 30 && filtered * 3 < all, "{filtered} receives of {all}");
+    let listed = SideBySide::new(lab).ours("-L -p tcp --dport 22");
+    assert_eq!(listed.message, "1 flow entries have been shown.");
 }

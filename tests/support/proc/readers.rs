@@ -1,4 +1,4 @@
-//! The ways to read text, and what holds of whatever they give.
+//! Every way to read text, with the properties of the result.
 
 use std::io::BufReader;
 
@@ -7,10 +7,13 @@ use ctnetlink::{
     proc::{ExpectationLine, Line, ReadError, Reader, Statistics},
 };
 
-/// Reads bytes in every way there is.
+/// Reads bytes in every way: as one line, as lines, and as a file.
 pub(crate) fn read_all(bytes: &[u8]) {
-    read_line(bytes);
-    read_expectation(bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| line.len() < bytes.len());
+    for line in lines.chain([bytes]) {
+        read_line(line);
+        read_expectation(line);
+    }
     read_file(bytes);
 }
 

@@ -49,7 +49,7 @@ fn matching(criterion: &mut Criterion) {
         ("state and counters", "tcp-state SYN_SENT-SYN_SENT2 and bytes >= 0".parse().unwrap()),
         ("one address", Filter::source(source)),
         ("one address of 10,000", Filter::source(many())),
-        ("one address of 10,000, either side", Filter::address(many())),
+        ("one address of 10,000, either side", Filter::any_address(many())),
         ("one address of 20,000, both families", Filter::source(many()) | Filter::source(ipv6)),
         ("one tuple of 10,000", Filter::tuples(tuples)),
     ] {

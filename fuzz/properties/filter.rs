@@ -173,5 +173,5 @@ fn prefix(source: &mut Source<'_>) -> Prefix {
     let is_ipv6 = source.bool();
     let address = flows::address(source, is_ipv6);
     let length = if is_ipv6 { source.pick(&[0, 16, 63, 64, 128, 128]) } else { source.pick(&[0, 8, 24, 31, 32, 32]) };
-    Prefix::new(address, length)
+    Prefix::new(address, length).unwrap()
 }

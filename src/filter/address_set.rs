@@ -1,18 +1,29 @@
 //! Sets of addresses.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{prefix::Prefix, ranges::Ranges};
 
-/// A set of addresses of both families, made of addresses and prefixes.
+/// A set of IPv4 and IPv6 addresses.
 ///
-/// It has one form whatever it was made of: neighbours and overlaps are merged. Looking an address up in a set of
-/// 10,000 takes a search, not 10,000 comparisons.
+/// Constructors of [`Filter`](crate::Filter) take anything that converts into a set:
+///
+/// - one `IpAddr`, `Ipv4Addr`, `Ipv6Addr` or [`Prefix`]
+/// - an inclusive range of `Ipv4Addr` or `Ipv6Addr`
+/// - an array, a slice, a `Vec`, a `BTreeSet` or a `HashSet` of addresses or prefixes, by value or by reference
+///
+/// An iterator over addresses or prefixes collects into a set. Neighbours and overlaps are merged, so that equal sets
+/// compare equal however they were built, and a search among 10,000 addresses takes 14 comparisons.
 ///
 /// # Example
 ///
 /// ```
-/// use ctnetlink::filter::{AddressSet, Prefix};
+/// use std::net::IpAddr;
+/// use ctnetlink::{Filter, filter::{AddressSet, Prefix}};
 ///
 /// let set: AddressSet = ["10.0.0.0/25", "10.0.0.128/25", "fd00::1"]
 ///     .iter()
@@ -20,7 +31,10 @@ use super::{prefix::Prefix, ranges::Ranges};
 ///     .collect::<Result<_, _>>()?;
 /// assert!(set.contains([10, 0, 0, 200].into()));
 /// assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), ["10.0.0.0/24", "fd00::1"]);
-/// # Ok::<(), ctnetlink::ParseError>(())
+///
+/// let dead_endpoints: Vec<IpAddr> = vec!["10.1.0.7".parse()?, "10.1.0.9".parse()?];
+/// assert_eq!(Filter::reply_source(&dead_endpoints).to_string(), "reply-src 10.1.0.7,10.1.0.9");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AddressSet {
@@ -29,7 +43,9 @@ pub struct AddressSet {
 }
 
 impl AddressSet {
-    /// Whether the address is in the set.
+    /// Returns whether the address is in the set.
+    ///
+    /// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is an IPv6 address here, and is not in a set of IPv4 addresses.
     #[must_use]
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -39,21 +55,22 @@ impl AddressSet {
         }
     }
 
-    /// Whether the set is empty.
+    /// Returns whether the set is empty. A filter on an empty set matches no flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ipv4.is_empty() && self.ipv6.is_empty()
     }
 
-    /// The fewest prefixes that make up the set, IPv4 first, in order.
+    /// Returns the fewest prefixes that make up the set, in ascending order, IPv4 first.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + '_ {
         let ipv4 = self.ipv4.as_slice().iter().flat_map(|(first, last)| {
-            blocks((*first).into(), (*last).into())
-                .map(|(start, bits)| Prefix::new(Ipv4Addr::from_bits(start as u32).into(), 32_u8.saturating_sub(bits)))
+            blocks((*first).into(), (*last).into()).map(|(start, bits)| {
+                Prefix::masked(Ipv4Addr::from_bits(start as u32).into(), 32_u8.saturating_sub(bits))
+            })
         });
         let ipv6 = self.ipv6.as_slice().iter().flat_map(|(first, last)| {
             blocks(*first, *last)
-                .map(|(start, bits)| Prefix::new(Ipv6Addr::from_bits(start).into(), 128_u8.saturating_sub(bits)))
+                .map(|(start, bits)| Prefix::masked(Ipv6Addr::from_bits(start).into(), 128_u8.saturating_sub(bits)))
         });
         ipv4.chain(ipv6)
     }
@@ -84,18 +101,82 @@ impl<P: Into<Prefix>> FromIterator<P> for AddressSet {
     }
 }
 
-impl<P: Into<Prefix>> From<P> for AddressSet {
-    fn from(prefix: P) -> Self {
-        core::iter::once(prefix).collect()
+impl From<RangeInclusive<Ipv4Addr>> for AddressSet {
+    /// Holds both ends and everything between them; nothing if the first address is above the last.
+    fn from(range: RangeInclusive<Ipv4Addr>) -> Self {
+        Self { ipv4: Ranges::new([(range.start().to_bits(), range.end().to_bits())]), ipv6: Ranges::new([]) }
     }
 }
 
-/// The fewest aligned blocks that make up a range: start and number of free bits of each.
+impl From<RangeInclusive<Ipv6Addr>> for AddressSet {
+    /// Holds both ends and everything between them; nothing if the first address is above the last.
+    fn from(range: RangeInclusive<Ipv6Addr>) -> Self {
+        Self { ipv4: Ranges::new([]), ipv6: Ranges::new([(range.start().to_bits(), range.end().to_bits())]) }
+    }
+}
+
+/// Conversions from one address or prefix.
+macro_rules! from_one {
+    ($($one:ty)*) => { $(
+        impl From<$one> for AddressSet {
+            fn from(one: $one) -> Self {
+                core::iter::once(one).collect()
+            }
+        }
+
+        impl From<&$one> for AddressSet {
+            fn from(one: &$one) -> Self {
+                Self::from(*one)
+            }
+        }
+    )* };
+}
+
+/// Conversions from collections of addresses or prefixes, by value and by reference.
+macro_rules! from_collections {
+    ($( [$($generics:tt)*] $collection:ty ),* $(,)?) => { $(
+        impl<$($generics)*> From<$collection> for AddressSet {
+            fn from(prefixes: $collection) -> Self {
+                prefixes.into_iter().collect()
+            }
+        }
+
+        impl<'a, $($generics)*> From<&'a $collection> for AddressSet
+        where
+            &'a P: Into<Prefix>,
+        {
+            fn from(prefixes: &'a $collection) -> Self {
+                prefixes.into_iter().collect()
+            }
+        }
+    )* };
+}
+
+from_one!(Prefix IpAddr Ipv4Addr Ipv6Addr);
+
+from_collections! {
+    [P: Into<Prefix>, const N: usize] [P; N],
+    [P: Into<Prefix>] Vec<P>,
+    [P: Into<Prefix>] BTreeSet<P>,
+    [P: Into<Prefix>, S] HashSet<P, S>,
+}
+
+impl<'a, P> From<&'a [P]> for AddressSet
+where
+    &'a P: Into<Prefix>,
+{
+    fn from(prefixes: &'a [P]) -> Self {
+        prefixes.iter().collect()
+    }
+}
+
+/// Splits a range into the fewest aligned blocks, and returns the start and the number of free bits of each.
 fn blocks(first: u128, last: u128) -> impl Iterator<Item = (u128, u8)> {
     let mut next = Some(first);
     core::iter::from_fn(move || {
         let start = next?;
-        // The largest block that starts here, and does not end past the end. `left` is one less than what is left.
+        // The largest block that starts here and ends in the range. `left` is one less than the number of addresses
+        // left, which may be 2^128.
         let left = last.checked_sub(start)?;
         let fitting = left.checked_add(1).map_or(128, |count| count.ilog2());
         let bits = fitting.min(start.trailing_zeros());
@@ -112,21 +193,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_of_a_family_is_one_prefix() {
+    fn a_whole_family_is_one_prefix() {
         for text in ["0.0.0.0/0", "::/0", "::1", "255.255.255.255"] {
             let set = AddressSet::from(text.parse::<Prefix>().unwrap());
             assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), [text]);
         }
     }
 
+    #[test]
+    fn equal_sets_compare_equal_however_they_were_built() {
+        let [one, two] = [Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(10, 0, 0, 1)];
+        let expected: AddressSet = "10.0.0.0/31".parse::<Prefix>().unwrap().into();
+        assert_eq!(AddressSet::from(one..=two), expected);
+        assert_eq!(AddressSet::from([one, two]), expected);
+        assert_eq!(AddressSet::from(&[two, one, two]), expected);
+        assert_eq!(AddressSet::from([one, two].as_slice()), expected);
+        let addresses = vec![IpAddr::from(two), IpAddr::from(one)];
+        assert_eq!(AddressSet::from(&addresses), expected);
+        assert_eq!(addresses.iter().collect::<AddressSet>(), expected);
+        assert_eq!(AddressSet::from(BTreeSet::from_iter(addresses.clone())), expected);
+        assert_eq!(AddressSet::from(&addresses.iter().copied().collect::<HashSet<_>>()), expected);
+        assert_eq!(AddressSet::from(addresses), expected);
+        assert!(AddressSet::from(two..=one).is_empty());
+        assert_eq!(AddressSet::from(Ipv6Addr::LOCALHOST..=Ipv6Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into());
+    }
+
     proptest! {
         #[test]
-        fn the_prefixes_of_a_set_make_the_same_set(
+        fn prefixes_of_a_set_make_the_same_set(
             ipv4 in prop::collection::vec((any::<u32>(), 0_u8..=32), 0..8),
             ipv6 in prop::collection::vec((any::<u128>(), 0_u8..=128), 0..8),
         ) {
-            let ipv4 = ipv4.iter().map(|(bits, length)| Prefix::new(Ipv4Addr::from_bits(*bits).into(), *length));
-            let ipv6 = ipv6.iter().map(|(bits, length)| Prefix::new(Ipv6Addr::from_bits(*bits).into(), *length));
+            let ipv4 = ipv4.iter().map(|(bits, length)| Prefix::masked(Ipv4Addr::from_bits(*bits).into(), *length));
+            let ipv6 = ipv6.iter().map(|(bits, length)| Prefix::masked(Ipv6Addr::from_bits(*bits).into(), *length));
             let set: AddressSet = ipv4.chain(ipv6).collect();
             prop_assert_eq!(set.prefixes().collect::<AddressSet>(), set);
         }

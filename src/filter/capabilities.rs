@@ -1,9 +1,10 @@
-//! What filters a kernel understands.
+//! Filters that a kernel understands.
 
-/// What filters the running kernel understands.
+/// The filters that a kernel understands in dumps and flushes.
 ///
-/// A kernel passes over attributes that it does not know: asked to flush by a filter that it does not understand, it
-/// flushes everything. So nothing is taken for granted here, and a client probes for what it uses.
+/// A kernel silently skips attributes that it does not know: a flush with an unknown filter empties the table. A client
+/// therefore probes the running kernel for each capability before it uses it
+/// ([`Client::capabilities`](crate::Client::capabilities)).
 ///
 /// # Example
 ///
@@ -17,23 +18,23 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// `CTA_MARK` with `CTA_MARK_MASK` selects, in a dump and a flush. Any kernel built with
-    /// `CONFIG_NF_CONNTRACK_MARK`; such a kernel puts a mark into every entry of a dump.
+    /// `CTA_MARK` with `CTA_MARK_MASK` selects flows in dumps and flushes. Needs a kernel with
+    /// `CONFIG_NF_CONNTRACK_MARK`, which also puts a mark into every entry of a dump.
     pub mark_filter: bool,
-    /// A flush honours the family, if its version is not 0. Linux 5.2.
+    /// A flush honors the family if the version of its header is not 0. Since Linux 5.2.
     pub flush_family: bool,
-    /// `CTA_FILTER` selects by parts of the tuples in a dump. Linux 5.8.
+    /// `CTA_FILTER` selects flows by parts of their tuples in dumps. Since Linux 5.8.
     pub dump_tuple_filter: bool,
-    /// `CTA_STATUS` with `CTA_STATUS_MASK` selects, in a dump and a flush. Linux 5.15.
+    /// `CTA_STATUS` with `CTA_STATUS_MASK` selects flows in dumps and flushes. Since Linux 5.15.
     pub status_filter: bool,
-    /// `CTA_ZONE` selects, in a dump and a flush. Linux 6.8.
+    /// `CTA_ZONE` selects flows in dumps and flushes. Since Linux 6.8.
     pub zone_filter: bool,
-    /// `CTA_FILTER` selects by parts of the tuples in a flush. Linux 6.12.
+    /// `CTA_FILTER` selects flows by parts of their tuples in flushes. Since Linux 6.12.
     pub flush_tuple_filter: bool,
 }
 
 impl Capabilities {
-    /// Nothing but the family of a dump, which every kernel honours.
+    /// No capability but the family of a dump, which every kernel honors.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -46,9 +47,9 @@ impl Capabilities {
         }
     }
 
-    /// What the release of that number understands, if it was built with marks.
+    /// The capabilities of a release of Linux that was built with marks.
     ///
-    /// Distributions carry features back and leave options out: probing tells more.
+    /// Distributions backport features and disable options, so a probe of the running kernel is more reliable.
     #[must_use]
     pub const fn linux(major: u32, minor: u32) -> Self {
         const fn since(release: (u32, u32), major: u32, minor: u32) -> bool {

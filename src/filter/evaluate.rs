@@ -1,4 +1,4 @@
-//! A filter over a flow, in userspace.
+//! Evaluates filters in userspace.
 
 use core::{cell::OnceCell, net::IpAddr};
 
@@ -8,37 +8,73 @@ use super::{
     fields::{AddressField, NumberField},
     program::Program,
     ranges::Ranges,
-    subject::Subject,
 };
-use crate::model::{Counters, Direction, Endpoint, Family, Layer4, Protocol, Timestamp, Tuple, UsualTuple, nat};
+use crate::model::{
+    AnyFlow, Counters, Direction, Endpoint, Family, Flow, FlowRef, Layer4, Protocol, Shape, Timestamp, Tuple,
+    UsualTuple, nat,
+};
 
-/// A flow under evaluation: each tuple is read once at most, and the clock only where an age is asked for.
-pub(super) struct Evaluation<'s, S: ?Sized> {
+/// Returns whether a flow matches. `now` is the time from which ages are computed; the clock is read if there is none.
+///
+/// It is not generic, so that it is compiled in this crate together with the accessors that it inlines.
+pub(super) fn accepts(program: &Program, flow: Shape<'_>, now: Option<Timestamp>) -> bool {
+    match flow {
+        Shape::Value(flow) => Evaluation::new(flow, now).holds(program),
+        Shape::View(flow) => Evaluation::new(flow, now).holds(program),
+        Shape::Other(flow) => Evaluation::new(flow, now).holds(program),
+    }
+}
+
+/// A flow as the evaluation reads it: the accessors of [`AnyFlow`], and the fast path of [`FlowRef`].
+trait Subject: AnyFlow {
+    /// Returns the tuple if each part can be read in place.
+    #[inline]
+    fn usual_tuple(&self, _: Direction) -> Option<UsualTuple<'_>> {
+        None
+    }
+}
+
+impl Subject for Flow {}
+impl Subject for dyn AnyFlow + '_ {}
+
+impl Subject for FlowRef<'_> {
+    #[inline]
+    fn usual_tuple(&self, direction: Direction) -> Option<UsualTuple<'_>> {
+        let tuple = match direction {
+            Direction::Original => self.original(),
+            Direction::Reply => self.reply(),
+        };
+        UsualTuple::recognise(tuple.attributes().as_bytes())
+    }
+}
+
+/// A flow under evaluation. Each tuple is read at most once, and the clock only if an age is compared.
+struct Evaluation<'s, S: ?Sized> {
     subject: &'s S,
     original: LazyTuple<'s>,
     reply: LazyTuple<'s>,
     now: OnceCell<Timestamp>,
 }
 
-/// A tuple that is read when it is first asked for: part by part if it has the usual layout, else as a whole.
+/// A tuple that is read on first use: part by part if it has the usual layout, and as a whole otherwise.
 #[derive(Default)]
 struct LazyTuple<'s> {
     usual: OnceCell<Option<UsualTuple<'s>>>,
     whole: OnceCell<Tuple>,
 }
 
-/// The directions whose tuples are asked for.
+/// Both directions of a flow.
 const BOTH: [Direction; 2] = [Direction::Original, Direction::Reply];
 
 impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
     #[inline]
-    pub(super) fn new(subject: &'s S, now: Option<Timestamp>) -> Self {
+    fn new(subject: &'s S, now: Option<Timestamp>) -> Self {
         let now = now.map_or_else(OnceCell::new, OnceCell::from);
         Self { subject, original: LazyTuple::default(), reply: LazyTuple::default(), now }
     }
 
-    /// Runs the program. Every jump leads to a later step, so that it ends.
-    pub(super) fn holds(&self, program: &Program) -> bool {
+    /// Runs the program, in which every jump leads to a later step.
+    fn holds(&self, program: &Program) -> bool {
         let (steps, mut at) = (program.steps(), program.start());
         while let Some(step) = steps.get(at) {
             at = if self.holds_term(&step.term) { step.holds } else { step.fails };
@@ -100,9 +136,9 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
         self.usual(direction).map_or_else(|| self.tuple(direction).layer4, UsualTuple::layer4)
     }
 
-    /// The zone that packets of the direction are looked up in.
+    /// The zone in which packets of the direction are looked up.
     fn zone(&self, direction: Direction) -> u16 {
-        // The usual tuple has none of its own.
+        // A tuple with the usual layout has no zone of its own.
         let own = if self.usual(direction).is_some() { None } else { self.tuple(direction).zone };
         own.or_else(|| self.subject.zone()).unwrap_or(0)
     }
@@ -174,7 +210,7 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
         }
     }
 
-    /// What the tracker of the protocol knows.
+    /// Numbers that the tracker of the protocol provides.
     fn protocol_number(&self, field: NumberField) -> Option<u64> {
         let info = self.subject.protocol_info()?;
         match field {
@@ -204,7 +240,7 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
         let times = self.subject.times()?;
         let start = times.start?;
         let end = times.stop.unwrap_or_else(|| *self.now.get_or_init(Timestamp::now));
-        // A difference of whole seconds, as that which conntrack(8) prints.
+        // A difference of whole seconds, like the one that conntrack(8) prints.
         Some(end.seconds().saturating_sub(start.seconds()))
     }
 

@@ -1,7 +1,7 @@
 //! The tree behind a filter, and the rules that give equal filters one form.
 //!
-//! A program can nest filters as deeply as it likes, so nothing here recurses over the tree: everything that looks at
-//! a whole filter iterates over [`Expression::walk`], and dropping a tree takes it apart in a loop.
+//! A program may nest filters to any depth, so nothing recurses over the tree: code that looks at a whole filter
+//! iterates over [`Expression::walk`], and a tree is dropped in a loop.
 
 use core::{
     hash::{Hash, Hasher},
@@ -21,8 +21,8 @@ use crate::model::Labels;
 /// A filter's tree. Cloning it shares everything below its root.
 ///
 /// Built only through [`all`](Self::all), [`any`](Self::any), [`negated`](Self::negated) and [`term`](Self::term),
-/// which keep one form: no group directly within a group of its kind, no group of one but a negation, no double
-/// negation, constants only at the root, and within an alternative one set for each field.
+/// which ensure one form: no group directly within a group of its kind, no group of one part except negations, no
+/// double negation, constants only at the root, and one set for each field within an alternative.
 #[derive(Clone)]
 pub(crate) enum Expression {
     Everything,
@@ -180,16 +180,16 @@ impl Expression {
     }
 
     /// Visits the tree from the first term to the last.
-    pub(crate) fn walk(&self) -> Walk<'_, slice::Iter<'_, Self>> {
-        Walk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter() }
+    pub(crate) fn walk(&self) -> TreeWalk<'_, slice::Iter<'_, Self>> {
+        TreeWalk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter() }
     }
 
     /// Visits the tree from the last term to the first. A group is still entered before its parts.
-    pub(crate) fn walk_back(&self) -> Walk<'_, Rev<slice::Iter<'_, Self>>> {
-        Walk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter().rev() }
+    pub(crate) fn walk_back(&self) -> TreeWalk<'_, Rev<slice::Iter<'_, Self>>> {
+        TreeWalk { root: Some(self), open: Vec::new(), parts: |parts| parts.list.iter().rev() }
     }
 
-    /// The conditions of which a flow must satisfy each, as far as the root shows them: each with whether it is negated.
+    /// Returns the conditions at the root, all of which a flow has to satisfy, and whether they are negated.
     pub(crate) fn conditions(&self) -> (&[Self], bool) {
         match self {
             Self::Group(Connective::All, parts) => (&parts.list, false),
@@ -202,23 +202,23 @@ impl Expression {
     }
 }
 
-/// The parts of a group that is taken apart: themselves, or a shallow copy if another filter shares them.
+/// Returns the parts of a group for taking them out: a shallow copy if another filter shares them.
 fn owned(parts: &mut Arc<Parts>) -> &mut Parts {
     Arc::make_mut(parts)
 }
 
-/// As `Vec::append`, but moves nothing into an empty list: adding to a long list stays cheap.
+/// Appends a list. An empty list takes over the other one, so that extending a long list stays cheap.
 fn append<T>(list: &mut Vec<T>, more: &mut Vec<T>) {
     if list.is_empty() { mem::swap(list, more) } else { list.append(more) }
 }
 
 impl Drop for Parts {
-    /// Takes the tree apart in a loop, since a recursive drop of a deep one would exhaust the stack.
+    /// Drops the tree in a loop, since recursion over a deep tree would exhaust the stack.
     fn drop(&mut self) {
         let mut pending = mem::take(&mut self.list);
         while let Some(part) = pending.pop() {
             if let Expression::Group(_, parts) = part {
-                // Of several threads that drop their references now, exactly one gets the parts.
+                // If several threads drop their references at once, exactly one of them gets the parts.
                 pending.append(&mut Arc::into_inner(parts).unwrap_or_default().list);
             }
         }
@@ -239,13 +239,13 @@ pub(crate) enum Visit<'e> {
 }
 
 /// Visits a tree without recursion.
-pub(crate) struct Walk<'e, I> {
+pub(crate) struct TreeWalk<'e, I> {
     root: Option<&'e Expression>,
     open: Vec<(Connective, I)>,
     parts: fn(&'e Parts) -> I,
 }
 
-impl<'e, I: Iterator<Item = &'e Expression>> Iterator for Walk<'e, I> {
+impl<'e, I: Iterator<Item = &'e Expression>> Iterator for TreeWalk<'e, I> {
     type Item = Visit<'e>;
 
     fn next(&mut self) -> Option<Visit<'e>> {
@@ -304,12 +304,12 @@ impl SetField {
 
 /// The parts of an alternative under construction.
 ///
-/// `src A or dport 22 or src B` becomes `src A,B or dport 22`: the first set of a field absorbs the others, all at once
-/// at the end, so that ten thousand sets are sorted once.
+/// `src A or dport 22 or src B` becomes `src A,B or dport 22`: the first set of a field absorbs the others. It does so
+/// once at the end, so that ten thousand sets are sorted once.
 #[derive(Default)]
 struct Alternatives {
     parts: Parts,
-    /// For each entry of `parts.sets`, the terms that it is to absorb.
+    /// The terms that each entry of `parts.sets` is going to absorb.
     absorbed: Vec<Vec<Arc<Term>>>,
 }
 
@@ -346,7 +346,7 @@ impl Alternatives {
         append(&mut self.parts.list, &mut more.list);
     }
 
-    /// The list that collects what the set of a field is to absorb, if there is such a set.
+    /// Returns the list of terms that the set of a field is going to absorb, if there is such a set.
     fn absorbing(&mut self, field: SetField) -> Option<&mut Vec<Arc<Term>>> {
         let entry = self.parts.sets.iter().position(|(known, _)| *known == field)?;
         if self.absorbed.len() <= entry {

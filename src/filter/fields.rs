@@ -1,27 +1,23 @@
-//! What a filter can look at: addresses and numbers of a flow, and the word for each.
+//! The fields of a flow that a filter compares, and the keyword of each.
 
-use super::{
-    AddressSet, Filter, NumberSet,
-    expression::Term,
-    number_set::{Number, sealed::Number as _},
-};
+use super::number_set::{Number, sealed::NumberValue};
 use crate::{
     error::ParseError,
     model::{DccpRole, DccpState, Family, Protocol, SctpState, TcpState},
 };
 
-/// How the values of a field read.
+/// How the values of a field are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Style {
     /// As numbers and ranges: `sport 1024-65535`.
     Plain,
-    /// As an amount to compare with: `timeout < 30`.
+    /// As an amount that is compared: `timeout < 30`.
     Amount,
-    /// As names where there are any: `proto tcp`.
+    /// As names, if the values have names: `proto tcp`.
     Named { name: fn(u64) -> Option<&'static str>, parse: fn(&str) -> Result<u64, ParseError> },
 }
 
-/// A type of values, and how they read.
+/// A type of values, and how they are written.
 trait Values: Number {
     const STYLE: Style = Style::Plain;
 }
@@ -43,18 +39,15 @@ macro_rules! named_values {
 
 named_values!(Family Protocol TcpState SctpState DccpState DccpRole);
 
-/// An amount, which one compares rather than lists.
+/// An amount, which is compared more often than it is listed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Amount<T>(T);
 
-impl<T: Number> super::number_set::sealed::Number for Amount<T> {
+impl<T: Number> NumberValue for Amount<T> {
     const LEAST: Self = Self(T::LEAST);
     const GREATEST: Self = Self(T::GREATEST);
     fn value(self) -> u64 {
         self.0.value()
-    }
-    fn predecessor(self) -> Option<Self> {
-        self.0.predecessor().map(Self)
     }
 }
 
@@ -64,9 +57,112 @@ impl<T: Number> Values for Amount<T> {
     const STYLE: Style = Style::Amount;
 }
 
-/// One row for each number: its word, and the constructor of the filter that looks at it.
+/// Gives one row for each number of a flow to a macro: the field, its keyword, its constructor with the type of its
+/// argument and of its values, and an example of the argument and of the text for it.
 macro_rules! number_fields {
-    ( $( $(#[$meta:meta])* $field:ident = $word:literal, $constructor:ident($type:ty as $values:ty); )* ) => {
+    ($callback:ident) => {
+        $callback! {
+            /// Matches flows of this layer 3 protocol: IPv4 or IPv6.
+            Family = "family", family(Family as Family), "ctnetlink::Family::IPV6" => "ipv6";
+            /// Matches flows of this layer 4 protocol.
+            Protocol = "proto", protocol(Protocol as Protocol), "[ctnetlink::Protocol::TCP, ctnetlink::Protocol::UDP]" => "tcp,udp";
+            /// Matches flows by the source port of the original direction, the port of the initiator.
+            ///
+            /// Only flows of TCP, UDP, UDP-Lite, SCTP and DCCP have ports.
+            SourcePort = "sport", source_port(u16 as u16), "1024.." => "1024-65535";
+            /// Matches flows by the destination port of the original direction, before any translation.
+            ///
+            /// Only flows of TCP, UDP, UDP-Lite, SCTP and DCCP have ports.
+            DestinationPort = "dport", destination_port(u16 as u16), "[80, 443]" => "80,443";
+            /// Matches flows by the source port of the reply direction.
+            ///
+            /// After destination NAT, it is the port to which packets are sent.
+            ReplySourcePort = "reply-port-src", reply_source_port(u16 as u16), "8080" => "8080";
+            /// Matches flows by the destination port of the reply direction.
+            ///
+            /// After source NAT, it is the port from which packets seem to come.
+            ReplyDestinationPort = "reply-port-dst", reply_destination_port(u16 as u16), "1024..=2047" => "1024-2047";
+            /// Matches flows by any of their four ports: source or destination, of either direction.
+            Port = "port", any_port(u16 as u16), "53" => "53";
+            /// Matches GRE flows by the source key of the original direction.
+            SourceKey = "srckey", source_key(u16 as u16), "1" => "1";
+            /// Matches GRE flows by the destination key of the original direction.
+            DestinationKey = "dstkey", destination_key(u16 as u16), "1" => "1";
+            /// Matches GRE flows by the source key of the reply direction.
+            ReplySourceKey = "reply-key-src", reply_source_key(u16 as u16), "1" => "1";
+            /// Matches GRE flows by the destination key of the reply direction.
+            ReplyDestinationKey = "reply-key-dst", reply_destination_key(u16 as u16), "1" => "1";
+            /// Matches ICMP and ICMPv6 flows by the type of the request.
+            IcmpType = "icmp-type", icmp_type(u8 as u8), "8" => "8";
+            /// Matches ICMP and ICMPv6 flows by the code of the request.
+            IcmpCode = "icmp-code", icmp_code(u8 as u8), "0" => "0";
+            /// Matches ICMP and ICMPv6 flows by the identifier of the request.
+            IcmpId = "icmp-id", icmp_id(u16 as u16), "77" => "77";
+            /// Matches TCP flows by their state.
+            TcpState = "tcp-state", tcp_state(TcpState as TcpState), "ctnetlink::TcpState::ESTABLISHED" => "ESTABLISHED";
+            /// Matches SCTP flows by their state.
+            SctpState = "sctp-state", sctp_state(SctpState as SctpState), "ctnetlink::SctpState::ESTABLISHED" => "ESTABLISHED";
+            /// Matches DCCP flows by their state.
+            DccpState = "dccp-state", dccp_state(DccpState as DccpState), "ctnetlink::DccpState::OPEN" => "OPEN";
+            /// Matches DCCP flows by the role of their initiator.
+            DccpRole = "role", dccp_role(DccpRole as DccpRole), "ctnetlink::DccpRole::CLIENT" => "client";
+            /// Matches SCTP flows by the verification tag of the original direction.
+            TagOriginal = "orig-vtag", verification_tag_original(u32 as u32), "7" => "7";
+            /// Matches SCTP flows by the verification tag of the reply direction.
+            TagReply = "reply-vtag", verification_tag_reply(u32 as u32), "7" => "7";
+            /// Matches flows that are in the same zone in both directions, by that zone.
+            ///
+            /// A flow outside any zone is in zone 0.
+            Zone = "zone", zone(u16 as u16), "7" => "7";
+            /// Matches flows by the zone of the original direction, which may be that of both directions.
+            ZoneOriginal = "orig-zone", zone_original(u16 as u16), "7" => "7";
+            /// Matches flows by the zone of the reply direction, which may be that of both directions.
+            ZoneReply = "reply-zone", zone_reply(u16 as u16), "7" => "7";
+            /// Matches flows by the zone of either direction.
+            ZoneEither = "any-zone", zone_either(u16 as u16), "1..=9" => "1-9";
+            /// Matches flows by their identifier.
+            ///
+            /// The kernel reuses identifiers: a flow that is created when another ends may get the same one.
+            Id = "id", id(u32 as u32), "4711" => "4711";
+            /// Matches flows by the seconds that are left until they expire.
+            Timeout = "timeout", timeout(u32 as Amount<u32>), "..30" => "< 30";
+            /// Matches flows by their age: the whole seconds from their start until now, or until their end.
+            ///
+            /// The kernel records times only if `net.netfilter.nf_conntrack_timestamp` is 1.
+            Age = "age", age(u64 as Amount<u64>), "3600.." => ">= 3600";
+            /// Matches flows by the packets of both directions.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            Packets = "packets", packets(u64 as Amount<u64>), "1000.." => ">= 1000";
+            /// Matches flows by the bytes of both directions.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            Bytes = "bytes", bytes(u64 as Amount<u64>), "1_000_000.." => ">= 1000000";
+            /// Matches flows by the packets of the original direction.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            PacketsOriginal = "orig-packets", packets_original(u64 as Amount<u64>), "1000.." => ">= 1000";
+            /// Matches flows by the bytes of the original direction.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            BytesOriginal = "orig-bytes", bytes_original(u64 as Amount<u64>), "1_000_000.." => ">= 1000000";
+            /// Matches flows by the packets of the reply direction.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            PacketsReply = "reply-packets", packets_reply(u64 as Amount<u64>), "..1" => "< 1";
+            /// Matches flows by the bytes of the reply direction.
+            ///
+            /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
+            BytesReply = "reply-bytes", bytes_reply(u64 as Amount<u64>), "1_000_000.." => ">= 1000000";
+        }
+    };
+}
+
+pub(super) use number_fields;
+
+macro_rules! declare_number_fields {
+    ( $( $(#[$meta:meta])* $field:ident = $keyword:literal, $constructor:ident($type:ty as $values:ty),
+         $example:literal => $text:literal; )* ) => {
         /// A number of a flow.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum NumberField { $( $field, )* }
@@ -74,23 +170,12 @@ macro_rules! number_fields {
         impl NumberField {
             pub(super) const ALL: &'static [Self] = &[ $( Self::$field, )* ];
 
-            /// The word for it in the filter language.
-            pub(crate) const fn word(self) -> &'static str {
-                match self { $( Self::$field => $word, )* }
+            /// The keyword in the filter language.
+            pub(crate) const fn keyword(self) -> &'static str {
+                match self { $( Self::$field => $keyword, )* }
             }
 
-            /// What its values are called.
-            pub(super) const fn value_name(self) -> &'static str {
-                match (self, self.style()) {
-                    (Self::Family, _) => "a family",
-                    (Self::Protocol, _) => "a protocol",
-                    (Self::DccpRole, _) => "a role",
-                    (_, Style::Named { .. }) => "a state",
-                    _ => "a number",
-                }
-            }
-
-            /// The greatest value it can have.
+            /// The greatest value.
             pub(super) fn greatest(self) -> u64 {
                 match self { $( Self::$field => <$values>::GREATEST.value(), )* }
             }
@@ -99,92 +184,22 @@ macro_rules! number_fields {
                 match self { $( Self::$field => <$values>::STYLE, )* }
             }
         }
-
-        /// # Numbers
-        impl Filter {
-            $(
-                $(#[$meta])*
-                #[doc = ""]
-                #[doc = concat!("In text `", $word, "`.")]
-                #[must_use]
-                pub fn $constructor(values: impl Into<NumberSet<$type>>) -> Self {
-                    Self::from_term(Term::Number {
-                        field: NumberField::$field,
-                        values: values.into().into_ranges(),
-                    })
-                }
-            )*
-        }
     };
 }
 
-number_fields! {
-    /// The layer 3 family.
-    Family = "family", family(Family as Family);
-    /// The layer 4 protocol.
-    Protocol = "proto", protocol(Protocol as Protocol);
-    /// The source port of the original direction.
-    SourcePort = "sport", source_port(u16 as u16);
-    /// The destination port of the original direction.
-    DestinationPort = "dport", destination_port(u16 as u16);
-    /// The source port of the reply direction: after destination NAT, the port that packets go to.
-    ReplySourcePort = "reply-port-src", reply_source_port(u16 as u16);
-    /// The destination port of the reply direction: after source NAT, the port that packets seem to come from.
-    ReplyDestinationPort = "reply-port-dst", reply_destination_port(u16 as u16);
-    /// Any of the four ports: source or destination, of either direction.
-    Port = "port", port(u16 as u16);
-    /// The source key of GRE, original direction.
-    SourceKey = "srckey", source_key(u16 as u16);
-    /// The destination key of GRE, original direction.
-    DestinationKey = "dstkey", destination_key(u16 as u16);
-    /// The source key of GRE, reply direction.
-    ReplySourceKey = "reply-key-src", reply_source_key(u16 as u16);
-    /// The destination key of GRE, reply direction.
-    ReplyDestinationKey = "reply-key-dst", reply_destination_key(u16 as u16);
-    /// The type of an ICMP or ICMPv6 query, as the request has it.
-    IcmpType = "icmp-type", icmp_type(u8 as u8);
-    /// The code of an ICMP or ICMPv6 query, as the request has it.
-    IcmpCode = "icmp-code", icmp_code(u8 as u8);
-    /// The identifier of an ICMP or ICMPv6 query, as the request has it.
-    IcmpId = "icmp-id", icmp_id(u16 as u16);
-    /// The state of a TCP connection.
-    TcpState = "tcp-state", tcp_state(TcpState as TcpState);
-    /// The state of an SCTP association.
-    SctpState = "sctp-state", sctp_state(SctpState as SctpState);
-    /// The state of a DCCP connection.
-    DccpState = "dccp-state", dccp_state(DccpState as DccpState);
-    /// The role of the initiator of a DCCP connection.
-    DccpRole = "role", dccp_role(DccpRole as DccpRole);
-    /// The SCTP verification tag of the original direction.
-    TagOriginal = "orig-vtag", verification_tag_original(u32 as u32);
-    /// The SCTP verification tag of the reply direction.
-    TagReply = "reply-vtag", verification_tag_reply(u32 as u32);
-    /// The zone, where it is the same in both directions; 0 is the default zone.
-    Zone = "zone", zone(u16 as u16);
-    /// The zone of the original direction, be it that of both or of this one only.
-    ZoneOriginal = "orig-zone", zone_original(u16 as u16);
-    /// The zone of the reply direction, be it that of both or of this one only.
-    ZoneReply = "reply-zone", zone_reply(u16 as u16);
-    /// The zone of one direction or the other.
-    ZoneEither = "any-zone", zone_either(u16 as u16);
-    /// The identifier.
-    Id = "id", id(u32 as u32);
-    /// Seconds until the flow ends unless a packet comes.
-    Timeout = "timeout", timeout(u32 as Amount<u32>);
-    /// Whole seconds since the flow began, or between its begin and end.
-    Age = "age", age(u64 as Amount<u64>);
-    /// Packets of both directions.
-    Packets = "packets", packets(u64 as Amount<u64>);
-    /// Bytes of both directions.
-    Bytes = "bytes", bytes(u64 as Amount<u64>);
-    /// Packets from the initiator.
-    PacketsOriginal = "orig-packets", packets_original(u64 as Amount<u64>);
-    /// Bytes from the initiator.
-    BytesOriginal = "orig-bytes", bytes_original(u64 as Amount<u64>);
-    /// Packets from the responder.
-    PacketsReply = "reply-packets", packets_reply(u64 as Amount<u64>);
-    /// Bytes from the responder.
-    BytesReply = "reply-bytes", bytes_reply(u64 as Amount<u64>);
+number_fields!(declare_number_fields);
+
+impl NumberField {
+    /// A value of the field, as error messages call it.
+    pub(super) const fn value_name(self) -> &'static str {
+        match (self, self.style()) {
+            (Self::Family, _) => "a family",
+            (Self::Protocol, _) => "a protocol",
+            (Self::DccpRole, _) => "a role",
+            (_, Style::Named { .. }) => "a state",
+            _ => "a number",
+        }
+    }
 }
 
 /// An address of a flow.
@@ -194,6 +209,7 @@ pub(crate) enum AddressField {
     Destination,
     ReplySource,
     ReplyDestination,
+    /// Each of the four: one of them has to be in the set.
     Any,
 }
 
@@ -201,7 +217,8 @@ impl AddressField {
     pub(super) const ALL: [Self; 5] =
         [Self::Source, Self::Destination, Self::ReplySource, Self::ReplyDestination, Self::Any];
 
-    pub(crate) const fn word(self) -> &'static str {
+    /// The keyword in the filter language.
+    pub(crate) const fn keyword(self) -> &'static str {
         match self {
             Self::Source => "src",
             Self::Destination => "dst",
@@ -209,52 +226,5 @@ impl AddressField {
             Self::ReplyDestination => "reply-dst",
             Self::Any => "addr",
         }
-    }
-}
-
-/// # Addresses
-impl Filter {
-    /// The source address of the original direction.
-    ///
-    /// In text `src`.
-    #[must_use]
-    pub fn source(addresses: impl Into<AddressSet>) -> Self {
-        Self::address_in(AddressField::Source, addresses.into())
-    }
-
-    /// The destination address of the original direction.
-    ///
-    /// In text `dst`.
-    #[must_use]
-    pub fn destination(addresses: impl Into<AddressSet>) -> Self {
-        Self::address_in(AddressField::Destination, addresses.into())
-    }
-
-    /// The source address of the reply direction: after destination NAT, where packets go.
-    ///
-    /// In text `reply-src`.
-    #[must_use]
-    pub fn reply_source(addresses: impl Into<AddressSet>) -> Self {
-        Self::address_in(AddressField::ReplySource, addresses.into())
-    }
-
-    /// The destination address of the reply direction: after source NAT, where packets seem to come from.
-    ///
-    /// In text `reply-dst`.
-    #[must_use]
-    pub fn reply_destination(addresses: impl Into<AddressSet>) -> Self {
-        Self::address_in(AddressField::ReplyDestination, addresses.into())
-    }
-
-    /// Any of the four addresses: source or destination, of either direction.
-    ///
-    /// In text `addr`.
-    #[must_use]
-    pub fn address(addresses: impl Into<AddressSet>) -> Self {
-        Self::address_in(AddressField::Any, addresses.into())
-    }
-
-    fn address_in(field: AddressField, set: AddressSet) -> Self {
-        Self::from_term(Term::Address { field, set })
     }
 }

@@ -1,5 +1,4 @@
-//! A filter as the kernel and the socket can look at it: negations at the leaves, composite terms taken apart, and a
-//! mark where something is left to userspace.
+//! Terms in the form in which the kernel and the socket compare them: one comparison of one attribute each, or unknown.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::model::{Layer4, Tuple};
 
-/// A condition that every flow of the filter satisfies.
+/// A condition that every flow satisfies that the term, or its negation, matches.
 #[derive(Clone, Debug)]
 pub(super) enum Lowered<'f> {
     All(Vec<Self>),
@@ -22,19 +21,19 @@ pub(super) enum Lowered<'f> {
         leaf: Leaf<'f>,
         negated: bool,
     },
-    /// True, for want of something narrower: whoever runs this is wider than the filter.
+    /// True for every flow, since nothing narrower can be compared: the result is wider than the filter.
     Unknown,
 }
 
 /// One comparison with one attribute.
 #[derive(Clone, Debug)]
 pub(super) enum Leaf<'f> {
-    /// Of any field but [`AddressField::Any`].
+    /// Any field except [`AddressField::Any`].
     Address {
         field: AddressField,
         set: Cow<'f, AddressSet>,
     },
-    /// Of any field but [`NumberField::Port`].
+    /// Any field except [`NumberField::Port`].
     Number {
         field: NumberField,
         values: Cow<'f, Ranges<u64>>,
@@ -43,8 +42,8 @@ pub(super) enum Leaf<'f> {
     Mark(Masked),
 }
 
-/// Up to how many tuples of a set are looked at one by one. Of a larger set, it is only seen whether each part of a
-/// tuple is that of one of them.
+/// The tuples of a set up to this size are compared one by one. In a larger set, each part of a tuple is only compared
+/// with the same parts of all of them.
 const TUPLES: usize = 64;
 
 impl<'f> Lowered<'f> {
@@ -82,7 +81,7 @@ impl<'f> Lowered<'f> {
         Self::Leaf { leaf: Leaf::Address { field, set }, negated: false }
     }
 
-    /// Where a translated end must be; that it is translated at all is left open.
+    /// Compares the address and port after the translation. Whether there is a translation is unknown.
     fn translation(side: Side, to: &'f Translation) -> Self {
         let end = |field, port, key| {
             let addresses = to.addresses.as_ref().map(|set| Self::address(field, Cow::Borrowed(set)));
@@ -102,7 +101,7 @@ impl<'f> Lowered<'f> {
         }
     }
 
-    /// The original tuple is this one, or is not.
+    /// The original tuple is, or is not, this one.
     fn tuple(tuple: &Tuple, negated: bool) -> Self {
         let number = |(field, value): (NumberField, u64)| Leaf::Number {
             field,
@@ -112,7 +111,7 @@ impl<'f> Lowered<'f> {
         let addresses =
             [address(AddressField::Source, tuple.source), address(AddressField::Destination, tuple.destination)];
         let mut numbers = vec![(NumberField::Protocol, u64::from(tuple.protocol.0))];
-        let mut undecided = None;
+        let mut unknown = None;
         match tuple.layer4 {
             Layer4::Ports { source, destination } => {
                 numbers.extend([
@@ -133,14 +132,14 @@ impl<'f> Lowered<'f> {
                     (NumberField::IcmpId, id.into()),
                 ]);
             }
-            // That a tuple has nothing more is no comparison.
-            Layer4::None => undecided = Some(Self::Unknown),
+            // No comparison finds out that a tuple has nothing else.
+            Layer4::None => unknown = Some(Self::Unknown),
         }
         let leaves = addresses.into_iter().chain(numbers.into_iter().map(number));
-        Self::list(leaves.map(|leaf| Self::Leaf { leaf, negated }).chain(undecided), !negated)
+        Self::list(leaves.map(|leaf| Self::Leaf { leaf, negated }).chain(unknown), !negated)
     }
 
-    /// Each part of the original tuple is that of one in the set.
+    /// Each part of the original tuple is equal to that of some tuple in the set.
     fn projection(set: &TupleSet) -> Self {
         let address = |field, of: fn(Tuple) -> IpAddr| Self::address(field, Cow::Owned(set.iter().map(of).collect()));
         let number = |field, numbers: &mut dyn Iterator<Item = u16>| {
@@ -164,7 +163,7 @@ impl<'f> Lowered<'f> {
     }
 }
 
-/// The ports that [`NumberField::Port`] means.
+/// The ports of [`NumberField::Port`].
 const PORTS: [NumberField; 4] = [
     NumberField::SourcePort,
     NumberField::DestinationPort,

@@ -8,7 +8,10 @@ use core::{
 
 use crate::{error::ParseError, wire::Family};
 
-/// A network: an address and the number of its leading bits that count. A single address is a network of all its bits.
+/// A network: an address and the number of its leading bits that are compared.
+///
+/// A single address is the network of all its bits. Bits after the prefix are zero, so that equal networks compare
+/// equal.
 ///
 /// # Example
 ///
@@ -18,6 +21,9 @@ use crate::{error::ParseError, wire::Family};
 /// let network: Prefix = "10.1.2.3/8".parse()?;
 /// assert_eq!(network.to_string(), "10.0.0.0/8");
 /// assert!(network.contains([10, 200, 0, 1].into()));
+/// assert_eq!(network, Prefix::new([10, 0, 0, 0].into(), 8)?);
+/// assert_eq!(Prefix::new([10, 0, 0, 0].into(), 33).unwrap_err().to_string(),
+///     "expected a prefix length of at most 32, found `33`");
 /// # Ok::<(), ctnetlink::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,10 +33,23 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The network that `address` lies in. Bits past `length` are cleared, as conntrack(8) does; a length past the
-    /// width of the address is its width.
-    #[must_use]
-    pub fn new(address: IpAddr, length: u8) -> Self {
+    /// Returns the network of the address, with the bits after `length` cleared.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `length` exceeds the width of the address: 32 bits for IPv4, 128 for IPv6.
+    pub fn new(address: IpAddr, length: u8) -> Result<Self, ParseError> {
+        match address {
+            IpAddr::V4(_) if length > 32 => Err(ParseError::new("a prefix length of at most 32", &length.to_string())),
+            IpAddr::V6(_) if length > 128 => {
+                Err(ParseError::new("a prefix length of at most 128", &length.to_string()))
+            }
+            address => Ok(Self::masked(address, length)),
+        }
+    }
+
+    /// As [`new`](Self::new), with lengths above the width of the address taken for the width.
+    pub(super) fn masked(address: IpAddr, length: u8) -> Self {
         match address {
             IpAddr::V4(address) => {
                 let length = length.min(32);
@@ -45,28 +64,28 @@ impl Prefix {
         }
     }
 
-    /// The first address.
+    /// Returns the first address of the network.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// The number of leading bits that count.
+    /// Returns the number of leading bits that are compared.
     #[must_use]
     pub const fn length(&self) -> u8 {
         self.length
     }
 
-    /// The family of the addresses.
+    /// Returns the family of the addresses.
     #[must_use]
     pub const fn family(&self) -> Family {
         Family::of(self.address)
     }
 
-    /// Whether `address` lies in the network.
+    /// Returns whether the address is in the network. An address of the other family never is.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        Self::new(address, self.length) == *self
+        Self::masked(address, self.length) == *self
     }
 
     const fn is_single(&self) -> bool {
@@ -79,7 +98,7 @@ impl Prefix {
 
 impl From<IpAddr> for Prefix {
     fn from(address: IpAddr) -> Self {
-        Self::new(address, u8::MAX)
+        Self::masked(address, u8::MAX)
     }
 }
 
@@ -95,8 +114,20 @@ impl From<Ipv6Addr> for Prefix {
     }
 }
 
+macro_rules! from_references {
+    ($($address:ty)*) => { $(
+        impl From<&$address> for Prefix {
+            fn from(address: &$address) -> Self {
+                (*address).into()
+            }
+        }
+    )* };
+}
+
+from_references!(Prefix IpAddr Ipv4Addr Ipv6Addr);
+
 impl fmt::Display for Prefix {
-    /// Prints `10.0.0.0/8`; a single address without its length.
+    /// Prints `10.0.0.0/8`, or only the address if all its bits are compared.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_single() { self.address.fmt(f) } else { write!(f, "{}/{}", self.address, self.length) }
     }
@@ -108,17 +139,16 @@ impl FromStr for Prefix {
     /// Reads an address, or an address, a slash and a length.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || ParseError::new("an address or prefix", text);
-        let (address, length) = match text.split_once('/') {
-            Some((_, length)) if length.starts_with('+') => return Err(refuse()),
-            Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| refuse())?)),
-            None => (text, None),
+        let Some((address, length)) = text.split_once('/') else {
+            return text.parse().map(|address: IpAddr| address.into()).map_err(|_| refuse());
         };
-        let address: IpAddr = address.parse().map_err(|_| refuse())?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        match length {
-            Some(length) if length > width => Err(refuse()),
-            length => Ok(Self::new(address, length.unwrap_or(width))),
+        // `u8::from_str` accepts a plus sign.
+        if length.starts_with('+') {
+            return Err(refuse());
         }
+        let address = address.parse().map_err(|_| refuse())?;
+        let length = length.parse().map_err(|_| refuse())?;
+        Self::new(address, length).map_err(|_| refuse())
     }
 }
 
@@ -127,14 +157,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_past_the_address_is_refused_in_text() {
+    fn length_beyond_the_address_is_refused() {
         for text in ["10.0.0.0/33", "fd00::/129", "10.0.0.0/", "10.0.0/8", "10.0.0.0/-1", "10.0.0.0/+8", "/8", ""] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
+        assert!(Prefix::new([10, 0, 0, 0].into(), 33).is_err());
+        assert!(Prefix::new(Ipv6Addr::LOCALHOST.into(), 129).is_err());
+        assert_eq!(Prefix::new(Ipv6Addr::LOCALHOST.into(), 128), Ok(Ipv6Addr::LOCALHOST.into()));
     }
 
     #[test]
-    fn the_empty_prefix_holds_every_address_of_its_family_and_no_other() {
+    fn empty_prefix_contains_every_address_of_its_family_only() {
         let all: Prefix = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains([255, 255, 255, 255].into()));
         assert!(!all.contains(Ipv6Addr::UNSPECIFIED.into()));

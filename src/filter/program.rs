@@ -6,28 +6,29 @@ use super::expression::{Connective, Expression, Term, Visit};
 
 /// The comparisons of a filter in the order in which they are made.
 ///
-/// Each says where to go on if it holds and if it does not: at a later step, or at [`Program::ACCEPT`] or
-/// [`Program::REJECT`]. That a jump never goes back is the invariant by which every evaluation ends. Since nothing
-/// recurses, a filter may be nested to any depth; and the same list, from its end, becomes a program for sockets.
+/// Each names the step that follows if it holds and the step that follows if it fails: a later comparison,
+/// [`Program::ACCEPT`] or [`Program::REJECT`]. The invariant is that jumps only go forward, so every evaluation ends. It
+/// needs no stack, so a filter may be nested to any depth. Read from its end, the same list becomes a program for
+/// sockets.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     start: usize,
-    steps: Vec<Step>,
+    steps: Vec<Comparison>,
 }
 
-/// One comparison and what follows it.
+/// A comparison and the steps that may follow it.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(super) struct Comparison {
     pub(super) term: Arc<Term>,
-    /// Whether the filter asks that the term does not hold.
+    /// Whether the filter requires that the term does not hold.
     pub(super) negated: bool,
-    /// Where to go on if the term holds.
+    /// The next step if the term holds.
     pub(super) holds: usize,
-    /// Where to go on if it does not.
+    /// The next step if it does not hold.
     pub(super) fails: usize,
 }
 
-/// The group whose parts are being written: where to go on behind it.
+/// The group whose parts are being written, and the steps that follow the group.
 struct Frame {
     all: bool,
     satisfied: usize,
@@ -35,24 +36,24 @@ struct Frame {
 }
 
 impl Frame {
-    /// Where a part goes on if it is satisfied and if it is violated. `next` is the part behind it.
+    /// The steps that follow a part of the group if it is satisfied and if it is violated. `next` is the next part.
     const fn targets(&self, next: usize) -> (usize, usize) {
         if self.all { (next, self.violated) } else { (self.satisfied, next) }
     }
 }
 
 impl Program {
-    /// Past every step: the flow matches.
+    /// Beyond every step: the flow matches.
     pub(super) const ACCEPT: usize = usize::MAX;
-    /// Past every step: the flow does not match.
+    /// Beyond every step: the flow does not match.
     pub(super) const REJECT: usize = usize::MAX - 1;
 
     /// Writes the program from its last step to its first, so that every target is known when a jump is written.
     pub(super) fn new(expression: &Expression, mut negated: bool) -> Self {
-        let mut reversed: Vec<Step> = Vec::new();
+        let mut reversed: Vec<Comparison> = Vec::new();
         let mut outer = Vec::new();
         let mut frame = Frame { all: true, satisfied: Self::ACCEPT, violated: Self::REJECT };
-        // Steps are counted from the end until all are there.
+        // Until all steps exist, they are counted from the end.
         let mut next = Self::ACCEPT;
         for visit in expression.walk_back() {
             let (satisfied, violated) = frame.targets(next);
@@ -67,7 +68,7 @@ impl Program {
                 Visit::Constant(holds) => next = if holds == negated { violated } else { satisfied },
                 Visit::Term(term) => {
                     let (holds, fails) = if negated { (violated, satisfied) } else { (satisfied, violated) };
-                    reversed.push(Step { term: Arc::clone(term), negated, holds, fails });
+                    reversed.push(Comparison { term: Arc::clone(term), negated, holds, fails });
                     next = reversed.len() - 1;
                 }
             }
@@ -85,7 +86,7 @@ impl Program {
         self.start
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[Comparison] {
         &self.steps
     }
 }

@@ -1,8 +1,8 @@
 //! Sets of numbers as sorted ranges.
 
-/// A number that ranges are made of.
+/// A number that ranges consist of.
 pub(crate) trait Bound: Copy + Ord {
-    /// The number after this one, if there is one.
+    /// Returns the next number, or `None` for the greatest.
     fn successor(self) -> Option<Self>;
 }
 
@@ -18,14 +18,14 @@ macro_rules! bounds {
 
 bounds!(u32 u64 u128);
 
-/// A set of numbers: ranges with both ends in, sorted, with a gap between each and the next.
+/// A set of numbers, as ranges that include both ends: sorted, with a gap between each and the next.
 ///
-/// One set has one form, so that equal sets compare equal. Searching one of 10,000 ranges takes 14 comparisons.
+/// Each set has one form, so that equal sets compare equal. Searching 10,000 ranges takes 14 comparisons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ranges<T>(Vec<(T, T)>);
 
 impl<T: Bound> Ranges<T> {
-    /// The union of ranges in any order; one whose first is past its last is empty.
+    /// The union of ranges in any order. A range whose first number exceeds its last is empty.
     pub(crate) fn new(ranges: impl IntoIterator<Item = (T, T)>) -> Self {
         let mut sorted: Vec<_> = ranges.into_iter().filter(|(first, last)| first <= last).collect();
         sorted.sort_unstable();
@@ -42,8 +42,7 @@ impl<T: Bound> Ranges<T> {
 
     /// Adds ranges in any order.
     ///
-    /// Few ranges are inserted one by one, so that a set to which a program adds a range at a time is not sorted again
-    /// each time.
+    /// Few ranges are inserted one by one, so that a set that grows by one range at a time is not sorted each time.
     pub(crate) fn extend(&mut self, ranges: impl IntoIterator<Item = (T, T)>) {
         const FEW: usize = 16;
         let ranges: Vec<_> = ranges.into_iter().collect();
@@ -83,7 +82,7 @@ impl<T: Bound> Ranges<T> {
         }
     }
 
-    /// The only number in the set.
+    /// Returns the number if it is the only one in the set.
     pub(crate) fn single(&self) -> Option<T> {
         match *self.0.as_slice() {
             [(first, last)] if first == last => Some(first),
@@ -95,12 +94,16 @@ impl<T: Bound> Ranges<T> {
         self.0.is_empty()
     }
 
+    pub(crate) fn into_vec(self) -> Vec<(T, T)> {
+        self.0
+    }
+
     pub(crate) fn as_slice(&self) -> &[(T, T)] {
         &self.0
     }
 }
 
-/// At most `limit` ranges (at least one) that hold all of these: the narrowest gaps are closed.
+/// Reduces ranges to at most `limit` (but at least one) that contain them all, by closing the narrowest gaps.
 pub(crate) fn coarsened(ranges: &[(u32, u32)], limit: usize) -> Vec<(u32, u32)> {
     let excess = ranges.len().saturating_sub(limit.max(1));
     let mut gaps: Vec<(u32, usize)> = ranges
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_become_one_range() {
+    fn neighbors_become_one_range() {
         assert_eq!(Ranges::new([(5_u32, 9), (1, 4), (20, 10)]).as_slice(), [(1, 9)]);
         assert_eq!(Ranges::new([(0_u32, u32::MAX), (7, 8)]).as_slice(), [(0, u32::MAX)]);
         assert_eq!(Ranges::new([(4_u64, 4)]).single(), Some(4));
@@ -140,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_holds_what_its_ranges_hold(
+        fn set_contains_what_its_ranges_contain(
             ranges in prop::collection::vec((0_u32..60, 0_u32..60), 0..12), number in 0_u32..64,
         ) {
             let set = Ranges::new(ranges.iter().copied());
@@ -152,7 +155,7 @@ mod tests {
         }
 
         #[test]
-        fn ranges_added_one_by_one_make_the_same_set(
+        fn inserted_ranges_make_the_same_set(
             ranges in prop::collection::vec((0_u32..400, 0_u32..6), 0..80), top in any::<bool>(),
         ) {
             let base = if top { u32::MAX - 400 } else { 0 };
@@ -167,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn coarsening_loses_nothing_and_keeps_the_limit(
+        fn coarse_ranges_contain_all_within_the_limit(
             ranges in prop::collection::vec((0_u32..1000, 0_u32..1000), 1..40), limit in 1_usize..10,
         ) {
             let set = Ranges::new(ranges);

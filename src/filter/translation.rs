@@ -1,9 +1,12 @@
-//! What an end of a flow is translated to.
+//! Addresses and ports to which an endpoint is translated.
 
 use super::{AddressSet, NumberSet, ranges::Ranges};
 use crate::model::Endpoint;
 
-/// What an end of a flow is translated to: any address and port, or those in a set.
+/// The addresses and ports to which NAT translates an endpoint: any, or those in a set.
+///
+/// [`Filter::source_nat`](crate::Filter::source_nat), [`destination_nat`](crate::Filter::destination_nat) and
+/// [`nat`](crate::Filter::nat) take it.
 ///
 /// # Example
 ///
@@ -23,19 +26,21 @@ pub struct Translation {
 }
 
 impl Translation {
-    /// To anything.
+    /// A translation to any address and port.
     #[must_use]
     pub const fn any() -> Self {
         Self { addresses: None, ports: None }
     }
 
-    /// To one of these addresses.
+    /// A translation to one of these addresses.
     #[must_use]
     pub fn to(addresses: impl Into<AddressSet>) -> Self {
         Self { addresses: Some(addresses.into()), ports: None }
     }
 
-    /// And to one of these ports (for GRE, keys), be it the one it had or another.
+    /// Requires that the endpoint has one of these ports after the translation (for GRE, one of these keys).
+    ///
+    /// The port itself need not have changed.
     #[must_use]
     pub fn port(self, ports: impl Into<NumberSet<u16>>) -> Self {
         Self { ports: Some(ports.into().into_ranges()), ..self }

@@ -4,11 +4,11 @@ use core::net::IpAddr;
 
 use crate::model::{Layer4, Protocol, Tuple};
 
-/// A set of tuples: addresses, protocol and what the protocol adds. Zones are not looked at.
+/// A set of tuples: addresses, protocol and the ports, keys or query of the protocol. Zones are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TupleSet(Vec<TupleKey>);
 
-/// A tuple in the order in which a set keeps it: what differs most, and is compared soonest, first.
+/// A tuple in the order in which a set sorts it. The part that differs most comes first, so that comparisons end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct TupleKey {
     layer4: Layer4Key,
@@ -29,7 +29,7 @@ impl TupleSet {
         Self::from_keys(tuples.into_iter().map(|tuple| TupleKey::new(&tuple)).collect())
     }
 
-    /// Adds the tuples of other sets; few of them one by one, as [`Ranges::extend`](super::ranges::Ranges::extend).
+    /// Adds the tuples of other sets: few of them one by one, like [`Ranges::extend`](super::ranges::Ranges::extend).
     pub(crate) fn extend<'a>(&mut self, sets: impl Iterator<Item = &'a Self>) {
         const FEW: usize = 16;
         let more: Vec<TupleKey> = sets.flat_map(|set| set.0.iter().copied()).collect();

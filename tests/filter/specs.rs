@@ -12,8 +12,8 @@ fn prefixes() -> impl Strategy<Value = Vec<Prefix>> {
     let lengths4 = select(vec![0, 8, 24, 31, 32, 32, 32, 32]);
     let lengths6 = select(vec![0, 16, 63, 64, 128, 128, 128]);
     let prefix = prop_oneof![
-        (addresses4(), lengths4).prop_map(|(address, length)| Prefix::new(address, length)),
-        (addresses6(), lengths6).prop_map(|(address, length)| Prefix::new(address, length)),
+        (addresses4(), lengths4).prop_map(|(address, length)| Prefix::new(address, length).unwrap()),
+        (addresses6(), lengths6).prop_map(|(address, length)| Prefix::new(address, length).unwrap()),
     ];
     prop_oneof![3 => vec(prefix.clone(), 1..2), 1 => vec(prefix, 0..6)]
 }

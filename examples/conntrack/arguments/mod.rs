@@ -428,7 +428,7 @@ fn network(address: Option<(IpAddr, Option<u8>)>, mask: Option<IpAddr>) -> Outco
     Ok(match (address, mask) {
         (None, _) => None,
         (Some((address, _)), Some(mask)) => Some(values::masked(address, mask)?),
-        (Some((address, Some(length))), None) => Some(Prefix::new(address, length)),
+        (Some((address, Some(length))), None) => Some(Prefix::new(address, length).map_err(Failure::usage)?),
         (Some((address, None)), None) => Some(address.into()),
     })
 }

@@ -69,7 +69,7 @@ pub fn masked(address: IpAddr, mask: IpAddr) -> Outcome<Prefix> {
     if length + bits.trailing_zeros().min(128 - length) != 128 {
         return Err(Failure::usage("Invalid netmask: the bits of a mask must be its first"));
     }
-    Ok(Prefix::new(address, length.min(width) as u8))
+    Prefix::new(address, length.min(width) as u8).map_err(Failure::usage)
 }
 
 /// The mask of a prefix length.
@@ -78,7 +78,7 @@ pub fn mask(address: IpAddr, length: u8) -> IpAddr {
         IpAddr::V4(_) => std::net::Ipv4Addr::BROADCAST.into(),
         IpAddr::V6(_) => Ipv6Addr::from_bits(u128::MAX).into(),
     };
-    Prefix::new(ones, length).address()
+    Prefix::new(ones, length).map_or(ones, |prefix| prefix.address())
 }
 
 /// An address to translate to, and perhaps a port: `A`, `A:PORT`, `[A]:PORT`.

@@ -1,27 +1,26 @@
-//! The filter of somebody's request, from the wire.
+//! The filter in a request that was received.
 
-use core::net::Ipv4Addr;
-
-use super::{KernelFilter, Layer4Filter, Masked, PortFilter, QueryFilter, TupleFilter};
+use super::{DirectionFields, FieldEncoding, KernelConjunction, KernelField, KernelFilter, ORIGINAL, REPLY};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
+    filter::expression::Masked,
     macros::read_attributes,
     model::{Family, Protocol},
     wire::{
-        Attribute, Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_IP_V4_DST, CTA_IP_V4_SRC,
-        CTA_MARK, CTA_MARK_MASK, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE,
-        CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT,
+        Attribute, Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_MARK, CTA_MARK_MASK,
         CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_IP, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_TUPLE_REPLY, CTA_ZONE, Nest,
     },
 };
 
 impl KernelFilter {
-    /// Reads the filter of a dump or flush. One that this crate never sends, since kernels evaluate it wrongly, is an
-    /// error: an IPv6 address, a zone of a tuple, ports of other protocols than TCP and UDP.
+    /// Decodes the filter of a dump or a flush.
+    ///
+    /// Fails on a filter that this crate never sends, since kernels evaluate it wrongly: an IPv6 address, the zone of a
+    /// tuple, ports of other protocols than TCP and UDP, an empty mask.
     pub(crate) fn decode(family: Family, attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_TUPLE_ORIG => original = PartialTuple::read,
-            CTA_TUPLE_REPLY => reply = PartialTuple::read,
+            CTA_TUPLE_ORIG => original = SentTuple::read,
+            CTA_TUPLE_REPLY => reply = SentTuple::read,
             CTA_MARK => mark = Attribute::u32,
             CTA_MARK_MASK => mark_mask = Attribute::u32,
             CTA_STATUS => status = Attribute::u32,
@@ -29,21 +28,61 @@ impl KernelFilter {
             CTA_ZONE => zone = Attribute::u16,
             CTA_FILTER => flags = |nest: Attribute<'_>| nest.walk(Nest::Filter, walk_flags),
         );
+        let mut filter = Self { family, compared: KernelConjunction::default() };
+        if let Some(value) = mark {
+            filter.compared.mark = masked(value, mark_mask.unwrap_or(u32::MAX), CTA_MARK)?;
+        }
+        if let Some(value) = status {
+            filter.compared.status = masked(value, status_mask.unwrap_or(value), CTA_STATUS)?;
+        }
+        if let Some(zone) = zone {
+            filter.compared.set(KernelField::Zone, zone.into());
+        }
         let (original_flags, reply_flags) = flags.unwrap_or_default();
-        let compared = |tuple: Option<PartialTuple>, flags, number| {
-            let unsendable = DecodeErrorKind::Value("a filter that kernels evaluate wrongly, or incomplete");
-            let compared = tuple.unwrap_or_default().compared(flags);
-            compared.ok_or_else(|| DecodeError::in_attribute(unsendable, Nest::Flow, number, 0))
-        };
-        Ok(Self {
-            family,
-            original: compared(original, original_flags, CTA_TUPLE_ORIG)?,
-            reply: compared(reply, reply_flags, CTA_TUPLE_REPLY)?,
-            mark: mark.map(|value| Masked { value, mask: mark_mask.unwrap_or(u32::MAX) }),
-            status: status.map(|value| Masked { value, mask: status_mask.unwrap_or(value) }),
-            zone,
-        })
+        filter.compare(&ORIGINAL, &original.unwrap_or_default(), original_flags)?;
+        filter.compare(&REPLY, &reply.unwrap_or_default(), reply_flags)?;
+        Ok(filter)
     }
+
+    /// Adds the fields of a tuple that the flags name.
+    fn compare(&mut self, direction: &DirectionFields, tuple: &SentTuple<'_>, flags: u32) -> Result<(), DecodeError> {
+        let mut set = |field: KernelField, sent: &[Attribute<'_>], protocol| {
+            let encoding = FieldEncoding::of(field, protocol);
+            // The last attribute of a number counts.
+            let attribute = sent.iter().rfind(|attribute| attribute.number() == encoding.attribute);
+            let Some(attribute) = attribute.filter(|_| flags & encoding.flag != 0) else { return Ok(None) };
+            let value = match encoding.bytes {
+                1 => attribute.u8()?.into(),
+                2 => attribute.u16()?.into(),
+                _ => attribute.u32()?,
+            };
+            // A flow has one protocol: the reply tuple can only repeat that of the original tuple.
+            if self.compared.value(field).is_some_and(|known| known != value) {
+                return Err(unsendable(direction.tuple));
+            }
+            self.compared.set(field, value);
+            Ok(Some(value))
+        };
+        for field in direction.addresses {
+            set(field, &tuple.addresses, None)?;
+        }
+        let protocol = set(KernelField::Protocol, &tuple.layer4, None)?.map(|number| Protocol(number as u8));
+        let comparable = direction.layer4.iter().filter(|field| field.is_compared_for(protocol));
+        for field in comparable {
+            set(*field, &tuple.layer4, protocol)?;
+        }
+        // A flag without its attribute, or for something else, is left over.
+        if self.flags(direction) == flags { Ok(()) } else { Err(unsendable(direction.tuple)) }
+    }
+}
+
+fn unsendable(attribute: u16) -> DecodeError {
+    let kind = DecodeErrorKind::Value("the filter is incomplete, or kernels evaluate it wrongly");
+    DecodeError::in_attribute(kind, Nest::Flow, attribute, 0)
+}
+
+fn masked(value: u32, mask: u32, attribute: u16) -> Result<Masked, DecodeError> {
+    if mask == 0 { Err(unsendable(attribute)) } else { Ok(Masked { value, mask }) }
 }
 
 fn walk_flags(attributes: Attributes<'_>) -> Result<(u32, u32), DecodeError> {
@@ -54,90 +93,27 @@ fn walk_flags(attributes: Attributes<'_>) -> Result<(u32, u32), DecodeError> {
     Ok((original.unwrap_or(0), reply.unwrap_or(0)))
 }
 
-/// What a tuple of a filter says, whether or not it is compared.
-#[derive(Clone, Copy, Default)]
-struct PartialTuple {
-    addresses: (Option<Ipv4Addr>, Option<Ipv4Addr>),
-    layer4: PartialLayer4,
+/// The attributes in a tuple, whether or not they are compared.
+#[derive(Default)]
+struct SentTuple<'a> {
+    addresses: Vec<Attribute<'a>>,
+    layer4: Vec<Attribute<'a>>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct PartialLayer4 {
-    protocol: Option<Protocol>,
-    ports: PortFilter,
-    icmp: QueryFilter,
-    icmpv6: QueryFilter,
-}
-
-impl PartialTuple {
-    fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+impl<'a> SentTuple<'a> {
+    fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
         attribute.walk(Nest::Tuple, |attributes| {
             read_attributes!(attributes;
-                CTA_TUPLE_IP => addresses = |nest: Attribute<'_>| nest.walk(Nest::TupleIp, walk_addresses),
-                CTA_TUPLE_PROTO => layer4 = |nest: Attribute<'_>| nest.walk(Nest::TupleProtocol, PartialLayer4::walk),
+                CTA_TUPLE_IP => addresses = |nest: Attribute<'a>| nest.walk(Nest::TupleIp, attributes_of),
+                CTA_TUPLE_PROTO => layer4 = |nest: Attribute<'a>| nest.walk(Nest::TupleProtocol, attributes_of),
             );
             Ok(Self { addresses: addresses.unwrap_or_default(), layer4: layer4.unwrap_or_default() })
         })
     }
-
-    /// What of it the flags compare; `None` where a part is missing that is to be compared, or may not be.
-    fn compared(self, flags: u32) -> Option<TupleFilter> {
-        let (source, destination) = self.addresses;
-        let filter = TupleFilter {
-            source: source.filter(|_| flags & 1 != 0),
-            destination: destination.filter(|_| flags & 2 != 0),
-            layer4: if flags & 8 != 0 { Some(self.layer4.compared(flags)?) } else { None },
-        };
-        (filter.flags() == flags).then_some(filter)
-    }
 }
 
-impl PartialLayer4 {
-    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        read_attributes!(attributes;
-            CTA_PROTO_NUM => protocol = Attribute::u8,
-            CTA_PROTO_SRC_PORT => source = Attribute::u16,
-            CTA_PROTO_DST_PORT => destination = Attribute::u16,
-            CTA_PROTO_ICMP_TYPE => icmp_type = Attribute::u8,
-            CTA_PROTO_ICMP_CODE => icmp_code = Attribute::u8,
-            CTA_PROTO_ICMP_ID => icmp_id = Attribute::u16,
-            CTA_PROTO_ICMPV6_TYPE => icmpv6_type = Attribute::u8,
-            CTA_PROTO_ICMPV6_CODE => icmpv6_code = Attribute::u8,
-            CTA_PROTO_ICMPV6_ID => icmpv6_id = Attribute::u16,
-        );
-        Ok(Self {
-            protocol: protocol.map(Protocol),
-            ports: PortFilter { source, destination },
-            icmp: QueryFilter { icmp_type, code: icmp_code, id: icmp_id },
-            icmpv6: QueryFilter { icmp_type: icmpv6_type, code: icmpv6_code, id: icmpv6_id },
-        })
-    }
-
-    fn compared(self, flags: u32) -> Option<Layer4Filter> {
-        let compared = |bit: u32| flags & (1 << bit) != 0;
-        let ports = PortFilter {
-            source: self.ports.source.filter(|_| compared(4)),
-            destination: self.ports.destination.filter(|_| compared(5)),
-        };
-        let query = |query: QueryFilter, first: u32| QueryFilter {
-            icmp_type: query.icmp_type.filter(|_| compared(first)),
-            code: query.code.filter(|_| compared(first + 1)),
-            id: query.id.filter(|_| compared(first + 2)),
-        };
-        Some(match self.protocol? {
-            Protocol::TCP => Layer4Filter::Tcp(ports),
-            Protocol::UDP => Layer4Filter::Udp(ports),
-            Protocol::ICMP => Layer4Filter::Icmp(query(self.icmp, 6)),
-            Protocol::ICMPV6 => Layer4Filter::Icmpv6(query(self.icmpv6, 9)),
-            other => Layer4Filter::Any(other),
-        })
-    }
-}
-
-fn walk_addresses(attributes: Attributes<'_>) -> Result<(Option<Ipv4Addr>, Option<Ipv4Addr>), DecodeError> {
-    read_attributes!(attributes;
-        CTA_IP_V4_SRC => source = Attribute::u32,
-        CTA_IP_V4_DST => destination = Attribute::u32,
-    );
-    Ok((source.map(Ipv4Addr::from_bits), destination.map(Ipv4Addr::from_bits)))
+fn attributes_of(mut nest: Attributes<'_>) -> Result<Vec<Attribute<'_>>, DecodeError> {
+    let attributes = core::iter::from_fn(|| nest.advance()).collect();
+    nest.end()?;
+    Ok(attributes)
 }

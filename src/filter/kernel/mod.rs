@@ -1,13 +1,14 @@
-//! What a dump or a flush can carry for the kernel to select by.
+//! Filters that a dump or a flush carries for the kernel to evaluate.
 
+mod conjunction;
 mod decode;
 
 use core::{
-    fmt::{self, Display, Formatter},
+    fmt::{self, Debug, Display, Formatter},
     net::Ipv4Addr,
 };
 
-use super::{expression::Masked, text::write_status};
+use super::text::write_status;
 use crate::{
     model::{Family, Protocol},
     wire::{
@@ -18,236 +19,238 @@ use crate::{
     },
 };
 
-/// What the kernel is asked to select by, in a dump or a flush.
+pub(super) use conjunction::{KernelConjunction, KernelField};
+
+/// A filter in the form in which the kernel evaluates it, in a dump or a flush.
 ///
-/// Comes out of a [`Plan`](super::Plan), and so holds nothing that the kernel refuses, passes over or gets wrong: no
-/// IPv6 address (it would select all others), no port but of TCP and UDP, no status with an empty mask.
+/// It comes from a [`Plan`](super::Plan), so it contains nothing that a kernel refuses, ignores or evaluates wrongly: no
+/// IPv6 address (the kernel selects all other addresses), no ports except those of TCP and UDP, no status with an empty
+/// mask.
 ///
 /// Source: `ctnetlink_alloc_filter` and `ctnetlink_filter_match` in `net/netfilter/nf_conntrack_netlink.c`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, filter::Capabilities};
+///
+/// let filter: Filter = "family ipv4 and proto udp and dport 53".parse()?;
+/// let plan = filter.plan(&Capabilities::linux(6, 12));
+/// assert_eq!(plan.dumps()[0].to_string(), "ipv4, protocol udp, original destination port 53");
+/// # Ok::<(), ctnetlink::filter::ParseFilterError>(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct KernelFilter {
     pub(super) family: Family,
-    /// Only with IPv4 as family if it has addresses, and IPv4 or IPv6 if it has anything.
-    pub(super) original: TupleFilter,
-    pub(super) reply: TupleFilter,
-    pub(super) mark: Option<Masked>,
-    pub(super) status: Option<Masked>,
-    pub(super) zone: Option<u16>,
+    /// Addresses only if the family is IPv4, and fields of tuples only if the family is IPv4 or IPv6. Whether it is
+    /// wider than the filter that it comes from is not kept here.
+    pub(super) compared: KernelConjunction,
 }
 
-/// The parts of a tuple that are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct TupleFilter {
-    pub(super) source: Option<Ipv4Addr>,
-    pub(super) destination: Option<Ipv4Addr>,
-    pub(super) layer4: Option<Layer4Filter>,
+/// The fields of one direction, in the order in which they are encoded.
+struct DirectionFields {
+    name: &'static str,
+    tuple: u16,
+    flags: u16,
+    addresses: [KernelField; 2],
+    layer4: &'static [KernelField],
 }
 
-/// The protocol, and what is compared of what it adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Layer4Filter {
-    Any(Protocol),
-    Tcp(PortFilter),
-    Udp(PortFilter),
-    Icmp(QueryFilter),
-    Icmpv6(QueryFilter),
+const ORIGINAL: DirectionFields = DirectionFields {
+    name: "original",
+    tuple: CTA_TUPLE_ORIG,
+    flags: CTA_FILTER_ORIG_FLAGS,
+    addresses: [KernelField::OriginalSource, KernelField::OriginalDestination],
+    layer4: &[
+        KernelField::OriginalSourcePort,
+        KernelField::OriginalDestinationPort,
+        KernelField::IcmpType,
+        KernelField::IcmpCode,
+        KernelField::IcmpId,
+    ],
+};
+
+const REPLY: DirectionFields = DirectionFields {
+    name: "reply",
+    tuple: CTA_TUPLE_REPLY,
+    flags: CTA_FILTER_REPLY_FLAGS,
+    addresses: [KernelField::ReplySource, KernelField::ReplyDestination],
+    layer4: &[KernelField::ReplySourcePort, KernelField::ReplyDestinationPort],
+};
+
+/// Where a field of a tuple is encoded.
+struct FieldEncoding {
+    /// The attribute, in `CTA_TUPLE_IP` or `CTA_TUPLE_PROTO`.
+    attribute: u16,
+    /// The bit in the flags of `CTA_FILTER` that makes the kernel compare it.
+    flag: u32,
+    bytes: u8,
+    name: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct PortFilter {
-    pub(super) source: Option<u16>,
-    pub(super) destination: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct QueryFilter {
-    pub(super) icmp_type: Option<u8>,
-    pub(super) code: Option<u8>,
-    pub(super) id: Option<u16>,
+impl FieldEncoding {
+    const fn of(field: KernelField, protocol: Option<Protocol>) -> Self {
+        let is_icmpv6 = matches!(protocol, Some(Protocol::ICMPV6));
+        let (attribute, place, bytes, name) = match field {
+            KernelField::OriginalSource | KernelField::ReplySource => (CTA_IP_V4_SRC, 0, 4, "source"),
+            KernelField::OriginalDestination | KernelField::ReplyDestination => (CTA_IP_V4_DST, 1, 4, "destination"),
+            KernelField::Protocol => (CTA_PROTO_NUM, 3, 1, "protocol"),
+            KernelField::OriginalSourcePort | KernelField::ReplySourcePort => (CTA_PROTO_SRC_PORT, 4, 2, "source port"),
+            KernelField::OriginalDestinationPort | KernelField::ReplyDestinationPort => {
+                (CTA_PROTO_DST_PORT, 5, 2, "destination port")
+            }
+            KernelField::IcmpType if is_icmpv6 => (CTA_PROTO_ICMPV6_TYPE, 9, 1, "type"),
+            KernelField::IcmpCode if is_icmpv6 => (CTA_PROTO_ICMPV6_CODE, 10, 1, "code"),
+            KernelField::IcmpId if is_icmpv6 => (CTA_PROTO_ICMPV6_ID, 11, 2, "identifier"),
+            KernelField::IcmpType => (CTA_PROTO_ICMP_TYPE, 6, 1, "type"),
+            KernelField::IcmpCode => (CTA_PROTO_ICMP_CODE, 7, 1, "code"),
+            KernelField::IcmpId => (CTA_PROTO_ICMP_ID, 8, 2, "identifier"),
+            // Not a field of a tuple.
+            KernelField::Zone => (CTA_ZONE, 31, 2, "zone"),
+        };
+        Self { attribute, flag: 1 << place, bytes, name }
+    }
 }
 
 impl KernelFilter {
-    /// Every flow of a family.
+    /// Selects every flow of a family.
     #[must_use]
     pub const fn of_family(family: Family) -> Self {
-        const NOTHING: TupleFilter = TupleFilter { source: None, destination: None, layer4: None };
-        Self { family, original: NOTHING, reply: NOTHING, mark: None, status: None, zone: None }
+        Self { family, compared: KernelConjunction::TRUE }
     }
 
-    /// The family for the header of the request. A flush needs version 1 with it.
+    /// Returns the family for the header of the request. In a flush, the header needs version 1 with it.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// Whether everything is selected: a flush by this would empty the table.
+    /// Returns whether every flow is selected: a flush by this filter would empty the table.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether parts of the tuples are compared, so that the request carries `CTA_FILTER`.
+    /// Returns whether fields of the tuples are compared, so that the request carries `CTA_FILTER`.
     pub(super) fn has_tuples(&self) -> bool {
-        !self.original.is_empty() || !self.reply.is_empty()
+        self.flags(&ORIGINAL) | self.flags(&REPLY) != 0
     }
 
     /// Writes the attributes of the request.
     pub fn encode(&self, encoder: &mut Encoder<'_>) {
-        for (number, tuple) in [(CTA_TUPLE_ORIG, &self.original), (CTA_TUPLE_REPLY, &self.reply)] {
-            if !tuple.is_empty() {
-                encoder.nest(number, |nest| tuple.encode(nest));
+        for direction in [&ORIGINAL, &REPLY] {
+            if self.flags(direction) != 0 {
+                encoder.nest(direction.tuple, |nest| self.encode_tuple(direction, nest));
             }
         }
-        if let Some(mark) = self.mark {
-            encoder.u32(CTA_MARK, mark.value);
-            encoder.u32(CTA_MARK_MASK, mark.mask);
+        let compared = &self.compared;
+        if compared.mark.mask != 0 {
+            encoder.u32(CTA_MARK, compared.mark.value);
+            encoder.u32(CTA_MARK_MASK, compared.mark.mask);
         }
-        if let Some(status) = self.status {
-            encoder.u32(CTA_STATUS, status.value);
-            encoder.u32(CTA_STATUS_MASK, status.mask);
+        if compared.status.mask != 0 {
+            encoder.u32(CTA_STATUS, compared.status.value);
+            encoder.u32(CTA_STATUS_MASK, compared.status.mask);
         }
-        if let Some(zone) = self.zone {
-            encoder.u16(CTA_ZONE, zone);
+        if let Some(zone) = compared.value(KernelField::Zone) {
+            encoder.u16(CTA_ZONE, zone as u16);
         }
         if self.has_tuples() {
             encoder.nest(CTA_FILTER, |nest| {
-                nest.u32_host(CTA_FILTER_ORIG_FLAGS, self.original.flags());
-                nest.u32_host(CTA_FILTER_REPLY_FLAGS, self.reply.flags());
+                nest.u32_host(ORIGINAL.flags, self.flags(&ORIGINAL));
+                nest.u32_host(REPLY.flags, self.flags(&REPLY));
             });
         }
     }
-}
 
-impl TupleFilter {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// `CTA_FILTER_FLAG` of each part that is compared.
-    fn flags(&self) -> u32 {
-        let flag = |present: bool, place: u32| u32::from(present) << place;
-        let addresses = flag(self.source.is_some(), 0) | flag(self.destination.is_some(), 1);
-        let query = |query: QueryFilter, first: u32| {
-            flag(query.icmp_type.is_some(), first)
-                | flag(query.code.is_some(), first + 1)
-                | flag(query.id.is_some(), first + 2)
-        };
-        let layer4 = match self.layer4 {
-            None | Some(Layer4Filter::Any(_)) => 0,
-            Some(Layer4Filter::Tcp(ports) | Layer4Filter::Udp(ports)) => {
-                flag(ports.source.is_some(), 4) | flag(ports.destination.is_some(), 5)
+    fn encode_tuple(&self, direction: &DirectionFields, nest: &mut Encoder<'_>) {
+        let mut nested = |number, fields: &mut dyn Iterator<Item = (FieldEncoding, u32)>| {
+            let mut fields = fields.peekable();
+            if fields.peek().is_none() {
+                return;
             }
-            Some(Layer4Filter::Icmp(parts)) => query(parts, 6),
-            Some(Layer4Filter::Icmpv6(parts)) => query(parts, 9),
-        };
-        addresses | flag(self.layer4.is_some(), 3) | layer4
-    }
-
-    fn encode(&self, encoder: &mut Encoder<'_>) {
-        if self.source.is_some() || self.destination.is_some() {
-            encoder.nest(CTA_TUPLE_IP, |ip| {
-                for (number, address) in [(CTA_IP_V4_SRC, self.source), (CTA_IP_V4_DST, self.destination)] {
-                    if let Some(address) = address {
-                        ip.u32(number, address.to_bits());
+            nest.nest(number, |nest| {
+                for (encoding, value) in fields {
+                    match encoding.bytes {
+                        1 => nest.u8(encoding.attribute, value as u8),
+                        2 => nest.u16(encoding.attribute, value as u16),
+                        _ => nest.u32(encoding.attribute, value),
                     }
                 }
             });
-        }
-        if let Some(layer4) = self.layer4 {
-            encoder.nest(CTA_TUPLE_PROTO, |nest| layer4.encode(nest));
-        }
-    }
-}
-
-impl Layer4Filter {
-    const fn protocol(self) -> Protocol {
-        match self {
-            Self::Any(protocol) => protocol,
-            Self::Tcp(_) => Protocol::TCP,
-            Self::Udp(_) => Protocol::UDP,
-            Self::Icmp(_) => Protocol::ICMP,
-            Self::Icmpv6(_) => Protocol::ICMPV6,
-        }
+        };
+        nested(CTA_TUPLE_IP, &mut self.addresses(direction));
+        nested(CTA_TUPLE_PROTO, &mut self.protocol_fields(direction).chain(self.layer4(direction)));
     }
 
-    fn encode(self, nest: &mut Encoder<'_>) {
-        nest.u8(CTA_PROTO_NUM, self.protocol().0);
-        match self {
-            Self::Any(_) => {}
-            Self::Tcp(ports) | Self::Udp(ports) => {
-                for (number, port) in [(CTA_PROTO_SRC_PORT, ports.source), (CTA_PROTO_DST_PORT, ports.destination)] {
-                    if let Some(port) = port {
-                        nest.u16(number, port);
-                    }
-                }
-            }
-            Self::Icmp(query) => query.encode([CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMP_ID], nest),
-            Self::Icmpv6(query) => {
-                query.encode([CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID], nest);
-            }
-        }
+    /// The `CTA_FILTER_FLAG`s of a direction: one for each field that is compared.
+    fn flags(&self, direction: &DirectionFields) -> u32 {
+        let fields = self.addresses(direction).chain(self.protocol_fields(direction)).chain(self.layer4(direction));
+        fields.fold(0, |flags, (encoding, _)| flags | encoding.flag)
     }
-}
 
-impl QueryFilter {
-    fn encode(self, [icmp_type, code, id]: [u16; 3], nest: &mut Encoder<'_>) {
-        if let Some(value) = self.icmp_type {
-            nest.u8(icmp_type, value);
-        }
-        if let Some(value) = self.code {
-            nest.u8(code, value);
-        }
-        if let Some(value) = self.id {
-            nest.u16(id, value);
-        }
+    fn protocol(&self) -> Option<Protocol> {
+        self.compared.value(KernelField::Protocol).map(|number| Protocol(number as u8))
+    }
+
+    /// The protocol belongs to the original tuple. The reply tuple repeats it if a port needs it.
+    fn protocol_fields(&self, direction: &DirectionFields) -> impl Iterator<Item = (FieldEncoding, u32)> + use<> {
+        let is_needed = direction.tuple == CTA_TUPLE_ORIG || self.layer4(direction).next().is_some();
+        let number = self.compared.value(KernelField::Protocol).filter(|_| is_needed);
+        number.map(|number| (FieldEncoding::of(KernelField::Protocol, None), number)).into_iter()
+    }
+
+    fn addresses(&self, direction: &DirectionFields) -> impl Iterator<Item = (FieldEncoding, u32)> {
+        self.values(direction.addresses)
+    }
+
+    fn layer4(&self, direction: &DirectionFields) -> impl Iterator<Item = (FieldEncoding, u32)> {
+        self.values(direction.layer4.iter().copied())
+    }
+
+    fn values(&self, fields: impl IntoIterator<Item = KernelField>) -> impl Iterator<Item = (FieldEncoding, u32)> {
+        let protocol = self.protocol();
+        let value = move |field| Some((FieldEncoding::of(field, protocol), self.compared.value(field)?));
+        fields.into_iter().filter_map(value)
     }
 }
 
 impl Display for KernelFilter {
-    /// Prints what is selected, in words: `ipv4, protocol tcp, original destination port 22, status !ASSURED`.
+    /// Prints the selected flows in words: `ipv4, protocol tcp, original destination port 22, status !ASSURED`.
+    ///
+    /// The words may change in any release.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.family {
             Family::UNSPEC => f.write_str("all families")?,
-            family => family.fmt(f)?,
+            family => Display::fmt(&family, f)?,
         }
-        if let Some(layer4) = self.original.layer4.or(self.reply.layer4) {
-            write!(f, ", protocol {}", layer4.protocol())?;
+        if let Some(protocol) = self.protocol() {
+            write!(f, ", protocol {protocol}")?;
         }
-        self.original.write(f, "original")?;
-        self.reply.write(f, "reply")?;
-        if let Some(mark) = self.mark {
-            write!(f, ", mark {mark}")?;
+        for direction in [&ORIGINAL, &REPLY] {
+            for (encoding, address) in self.addresses(direction) {
+                write!(f, ", {} {} {}", direction.name, encoding.name, Ipv4Addr::from_bits(address))?;
+            }
+            for (encoding, number) in self.layer4(direction) {
+                write!(f, ", {} {} {number}", direction.name, encoding.name)?;
+            }
         }
-        if let Some(status) = self.status {
+        if self.compared.mark.mask != 0 {
+            write!(f, ", mark {}", self.compared.mark)?;
+        }
+        if self.compared.status.mask != 0 {
             f.write_str(", status ")?;
-            write_status(f, status)?;
+            write_status(f, self.compared.status)?;
         }
-        match self.zone {
+        match self.compared.value(KernelField::Zone) {
             Some(zone) => write!(f, ", zone {zone} in either direction"),
             None => Ok(()),
         }
     }
 }
 
-impl TupleFilter {
-    fn write(&self, f: &mut Formatter<'_>, direction: &str) -> fmt::Result {
-        let mut part = |name: &str, value: Option<&dyn Display>| match value {
-            Some(value) => write!(f, ", {direction} {name} {value}"),
-            None => Ok(()),
-        };
-        part("source", self.source.as_ref().map(|address| address as _))?;
-        part("destination", self.destination.as_ref().map(|address| address as _))?;
-        match self.layer4.as_ref() {
-            None | Some(Layer4Filter::Any(_)) => Ok(()),
-            Some(Layer4Filter::Tcp(ports) | Layer4Filter::Udp(ports)) => {
-                part("source port", ports.source.as_ref().map(|port| port as _))?;
-                part("destination port", ports.destination.as_ref().map(|port| port as _))
-            }
-            Some(Layer4Filter::Icmp(query) | Layer4Filter::Icmpv6(query)) => {
-                part("type", query.icmp_type.as_ref().map(|icmp_type| icmp_type as _))?;
-                part("code", query.code.as_ref().map(|code| code as _))?;
-                part("identifier", query.id.as_ref().map(|id| id as _))
-            }
-        }
+impl Debug for KernelFilter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "KernelFilter({self})")
     }
 }

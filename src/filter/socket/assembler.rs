@@ -1,24 +1,34 @@
-//! Instructions, written from the last to the first.
+//! Writes instructions from the last to the first.
 //!
-//! Classic BPF jumps only forwards, and a condition only 255 instructions far. Written backwards, every target is known
-//! when a jump to it is written, and its distance with it; a target that is too far gets a jump without condition, which
-//! reaches any distance, right behind the condition.
+//! Classic BPF only jumps forward, and a conditional jump skips at most 255 instructions. Writing backward, every target
+//! exists when a jump to it is written, so the distance is known. If a target is too far, an unconditional jump, which
+//! reaches any distance, is placed right after the conditional one.
 
-/// An instruction of classic BPF: `struct sock_filter`.
+/// An instruction of classic BPF, `struct sock_filter`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, filter::SocketFilter};
+///
+/// let program = SocketFilter::new(&Filter::everything());
+/// let last = program.instructions().last().unwrap();
+/// assert_eq!((last.code, last.value), (0x06, u32::MAX)); // Returns the length to keep: everything.
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "the kernel's layout")]
 pub struct Instruction {
-    /// Opcode, size, source.
+    /// The operation, with the size and the source of its operand.
     pub code: u16,
-    /// Instructions to skip where the condition holds.
+    /// The number of instructions to skip if the condition holds.
     pub jump_true: u8,
-    /// Instructions to skip where it does not.
+    /// The number of instructions to skip if it does not hold.
     pub jump_false: u8,
     /// The operand `k`.
     pub value: u32,
 }
 
-/// What to do with the accumulator `A`, the index `X` and the scratch word `M[0]`.
+/// An operation on the accumulator `A`, the index `X` and the scratch word `M[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(super) enum Opcode {
@@ -43,7 +53,7 @@ pub(super) enum Opcode {
     LoadIndexScratch = 0x61,
 }
 
-/// A place in the program: how many instructions lie from it to the end.
+/// A place in the program, as the number of instructions from there to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label(usize);
 
@@ -51,48 +61,48 @@ pub(super) struct Label(usize);
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
-    /// Jumps to labels that were too far for a condition, as long as they are not too far themselves: the target, and
-    /// where the jump is.
+    /// Unconditional jumps to labels that are too far for a condition: the target and the place of the jump. Only those
+    /// within reach of the next instruction are kept.
     relays: Vec<(Label, Label)>,
 }
 
 impl Assembler {
-    /// The program in the order in which it runs.
+    /// Returns the program in the order in which it runs.
     pub(super) fn finish(self) -> Vec<Instruction> {
         let mut instructions = self.reversed;
         instructions.reverse();
         instructions
     }
 
-    /// The instruction written last, which is the one that runs next.
+    /// The instruction that was written last, and runs next.
     pub(super) fn here(&self) -> Label {
         Label(self.reversed.len())
     }
 
-    /// An instruction that the one written last follows.
+    /// Writes an instruction that runs before the one written last.
     pub(super) fn push(&mut self, operation: Opcode, value: u32) -> Label {
         self.write(operation, value, 0, 0)
     }
 
-    /// Goes on at `label`.
+    /// Continues at `label`.
     pub(super) fn goto(&mut self, label: Label) -> Label {
         if label == self.here() { label } else { self.push(Opcode::Jump, self.distance(label) as u32) }
     }
 
-    /// Goes on at one label or the other.
+    /// Continues at one label or the other.
     pub(super) fn branch(&mut self, condition: Opcode, value: u32, yes: Label, no: Label) -> Label {
         if yes == no {
             return self.goto(yes);
         }
         let yes = self.near(yes);
         let no = self.near(no);
-        // `near` leaves room for the one jump that the second call may have put between.
+        // `near` leaves room for the jump that the second call may have inserted.
         let jump = |label| u8::try_from(self.distance(label)).unwrap_or(u8::MAX);
         let (jump_true, jump_false) = (jump(yes), jump(no));
         self.write(condition, value, jump_true, jump_false)
     }
 
-    /// The label, or that of a jump to it where it is too far for a condition.
+    /// Returns the label, or that of a jump to it if the label is too far for a condition.
     fn near(&mut self, label: Label) -> Label {
         const REACH: usize = u8::MAX as usize - 1;
         if self.distance(label) <= REACH {
@@ -103,14 +113,14 @@ impl Assembler {
             return *relay;
         }
         let relay = self.push(Opcode::Jump, self.distance(label) as u32);
-        // No more than fit within reach are kept, so that looking for one stays cheap.
+        // Dropping the others keeps the search above short.
         let length = self.reversed.len();
         self.relays.retain(|(_, relay)| length - relay.0 <= REACH);
         self.relays.push((label, relay));
         relay
     }
 
-    /// How many instructions an instruction written now would have to skip.
+    /// The number of instructions that an instruction written now would have to skip.
     fn distance(&self, label: Label) -> usize {
         self.reversed.len().saturating_sub(label.0)
     }

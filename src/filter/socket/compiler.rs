@@ -1,4 +1,4 @@
-//! Filter → program.
+//! Compiles filters into programs.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
     wire::{CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Flags, MessageType},
 };
 
-/// Into how many ranges a set is broken up, from exact to coarse, until the program fits.
+/// How many ranges of a set are compared: tried from exact to coarse until the program fits.
 const LIMITS: [usize; 4] = [usize::MAX, 512, 64, COARSEST];
 const COARSEST: usize = 8;
 
@@ -20,20 +20,20 @@ const COARSEST: usize = 8;
 const TYPE: u32 = 4;
 const FLAGS: u32 = 6;
 
-/// What an event has to satisfy: all of these programs.
+/// What an event has to satisfy: each of these programs.
 struct Condition<'f> {
     programs: Vec<Cow<'f, Program>>,
     /// Whether something was left out.
     wider: bool,
 }
 
-/// A program of at most `longest` instructions for one filter, or for one filter each for new, update and destroy.
+/// Compiles one filter for all events, or one each for new, update and destroy, into at most `longest` instructions.
 pub(super) fn compile(filters: &[&Filter], longest: usize) -> SocketFilter {
     let fits = |program: &SocketFilter| program.instructions.len() <= longest;
     let conditions: Vec<_> = filters.iter().map(|filter| Condition::of(filter)).collect();
     let fitting = LIMITS.into_iter().map(|limit| assemble(&conditions, limit)).find(fits);
     fitting.unwrap_or_else(|| {
-        // Whole conditions have to go, until each filter takes no more than its share.
+        // Whole conditions are left out until each filter fits into its share.
         let share = longest / 2 / filters.len().max(1);
         let narrowed: Vec<_> = filters.iter().map(|filter| Condition::shortened(filter, share)).collect();
         let coarsest = assemble(&narrowed, COARSEST);
@@ -47,7 +47,7 @@ impl<'f> Condition<'f> {
         Self { programs: vec![Cow::Borrowed(filter.program())], wider: false }
     }
 
-    /// The filter without those conditions that make it longer than `share` instructions: wider, if there are any.
+    /// The filter, without the conditions that make it longer than `share` instructions.
     fn shortened(filter: &'f Filter, share: usize) -> Self {
         let whole = Self::of(filter);
         if whole.length() <= share {
@@ -94,7 +94,7 @@ fn assemble(conditions: &[Condition<'_>], limit: usize) -> SocketFilter {
     SocketFilter { exact, instructions: emitter.assembler.finish() }
 }
 
-/// A message in which the tuples cannot be found is none that this program can judge.
+/// Accepts messages without tuples: the program cannot judge them.
 fn require_tuples(assembler: &mut Assembler, body: Label, accept: Label) -> Label {
     let mut next = assembler.goto(body);
     for number in [CTA_TUPLE_REPLY, CTA_TUPLE_ORIG] {
@@ -110,8 +110,8 @@ fn load_attribute(assembler: &mut Assembler, number: u16) -> Label {
     assembler.push(Opcode::LoadImmediate, ATTRIBUTES)
 }
 
-/// Tells the kinds of events apart: a new flow is one that was to be created. Entries of a dump, which come many to a
-/// datagram, and whatever else there is, pass.
+/// Branches by the kind of event. An event of a new flow has the flag `CREATE`. Entries of a dump pass, since a datagram
+/// contains many of them, and so does everything that is not an event of a flow.
 fn dispatch(assembler: &mut Assembler, [new, update, destroy]: [Label; 3], accept: Label) -> Label {
     let kind = assembler.branch(Opcode::JumpIfAnySet, seen(Flags::CREATE.bits()), new, update);
     assembler.branch(Opcode::JumpIfAnySet, seen(Flags::MULTI.bits()), accept, kind);
@@ -121,7 +121,7 @@ fn dispatch(assembler: &mut Assembler, [new, update, destroy]: [Label; 3], accep
     assembler.push(Opcode::LoadHalf, TYPE)
 }
 
-/// A header's field, which is in the order of the host, as BPF sees it, which reads in network order.
+/// A field of the header as BPF reads it: the field is in host byte order, and BPF reads in network byte order.
 const fn seen(field: u16) -> u32 {
     u16::from_be_bytes(field.to_ne_bytes()) as u32
 }

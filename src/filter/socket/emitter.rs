@@ -1,4 +1,4 @@
-//! Conditions → instructions.
+//! Turns comparisons into instructions.
 
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// Where the family and the first attribute stand in a message.
+/// The offsets of the family and of the first attribute in a message.
 const FAMILY: u32 = NETLINK_HEADER_LENGTH as u32;
 pub(super) const ATTRIBUTES: u32 = (NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH) as u32;
-/// Bytes of an attribute's header.
+/// The length of an attribute's header in bytes.
 const HEADER: u32 = 4;
 
 /// `SKF_AD_OFF + SKF_AD_NLATTR`: loads the offset of the first attribute of type `X` from offset `A` on, or 0.
@@ -33,16 +33,16 @@ pub(super) const NLATTR: u32 = 0xffff_f00c;
 /// `SKF_AD_OFF + SKF_AD_NLATTR_NEST`: the same inside the attribute at offset `A`.
 const NLATTR_NEST: u32 = 0xffff_f010;
 
-/// From how many ranges on a search is split in halves.
+/// Longer lists of ranges are searched by halves.
 const LINEAR: usize = 4;
 
-/// Writes conditions, each as code that ends at one of two labels.
+/// Writes conditions, each as code that continues at one of two labels.
 #[derive(Debug)]
 pub(super) struct Emitter {
     pub(super) assembler: Assembler,
-    /// How many ranges of a set are looked at.
+    /// How many ranges of a set are compared.
     limit: usize,
-    /// Whether something passes that should not.
+    /// Whether events outside the filter may pass.
     pub(super) wider: bool,
 }
 
@@ -51,9 +51,9 @@ impl Emitter {
         Self { assembler, limit, wider: false }
     }
 
-    /// Goes to `yes` if the program may accept the flow, to `no` if it rejects it.
+    /// Continues at `yes` if the program may accept the flow, and at `no` if it rejects it.
     pub(super) fn program(&mut self, program: &Program, yes: Label, no: Label) -> Label {
-        // Programs jump only forwards, so that what a step jumps to was written before it.
+        // A program only jumps forward, so the targets of a step have been written before it.
         let mut entries: Vec<Label> = Vec::with_capacity(program.steps().len());
         let entry_of = |entries: &[Label], target: usize| match target {
             Program::ACCEPT => yes,
@@ -71,7 +71,7 @@ impl Emitter {
         entry_of(&entries, program.start())
     }
 
-    /// Goes to `yes` where the condition may hold, to `no` where it does not.
+    /// Continues at `yes` if the condition may hold, and at `no` if it does not.
     fn condition(&mut self, condition: &Lowered<'_>, yes: Label, no: Label) -> Label {
         match condition {
             Lowered::All(parts) => parts.iter().rev().fold(yes, |next, part| self.condition(part, next, no)),
@@ -87,8 +87,8 @@ impl Emitter {
         yes
     }
 
-    /// A leaf that is not looked at as closely as it asks would be too wide, and its negation too narrow: so that is
-    /// undecided.
+    /// The negation of a leaf. A leaf that is compared coarsely accepts too much, so its negation would accept too
+    /// little: it is unknown.
     fn negated_leaf(&mut self, leaf: &Leaf<'_>, yes: Label, no: Label) -> Label {
         if self.is_coarse(leaf) {
             return self.unknown(yes);
@@ -106,7 +106,7 @@ impl Emitter {
         }
     }
 
-    /// `None` where the program does not look at such a thing.
+    /// Returns `None` if programs do not look at the field.
     fn leaf(&mut self, leaf: &Leaf<'_>, yes: Label, no: Label) -> Option<Label> {
         match leaf {
             Leaf::Address { field, set } => self.address(*field, set, yes, no),
@@ -172,7 +172,7 @@ impl Emitter {
                 self.zone_of(CTA_TUPLE_ORIG, ranges, yes, reply)
             }
             _ => {
-                // The zone of the reply tuple waits in M[0], and then in X, for that of the original.
+                // The zone of the reply tuple is kept in M[0], and then in X, until the other is loaded.
                 let same = self.in_ranges(ranges, yes, no);
                 self.assembler.branch(Opcode::JumpIfEqualIndex, 0, same, no);
                 self.assembler.push(Opcode::LoadIndexScratch, 0);
@@ -188,7 +188,7 @@ impl Emitter {
         self.load_zone(tuple)
     }
 
-    /// Loads the zone of a direction: its own, else that of both, else 0.
+    /// Loads the zone of a direction: its own, or that of both directions, or 0.
     fn load_zone(&mut self, tuple: u16) -> Label {
         let loaded = self.assembler.here();
         let default = self.assembler.push(Opcode::LoadImmediate, 0);
@@ -198,7 +198,7 @@ impl Emitter {
         self.load(&[tuple, CTA_TUPLE_ZONE], Width::Half, both)
     }
 
-    /// Loads a number and goes on with what was written last; goes to `absent` where there is no such attribute.
+    /// Loads a number and continues with what was written last, or at `absent` if there is no such attribute.
     fn load(&mut self, path: &Path, width: Width, absent: Label) -> Label {
         let operation = match width {
             Width::Byte => Opcode::LoadByteIndexed,
@@ -209,7 +209,7 @@ impl Emitter {
         self.find(path, absent)
     }
 
-    /// Puts the offset of an attribute into `X`.
+    /// Loads the offset of an attribute into `X`, or continues at `absent`.
     fn find(&mut self, path: &Path, absent: Label) -> Label {
         let mut next = self.assembler.push(Opcode::CopyToIndex, 0);
         for (depth, number) in path.iter().enumerate().rev() {
@@ -220,7 +220,7 @@ impl Emitter {
         self.assembler.push(Opcode::LoadImmediate, ATTRIBUTES)
     }
 
-    /// Whether `A` lies in one of the ranges, which are sorted.
+    /// Branches on whether `A` is in one of the ranges, which are sorted.
     fn in_ranges(&mut self, ranges: &[(u32, u32)], yes: Label, no: Label) -> Label {
         if ranges.len() > LINEAR {
             let (low, high) = ranges.split_at(ranges.len() / 2);
@@ -242,7 +242,7 @@ impl Emitter {
         self.assembler.branch(Opcode::JumpIfAtLeast, first, below, no)
     }
 
-    /// The numbers, which have 32 bits at most; coarser where they are too many.
+    /// The ranges of numbers in messages, which have at most 32 bits, reduced to the limit.
     fn ranges32(&mut self, values: &Ranges<u64>) -> Vec<(u32, u32)> {
         let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let ranges: Vec<_> = values.as_slice().iter().map(|(first, last)| (narrow(*first), narrow(*last))).collect();
@@ -269,13 +269,13 @@ impl Emitter {
         Some(entry)
     }
 
-    /// Whether the address at `X` lies in the set.
+    /// Branches on whether the address at `X` is in the set.
     fn ipv6(&mut self, set: &AddressSet, yes: Label, no: Label) -> Label {
         if let Some(prefixes) = self.ipv6_prefixes(set) {
             let entry = prefixes.iter().rev().fold(no, |next, prefix| self.ipv6_prefix(prefix, yes, next));
             return self.assembler.goto(entry);
         }
-        // Too many to be compared whole: their first 32 bits are.
+        // There are too many to compare whole addresses, so only their first 32 bits are compared.
         self.wider = true;
         let word = |bits: u128| (bits >> 96) as u32;
         let words = Ranges::new(set.ipv6.as_slice().iter().map(|(first, last)| (word(*first), word(*last))));
@@ -284,9 +284,9 @@ impl Emitter {
         self.assembler.push(Opcode::LoadWordIndexed, HEADER)
     }
 
-    /// The IPv6 prefixes of a set, if they are not too many.
+    /// Returns the IPv6 prefixes of a set, or `None` if there are too many.
     fn ipv6_prefixes(&self, set: &AddressSet) -> Option<Vec<Prefix>> {
-        // A program has no room for more, whatever the limit.
+        // A program cannot hold more, whatever the limit.
         const ROOM: usize = 1000;
         let limit = self.limit.min(ROOM);
         let prefixes = set.prefixes().filter(|prefix| prefix.address().is_ipv6());
@@ -306,7 +306,7 @@ impl Emitter {
             }
             next = self.assembler.push(Opcode::LoadWordIndexed, offset);
         }
-        // The whole family: nothing to compare.
+        // The whole family matches, so there is nothing to compare.
         if next == yes { self.assembler.goto(yes) } else { next }
     }
 }

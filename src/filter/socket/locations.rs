@@ -1,4 +1,4 @@
-//! Where in a message a number stands.
+//! Where a program finds the fields of a flow in a message.
 
 use crate::{
     filter::fields::{AddressField, NumberField},
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// The attributes from the outermost to the one that holds the number.
+/// The attributes from the outermost to the one that contains the number.
 pub(super) type Path = [u16];
 
-/// How many bytes a number has.
+/// The size of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Width {
     Byte,
@@ -25,17 +25,17 @@ pub(super) enum Width {
 /// Where the program finds a number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Location {
-    /// In the message's header.
+    /// In the header of the message.
     Family,
     /// In one attribute.
     Attribute(&'static Path, Width),
-    /// In one of two attributes, of which a message has at most one.
+    /// In one of two attributes, of which a message contains at most one.
     Either([&'static Path; 2], Width),
-    /// In an attribute that GRE and the protocols with ports share.
+    /// In an attribute that contains a key for GRE, and a port otherwise.
     Pair { path: &'static Path, gre: bool },
-    /// What the zone attributes of message and tuples amount to.
+    /// In the zone attributes of the message and of its tuples together.
     Zone,
-    /// Not looked at.
+    /// Programs do not look at it.
     None,
 }
 
@@ -115,7 +115,7 @@ impl Location {
     }
 }
 
-/// The tuple in which an address stands, and whether it is the source.
+/// Returns the tuple that contains an address, and whether the address is the source.
 pub(super) const fn address(field: AddressField) -> Option<(u16, bool)> {
     match field {
         AddressField::Source => Some((CTA_TUPLE_ORIG, true)),

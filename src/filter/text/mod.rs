@@ -1,11 +1,12 @@
-//! Text → filter → text. The language is described in the documentation of the filter module.
+//! Filters as text. The documentation of the filter module describes the language.
 
 mod error;
-mod hint;
 mod lexer;
 mod parser;
 mod print;
-mod values;
+#[cfg(feature = "serde")]
+mod serde;
+mod suggestion;
 
 pub use error::ParseFilterError;
 pub(super) use print::write_status;

@@ -1,121 +1,124 @@
-//! Tokens → filter.
+//! Turns tokens into a filter.
 
-use core::str::FromStr;
+use core::{
+    fmt::Display,
+    net::{IpAddr, SocketAddr},
+    result,
+    str::FromStr,
+};
 
 use super::{
     DEPTH,
-    error::{ParseFilterError, Quoted},
-    lexer::{Kind, Lexer, Token},
+    error::{ParseFilterError, Position, Quoted},
+    lexer::{Lexer, Token, TokenKind},
+    suggestion::{KeywordHint, ValueHint},
 };
-use crate::filter::Filter;
+use crate::{
+    error::ParseError,
+    filter::{
+        AddressSet, Filter, Prefix, Translation,
+        expression::{Side, Term},
+        fields::{AddressField, NumberField, Style},
+        ranges::Ranges,
+    },
+    model::{DccpState, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple},
+};
+
+type Result<T> = result::Result<T, ParseFilterError>;
 
 impl FromStr for Filter {
     type Err = ParseFilterError;
 
-    /// Reads the language that the [module](crate::filter) describes.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parser = Parser::new(text)?;
+    /// Reads a filter in the language that the [module](crate::filter#the-language) documents.
+    ///
+    /// # Errors
+    ///
+    /// Fails at the first word that does not belong there, with its position and, if there is a likely one, a
+    /// suggestion.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parser = FilterParser::new(text)?;
         let filter = parser.filter(DEPTH)?;
         match parser.peek() {
             None => Ok(filter),
-            Some(token) => Err(token.unexpected("`and`, `or` or the end")),
+            Some(token) => Err(token.unexpected("`and`, `or` or end of filter")),
         }
     }
 }
 
-impl Token<'_> {
-    #[cold]
-    pub(super) fn unexpected(&self, wanted: &str) -> ParseFilterError {
-        let column = self.column;
-        match &self.kind {
-            Kind::Word(word) => {
-                ParseFilterError::new(column, format_args!("{} where {wanted} should be", Quoted(word)))
-            }
-            Kind::Quote(text) => {
-                ParseFilterError::new(column, format_args!("{} where {wanted} should be", Quoted(text)))
-            }
-            Kind::Open => ParseFilterError::new(column, format_args!("`(` where {wanted} should be")),
-            Kind::Close => ParseFilterError::new(column, format_args!("`)` where {wanted} should be")),
-            Kind::Comma => ParseFilterError::new(column, format_args!("`,` where {wanted} should be")),
-            _ => ParseFilterError::new(column, format_args!("a comparison where {wanted} should be")),
-        }
-    }
-
-    pub(super) fn is_word(&self, wanted: &str) -> bool {
-        matches!(self.kind, Kind::Word(word) if word.eq_ignore_ascii_case(wanted))
-    }
-}
-
-/// A parser that looks one token ahead.
-pub(super) struct Parser<'t> {
+/// A recursive descent parser that looks one token ahead. Its depth is limited by [`DEPTH`].
+struct FilterParser<'t> {
     lexer: Lexer<'t>,
     ahead: Option<Token<'t>>,
-    end: usize,
+    /// The position behind the token ahead.
+    end: Position,
 }
 
-impl<'t> Parser<'t> {
-    fn new(text: &'t str) -> Result<Self, ParseFilterError> {
+/// The tokens.
+impl<'t> FilterParser<'t> {
+    fn new(text: &'t str) -> Result<Self> {
         let mut lexer = Lexer::new(text);
         let ahead = lexer.next()?;
-        let end = lexer.column();
+        let end = lexer.position();
         Ok(Self { lexer, ahead, end })
     }
 
-    pub(super) const fn peek(&self) -> Option<&Token<'t>> {
+    const fn peek(&self) -> Option<&Token<'t>> {
         self.ahead.as_ref()
     }
 
-    /// Where the next token is, or the text ends.
-    pub(super) fn column(&self) -> usize {
-        self.peek().map_or(self.end, |token| token.column)
+    /// The position of the next token, or the end of the text.
+    fn position(&self) -> Position {
+        self.peek().map_or(self.end, |token| token.position)
     }
 
-    pub(super) fn advance(&mut self) -> Result<Option<Token<'t>>, ParseFilterError> {
+    fn advance(&mut self) -> Result<Option<Token<'t>>> {
         let next = self.lexer.next()?;
-        self.end = self.lexer.column();
+        self.end = self.lexer.position();
         Ok(core::mem::replace(&mut self.ahead, next))
     }
 
-    /// The next token, of which there has to be one.
-    pub(super) fn expect(&mut self, what: &str) -> Result<Token<'t>, ParseFilterError> {
+    /// Takes the next token, or fails at the end of the text.
+    fn expect(&mut self, what: &str) -> Result<Token<'t>> {
         let end = self.end;
-        let token = self.advance()?.ok_or_else(|| ParseFilterError::new(end, format_args!("{what} is missing")))?;
+        let missing = || ParseFilterError::new(end, format_args!("expected {what}, found end of filter"));
+        let token = self.advance()?.ok_or_else(missing)?;
         if token.is_word("!") {
-            return Err(ParseFilterError::new(
-                token.column,
-                format_args!("`!` where {what} should be: to negate, write `not` before the term"),
-            ));
+            let message = format_args!("expected {what}, found `!`; to negate, write `not` before the term");
+            return Err(ParseFilterError::new(token.position, message));
         }
         Ok(token)
     }
 
     /// Takes the next token if it is of this kind.
-    pub(super) fn take(&mut self, kind: &Kind<'_>) -> Result<bool, ParseFilterError> {
+    fn take(&mut self, kind: &TokenKind<'_>) -> Result<bool> {
         self.take_if(|token| token.kind == *kind)
     }
 
     /// Takes the next token if it is this word.
-    pub(super) fn take_word(&mut self, word: &str) -> Result<bool, ParseFilterError> {
+    fn take_word(&mut self, word: &str) -> Result<bool> {
         self.take_if(|token| token.is_word(word))
     }
 
-    fn take_if(&mut self, wanted: impl FnOnce(&Token<'t>) -> bool) -> Result<bool, ParseFilterError> {
+    fn take_if(&mut self, wanted: impl FnOnce(&Token<'t>) -> bool) -> Result<bool> {
         let found = self.peek().is_some_and(wanted);
         if found {
             self.advance()?;
         }
         Ok(found)
     }
+}
 
-    fn filter(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
-        let mut alternatives = vec![self.all(depth)?];
+/// The structure of a filter.
+impl<'t> FilterParser<'t> {
+    fn filter(&mut self, depth: usize) -> Result<Filter> {
+        let mut parts = vec![self.conjunction(depth)?];
         while self.take_word("or")? {
-            alternatives.push(self.all(depth)?);
+            parts.push(self.conjunction(depth)?);
         }
-        Ok(Filter::any_of(alternatives))
+        Ok(Filter::any_of(parts))
     }
 
-    fn all(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
+    fn conjunction(&mut self, depth: usize) -> Result<Filter> {
         let mut parts = vec![self.factor(depth)?];
         while self.take_word("and")? {
             parts.push(self.factor(depth)?);
@@ -123,24 +126,343 @@ impl<'t> Parser<'t> {
         Ok(Filter::all_of(parts))
     }
 
-    fn factor(&mut self, depth: usize) -> Result<Filter, ParseFilterError> {
+    fn factor(&mut self, depth: usize) -> Result<Filter> {
         let token = self.expect("a term")?;
-        let deeper = || {
-            depth
-                .checked_sub(1)
-                .ok_or_else(|| ParseFilterError::new(token.column, format_args!("nested more than {DEPTH} deep")))
-        };
+        let too_deep = || ParseFilterError::new(token.position, format_args!("nested more than {DEPTH} levels deep"));
+        let deeper = || depth.checked_sub(1).ok_or_else(too_deep);
         match token.kind {
-            Kind::Open => {
+            TokenKind::Open => {
                 let filter = self.filter(deeper()?)?;
-                let closing = self.expect("`)`")?;
-                if closing.kind == Kind::Close { Ok(filter) } else { Err(closing.unexpected("`and`, `or` or `)`")) }
+                let expected = "`and`, `or` or `)`";
+                let closing = self.expect(expected)?;
+                if closing.kind == TokenKind::Close { Ok(filter) } else { Err(closing.unexpected(expected)) }
             }
-            Kind::Word(word) if word.eq_ignore_ascii_case("not") => Ok(!self.factor(deeper()?)?),
-            Kind::Word(word) if !token.is_word("and") && !token.is_word("or") => self.term(word, token.column),
+            TokenKind::Word(word) if word.eq_ignore_ascii_case("not") => Ok(!self.factor(deeper()?)?),
+            TokenKind::Word(word) if !token.is_word("and") && !token.is_word("or") => self.term(word, token.position),
             _ => Err(token.unexpected("a term")),
         }
     }
+
+    /// The term that starts with `keyword`.
+    fn term(&mut self, keyword: &str, position: Position) -> Result<Filter> {
+        let lower = keyword.to_ascii_lowercase();
+        if let Some(field) = AddressField::ALL.into_iter().find(|field| field.keyword() == lower) {
+            let set = self.addresses()?;
+            return Ok(Filter::from_term(Term::Address { field, set }));
+        }
+        if let Some(field) = NumberField::ALL.iter().find(|field| field.keyword() == lower) {
+            let values = self.numbers(*field)?;
+            return Ok(Filter::from_term(Term::Number { field: *field, values }));
+        }
+        match &*lower {
+            "any" => Ok(Filter::everything()),
+            "none" => Ok(Filter::nothing()),
+            "assured" => Ok(Filter::assured()),
+            "unreplied" => Ok(Filter::unreplied()),
+            "offloaded" => Ok(Filter::offloaded()),
+            "state" => self.list("a state", state).map(Filter::any_of),
+            "status" => self.status(),
+            "mark" => self.list("a mark", mark).map(Filter::any_of),
+            "label" => self.labels().map(Filter::all_labels),
+            "any-label" => self.labels().map(Filter::any_label),
+            "helper" => self.list("a name", helper).map(Filter::any_of),
+            "src-nat" => self.translation(Side::Source),
+            "dst-nat" => self.translation(Side::Destination),
+            "any-nat" => self.translation(Side::Either),
+            "tuple" => self.tuples(),
+            _ => {
+                let message = format_args!("unknown keyword {}{}", Quoted(keyword), KeywordHint(keyword));
+                Err(ParseFilterError::new(position, message))
+            }
+        }
+    }
+}
+
+/// The values of terms.
+impl<'t> FilterParser<'t> {
+    /// One value, or several that are joined by commas. An equals sign may stand before them.
+    fn list<T>(&mut self, what: &str, read: impl Fn(&Token<'t>) -> Result<T>) -> Result<Vec<T>> {
+        self.take(&TokenKind::Equal)?;
+        let mut values = vec![read(&self.expect(what)?)?];
+        while self.take(&TokenKind::Comma)? {
+            values.push(read(&self.expect(what)?)?);
+        }
+        Ok(values)
+    }
+
+    fn addresses(&mut self) -> Result<AddressSet> {
+        let what = "an address or prefix";
+        let prefixes = self.list(what, |token| token.parse::<Prefix>(what))?;
+        Ok(prefixes.into_iter().collect())
+    }
+
+    fn numbers(&mut self, field: NumberField) -> Result<Ranges<u64>> {
+        let is_comparison = |kind: &TokenKind<'_>| {
+            matches!(kind, TokenKind::Less | TokenKind::LessOrEqual | TokenKind::Greater | TokenKind::GreaterOrEqual)
+        };
+        let Some(comparison) = self.peek().map(|token| token.kind.clone()).filter(is_comparison) else {
+            return Ok(Ranges::new(self.list(field.value_name(), |token| number_range(field, token))?));
+        };
+        self.advance()?;
+        let token = self.expect("a number")?;
+        let number = number(field, token.word("a number")?, &token)?;
+        let range = match comparison {
+            TokenKind::Less => number.checked_sub(1).map(|last| (0, last)),
+            TokenKind::LessOrEqual => Some((0, number)),
+            TokenKind::Greater => number.checked_add(1).map(|first| (first, field.greatest())),
+            _ => Some((number, field.greatest())),
+        };
+        Ok(Ranges::new(range))
+    }
+
+    fn labels(&mut self) -> Result<Labels> {
+        let bits = self.list("a label", |token| {
+            let bit = unsigned(token.word("a label")?).and_then(|bit| u8::try_from(bit).ok());
+            bit.filter(|bit| *bit < 128).ok_or_else(|| token.unexpected("a label from 0 to 127"))
+        })?;
+        Ok(bits.into_iter().collect())
+    }
+
+    fn status(&mut self) -> Result<Filter> {
+        let bits = self.list("a status bit", |token| Ok((token.clone(), status_bits(token)?)))?;
+        let (mut value, mut mask) = (0, 0);
+        for (token, (bits, set)) in bits {
+            let wanted = if set { bits } else { 0 };
+            if (value ^ wanted) & mask & bits != 0 {
+                return Err(token.error(format_args!("{} contradicts an earlier bit", token.kind)));
+            }
+            value |= wanted;
+            mask |= bits;
+        }
+        Ok(Filter::status_bits(value, mask))
+    }
+
+    fn translation(&mut self, side: Side) -> Result<Filter> {
+        let mut to = Translation::any();
+        let ends = |token: &Token<'_>| ["and", "or", "port"].iter().any(|word| token.is_word(word));
+        if self.peek().is_some_and(|token| matches!(token.kind, TokenKind::Word(_)) && !ends(token)) {
+            to.addresses = Some(self.addresses()?);
+        }
+        if self.take_word("port")? {
+            to.ports = Some(self.numbers(NumberField::Port)?);
+        }
+        Ok(Filter::from_term(Term::Nat { side, to }))
+    }
+
+    fn tuples(&mut self) -> Result<Filter> {
+        let mut tuples = vec![self.tuple()?];
+        while self.take(&TokenKind::Comma)? {
+            tuples.push(self.tuple()?);
+        }
+        Ok(Filter::tuples(tuples))
+    }
+
+    fn tuple(&mut self) -> Result<Tuple> {
+        let protocol: Protocol = self.expect("a protocol")?.parse("a protocol")?;
+        let (source, source_port) = endpoint(&self.expect("a source")?)?;
+        let token = self.expect("a destination")?;
+        let (destination, destination_port) = endpoint(&token)?;
+        if source.is_ipv4() != destination.is_ipv4() {
+            return Err(token.unexpected("an address of the same family as the source"));
+        }
+        let layer4 = match (source_port, destination_port) {
+            (Some(source), Some(destination)) => Layer4::pair(protocol, source, destination),
+            (None, None) => self.query_or_nothing(protocol)?,
+            _ => return Err(token.unexpected("ports of both endpoints, or of neither")),
+        };
+        Ok(Tuple { layer4, ..Tuple::new(protocol, source, destination) })
+    }
+
+    /// `type/code/id`, or nothing if the protocol has nothing or `none` says so.
+    fn query_or_nothing(&mut self, protocol: Protocol) -> Result<Layer4> {
+        if let Some(layer4) = self.peek().and_then(query) {
+            self.advance()?;
+            return Ok(layer4);
+        }
+        match beside_addresses(protocol) {
+            Some(what) if !self.take_word("none")? => {
+                let any = "to match any, write `proto`, `src` and `dst` instead of `tuple`";
+                Err(ParseFilterError::new(self.position(), format_args!("expected the {what} of {protocol}; {any}")))
+            }
+            _ => Ok(Layer4::None),
+        }
+    }
+}
+
+/// What every tuple of the protocol has beside its addresses. A tuple without it would match no flow, and its negation
+/// every flow.
+pub(super) const fn beside_addresses(protocol: Protocol) -> Option<&'static str> {
+    match protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::UDPLITE | Protocol::SCTP => Some("ports"),
+        Protocol::GRE => Some("keys"),
+        Protocol::ICMP | Protocol::ICMPV6 => Some("type/code/id"),
+        _ => None,
+    }
+}
+
+impl<'t> Token<'t> {
+    #[cold]
+    fn error(&self, message: impl Display) -> ParseFilterError {
+        ParseFilterError::new(self.position, message)
+    }
+
+    #[cold]
+    fn unexpected(&self, expected: &str) -> ParseFilterError {
+        self.error(format_args!("expected {expected}, found {}", self.kind))
+    }
+
+    fn word(&self, expected: &str) -> Result<&'t str> {
+        if let TokenKind::Word(word) = self.kind { Ok(word) } else { Err(self.unexpected(expected)) }
+    }
+
+    fn parse<T: FromStr<Err = ParseError>>(&self, expected: &str) -> Result<T> {
+        let word = self.word(expected)?;
+        word.parse()
+            .map_err(|_| self.error(format_args!("expected {expected}, found {}{}", self.kind, ValueHint(word))))
+    }
+}
+
+/// Reads `type/code/id`.
+fn query(token: &Token<'_>) -> Option<Layer4> {
+    let TokenKind::Word(word) = token.kind else { return None };
+    let (icmp_type, rest) = word.split_once('/')?;
+    let (code, id) = rest.split_once('/')?;
+    let octet = |text: &str| u8::try_from(unsigned(text)?).ok();
+    let id = u16::try_from(unsigned(id)?).ok()?;
+    Some(Layer4::Icmp { icmp_type: octet(icmp_type)?, code: octet(code)?, id })
+}
+
+fn number_range(field: NumberField, token: &Token<'_>) -> Result<(u64, u64)> {
+    let word = token.word(field.value_name())?;
+    // The names of some values contain a hyphen.
+    let whole = number(field, word, token);
+    let Some((first, last)) = word.split_once('-').filter(|_| whole.is_err()) else {
+        return whole.map(|number| (number, number));
+    };
+    let starts_with_digit = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let is_range_of_numbers = starts_with_digit(first) && starts_with_digit(last);
+    let (first, last) = match (number(field, first, token), number(field, last, token)) {
+        (Ok(first), Ok(last)) => (first, last),
+        // The error names the end that is wrong, if there are two numbers at all.
+        (Err(error), _) | (_, Err(error)) if is_range_of_numbers => return Err(error),
+        _ => return whole.map(|number| (number, number)),
+    };
+    if first > last {
+        return Err(token.error(format_args!("range {} is empty", Quoted(word))));
+    }
+    Ok((first, last))
+}
+
+/// Reads a number or the name of one.
+fn number(field: NumberField, word: &str, token: &Token<'_>) -> Result<u64> {
+    let named = match field.style() {
+        Style::Named { parse, .. } => parse(word).ok(),
+        _ => None,
+    };
+    let number = match (field, word) {
+        // The kernel's numbers are 2 and 10: `family 6` would match no flow, and its negation every flow.
+        (NumberField::Family, "4" | "6") => {
+            return Err(token.error(format_args!("expected a family, found `{word}`; did you mean `ipv{word}`?")));
+        }
+        _ => named.or_else(|| unsigned(word)).or_else(|| seconds(field, word)),
+    };
+    let number = number.ok_or_else(|| {
+        token.error(format_args!("expected {}, found {}{}", field.value_name(), Quoted(word), ValueHint(word)))
+    })?;
+    let greatest = field.greatest();
+    if number > greatest {
+        return Err(token.error(format_args!("expected a number of at most {greatest}, found {}", Quoted(word))));
+    }
+    Ok(number)
+}
+
+fn unsigned(word: &str) -> Option<u64> {
+    // `u64::from_str` accepts a plus sign.
+    if word.starts_with('+') {
+        return None;
+    }
+    match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => word.parse().ok(),
+    }
+}
+
+/// Reads a number and a unit of time.
+fn seconds(field: NumberField, word: &str) -> Option<u64> {
+    if !matches!(field, NumberField::Timeout | NumberField::Age) {
+        return None;
+    }
+    let (at, unit) = word.char_indices().next_back()?;
+    let unit = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    unsigned(word.get(..at)?)?.checked_mul(unit)
+}
+
+/// Reads the state of every protocol that has one of this name.
+fn state(token: &Token<'_>) -> Result<Filter> {
+    let word = token.word("a state")?;
+    // A number means another state in each protocol.
+    let named = !word.starts_with(|first: char| first.is_ascii_digit() || first == '+');
+    let filters: Vec<Filter> = [
+        word.parse::<TcpState>().ok().map(Filter::tcp_state),
+        word.parse::<SctpState>().ok().map(Filter::sctp_state),
+        word.parse::<DccpState>().ok().map(Filter::dccp_state),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|_| named)
+    .collect();
+    if filters.is_empty() {
+        return Err(token.unexpected("a state of TCP, SCTP or DCCP"));
+    }
+    Ok(Filter::any_of(filters))
+}
+
+/// Reads status bits, and whether they have to be set.
+fn status_bits(token: &Token<'_>) -> Result<(u32, bool)> {
+    let word = token.word("a status bit")?;
+    let (name, set) = word.strip_prefix('!').map_or((word, true), |name| (name, false));
+    match name.parse::<Status>() {
+        Ok(bits) if !bits.is_empty() => Ok((bits.bits(), set)),
+        _ => Err(token.unexpected("a status bit")),
+    }
+}
+
+fn mark(token: &Token<'_>) -> Result<Filter> {
+    let word = token.word("a mark")?;
+    let (value, mask) = word.split_once('/').map_or((word, None), |(value, mask)| (value, Some(mask)));
+    let number = |text: &str| unsigned(text).and_then(|number| u32::try_from(number).ok());
+    let (Some(value), Some(mask)) = (number(value), mask.map_or(Some(u32::MAX), number)) else {
+        return Err(token.unexpected("a mark"));
+    };
+    if value & !mask != 0 {
+        return Err(token.error(format_args!("{} has bits outside its mask, so that no mark matches", token.kind)));
+    }
+    Ok(Filter::mark_masked(value, mask))
+}
+
+fn helper(token: &Token<'_>) -> Result<Filter> {
+    match &token.kind {
+        TokenKind::Word(name) => Ok(Filter::helper(name)),
+        TokenKind::Quote(name) => Ok(Filter::helper(name)),
+        _ => Err(token.unexpected("a name")),
+    }
+}
+
+/// Reads an address, or an address and a port.
+fn endpoint(token: &Token<'_>) -> Result<(IpAddr, Option<u16>)> {
+    let expected = "an address, with or without a port";
+    let word = token.word(expected)?;
+    let has_scope = |end: &SocketAddr| matches!(end, SocketAddr::V6(end) if end.scope_id() != 0);
+    let socket = || word.parse().ok().filter(|end| !has_scope(end)).map(|end| (end.ip(), Some(end.port())));
+    let address = || word.parse().ok().map(|address| (address, None));
+    address().or_else(socket).ok_or_else(|| token.unexpected(expected))
 }
 
 #[cfg(test)]
@@ -152,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn and_binds_tighter_than_or_and_not_tighter_than_both() {
+    fn not_binds_tighter_than_and_and_and_than_or() {
         let implicit: Filter = "not assured and dport 1 or sport 2 and sport 3".parse().unwrap();
         let explicit: Filter = "((not assured) and dport 1) or (sport 2 and (sport 3))".parse().unwrap();
         assert_eq!(implicit, explicit);
@@ -161,44 +483,53 @@ mod tests {
     }
 
     #[test]
-    fn an_error_points_at_its_column() {
-        assert_eq!(refused(""), "column 1: a term is missing");
-        assert_eq!(refused("assurd"), "column 1: `assurd` is no word of the filter language: did you mean `assured`?");
+    fn error_points_at_its_column() {
+        assert_eq!(refused(""), "column 1: expected a term, found end of filter");
+        assert_eq!(refused("assurd"), "column 1: unknown keyword `assurd`; did you mean `assured`?");
         assert_eq!(refused("  proto tpc"), "column 9: expected a protocol, found `tpc`");
-        assert_eq!(refused("(assured"), "column 9: `)` is missing");
-        assert_eq!(refused("(assured unreplied)"), "column 10: `unreplied` where `and`, `or` or `)` should be");
-        assert_eq!(refused("assured unreplied"), "column 9: `unreplied` where `and`, `or` or the end should be");
-        assert_eq!(refused("assured and"), "column 12: a term is missing");
-        assert_eq!(refused("assured and )"), "column 13: `)` where a term should be");
-        assert_eq!(refused("assured and or unreplied"), "column 13: `or` where a term should be");
-        assert_eq!(refused("src 10.0.0.1,"), "column 14: an address is missing");
+        assert_eq!(refused("(assured"), "column 9: expected `and`, `or` or `)`, found end of filter");
+        assert_eq!(refused("(assured unreplied)"), "column 10: expected `and`, `or` or `)`, found `unreplied`");
+        assert_eq!(refused("assured unreplied"), "column 9: expected `and`, `or` or end of filter, found `unreplied`");
+        assert_eq!(refused("assured and"), "column 12: expected a term, found end of filter");
+        assert_eq!(refused("assured and )"), "column 13: expected a term, found `)`");
+        assert_eq!(refused("assured and or unreplied"), "column 13: expected a term, found `or`");
+        assert_eq!(refused("src 10.0.0.1,"), "column 14: expected an address or prefix, found end of filter");
         assert_eq!(refused("src 10.0.0.1/40"), "column 5: expected an address or prefix, found `10.0.0.1/40`");
-        assert_eq!(refused("dport 9-1"), "column 7: the range `9-1` is empty");
-        assert_eq!(refused("zone >"), "column 7: a number is missing");
-        assert_eq!(refused("helper \"ftp"), "column 8: the quote is not closed");
-        assert_eq!(refused("ключ 1"), "column 1: `ключ` is no word of the filter language");
-        assert_eq!(refused("helper ключ and x"), "column 17: `x` is no word of the filter language");
+        assert_eq!(refused("dport 9-1"), "column 7: range `9-1` is empty");
+        assert_eq!(refused("zone >"), "column 7: expected a number, found end of filter");
+        assert_eq!(refused("helper \"ftp"), "column 8: missing closing quote");
+        assert_eq!(refused("ключ 1"), "column 1: unknown keyword `ключ`");
+        assert_eq!(refused("helper ключ and x"), "column 17: unknown keyword `x`");
     }
 
     #[test]
-    fn a_value_in_the_form_of_another_tool_is_translated() {
+    fn error_counts_lines() {
+        assert_eq!(
+            refused("assured\n  and assurd"),
+            "line 2, column 7: unknown keyword `assurd`; did you mean `assured`?"
+        );
+        assert_eq!(refused("assured\n\nand\n"), "line 4, column 1: expected a term, found end of filter");
+    }
+
+    #[test]
+    fn value_in_the_form_of_another_tool_is_translated() {
         assert_eq!(
             refused("dport != 22"),
-            "column 7: `!` where a number should be: to negate, write `not` before the term"
+            "column 7: expected a number, found `!`; to negate, write `not` before the term"
         );
-        assert_eq!(refused("dport 80:90"), "column 7: `80:90` is no number: did you mean `80-90`?");
+        assert_eq!(refused("dport 80:90"), "column 7: expected a number, found `80:90`; did you mean `80-90`?");
         assert_eq!(
             refused("src-nat 10.0.0.1:80"),
-            "column 9: expected an address or prefix, found `10.0.0.1:80`: did you mean `10.0.0.1 port 80`?"
+            "column 9: expected an address or prefix, found `10.0.0.1:80`; did you mean `10.0.0.1 port 80`?"
         );
-        assert_eq!(refused("icmp-type echo-request"), "column 11: `echo-request` is no number");
-        assert_eq!(refused("dport -5"), "column 7: `-5` is no number");
-        assert_eq!(refused("proto"), "column 6: a protocol is missing");
-        assert_eq!(refused("tcp-state"), "column 10: a state is missing");
+        assert_eq!(refused("icmp-type echo-request"), "column 11: expected a number, found `echo-request`");
+        assert_eq!(refused("dport -5"), "column 7: expected a number, found `-5`");
+        assert_eq!(refused("proto"), "column 6: expected a protocol, found end of filter");
+        assert_eq!(refused("tcp-state"), "column 10: expected a state, found end of filter");
     }
 
     #[test]
-    fn an_equals_sign_may_go_before_any_value() {
+    fn equals_sign_may_stand_before_any_value() {
         for text in ["src 10.0.0.1", "mark 5", "status ASSURED", "helper ftp", "proto 6", "label 1,2"] {
             let [field, value] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
             let expected: Filter = text.parse().unwrap();
@@ -208,39 +539,49 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_a_name_has_a_number_too() {
+    fn named_value_may_be_written_as_a_number() {
         assert_eq!("proto 0x6-0x8".parse::<Filter>().unwrap(), "proto 6-8".parse().unwrap());
         assert_eq!("tcp-state 0x3".parse::<Filter>().unwrap(), "tcp-state ESTABLISHED".parse().unwrap());
         let named: Filter = "tcp-state SYN_SENT-SYN_SENT2".parse().unwrap();
         assert_eq!(named, "tcp-state 1-9".parse().unwrap());
-        assert_eq!(refused("dport 80-70000"), "column 7: 70000 is too large: 65535 at most");
+        assert_eq!(refused("dport 80-70000"), "column 7: expected a number of at most 65535, found `70000`");
         assert_eq!(refused("proto +6"), "column 7: expected a protocol, found `+6`");
-        assert_eq!(refused("label +5"), "column 7: `+5` is no label: they are numbered from 0 to 127");
+        assert_eq!(refused("label +5"), "column 7: expected a label from 0 to 127, found `+5`");
     }
 
-    /// The kernel's number of IPv6 is 10: no flow matched, and with `not` before it every flow was deleted.
     #[test]
-    fn a_family_by_its_version_is_refused() {
-        assert_eq!(refused("not family 6"), "column 12: `6` is no family: did you mean `ipv6`?");
-        assert_eq!(refused("family 4,ipv6"), "column 8: `4` is no family: did you mean `ipv4`?");
+    fn value_that_is_too_large_is_refused() {
+        assert_eq!(refused("id 4294967296"), "column 4: expected a number of at most 4294967295, found `4294967296`");
+        assert_eq!(refused("proto 256"), "column 7: expected a number of at most 255, found `256`");
+        assert_eq!(
+            refused("bytes > 18446744073709551616"),
+            "column 9: expected a number, found `18446744073709551616`"
+        );
+    }
+
+    /// The kernel's number of IPv6 is 10. `family 6` would match no flow, and `not family 6` would delete every flow.
+    #[test]
+    fn family_by_its_version_is_refused() {
+        assert_eq!(refused("not family 6"), "column 12: expected a family, found `6`; did you mean `ipv6`?");
+        assert_eq!(refused("family 4,ipv6"), "column 8: expected a family, found `4`; did you mean `ipv4`?");
         assert!("family 10,2".parse::<Filter>().is_ok());
     }
 
-    /// None matches a flow, so that `not` before it matched every flow.
+    /// Such a tuple matches no flow, and its negation would match every flow.
     #[test]
-    fn a_tuple_without_what_its_protocol_has_is_refused() {
-        let any = "for any, write `proto`, `src` and `dst`";
-        for (text, what) in [
-            ("not tuple udp 10.1.0.1 10.1.0.9", "column 32: ports of udp"),
-            ("tuple udp 10.1.0.1 10.1.0.9 and assured", "column 29: ports of udp"),
-            ("tuple gre 10.1.0.1 10.1.0.9", "column 28: keys of gre"),
-            ("tuple icmp 10.1.0.1 10.1.0.9", "column 29: type/code/id of icmp"),
+    fn tuple_without_the_parts_of_its_protocol_is_refused() {
+        let any = "to match any, write `proto`, `src` and `dst` instead of `tuple`";
+        for (text, column, what) in [
+            ("not tuple udp 10.1.0.1 10.1.0.9", 32, "ports of udp"),
+            ("tuple udp 10.1.0.1 10.1.0.9 and assured", 29, "ports of udp"),
+            ("tuple gre 10.1.0.1 10.1.0.9", 28, "keys of gre"),
+            ("tuple icmp 10.1.0.1 10.1.0.9", 29, "type/code/id of icmp"),
         ] {
-            assert_eq!(refused(text), format!("{what} are missing: {any}"));
+            assert_eq!(refused(text), format!("column {column}: expected the {what}; {any}"));
         }
         assert_eq!(
             refused("tuple tcp [fe80::1%3]:80 [fe80::2]:80"),
-            "column 11: `[fe80::1%3]:80` is no address, with a port or without"
+            "column 11: expected an address, with or without a port, found `[fe80::1%3]:80`"
         );
         for text in ["tuple icmp 10.1.0.1 10.1.0.9 8/0/1", "tuple 50 10.1.0.1 10.1.0.9", "tuple udp ::1 ::2 none"] {
             assert!(text.parse::<Filter>().is_ok(), "{text}");
@@ -248,31 +589,34 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown() {
-        assert_eq!(refused("dport \u{1b}[31m"), "column 7: `\\u{1b}[31m` is no number");
+    fn control_characters_are_escaped() {
+        assert_eq!(refused("dport \u{1b}[31m"), "column 7: expected a number, found `\\u{1b}[31m`");
     }
 
     #[test]
-    fn a_port_over_65535_is_refused_where_conntrack_makes_another_of_it() {
-        assert_eq!(refused("dport 70000"), "column 7: 70000 is too large: 65535 at most");
-        assert_eq!(refused("dport abc"), "column 7: `abc` is no number");
+    fn port_over_65535_is_refused() {
+        assert_eq!(refused("dport 70000"), "column 7: expected a number of at most 65535, found `70000`");
+        assert_eq!(refused("dport abc"), "column 7: expected a number, found `abc`");
     }
 
     #[test]
-    fn unset_is_refused_where_conntrack_empties_the_table() {
-        assert_eq!(refused("status UNSET"), "column 8: `UNSET` is no status bit");
-        assert_eq!(refused("status ASSURED,!ASSURED"), "column 16: `!ASSURED` contradicts a bit before it");
+    fn status_unset_is_refused() {
+        assert_eq!(refused("status UNSET"), "column 8: expected a status bit, found `UNSET`");
+        assert_eq!(refused("status ASSURED,!ASSURED"), "column 16: `!ASSURED` contradicts an earlier bit");
     }
 
     #[test]
-    fn a_mark_that_can_never_match_is_refused() {
-        assert_eq!(refused("mark 0x110/0xff"), "column 6: `0x110/0xff` has bits outside its mask: no mark matches");
+    fn mark_that_cannot_match_is_refused() {
+        assert_eq!(
+            refused("mark 0x110/0xff"),
+            "column 6: `0x110/0xff` has bits outside its mask, so that no mark matches"
+        );
     }
 
     #[test]
     fn hostile_text_cannot_exhaust_the_stack() {
         for text in ["(".repeat(1_000_000), "not ".repeat(1_000_000), "not (".repeat(1_000_000)] {
-            assert!(refused(&text).ends_with("nested more than 64 deep"));
+            assert!(refused(&text).ends_with("nested more than 64 levels deep"));
         }
         let deep = format!("{}assured{}", "(".repeat(64), ")".repeat(64));
         assert!(deep.parse::<Filter>().is_ok());

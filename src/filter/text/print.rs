@@ -1,8 +1,8 @@
-//! Filter → text.
+//! Prints filters.
 
 use core::fmt::{self, Display, Formatter, Write as _};
 
-use super::{lexer::is_word, values::beside_addresses};
+use super::{lexer::is_word, parser::beside_addresses};
 use crate::{
     filter::{
         AddressSet, Filter, Translation,
@@ -15,8 +15,9 @@ use crate::{
 };
 
 impl Display for Filter {
-    /// Prints the language that [`FromStr`](core::str::FromStr) reads; what it reads back is equal, if it is nested no
-    /// deeper than text may be.
+    /// Prints the filter in the language that the [module](crate::filter#the-language) documents.
+    ///
+    /// The text reads back as an equal filter, unless it is nested deeper than the 64 levels that text may have.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut open: Vec<OpenGroup> = Vec::new();
         for visit in self.expression().walk() {
@@ -42,7 +43,25 @@ impl Display for Filter {
     }
 }
 
-/// A group of which the parts are being printed.
+/// How deep parentheses and `not` are nested in the text of a filter.
+#[cfg(feature = "serde")]
+pub(super) fn text_depth(filter: &Filter) -> usize {
+    let (mut open, mut depth, mut deepest): (Vec<OpenGroup>, _, _) = (Vec::new(), 0, 0);
+    for visit in filter.expression().walk() {
+        match visit {
+            Visit::Enter(connective) => {
+                let group = OpenGroup::new(connective, open.last());
+                depth += group.levels();
+                open.push(group);
+            }
+            Visit::Leave(_) => depth -= open.pop().map_or(0, |group| group.levels()),
+            Visit::Term(_) | Visit::Constant(_) => deepest = deepest.max(depth),
+        }
+    }
+    deepest
+}
+
+/// A group whose parts are being printed.
 struct OpenGroup {
     connective: Connective,
     parenthesized: bool,
@@ -60,7 +79,12 @@ impl OpenGroup {
         Self { connective, parenthesized, is_empty: true }
     }
 
-    /// Prints what goes before the next part.
+    #[cfg(feature = "serde")]
+    fn levels(&self) -> usize {
+        usize::from(self.parenthesized) + usize::from(self.connective == Connective::Not)
+    }
+
+    /// Prints what stands before the next part.
     fn write_separator(&mut self, f: &mut Formatter<'_>) -> fmt::Result {
         let is_first = core::mem::take(&mut self.is_empty);
         f.write_str(match self.connective {
@@ -76,11 +100,11 @@ impl Display for Term {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address { field, set } => {
-                write!(f, "{} ", field.word())?;
+                write!(f, "{} ", field.keyword())?;
                 write_addresses(f, set)
             }
             Self::Number { field, values } => {
-                write!(f, "{} ", field.word())?;
+                write!(f, "{} ", field.keyword())?;
                 write_numbers(f, *field, values)
             }
             Self::Status(bits) => write_status_term(f, *bits),
@@ -98,7 +122,7 @@ impl Display for Term {
 }
 
 impl Display for Masked {
-    /// Prints `0x10`, or `0x10/0xff` where not every bit is compared.
+    /// Prints `0x10`, or `0x10/0xff` if not every bit is compared.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.value)?;
         if self.mask == u32::MAX { Ok(()) } else { write!(f, "/{:#x}", self.mask) }
@@ -137,7 +161,7 @@ fn write_range(f: &mut Formatter<'_>, (first, last): (u64, u64)) -> fmt::Result 
     if first == last { first.fmt(f) } else { write!(f, "{first}-{last}") }
 }
 
-/// Each value by its name, if all have one; else the range as numbers.
+/// Prints each value by its name if all of them have one, and the range as numbers otherwise.
 fn write_named(f: &mut Formatter<'_>, name: fn(u64) -> Option<&'static str>, range: (u64, u64)) -> fmt::Result {
     let (first, last) = range;
     if (first..=last).all(|value| name(value).is_some()) {
@@ -160,7 +184,7 @@ fn write_status_term(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
     }
 }
 
-/// Each bit by its name, with `!` before those that are to be clear.
+/// Prints each bit by its name, with `!` before those that have to be clear.
 pub(in crate::filter) fn write_status(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
     let compared = (0..u32::BITS).map(|place| 1 << place).filter(|bit| bits.mask & bit != 0);
     write_joined(f, ",", compared, |f, bit| {

@@ -40,7 +40,7 @@ const ADDRESSES: [Field<IpAddr, AddressSet>; 5] = [
     (|flow| vec![flow.reply.destination], |set| Filter::reply_destination(set)),
     (
         |flow| vec![flow.original.source, flow.original.destination, flow.reply.source, flow.reply.destination],
-        |set| Filter::address(set),
+        |set| Filter::any_address(set),
     ),
 ];
 
@@ -73,7 +73,7 @@ const PORTS: [Numbered<u16>; 14] = [
             let both = [ends(&flow.original), ends(&flow.reply)];
             both.into_iter().flatten().flat_map(|(source, destination)| [source, destination]).collect()
         },
-        |set| Filter::port(set),
+        |set| Filter::any_port(set),
     ),
     (|flow| keys(&flow.original).map(|keys| keys.0).into_iter().collect(), |set| Filter::source_key(set)),
     (|flow| keys(&flow.original).map(|keys| keys.1).into_iter().collect(), |set| Filter::destination_key(set)),

@@ -1,15 +1,17 @@
 //! The strongest condition of a filter that the kernel can evaluate: a conjunction of exact comparisons.
 
-use super::{
-    expression::{Connective, Expression, Masked, Visit},
-    fields::{AddressField, NumberField},
-    lowering::{Leaf, Lowered},
+use crate::{
+    filter::{
+        expression::{Connective, Expression, Masked, Visit},
+        fields::{AddressField, NumberField},
+        lowering::{Leaf, Lowered},
+    },
+    model::{Family, Protocol},
 };
-use crate::model::Family;
 
 /// A field that the kernel compares with one exact value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KernelField {
+pub(in crate::filter) enum KernelField {
     OriginalSource,
     OriginalDestination,
     ReplySource,
@@ -25,17 +27,33 @@ pub(super) enum KernelField {
     Zone,
 }
 
+impl KernelField {
+    /// Whether the kernel compares the field in tuples of this protocol. It ignores the others.
+    pub(in crate::filter) const fn is_compared_for(self, protocol: Option<Protocol>) -> bool {
+        match self {
+            Self::OriginalSourcePort
+            | Self::OriginalDestinationPort
+            | Self::ReplySourcePort
+            | Self::ReplyDestinationPort => matches!(protocol, Some(Protocol::TCP | Protocol::UDP)),
+            Self::IcmpType | Self::IcmpCode | Self::IcmpId => {
+                matches!(protocol, Some(Protocol::ICMP | Protocol::ICMPV6))
+            }
+            _ => true,
+        }
+    }
+}
+
 const FIELDS: usize = KernelField::Zone as usize + 1;
 
 /// A conjunction that every flow of a filter and a family satisfies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct KernelConjunction {
+pub(in crate::filter) struct KernelConjunction {
     values: [Option<u32>; FIELDS],
     /// Compares nothing if its mask is empty, like `status`.
-    pub(super) mark: Masked,
-    pub(super) status: Masked,
+    pub(in crate::filter) mark: Masked,
+    pub(in crate::filter) status: Masked,
     /// Something was left out, so that flows outside the filter may satisfy this.
-    pub(super) wider: bool,
+    pub(in crate::filter) wider: bool,
 }
 
 /// The parts of a group, combined so far. `None` means that no flow satisfies them.
@@ -62,7 +80,7 @@ impl Combined {
 
 impl KernelConjunction {
     /// Excludes no flow, exactly as the filter.
-    const TRUE: Self = Self {
+    pub(super) const TRUE: Self = Self {
         values: [None; FIELDS],
         mark: Masked { value: 0, mask: 0 },
         status: Masked { value: 0, mask: 0 },
@@ -72,7 +90,7 @@ impl KernelConjunction {
     const WIDER: Self = Self { wider: true, ..Self::TRUE };
 
     /// The strongest conjunction for the flows of one family. Returns `None` if no flow of that family matches.
-    pub(super) fn of(expression: &Expression, family: Family) -> Option<Self> {
+    pub(in crate::filter) fn of(expression: &Expression, family: Family) -> Option<Self> {
         let (mut negated, mut outer, mut group) = (false, Vec::new(), Combined::new(true));
         for visit in expression.walk() {
             match visit {
@@ -108,23 +126,27 @@ impl KernelConjunction {
         }
     }
 
-    pub(super) fn value(&self, field: KernelField) -> Option<u32> {
+    pub(in crate::filter) fn value(&self, field: KernelField) -> Option<u32> {
         self.values.get(field as usize).copied().flatten()
     }
 
     /// Leaves a field out, and is wider if it was compared.
-    pub(super) fn without(mut self, field: KernelField) -> Self {
+    pub(in crate::filter) fn without(mut self, field: KernelField) -> Self {
         if let Some(value) = self.values.get_mut(field as usize) {
             self.wider |= value.take().is_some();
         }
         self
     }
 
-    fn exactly(field: KernelField, value: u32) -> Self {
-        let mut conjunction = Self::TRUE;
-        if let Some(slot) = conjunction.values.get_mut(field as usize) {
+    pub(in crate::filter) fn set(&mut self, field: KernelField, value: u32) {
+        if let Some(slot) = self.values.get_mut(field as usize) {
             *slot = Some(value);
         }
+    }
+
+    fn exactly(field: KernelField, value: u32) -> Self {
+        let mut conjunction = Self::TRUE;
+        conjunction.set(field, value);
         conjunction
     }
 

@@ -1,8 +1,7 @@
-//! What may be meant by a word that is none of the language.
+//! Suggestions for words that the language does not have.
 
 use core::{fmt, net::SocketAddr};
 
-use super::values::WORDS;
 use crate::{
     filter::{
         Prefix,
@@ -11,7 +10,26 @@ use crate::{
     model::{DccpState, Family, Protocol, SctpState, Status, TcpState},
 };
 
-/// Words of other languages for what this one has, in lower case.
+/// The keywords that start a term, except those of addresses and numbers.
+const TERMS: &[&str] = &[
+    "any",
+    "none",
+    "assured",
+    "unreplied",
+    "offloaded",
+    "state",
+    "status",
+    "mark",
+    "label",
+    "any-label",
+    "helper",
+    "src-nat",
+    "dst-nat",
+    "any-nat",
+    "tuple",
+];
+
+/// Keywords of other languages in lower case, and how this one spells them.
 const FOREIGN: &[(&str, &str)] = &[
     ("!", "not"),
     ("&&", "and"),
@@ -38,45 +56,45 @@ const FOREIGN: &[(&str, &str)] = &[
     ("labels", "label"),
 ];
 
-/// Prints behind the complaint about a word: what was meant, where that can be told.
-pub(super) struct Hint<'t>(pub(super) &'t str);
+/// Prints what an unknown keyword probably means, after the error message about it.
+pub(super) struct KeywordHint<'t>(pub(super) &'t str);
 
-impl fmt::Display for Hint<'_> {
+impl fmt::Display for KeywordHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lower = self.0.to_ascii_lowercase();
         if let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| *foreign == lower) {
-            write!(f, ": did you mean `{ours}`?")
+            write!(f, "; did you mean `{ours}`?")
         } else if let Some(field) = field_of(&lower) {
-            write!(f, ": did you mean `{field} {lower}`?")
-        } else if let Some(negated) = lower.strip_prefix('!').filter(|word| is_of_the_language(word)) {
-            write!(f, ": did you mean `not {negated}`?")
-        } else if let Some(near) = words().find(|word| is_near(word, &lower)) {
-            write!(f, ": did you mean `{near}`?")
+            write!(f, "; did you mean `{field} {lower}`?")
+        } else if let Some(negated) = lower.strip_prefix('!').filter(|word| is_keyword(word)) {
+            write!(f, "; did you mean `not {negated}`?")
+        } else if let Some(near) = keywords().find(|word| is_near(word, &lower)) {
+            write!(f, "; did you mean `{near}`?")
         } else {
             Ok(())
         }
     }
 }
 
-/// Prints behind the complaint about a value: how this language writes it, where that can be told.
+/// Prints how this language writes a value of another one, after the error message about it.
 pub(super) struct ValueHint<'t>(pub(super) &'t str);
 
 impl fmt::Display for ValueHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match (self.0.parse::<SocketAddr>(), self.0.split_once(':')) {
-            (Ok(end), _) => write!(f, ": did you mean `{} port {}`?", end.ip(), end.port()),
+            (Ok(end), _) => write!(f, "; did you mean `{} port {}`?", end.ip(), end.port()),
             (_, Some((first, last))) if is_number(first) && is_number(last) => {
-                write!(f, ": did you mean `{first}-{last}`?")
+                write!(f, "; did you mean `{first}-{last}`?")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// What has a value of that name.
+/// The field that has a value of this name.
 fn field_of(value: &str) -> Option<&'static str> {
-    // By their numbers, protocols and the others would all be meant.
+    // A number may be a value of any field.
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -90,17 +108,17 @@ fn field_of(value: &str) -> Option<&'static str> {
         .or(is(value.parse::<Status>().is_ok_and(|status| !status.is_empty()), "status"))
 }
 
-fn is_of_the_language(word: &str) -> bool {
-    words().any(|known| known == word)
+fn is_keyword(word: &str) -> bool {
+    keywords().any(|known| known == word)
 }
 
-fn words() -> impl Iterator<Item = &'static str> {
-    let addresses = AddressField::ALL.into_iter().map(AddressField::word);
-    let numbers = NumberField::ALL.iter().map(|field| field.word());
-    WORDS.iter().copied().chain(["and", "or", "not"]).chain(addresses).chain(numbers)
+fn keywords() -> impl Iterator<Item = &'static str> {
+    let addresses = AddressField::ALL.into_iter().map(AddressField::keyword);
+    let numbers = NumberField::ALL.iter().map(|field| field.keyword());
+    TERMS.iter().copied().chain(["and", "or", "not"]).chain(addresses).chain(numbers)
 }
 
-/// Whether one becomes the other by one character that is added, left out or replaced, or by two that change places.
+/// Whether one word becomes the other by adding, removing or replacing one character, or by swapping two neighbors.
 fn is_near(one: &str, other: &str) -> bool {
     let common = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let (one, other) = (one.as_bytes().get(common..), other.as_bytes().get(common..));
@@ -118,12 +136,12 @@ mod tests {
     use super::*;
 
     fn hint(word: &str) -> String {
-        let hint = Hint(word).to_string();
-        hint.strip_prefix(": did you mean ").map(|meant| meant.trim_matches(['`', '?']).to_owned()).unwrap_or(hint)
+        let hint = KeywordHint(word).to_string();
+        hint.strip_prefix("; did you mean ").map(|meant| meant.trim_matches(['`', '?']).to_owned()).unwrap_or(hint)
     }
 
     #[test]
-    fn a_value_is_given_its_field() {
+    fn value_suggests_its_field() {
         assert_eq!(hint("tcp"), "proto tcp");
         assert_eq!(hint("ICMPv6"), "proto icmpv6");
         assert_eq!(hint("ipv6"), "family ipv6");
@@ -134,15 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_another_language_is_translated() {
+    fn keyword_of_another_language_is_translated() {
         assert_eq!(hint("host"), "addr");
         assert_eq!(hint("&&"), "and");
         assert_eq!(hint("!assured"), "not assured");
-        assert!(FOREIGN.iter().all(|(foreign, _)| !is_of_the_language(foreign)));
+        assert!(FOREIGN.iter().all(|(foreign, _)| !is_keyword(foreign)));
     }
 
     #[test]
-    fn a_word_with_one_mistake_is_mended() {
+    fn typing_error_is_corrected() {
         for mistaken in ["assurd", "asssured", "asured", "assurde", "assurec", "Assurd"] {
             assert_eq!(hint(mistaken), "assured", "{mistaken}");
         }
@@ -151,22 +169,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_not_guessed() {
+    fn unclear_word_has_no_suggestion() {
         for word in ["22", "frobnicate", "ключ", "asrd"] {
             assert_eq!(hint(word), "", "{word}");
         }
     }
 
-    /// A hint that is followed leads on.
     #[test]
-    fn what_is_meant_is_of_the_language() {
+    fn what_is_meant_is_keyword() {
         for (_, ours) in FOREIGN {
             let first = ours.split(' ').next().unwrap();
-            assert!(is_of_the_language(first), "{first}");
+            assert!(is_keyword(first), "{first}");
         }
-        for word in words() {
+        for word in keywords() {
             let refused = word.parse::<crate::Filter>().err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(!refused.contains("no word of the filter language"), "{word}: {refused}");
+            assert!(!refused.contains("unknown keyword"), "{word}: {refused}");
         }
     }
 }

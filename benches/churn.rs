@@ -1,8 +1,10 @@
-//! A mirror through the fastest churn that the machine gives, held against the kernel wherever it is quiet.
+//! A mirror under the fastest churn that the machine allows, compared with the kernel at every pause.
 //!
-//! `cargo bench -p ctnetlink-benches --bench churn [-- SECONDS]`, a minute unless told otherwise, in a network namespace of its own. Fails
-//! where mirror, changes and kernel differ. Where no kernel is to be had, it says so and ends.
-#![allow(unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // The tests use more.
+//! `cargo bench -p ctnetlink-benches --bench churn [-- SECONDS]` runs for a minute by default. It fails if the mirror, the
+//! reported changes and the kernel differ.
+//!
+//! Runs in a private network namespace and needs root. Without permission or connection tracking it says so and ends.
+#![allow(unreachable_pub, dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // The kernel tests use more of it.
 
 #[path = "../tests/kernel/churn.rs"]
 mod churn;
@@ -26,12 +28,12 @@ use self::{
 };
 
 const DEFAULT_SECONDS: u32 = 60;
-/// Tuples that flows come and go under.
+/// The number of tuples that flows use.
 const FLOWS: u16 = 20_000;
 const OPERATIONS: usize = 20_000;
-/// Netns for all of a burst; for what a socket gets unless it asks for more; for hardly anything.
+/// Receive buffers for a whole burst, of the default size, and too small.
 const BUFFERS: [usize; 3] = [32 << 20, 212_992 / 2, 20_000];
-/// Bursts through one buffer. A burst is followed by a quiet point.
+/// The number of bursts for each buffer, each followed by a comparison.
 const BURSTS: usize = 2;
 
 fn main() {
@@ -43,7 +45,7 @@ fn main() {
     measure(&mut client, Duration::from_secs(seconds.into()));
 }
 
-/// What went through mirrors with one size of buffer.
+/// Sums for one size of the receive buffer.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     bursts: usize,
@@ -93,7 +95,7 @@ fn measure(client: &mut Client, duration: Duration) {
         );
     }
     let quiet: usize = figures.iter().map(|figures| figures.bursts).sum();
-    // What the allocator gives back differs from time to time; the table has gone with its mirror.
+    // The allocator returns memory to the system irregularly.
     let (early, late) = memory.split_at(memory.len() / 2);
     println!(
         "\n{:.0} s, {quiet} quiet points: the mirror and what its changes lead to equal a dump at each; {} KiB of \
@@ -104,7 +106,7 @@ fn measure(client: &mut Client, duration: Duration) {
     );
 }
 
-/// Many operations as fast as the kernel takes them, while the mirror follows.
+/// Sends operations as fast as the kernel accepts them while the mirror follows.
 fn burst(client: &mut Client, dice: &mut Dice, follower: &mut Follower) {
     thread::scope(|scope| {
         let writer = scope.spawn(|| churn(client, dice, FLOWS, OPERATIONS));

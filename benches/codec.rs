@@ -1,6 +1,6 @@
 //! The codec against its peers, on recorded messages.
 //!
-//! Compare the figures of one run with each other: those of two runs differ by what else the machine does.
+//! Compare figures of one run only, since the load of the machine changes between runs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/support/recordings.rs"]
@@ -17,8 +17,8 @@ use netlink_bindings::conntrack::{ConntrackAttrs, IterableTupleAttrs};
 use netlink_packet_core::NetlinkMessage;
 use netlink_packet_netfilter::NetfilterMessage;
 
-/// A TCP flow as Linux 6.18 dumps it, of 240 bytes: tuples, status, mark, id, use, timeout, protocol information and
-/// the counters of one direction. The recording has the counters of the other and the start of the flow besides.
+/// A TCP flow in a dump of Linux 6.18, in 240 bytes: tuples, status, mark, id, use, timeout, protocol information and the
+/// counters of one direction. Counters of the other direction and the start time are removed from the recording.
 fn tcp() -> Vec<u8> {
     let tcp = recorded("vectors-dump", |flow| flow.tcp_state().is_some() && flow.helper.is_none());
     let tcp = without(&tcp, &[CTA_COUNTERS_REPLY, CTA_TIMESTAMP]);
@@ -26,17 +26,17 @@ fn tcp() -> Vec<u8> {
     tcp
 }
 
-/// An ICMPv6 query as Linux 6.18 dumps it: a tuple that is walked, not recognised by its layout.
+/// An ICMPv6 query in a dump of Linux 6.18. Its tuple is walked attribute by attribute.
 fn icmpv6() -> Vec<u8> {
     recorded("vectors-dump", |flow| flow.original.protocol == ctnetlink::Protocol::ICMPV6)
 }
 
-/// The event of a TCP flow that changed, in the order that events have.
+/// An UPDATE event of a TCP flow, whose attributes are in another order than in a dump.
 fn event() -> Vec<u8> {
     recorded("vectors-events", |flow| flow.tcp_state().is_some() && flow.counters_original.is_none())
 }
 
-/// A flow with every attribute there is.
+/// A flow with every attribute.
 fn full() -> Vec<u8> {
     let mut flow = flow(&recorded("vectors-dump", |flow| flow.tcp_state().is_some())).unwrap();
     flow.zone = Some(1);
@@ -55,13 +55,13 @@ fn full() -> Vec<u8> {
     buffer
 }
 
-/// The first recorded flow that fits.
+/// Returns the first recorded flow that the predicate accepts.
 fn recorded(name: &str, fits: impl Fn(&Flow) -> bool) -> Vec<u8> {
     let mut messages = recordings::recorded(name).into_iter();
     messages.find(|bytes| flow(bytes).is_ok_and(|flow| fits(&flow))).unwrap()
 }
 
-/// The message without those attributes.
+/// Returns the message without those attributes.
 fn without(bytes: &[u8], numbers: &[u16]) -> Vec<u8> {
     let message = message(bytes).unwrap();
     let mut shorter = bytes[..20].to_vec();
@@ -96,12 +96,12 @@ fn encode(flow: &Flow, buffer: &mut [u8]) -> usize {
     encoder.finish().unwrap()
 }
 
-/// Takes a result where it lies: to return it to criterion would time a copy of it besides.
+/// Consumes a result in place. Returning it to criterion would also time a copy.
 fn used<T>(result: &T) {
     black_box(result);
 }
 
-/// What the peers are asked for too.
+/// The fields that the peers are asked for too.
 fn tuples_and_status(bytes: &[u8]) -> Decoded<()> {
     let flow = view(bytes)?;
     black_box(&flow.original().to_tuple());
@@ -134,7 +134,7 @@ mod netlink_bindings_peer {
         )
     }
 
-    /// Top level alone: nests are given as iterators, not read.
+    /// Reads the top level alone, because nests are returned as iterators.
     pub(super) fn attributes(bytes: &[u8]) {
         for attribute in ConntrackAttrs::new(&bytes[20..]) {
             let _ = black_box(attribute.unwrap());

@@ -1,8 +1,9 @@
-//! What an event costs beyond its bare receive, what a burst loses, and what a flow of the table takes: figures of one
-//! run, in a network namespace of its own.
+//! The cost of an event beyond its bare receive, the losses in a burst, and the memory of a flow in the table.
 //!
-//! `cargo bench -p ctnetlink-benches --bench events [-- EVENTS]`. The example `conntrack -E` is measured if it is built: `cargo build
-//! --release --all-features --example conntrack`. Where no kernel is to be had, it says so and ends.
+//! `cargo bench -p ctnetlink-benches --bench events [-- EVENTS]`. Measures the example `conntrack -E` too if it is built:
+//! `cargo build --release --all-features --example conntrack`.
+//!
+//! Runs in a private network namespace and needs root. Without permission or connection tracking it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
@@ -32,9 +33,9 @@ use support::{Netns, asked, cpu_time, create, example, flow, median, resident_by
 
 const DEFAULT_EVENTS: u32 = 300_000;
 const ROUNDS: usize = 5;
-/// What an event takes of the receive buffer, and some more.
+/// More of the receive buffer than one event takes.
 const BYTES_OF_AN_EVENT: usize = 1400;
-/// What a socket gets unless it asks for more; the kernel doubles what is asked for.
+/// Half of the default receive buffer, because the kernel doubles the requested size.
 const USUAL_BUFFER: usize = 212_992 / 2;
 
 fn main() {
@@ -57,7 +58,7 @@ fn listen(events: usize) -> EventSocket {
     builder.open().unwrap()
 }
 
-/// A way to take all events that wait; gives how many there were.
+/// Receives all queued events and returns their number.
 type Way = (&'static str, fn(&mut EventSocket) -> u32);
 
 const WAYS: [Way; 5] = [
@@ -68,7 +69,7 @@ const WAYS: [Way; 5] = [
     ("printed", printed),
 ];
 
-/// What any listener has to do: wait, receive, and step from message to message.
+/// The minimum of any listener: waits, receives, and steps from message to message.
 fn bare(events: &mut EventSocket) -> u32 {
     let mut buffer = vec![0; 64 * 1024];
     let mut count = 0;
@@ -146,7 +147,7 @@ fn cost(client: &mut Client, events: u32) {
     }
 }
 
-/// The listener prints while the burst comes.
+/// Prints events during the burst.
 fn burst(client: &mut Client, events: u32) {
     client.flush().unwrap();
     let mut socket = listen(events as usize);
@@ -174,7 +175,7 @@ fn burst(client: &mut Client, events: u32) {
     println!("\na burst of {events} in {seconds:.2} s, printed: {} heard, {} losses", count.0, count.1);
 }
 
-/// The example `conntrack -E` prints while the burst comes, into a file.
+/// Runs the example `conntrack -E` during the burst, with its output in a file.
 fn whole_program(client: &mut Client, program: &Path, events: u32) {
     client.flush().unwrap();
     let file = env::temp_dir().join(format!("ctnetlink-events-{}", std::process::id()));
@@ -184,7 +185,7 @@ fn whole_program(client: &mut Client, program: &Path, events: u32) {
     let mut listener = listener.spawn().unwrap();
     let mut messages = BufReader::new(listener.stderr.take().unwrap());
     let mut message = String::new();
-    // It tells how much room it was granted when it listens.
+    // It prints the size of its receive buffer when it is ready.
     messages.read_line(&mut message).unwrap();
     let begin = Instant::now();
     create(client, (0..events).map(flow));
@@ -200,7 +201,7 @@ fn whole_program(client: &mut Client, program: &Path, events: u32) {
     assert!(succeeded && lines == events as usize);
 }
 
-/// A mirror through the buffer that a socket gets unless it asks.
+/// Follows the burst with a mirror that has the default receive buffer.
 fn small_buffer(client: &mut Client, events: u32) {
     client.flush().unwrap();
     let socket = EventSocket::builder(EventGroups::FLOWS).receive_buffer(USUAL_BUFFER).open().unwrap();
@@ -229,7 +230,7 @@ fn small_buffer(client: &mut Client, events: u32) {
     });
     let seconds = begin.elapsed().as_secs_f64();
     let same = client.dump().unwrap().into_iter().map(Result::unwrap).filter(|flow| {
-        let known = mirror.table().get(flow).map(|entry| (*entry.reply(), entry.status(), entry.mark()));
+        let known = mirror.table().get(flow).map(|entry| (entry.reply(), entry.status(), entry.mark()));
         known == Some((flow.reply, flow.status, flow.mark))
     });
     println!(

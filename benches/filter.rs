@@ -1,4 +1,4 @@
-//! Filters on one recorded TCP flow: a few terms, and large sets.
+//! Filters with a few terms and with large sets, on one recorded TCP flow.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "../tests/support/recordings.rs"]
@@ -28,7 +28,7 @@ fn view(bytes: &[u8]) -> Result<FlowRef<'_>, DecodeError> {
     FlowRef::parse(&Messages::new(bytes).next().unwrap()?)
 }
 
-/// 10,000 addresses that are no neighbours.
+/// Returns 10,000 addresses without neighbors.
 fn many() -> AddressSet {
     (0..10_000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + 7 * number)).collect()
 }

@@ -1,4 +1,4 @@
-//! One flow in each format, into a buffer that is used again.
+//! Prints one flow in each format into a reused buffer.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/sample.rs"]

@@ -1,7 +1,7 @@
-//! Instructions that the processor executes, counted by valgrind: the same on a busy machine as on a quiet one.
+//! Executed instructions, counted by valgrind. They do not depend on the load of the machine.
 //!
-//! `cargo bench -p ctnetlink-benches --bench instructions`, with valgrind and the `gungraun-runner` of the version that `Cargo.lock` has.
-//! Where one of them is missing, it says so and ends.
+//! `cargo bench -p ctnetlink-benches --bench instructions` needs valgrind, and `gungraun-runner` in the version of
+//! `Cargo.lock`. If one of them is missing, it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "support/line.rs"]
@@ -21,7 +21,7 @@ fn main() {
         Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
     };
     let runner = option_env!("GUNGRAUN_RUNNER").unwrap_or("gungraun-runner");
-    // Under valgrind this program is started once more, with an empty environment.
+    // The runner starts this program again under valgrind, with an empty environment.
     let is_counted = env::args().nth(1).as_deref() == Some("--gungraun-run");
     match ["valgrind", runner].into_iter().find(is_missing) {
         Some(program) if !is_counted => println!("skipped: {program} is not installed"),
@@ -50,10 +50,10 @@ mod counted {
     }
 
     type Bytes = &'static [u8];
-    /// What is written into, with room for it, so that no memory is asked for.
+    /// A buffer with enough capacity, to keep allocations out of the count.
     type Output = &'static mut Vec<u8>;
 
-    /// The first flow of that protocol in a recorded dump.
+    /// Returns the first flow of that protocol in a recorded dump.
     fn recorded(protocol: Protocol) -> Bytes {
         let mut messages = recordings::recorded("vectors-dump").into_iter();
         let is_wanted = |bytes: &Vec<u8>| {
@@ -166,7 +166,7 @@ mod counted {
         benchmarks = [decode, decode_by_netlink_packet_netfilter, view, encode, filter, text, xml, proc_line]
     );
     main!(
-        // Instructions are what does not depend on the machine; a simulated cache would add its own opinion.
+        // Counts instructions alone. A simulated cache would add assumptions about the machine.
         config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"]));
         library_benchmark_groups = instructions
     );

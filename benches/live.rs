@@ -1,10 +1,12 @@
-//! The client against the kernel's floor and its peers, in a network namespace of its own: ratios of one run.
+//! The client beside the kernel's floor and its peers, as ratios within one run.
 //!
-//! `cargo bench -p ctnetlink-benches --bench live [-- FLOWS]`. Programs as wholes are measured by the example `conntrack`, which has to be
-//! built before: `cargo build --release --all-features --example conntrack`. The floor is the small
-//! C programs of `benches/floor`, built with `cc`; libnetfilter_conntrack and other crates are in the programs of
-//! `benches/peers`, built with `cc` and cargo. What is not to be had, be it a program or the kernel, it says and does
-//! without.
+//! `cargo bench -p ctnetlink-benches --bench live [-- FLOWS]`. For whole programs, build the example `conntrack` first:
+//! `cargo build --release --all-features --example conntrack`.
+//!
+//! The floor is the C programs of `benches/floor`, built with `cc`. The programs of `benches/peers`, built with `cc` and
+//! cargo, use libnetfilter_conntrack and other crates. A program that cannot be built is left out with a message.
+//!
+//! Runs in a private network namespace and needs root. Without permission or connection tracking it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
@@ -24,7 +26,7 @@ use support::{FLOWS_OF_A_SOURCE, Netns, Programs, Table, asked, command, create,
 
 const DEFAULT_FLOWS: u32 = 200_000;
 const ROUNDS: usize = 7;
-/// Rounds of what takes long.
+/// Rounds of long operations.
 const FEW_ROUNDS: usize = 3;
 /// Lines of a file to load.
 const LINES: u32 = 200_000;
@@ -116,7 +118,7 @@ fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
     table.print(flows);
 }
 
-/// Whole programs, from their start to their end.
+/// Times whole programs from start to exit.
 fn list(floor: &Programs, program: &Path, flows: u32) {
     let mut table = Table::new("list, whole programs");
     for round in 0..ROUNDS {
@@ -132,7 +134,7 @@ fn list(floor: &Programs, program: &Path, flows: u32) {
     table.print(flows);
 }
 
-/// The lines are what conntrack(8) saves, which the kernel takes for both programs alike.
+/// Loads lines in the format that conntrack(8) saves.
 fn load(client: &mut Client, program: &Path) {
     client.flush().unwrap();
     create(client, (0..LINES).map(flow));
@@ -154,7 +156,7 @@ fn load(client: &mut Client, program: &Path) {
     table.print(LINES);
 }
 
-/// The twentieth can be asked of the kernel alone.
+/// Fills the table with one flow in twenty to port 22, for a filter that the kernel evaluates.
 fn create_one_in_twenty_to_port_22(client: &mut Client, flows: u32) {
     client.flush().unwrap();
     let numbered = |number| {
@@ -195,7 +197,7 @@ fn mark_all(client: &mut Client, flows: u32) {
             assert_eq!(report.changed, u64::from(flows));
         });
         table.add("ctnetlink", Some(ours), Some(ours));
-        // 1.4.7 gives up with ENOBUFS from some hundred flows on: then it has no row.
+        // 1.4.7 fails with ENOBUFS from some hundred flows on and then has no row.
         let mark = mark.to_string();
         table.add(
             "conntrack -U",
@@ -206,7 +208,7 @@ fn mark_all(client: &mut Client, flows: u32) {
     table.print(flows);
 }
 
-/// Half of the sources for each contestant.
+/// Gives half of the sources to each contestant.
 fn delete_by_source(client: &mut Client, flows: u32) {
     let mut table = Table::new(format!("delete {FLOWS_OF_A_SOURCE} by source address"));
     for source in 0..(flows / (2 * FLOWS_OF_A_SOURCE)).min(3) {

@@ -13,7 +13,7 @@ use line_values::read_all;
 
 const TCP: &[u8] = b"ipv4     2 tcp      6 431993 ESTABLISHED src=10.99.0.1 dst=10.99.0.3 sport=54856 dport=80 packets=4 bytes=220 src=10.99.0.2 dst=10.99.0.1 sport=8080 dport=54856 packets=3 bytes=172 [ASSURED] mark=0 zone=0 use=2";
 
-/// A table in which no two lines are alike, three quarters of it TCP.
+/// Returns a table of distinct lines, three quarters of them TCP.
 fn table(flows: u32, ipv6: bool) -> String {
     let mut text = String::new();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;

@@ -1,7 +1,8 @@
-//! The kernel's own file of a large table: what the parser takes beyond reading it, in one run.
+//! The time of parsing `/proc/net/nf_conntrack` of a large table, beside the time of reading it.
 //!
-//! `cargo bench -p ctnetlink-benches --bench proc_live [-- FLOWS]`, a million unless told otherwise, in a network namespace of its own. Where
-//! no kernel is to be had, it says so and ends.
+//! `cargo bench -p ctnetlink-benches --bench proc_live [-- FLOWS]` creates a million flows by default.
+//!
+//! Runs in a private network namespace and needs root. Without permission or connection tracking it says so and ends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "support/line.rs"]
@@ -50,7 +51,7 @@ fn measure(client: &mut Client, flows: u32) {
     println!("  ratio of CPU time {:>45.3}", parsing.medians().1 / floor.1);
 }
 
-/// The file through the parser's own way of reading it, thrown away.
+/// Reads the file in the way of the parser, without parsing.
 fn read() -> u64 {
     let mut source = proc::open().unwrap().into_inner();
     let mut bytes = 0;
@@ -74,7 +75,7 @@ fn parse() -> u64 {
     lines
 }
 
-/// Seconds that passed, and seconds that this thread was running.
+/// Elapsed seconds, and seconds of processor time of this thread.
 #[derive(Default)]
 struct Figures(Vec<f64>, Vec<f64>);
 

@@ -121,6 +121,6 @@ chmod +x "$root/init"
 # qemu's own status says nothing about the tests: theirs is in the last line.
 log=$work/log-$series
 timeout "${GUEST_SECONDS:-2400}" "${emulation[@]}" -kernel "$kernel/boot/vmlinuz-$release" \
-    -initrd "$work/initramfs-$series.gz" -append "console=$console panic=-1 quiet" </dev/null | tr -d '\r' | tee "$log" ||
+    -initrd "$work/initramfs-$series.gz" -append "console=$console panic=-1 quiet" </dev/null | sed -u 's/\r$//' | tee "$log" ||
     { echo "guest: not finished in ${GUEST_SECONDS:-2400} seconds" >&2; exit 1; }
 grep -q '^guest: status 0' "$log"

@@ -1,6 +1,6 @@
 //! Tables of figures.
 
-/// Times and ratios by contestant, in the order in which they came.
+/// Times and ratios by contestant, in order of their first round.
 pub struct Table {
     title: String,
     rows: Vec<Row>,
@@ -9,7 +9,7 @@ pub struct Table {
 struct Row {
     name: &'static str,
     seconds: Vec<f64>,
-    /// To the floor of the same round.
+    /// Ratios to the floor of the same round.
     ratios: Vec<f64>,
 }
 

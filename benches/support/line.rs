@@ -1,10 +1,10 @@
-//! What a line of the kernel's file says.
+//! Reads a line of `/proc/net/nf_conntrack`.
 
 use std::hint::black_box;
 
 use ctnetlink::proc::Line;
 
-/// Everything that the line says, each value as a caller gets it.
+/// Reads every field of the line through the public accessors.
 #[inline(always)]
 pub(crate) fn read_all(line: &Line<'_>) {
     black_box((line.original(), line.reply(), line.protocol(), line.timeout(), line.tcp_state(), line.status()));

@@ -1,6 +1,5 @@
-//! What the benches of the live kernel stand on: a namespace, flows, programs to be measured against, and a table of
-//! figures.
-#![allow(dead_code, unused_imports, unreachable_pub)] // No bench needs all of it.
+//! Shared by the benches of the live kernel: a namespace, flows, external programs and tables of figures.
+#![allow(dead_code, unused_imports, unreachable_pub)] // No bench uses all of it.
 
 mod figures;
 mod netns;
@@ -16,7 +15,7 @@ pub use netns::Netns;
 pub use process::{cpu_time, peak_kib, resident_bytes};
 pub use programs::{Programs, command, example};
 
-/// The number on the command line: how many flows, or events.
+/// Returns the number of flows or events from the command line.
 pub fn asked() -> Option<u32> {
     std::env::args().skip(1).find_map(|argument| argument.parse().ok())
 }
@@ -27,10 +26,10 @@ pub fn time(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// How many flows have a source address, before the next has its own.
+/// The number of flows with the same source address.
 pub const FLOWS_OF_A_SOURCE: u32 = 50_000;
 
-/// The flow that `raw_insert.c` creates under that number.
+/// Returns the flow that `raw_insert.c` creates under that number.
 pub fn flow(number: u32) -> NewFlow {
     let source = Ipv4Addr::from_bits(0x0a00_0001 + number / FLOWS_OF_A_SOURCE * 256);
     let destination = Ipv4Addr::from_bits(0x0a80_0000 + number % 251);
@@ -42,7 +41,7 @@ pub fn flow(number: u32) -> NewFlow {
     flow
 }
 
-/// Creates flows, all of them.
+/// Creates all of the flows.
 pub fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
     let mut batch = client.batch();
     for flow in flows {

@@ -1,18 +1,18 @@
-//! What the kernel says of this process.
+//! Memory and processor time of this process, from `/proc`.
 
 use std::{fs, time::Duration};
 
-/// What of its memory is in the machine's now.
+/// Returns the resident memory.
 pub fn resident_bytes() -> usize {
     status_kib("VmRSS:") * 1024
 }
 
-/// The most that was.
+/// Returns the peak of the resident memory.
 pub fn peak_kib() -> usize {
     status_kib("VmHWM:")
 }
 
-/// How long this thread was running.
+/// Returns the processor time of this thread.
 pub fn cpu_time() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())

@@ -1,4 +1,4 @@
-//! Programs that are measured, or measured against.
+//! External programs in a benchmark.
 
 use std::{
     env, fs,
@@ -8,7 +8,7 @@ use std::{
 
 use super::time;
 
-/// How long a command takes, its output thrown away; `None` where it is not installed or fails.
+/// Returns the seconds that a command takes, or `None` if it is not installed or fails.
 pub fn command(program: impl AsRef<Path>, arguments: &[&str]) -> Option<f64> {
     let mut command = Command::new(program.as_ref());
     let command = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -17,7 +17,7 @@ pub fn command(program: impl AsRef<Path>, arguments: &[&str]) -> Option<f64> {
     succeeded.then_some(seconds)
 }
 
-/// The example of that name, built as this bench is. Where it is not, it says so.
+/// Returns the path of an example that was built with the profile of this bench, or prints how to build it.
 pub fn example(name: &str) -> Option<PathBuf> {
     let path = beside_the_build("examples").join(name);
     if path.exists() {
@@ -30,13 +30,13 @@ pub fn example(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Programs that dump or fill the table in another way, and print figures of it.
+/// Programs that dump or fill the table in another way and print their figures.
 pub struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    /// The C programs of `benches/floor`, which only do what the kernel makes everybody do.
+    /// Builds the C programs of `benches/floor`, which do only the work that no client can avoid.
     pub fn floor() -> Self {
         let folder = beside_the_build("floor");
         fs::create_dir_all(&folder).unwrap();
@@ -46,7 +46,7 @@ impl Programs {
         Self { folder }
     }
 
-    /// The programs of `benches/peers`, on other crates and on libnetfilter_conntrack.
+    /// Builds the programs of `benches/peers`, which use other crates and libnetfilter_conntrack.
     pub fn peers() -> Self {
         let target = beside_the_build("peers");
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/Cargo.toml");
@@ -59,7 +59,7 @@ impl Programs {
         Self { folder }
     }
 
-    /// Runs one, and reads off what it prints the number behind a word; `None` where it could not be built or fails.
+    /// Runs a program and returns the number after a word of its output, or `None` if it is missing or fails.
     pub fn run(&self, name: &str, arguments: &[&str], word: &str) -> Option<f64> {
         let program = self.folder.join(name);
         let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
@@ -69,7 +69,7 @@ impl Programs {
     }
 }
 
-/// Builds a program of C.
+/// Builds a C program.
 fn compile(source: &str, program: &Path, library: Option<&str>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     build(Command::new("cc").arg("-O2").arg("-o").args([program, &path]).args(library), source);
@@ -81,7 +81,7 @@ fn build(command: &mut Command, what: &str) {
     }
 }
 
-/// A folder in that of this build.
+/// Returns a folder next to the binaries of this build.
 fn beside_the_build(name: &str) -> PathBuf {
     env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }

@@ -1,8 +1,8 @@
-//! What is printed and encoded.
+//! A flow to print and encode.
 
 use ctnetlink::{Counters, Flow, FlowTimes, Labels, ProtocolInfo, Status, TcpInfo, TcpState, Timestamp, Tuple};
 
-/// A TCP flow with all that a dump carries with accounting and timestamps on.
+/// Returns a TCP flow with the attributes of a dump with accounting and timestamps.
 pub(crate) fn flow(source: &str, destination: &str) -> Flow {
     let original = Tuple::tcp(source.parse().unwrap(), destination.parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());

@@ -1,8 +1,8 @@
-//! What the programs have in common: they say how many flows they read, and how long it took.
+//! Shared by the programs: prints the number of flows and the time.
 
 use std::time::Instant;
 
-/// Times a dump, which gives the count of its flows, and prints both as the C programs of `benches/floor` do.
+/// Times a dump that returns its number of flows. Prints both in the format of the C programs in `benches/floor`.
 pub fn report<E>(dump: impl FnOnce() -> Result<usize, E>) -> Result<(), E> {
     let start = Instant::now();
     let flows = dump()?;

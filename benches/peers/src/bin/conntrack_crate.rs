@@ -1,4 +1,4 @@
-//! The table through the crate `conntrack`, which gives a list of all flows at the end.
+//! Dumps the table with the crate `conntrack`, which returns all flows in one list.
 
 use conntrack::{Conntrack, Error};
 

@@ -1,4 +1,4 @@
-//! The table through `netlink-packet-netfilter`, over a socket of `netlink-sys`: each flow decoded and dropped.
+//! Dumps the table with `netlink-packet-netfilter` and `netlink-sys`, decoding each flow.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-/// The kernel fills no datagram of a dump beyond this.
+/// The largest datagram of a dump that the kernel sends.
 const BUFFER: usize = 32_768;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -39,6 +39,12 @@ impl LabelMap {
     /// No more of a file is read.
     const FILE_LIMIT: u64 = 1 << 20;
 
+    /// Names every label by its number, so that all of them are printed.
+    #[must_use]
+    pub fn numbered() -> Self {
+        Self { names: (0..Self::BITS as u8).map(|bit| (bit, bit.to_string().into())).collect() }
+    }
+
     /// Reads the text of a `connlabel.conf`. What is not a label is passed over.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {

@@ -78,6 +78,6 @@ pub use common::Sender;
 pub use json::Json;
 pub use label_map::LabelMap;
 pub use printed::Printed;
-pub use save::Save;
+pub use save::{Save, SaveCommand, SaveError, SaveLine, SaveReader, read_save};
 pub use text::Text;
 pub use xml::Xml;

@@ -6,9 +6,7 @@ use super::{DccpInfo, SctpInfo, TcpInfo};
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{
-        Attribute, AttributeSet, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encode, Encoder,
-    },
+    wire::{Attribute, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encode, Encoder, Nest},
 };
 
 /// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
@@ -62,7 +60,7 @@ impl ProtocolInfo {
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match TcpInfo::recognise(attribute.payload()) {
             Some(info) => Ok(Self::Tcp(info)),
-            None => attribute.walk(AttributeSet::ProtocolInfo, Self::walk),
+            None => attribute.walk(Nest::ProtocolInfo, Self::walk),
         }
     }
 

@@ -3,9 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{
-        Attribute, AttributeSet, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder,
-    },
+    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder, Nest},
 };
 
 /// What the SYN proxy keeps of a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
@@ -29,7 +27,7 @@ pub struct Synproxy {
 impl Synproxy {
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(AttributeSet::Synproxy, Self::walk)
+        attribute.walk(Nest::Synproxy, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

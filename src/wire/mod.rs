@@ -23,12 +23,12 @@
 //! # Example
 //!
 //! ```
-//! use ctnetlink::wire::{self, Messages, AttributeSet};
+//! use ctnetlink::wire::{self, Messages, Nest};
 //!
 //! # let datagram = ctnetlink::wire::example_datagram();
 //! for message in Messages::new(&datagram) {
 //!     let message = message?;
-//!     for attribute in message.netfilter()?.attributes(AttributeSet::Flow) {
+//!     for attribute in message.netfilter()?.attributes(Nest::Flow) {
 //!         let attribute = attribute?;
 //!         if attribute.number() == wire::CTA_MARK {
 //!             assert_eq!(attribute.u32()?, 42);
@@ -39,23 +39,21 @@
 //! ```
 
 mod attribute;
-mod attributes;
 mod encoder;
 mod family;
-mod header;
 mod layout;
 mod message;
 mod reply;
 mod walk;
 
+pub use crate::numbers::*;
 pub use attribute::{Attribute, Attributes};
-pub use attributes::*;
 pub use encoder::Encoder;
 pub(crate) use encoder::{Encode, NetfilterHeader};
 pub use family::Family;
-pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
+pub(crate) use layout::{Expected, Fixed, Layout};
 pub use message::{
-    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage,
+    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, Netfilter,
 };
 pub use reply::{Acknowledgement, Done};
 pub(crate) use walk::Walk;

@@ -7,6 +7,7 @@ mod recorded;
 mod flows;
 mod readers;
 mod recordings;
+mod restore;
 mod round_trips;
 mod save;
 mod text;

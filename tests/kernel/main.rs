@@ -20,6 +20,7 @@ mod mirror;
 mod mixed_table;
 mod proc;
 mod samples;
+mod save;
 mod soak;
 mod sockets;
 mod statistics;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),
         ("proc", proc::CASES),
+        ("save", save::CASES),
         ("soak", soak::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),

@@ -2,31 +2,32 @@
 
 use core::net::IpAddr;
 
-use super::{
-    LabelMap, Printed,
-    chunk::Fragment,
-    common::{ShownNumbers, state_name},
-    output::Output,
-    printed::Job,
-};
 use crate::{
     DccpInfo, DccpRole, DccpState, Endpoint, EventKind, Flow, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState,
     Status, TcpInfo, TcpState,
+    format::{
+        LabelMap, Printed,
+        chunk::Fragment,
+        common::{ShownNumbers, state_name},
+        output::Output,
+        printed::Job,
+    },
 };
 
-/// Prints flows as options that `conntrack -R` reads back, as conntrack(8) does with `-o save`.
+/// Prints flows as options for `conntrack -R` and [`read_save`](super::read_save), as conntrack(8) does with `-o save`.
 ///
-/// A new or listed flow is a line of `-A`, a changed one of `-U`, an ended one of `-D`. A `-D` names the flow and
-/// nothing that changes in the life of one: `conntrack -R` looks for a flow that is exactly as the line says. A change
-/// of a flow that has a zone, a mark or labels is a line of `-A`, since `-U` finds flows in the default zone alone, and
-/// gives every flow the mark of the file's last line.
+/// A new or listed flow is a line of `-A`, a changed flow a line of `-U`, an ended flow a line of `-D`. A `-D` names the
+/// flow and nothing that changes during its life, because `conntrack -R` looks for a flow that matches the whole line. A
+/// change of a flow with a zone, a mark or labels is a line of `-A`: `-U` finds flows in the default zone only, and gives
+/// every flow the mark of the file's last line.
 ///
-/// Read by 1.4.7, `-U` makes the tracker of a TCP connection liberal, and `-D` of a GRE flow deletes every GRE flow
-/// between its ends: the keys are not looked at.
+/// When conntrack 1.4.7 reads a `-U`, the tracker of the TCP connection becomes liberal. When it reads the `-D` of a GRE
+/// flow, it ignores the keys and deletes every GRE flow between the two addresses.
 ///
-/// What a line cannot say: the helper (there is no option for it), that the flow was expected (the kernel refuses to
-/// be told), the identifier of a translated ICMP query, counters, times, window scales and other parameters of TCP.
-/// States that 1.4.7 crashes on (`HEARTBEAT_SENT` and `HEARTBEAT_ACKED` of SCTP) are written as `NONE`.
+/// A line cannot contain the identifier of a translated ICMP query, counters, times, window scales and other parameters
+/// of TCP, the master, or the fact that the flow was expected (the kernel refuses it in a request). It contains labels
+/// and the helper [on](Self::labels) [request](Self::helpers). Two states of SCTP on which conntrack 1.4.7 crashes,
+/// `HEARTBEAT_SENT` and `HEARTBEAT_ACKED`, are printed as `NONE`.
 ///
 /// # Example
 ///
@@ -48,39 +49,49 @@ use crate::{
 pub struct Save<'a> {
     event: Option<EventKind>,
     labels: Option<&'a LabelMap>,
+    helpers: bool,
 }
 
 /// The command that a line begins with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Command {
+enum SavedAs {
     Add,
     Update,
     Delete,
 }
 
 impl<'a> Save<'a> {
-    /// The timeout of a flow to be added that tells none, as flows in a flow table do not. `-A` asks for one; within
-    /// this many seconds a packet renews it.
+    /// The timeout printed for a flow without one, such as a flow in a flow table. `-A` requires a timeout; a packet
+    /// within this many seconds renews it.
     pub const TIMEOUT: u32 = 30;
 
-    /// The form of `conntrack -L -o save`.
+    /// Creates a printer in the form of `conntrack -L -o save`.
     #[must_use]
     pub const fn new() -> Self {
-        Self { event: None, labels: None }
+        Self { event: None, labels: None, helpers: false }
     }
 
-    /// What the event that is printed tells (`-E`).
+    /// Prints an event of this kind (`-E`).
     #[must_use]
     pub const fn event(self, event: EventKind) -> Self {
         Self { event: Some(event), ..self }
     }
 
-    /// The names of labels: flows keep those of their labels that have a name.
+    /// Prints labels (`--label-add`), by the names in `labels`. Labels without a name are skipped.
     ///
-    /// Without, labels are left out: `conntrack -R` of 1.4.7 crashes at the second line of a file that has some.
+    /// Labels are left out by default, because `conntrack -R` of 1.4.7 crashes at the second line that has some. For
+    /// [`read_save`](super::read_save), [`LabelMap::numbered`] prints all of them.
     #[must_use]
     pub const fn labels(self, labels: &'a LabelMap) -> Self {
         Self { labels: Some(labels), ..self }
+    }
+
+    /// Sets whether the helper of a flow is printed (`--helper ftp`).
+    ///
+    /// It is left out by default, because conntrack(8) does not know the option. [`read_save`](super::read_save) does.
+    #[must_use]
+    pub const fn helpers(self, helpers: bool) -> Self {
+        Self { helpers, ..self }
     }
 
     /// A flow as a line, without the newline.
@@ -88,38 +99,39 @@ impl<'a> Save<'a> {
         Printed::new(Job::FlowSave(*self, flow))
     }
 
-    // Every option ends with a space, and the last one is taken back.
+    // Every option ends with a space. The last one is taken back.
 
-    pub(super) fn print_flow(&self, flow: &Flow, output: &mut Output<'_>) {
+    pub(in crate::format) fn print_flow(&self, flow: &Flow, output: &mut Output<'_>) {
         let command = self.command(flow);
         match command {
-            Command::Add => output.text("-A "),
-            Command::Update => output.text("-U "),
-            Command::Delete => output.text("-D "),
+            SavedAs::Add => output.text("-A "),
+            SavedAs::Update => output.text("-U "),
+            SavedAs::Delete => output.text("-D "),
         }
-        if command != Command::Delete {
+        if command != SavedAs::Delete {
             changing(flow, command, output);
         }
         zones(flow, command, output);
         addresses(flow, command, output);
         protocol(flow.original.protocol, output);
-        // `-A` asks for ports; a flow that has none is not found by any.
-        if command == Command::Add || flow.original.layer4 != Layer4::None {
+        // `-A` requires ports. A flow without ports is not found by any.
+        if command == SavedAs::Add || flow.original.layer4 != Layer4::None {
             numbers(flow, output);
         }
-        if command != Command::Delete {
+        if command != SavedAs::Delete {
             protocol_info(flow, command, output);
+            self.helper_name(flow, command, output);
             self.label_names(flow, output);
         }
         output.drop_last();
     }
 
-    fn command(&self, flow: &Flow) -> Command {
+    fn command(&self, flow: &Flow) -> SavedAs {
         match self.event {
-            None | Some(EventKind::New) => Command::Add,
-            Some(EventKind::Update) if self.is_past_update(flow) => Command::Add,
-            Some(EventKind::Update) => Command::Update,
-            Some(EventKind::Destroy) => Command::Delete,
+            None | Some(EventKind::New) => SavedAs::Add,
+            Some(EventKind::Update) if self.is_past_update(flow) => SavedAs::Add,
+            Some(EventKind::Update) => SavedAs::Update,
+            Some(EventKind::Destroy) => SavedAs::Delete,
         }
     }
 
@@ -127,6 +139,15 @@ impl<'a> Save<'a> {
     fn is_past_update(&self, flow: &Flow) -> bool {
         let has_zone = flow.zone.or(flow.original.zone).or(flow.reply.zone).is_some();
         has_zone || mark(flow).is_some() || (self.labels.is_some() && flow.labels.is_some())
+    }
+
+    /// Only a new flow can be given a helper.
+    fn helper_name(&self, flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
+        if let (true, SavedAs::Add, Some(helper)) = (self.helpers, command, &flow.helper) {
+            output.text("--helper \"");
+            escaped(&helper.name, output);
+            output.text("\" ");
+        }
     }
 
     fn label_names(&self, flow: &Flow, output: &mut Output<'_>) {
@@ -143,11 +164,25 @@ impl<'a> Save<'a> {
     }
 }
 
-/// What changes in the life of a flow.
-fn changing(flow: &Flow, command: Command, output: &mut Output<'_>) {
+/// Text inside double quotes.
+fn escaped(text: &str, output: &mut Output<'_>) {
+    for part in text.split_inclusive(['"', '\\']) {
+        match part.strip_suffix(['"', '\\']) {
+            Some(before) => {
+                output.text(before);
+                output.text("\\");
+                output.text(part.get(before.len()..).unwrap_or_default());
+            }
+            None => output.text(part),
+        }
+    }
+}
+
+/// What changes during the life of a flow.
+fn changing(flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
     match (flow.timeout, command) {
         (Some(timeout), _) => option("-t ", timeout, output),
-        (None, Command::Add) => option("-t ", Save::TIMEOUT, output),
+        (None, SavedAs::Add) => option("-t ", Save::TIMEOUT, output),
         (None, _) => {}
     }
     output.text("-u ");
@@ -157,12 +192,12 @@ fn changing(flow: &Flow, command: Command, output: &mut Output<'_>) {
     }
 }
 
-/// A flow that is added has no mark but for one that it is given.
+/// A new flow has the mark 0 anyway.
 fn mark(flow: &Flow) -> Option<u32> {
     flow.mark.filter(|mark| *mark != 0)
 }
 
-/// The bits that may be set, each with a comma, and the last comma a space.
+/// The bits that a request may set, separated by commas.
 fn status(status: Status, output: &mut Output<'_>) {
     let named =
         [(Status::SEEN_REPLY, "SEEN_REPLY,"), (Status::ASSURED, "ASSURED,"), (Status::FIXED_TIMEOUT, "FIXED_TIMEOUT,")];
@@ -178,11 +213,11 @@ fn status(status: Status, output: &mut Output<'_>) {
     output.text(" ");
 }
 
-fn zones(flow: &Flow, command: Command, output: &mut Output<'_>) {
+fn zones(flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
     match (flow.zone, flow.original.zone.or(flow.reply.zone)) {
         (Some(zone), _) => option("-w ", zone, output),
         // A delete without a zone would delete the flows of every zone.
-        (None, None) if command == Command::Delete => output.text("-w 0 "),
+        (None, None) if command == SavedAs::Delete => output.text("-w 0 "),
         (None, _) => {}
     }
     if let Some(zone) = flow.original.zone {
@@ -193,10 +228,10 @@ fn zones(flow: &Flow, command: Command, output: &mut Output<'_>) {
     }
 }
 
-/// The ends. An added flow is told what it is to be translated to, so that the kernel sets the translation up; `-U`
-/// and `-D` look for a flow by its tuples.
-fn addresses(flow: &Flow, command: Command, output: &mut Output<'_>) {
-    let adds = command == Command::Add;
+/// The addresses. `-A` names the target of a translation, so that the kernel sets the translation up; `-U` and `-D` look
+/// for a flow by its tuples.
+fn addresses(flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
+    let adds = command == SavedAs::Add;
     address("-s ", flow.original.source, output);
     address("-d ", flow.original.destination, output);
     match flow.dnat().filter(|_| adds) {
@@ -213,8 +248,8 @@ fn address(name: &'static str, address: IpAddr, output: &mut Output<'_>) {
     output.print((name, address, " "));
 }
 
-/// conntrack(8) sends the port that a flow of TCP or UDP is translated to; of other protocols the kernel keeps that of
-/// the reply tuple.
+/// The target of a translation. conntrack(8) accepts a port for TCP and UDP only; for other protocols the reply tuple's
+/// number follows.
 fn endpoint(name: &'static str, end: Endpoint, protocol: Protocol, output: &mut Output<'_>) {
     let Some(port) = end.port.filter(|_| matches!(protocol, Protocol::TCP | Protocol::UDP)) else {
         return address(name, end.address, output);
@@ -273,30 +308,30 @@ fn numbers(flow: &Flow, output: &mut Output<'_>) {
     }
 }
 
-/// The state and what goes with it.
-fn protocol_info(flow: &Flow, command: Command, output: &mut Output<'_>) {
-    let asked = asked_for(flow.original.protocol).filter(|_| command == Command::Add);
-    let Some(info) = flow.protocol_info.or(asked) else { return };
-    if let Some(state) = state_name(&info).or(asked.as_ref().and_then(state_name)) {
+/// The state, with the verification tags of SCTP and the role of DCCP.
+fn protocol_info(flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
+    let required = required(flow.original.protocol).filter(|_| command == SavedAs::Add);
+    let Some(info) = flow.protocol_info.or(required) else { return };
+    if let Some(state) = state_name(&info).or(required.as_ref().and_then(state_name)) {
         output.text("--state ");
-        // 1.4.7 crashes where it reads these two.
+        // conntrack 1.4.7 crashes when it reads these two.
         output.text(if matches!(state, "HEARTBEAT_SENT" | "HEARTBEAT_ACKED") { "NONE" } else { state });
         output.text(" ");
     }
     match info {
         ProtocolInfo::Sctp(info) => verification_tags(&info, output),
-        ProtocolInfo::Dccp(DccpInfo { role: Some(role), .. }) => {
+        ProtocolInfo::Dccp(DccpInfo { role, .. }) => {
             output.text("--role ");
-            output.text(role.name().unwrap_or("client"));
+            output.text(role.and_then(DccpRole::name).unwrap_or("client"));
             output.text(" ");
         }
-        ProtocolInfo::Dccp(_) | ProtocolInfo::Tcp(_) | ProtocolInfo::Unknown => {}
+        ProtocolInfo::Tcp(_) | ProtocolInfo::Unknown => {}
     }
 }
 
-/// `-A` asks for a state where the protocol has any. A flow that tells none is in a flow table, and so established, or
-/// of a protocol that this kernel has no tracker for.
-fn asked_for(protocol: Protocol) -> Option<ProtocolInfo> {
+/// `-A` requires a state for these protocols. A flow without one is in a flow table, and so established, or of a protocol
+/// that this kernel has no tracker for.
+fn required(protocol: Protocol) -> Option<ProtocolInfo> {
     match protocol {
         Protocol::TCP => Some(TcpInfo::new(TcpState::ESTABLISHED).into()),
         Protocol::SCTP => Some(SctpInfo::new(SctpState::ESTABLISHED, 0, 0).into()),
@@ -305,8 +340,7 @@ fn asked_for(protocol: Protocol) -> Option<ProtocolInfo> {
     }
 }
 
-/// conntrack(8) prints and reads the bytes of a tag as a number of the host, so that on little-endian machines they are
-/// swapped: what it is to send right has to be written its way.
+/// conntrack(8) prints and reads the bytes of a tag as a number of the host, which swaps them on little-endian machines.
 fn verification_tags(info: &SctpInfo, output: &mut Output<'_>) {
     let as_read = |tag: Option<u32>| u32::from_ne_bytes(tag.unwrap_or(0).to_be_bytes());
     option("--orig-vtag ", as_read(info.verification_tag_original), output);

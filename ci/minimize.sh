@@ -9,6 +9,8 @@ name=$1 count=$2
 work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/minimize/$name
 rm -rf "$work"
 mkdir -p "$work" "fuzz/new/$name"
+# An input that is in the corpus already is not new. libFuzzer names inputs by their hash.
+(cd "fuzz/new/$name" && ls -A "../../corpus/$name" | xargs -r rm -f)
 
 # Runs every candidate once and records the features of each: edges, or edges with counters.
 record() {

@@ -1,6 +1,6 @@
-//! Every input that fuzzing has left, replayed on any toolchain: `fuzz/corpus` and `fuzz/regressions`.
+//! Replays the kept inputs of fuzzing, in `fuzz/corpus` and `fuzz/regressions`, on any toolchain.
 //!
-//! The target `exchange` is replayed beside its law, in the unit tests of the crate.
+//! A unit test of the crate replays those of the target `exchange`.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 #[path = "../fuzz/properties/mod.rs"]
 mod properties;
 
-/// The inputs of a target.
+/// Returns the inputs of a target.
 fn inputs(target: &str) -> Vec<PathBuf> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let files = |kind| fs::read_dir(fuzz.join(kind).join(target)).into_iter().flatten();
@@ -20,36 +20,36 @@ fn inputs(target: &str) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn replay(target: &str, law: fn(&[u8])) {
+fn replay(target: &str, property: fn(&[u8])) {
     let inputs = inputs(target);
     assert!(inputs.len() >= 50, "{} inputs: the corpus is missing", inputs.len());
     for path in inputs {
         let bytes = fs::read(&path).unwrap();
-        assert!(catch_unwind(|| law(&bytes)).is_ok(), "{} breaks the law", path.display());
+        assert!(catch_unwind(|| property(&bytes)).is_ok(), "{} breaks the property", path.display());
     }
 }
 
 #[test]
-fn the_law_of_datagrams_holds() {
+fn kept_datagrams_still_pass() {
     replay("datagram", properties::datagram::holds);
 }
 
 #[test]
-fn the_law_of_round_trips_holds() {
+fn kept_round_trips_still_pass() {
     replay("roundtrip", properties::roundtrip::holds);
 }
 
 #[test]
-fn the_law_of_lines_holds() {
+fn kept_proc_lines_still_pass() {
     replay("proc_line", properties::proc_line::holds);
 }
 
 #[test]
-fn the_law_of_filters_holds() {
+fn kept_filters_still_pass() {
     replay("filter", properties::filter::holds);
 }
 
 #[test]
-fn the_law_of_events_holds() {
+fn kept_events_still_pass() {
     replay("events", properties::events::holds);
 }

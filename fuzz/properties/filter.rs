@@ -28,28 +28,35 @@ const CHOICES: u8 = 0;
 /// How deep filters are made.
 const DEPTH: u32 = 4;
 
-/// Text up to a line end, or choices that make a filter; then, choices that make flows.
+/// Separates texts, so that one input can hold many. It is not valid in text.
+const SEPARATOR: [u8; 2] = [0xff; 2];
+
+/// Reads either choices that make a filter, followed by choices that make flows; or texts. The first line of a text is a
+/// filter, and the rest are choices that make flows.
 pub fn holds(bytes: &[u8]) {
-    match bytes {
-        [CHOICES, choices @ ..] => {
-            let mut source = Source(choices);
-            let spec = tree(&mut source, DEPTH);
-            let filter = spec.build();
-            means_the_same_everywhere(&filter, &mut source, |flow| {
-                assert_eq!(filter.matches_at(flow, NOW), spec.holds(flow), "{filter}: {flow:?}");
-            });
-        }
-        bytes => {
-            let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-            let (text, choices) = bytes.split_at(end);
-            let Ok(text) = std::str::from_utf8(text) else { return };
-            match text.parse::<Filter>() {
-                Ok(filter) => {
-                    means_the_same_everywhere(&filter, &mut Source(choices.get(1..).unwrap_or_default()), |_| ());
-                }
-                Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{text}: {error}"),
-            }
-        }
+    if let [CHOICES, choices @ ..] = bytes {
+        let mut source = Source(choices);
+        let spec = tree(&mut source, DEPTH);
+        let filter = spec.build();
+        return means_the_same_everywhere(&filter, &mut source, |flow| {
+            assert_eq!(filter.matches_at(flow, NOW), spec.holds(flow), "{filter}: {flow:?}");
+        });
+    }
+    let mut rest = bytes;
+    while let Some(end) = rest.windows(SEPARATOR.len()).position(|window| window == SEPARATOR) {
+        text_holds(&rest[..end]);
+        rest = &rest[end + SEPARATOR.len()..];
+    }
+    text_holds(rest);
+}
+
+fn text_holds(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (text, choices) = bytes.split_at(end);
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match text.parse::<Filter>() {
+        Ok(filter) => means_the_same_everywhere(&filter, &mut Source(choices.get(1..).unwrap_or_default()), |_| ()),
+        Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{text}: {error}"),
     }
 }
 

@@ -1,7 +1,7 @@
-//! What holds for any bytes: a law for each fuzz target, each a plain function that panics where it is broken.
+//! A property for each fuzz target: a plain function of bytes that panics if the property does not hold.
 //!
-//! The fuzz targets feed them, and so does `tests/corpora.rs`, on any toolchain, with the inputs that are kept. The law
-//! of the target `exchange` is in the crate itself (`src/exchange/law.rs`), since it looks behind the public API.
+//! The fuzz targets call them, and `tests/corpora.rs` replays the kept inputs on any toolchain. The property of the target
+//! `exchange` is in the crate (`src/exchange`), because it uses private items.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 pub mod datagram;

@@ -1,8 +1,8 @@
 //! Bytes as choices.
 
-/// Values made of bytes, from the front to the back, and of zeros when those are used up.
+/// Reads values from bytes, front to back, and returns zeros when no byte is left.
 ///
-/// Proptest can be driven by bytes as well, but it splits what is left at every choice: nothing is left after a few.
+/// Proptest can read its choices from bytes too, but it splits the rest at every choice and soon has none left.
 pub struct Source<'a>(pub &'a [u8]);
 
 impl<'a> Source<'a> {

@@ -1,11 +1,11 @@
-//! The ways to decode a message, held against each other.
+//! Decodes messages in every way and compares the results.
 
 use ctnetlink::{
     DecodeError, Expectation, ExpectationRef, Flow, FlowRef,
     wire::{Message, Messages},
 };
 
-/// Decodes in every way there is, and holds the ways against each other.
+/// Decodes messages in every way and compares the results.
 pub(crate) fn decode_every_way(bytes: &[u8]) {
     for message in Messages::new(bytes).map_while(Result::ok) {
         let _ = flow(&message);
@@ -54,7 +54,7 @@ fn assert_same_flow(view: &FlowRef<'_>, flow: &Flow) {
     assert_eq!(without_age(&view.to_string()), without_age(&flow.to_string()));
 }
 
-/// A printed flow without its age, for which each printing reads the clock.
+/// Removes the age from a printed flow, since each printing reads the clock.
 fn without_age(printed: &str) -> String {
     printed.split(' ').filter(|word| !word.starts_with("delta-time=")).collect::<Vec<_>>().join(" ")
 }

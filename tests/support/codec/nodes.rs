@@ -1,10 +1,10 @@
-//! Messages taken apart and put together in another way.
+//! Takes messages apart and reassembles them with other attributes.
 
-/// Bytes of both headers.
+/// The size of both headers.
 pub(crate) const HEADERS: usize = 20;
 const NESTED: u16 = 1 << 15;
 
-/// An attribute taken apart.
+/// An attribute, as a value or a nest.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) number: u16,
@@ -23,7 +23,7 @@ impl Node {
     }
 }
 
-/// The attributes of a message, told from values by the flag that the kernel sets on nests.
+/// Returns the attributes of a message. The kernel's flag distinguishes nests from values.
 pub(crate) fn nodes(bytes: &[u8]) -> Vec<Node> {
     read(&bytes[HEADERS..])
 }
@@ -41,7 +41,7 @@ fn read(mut bytes: &[u8]) -> Vec<Node> {
     nodes
 }
 
-/// The message again, with other attributes.
+/// Returns the message with other attributes.
 pub(crate) fn with_nodes(bytes: &[u8], nodes: &[Node]) -> Vec<u8> {
     let mut message = bytes[..HEADERS].to_vec();
     write(nodes, &mut message);
@@ -66,12 +66,12 @@ fn write(nodes: &[Node], bytes: &mut Vec<u8>) {
     }
 }
 
-/// An attribute that nobody knows.
+/// Returns an attribute with an unknown number.
 pub(crate) fn unknown() -> Node {
     Node::value(1000, &[1, 2, 3])
 }
 
-/// Every nest and the top level, changed.
+/// Changes the top level and every nest.
 pub(crate) fn change_nests(nodes: &mut Vec<Node>, change: &mut impl FnMut(&mut Vec<Node>)) {
     for node in nodes.iter_mut() {
         if let Content::Nest(nodes) = &mut node.content {

@@ -18,12 +18,12 @@ pub(crate) fn check(program: &[Instruction]) {
     assert_eq!(program.last().unwrap().code, 0x06);
 }
 
-/// Whether the message passes.
+/// Returns whether the message passes.
 pub(crate) fn passes(program: &[Instruction], message: &[u8]) -> bool {
     run(program, message).unwrap_or(0) != 0
 }
 
-/// `None` where a load runs past the end, which ends a program with 0.
+/// Returns `None` if a load runs past the end, which ends the program with 0.
 fn run(program: &[Instruction], message: &[u8]) -> Option<u32> {
     let (mut a, mut x, mut at) = (0_u32, 0_u32, 0);
     let mut memory = [0_u32; 16];

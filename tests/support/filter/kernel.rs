@@ -1,5 +1,5 @@
 //! The kernel's own evaluation of a filtered dump or flush: `ctnetlink_alloc_filter` and `ctnetlink_filter_match` of
-//! Linux 6.18, with what it gets wrong.
+//! Linux 6.18, with its bugs.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use ctnetlink::{
 
 use super::messages::message;
 
-/// A request as the kernel has understood it.
+/// A request as the kernel understands it.
 #[derive(Debug)]
 pub(crate) struct Request {
     family: Family,
@@ -41,7 +41,7 @@ struct Selector {
 }
 
 impl Request {
-    /// Takes the request in. Panics where the kernel refuses it, or does not know an attribute and passes over it.
+    /// Reads the request. Panics if the kernel would refuse it or ignore an unknown attribute.
     pub(crate) fn receive(filter: &KernelFilter, capabilities: &Capabilities, tuple_filter: bool) -> Self {
         let mut buffer = [0; 512];
         let mut encoder = Encoder::new(&mut buffer);
@@ -89,7 +89,7 @@ impl Request {
         (self.family == Family::UNSPEC || self.family == flow.family())
             && masked(self.mark, flow.mark.unwrap())
             && masked(self.status, flow.status.unwrap().bits())
-            // `nf_ct_zone_equal_any`: whichever directions the zone is for.
+            // `nf_ct_zone_equal_any`: the directions of the zone do not matter.
             && self.zone.is_none_or(|wanted| wanted == zone)
             && self.original.selects(&flow.original)
             && self.reply.selects(&flow.reply)
@@ -146,7 +146,7 @@ impl Selector {
             !flagged(place)
                 || match address {
                     IpAddr::V4(address) => wanted == address.octets(),
-                    // The kernel's mistake: `!ipv6_addr_cmp()`, which is true where they are equal.
+                    // The kernel's bug: `!ipv6_addr_cmp()` is true if the addresses are equal.
                     IpAddr::V6(address) => wanted != address.octets(),
                 }
         };
@@ -166,13 +166,13 @@ impl Selector {
                         && equal(10, self.icmpv6.1 == code)
                         && equal(11, self.icmpv6.2 == id)
                 }
-                // Ports of any other protocol are passed over.
+                // The kernel ignores the ports of other protocols.
                 _ => true,
             }
     }
 }
 
-/// The dumps of a plan select every flow that matches once; and no other, where the plan says so.
+/// The dumps of a plan select every matching flow once, and no other flow if the plan is exact.
 pub(crate) fn dumps_give_what_matches(
     plan: &Plan<'_>,
     known: &Capabilities,
@@ -186,7 +186,7 @@ pub(crate) fn dumps_give_what_matches(
     assert!(!plan.is_exact() || (selected == 1) == matches, "{plan} is not exact: {flow:?}");
 }
 
-/// The flushes of a plan, if it has any, delete the flows that match and no other.
+/// The flushes of a plan delete exactly the matching flows.
 pub(crate) fn flushes_delete_what_matches(
     plan: &Plan<'_>,
     known: &Capabilities,
@@ -195,7 +195,7 @@ pub(crate) fn flushes_delete_what_matches(
 ) {
     let Some(flushes) = plan.flush() else { return };
     assert!(!flushes.is_empty() && flushes.iter().all(|flush| !flush.is_everything()), "{plan}");
-    // To a kernel that knows neither, a flush by family is one of everything.
+    // A kernel that knows neither flushes everything.
     let knows_families = known.flush_family || known.flush_tuple_filter;
     assert!(knows_families || flushes.iter().all(|flush| flush.family() == Family::UNSPEC), "{plan}");
     let selects = |flush| Request::receive(flush, known, known.flush_tuple_filter).selects(flow, zone);

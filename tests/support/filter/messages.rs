@@ -1,4 +1,4 @@
-//! Flows in messages, and when they are looked at.
+//! Flows in messages, and the time at which filters look at them.
 
 use ctnetlink::{
     Flow, Timestamp,
@@ -7,7 +7,7 @@ use ctnetlink::{
 
 pub(crate) const NOW: Timestamp = Timestamp(100_000_000_000);
 
-/// The flow in a message.
+/// Encodes the flow in a message.
 pub(crate) fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> Vec<u8> {
     let mut buffer = vec![0; 2048];
     let mut encoder = Encoder::new(&mut buffer);

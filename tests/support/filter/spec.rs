@@ -1,4 +1,4 @@
-//! Filters as trees of this test's own, and what each means, read naively.
+//! A naive model of filters: trees that build a filter and evaluate it independently.
 
 use std::net::IpAddr;
 
@@ -30,7 +30,7 @@ pub(crate) enum Spec {
     Offloaded,
 }
 
-/// The values that a flow has of something, and the filter that looks at it.
+/// A field: its values in a flow, and the filter that compares it.
 type Field<T, Set> = (fn(&Flow) -> Vec<T>, fn(Set) -> Filter);
 
 const ADDRESSES: [Field<IpAddr, AddressSet>; 5] = [
@@ -123,7 +123,7 @@ fn role(flow: &Flow) -> Option<u8> {
     Some(flow.protocol_info.as_ref()?.dccp()?.role?.0)
 }
 
-/// Of one byte each: built as a union of single values, as their types take no ranges of bytes.
+/// Fields of one byte. Ranges are built as unions of single values, because these types have no ranges of bytes.
 const BYTES: [Field<u8, u8>; 7] = [
     (|flow| vec![flow.original.protocol.0], |value| Filter::protocol(Protocol(value))),
     (|flow| query(flow).map(|query| query.0).into_iter().collect(), |value| Filter::icmp_type(value)),
@@ -193,7 +193,7 @@ impl Spec {
             Self::Long(which, ranges) => LONG[*which].0(flow).iter().any(|one| within(ranges, one)),
             Self::Byte(which, ranges) => BYTES[*which].0(flow).iter().any(|one| within(ranges, one)),
             Self::Family(family) => flow.family() == *family,
-            // Of no bits all are set, and none: whether the attribute is there or not.
+            // All of no bits are set, and none of them, whether the attribute exists or not.
             Self::Status(0, _) => true,
             Self::Status(bits, set) => {
                 flow.status.is_some_and(|status| status.bits() & bits == if *set { *bits } else { 0 })
@@ -223,7 +223,7 @@ impl Spec {
     }
 }
 
-/// As conntrack(8) prints it: a difference of whole seconds.
+/// The age as conntrack(8) prints it: a difference of whole seconds.
 fn age(flow: &Flow) -> Option<u64> {
     let times = flow.times?;
     Some(times.stop.unwrap_or(NOW).seconds().saturating_sub(times.start?.seconds()))

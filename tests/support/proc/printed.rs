@@ -1,4 +1,4 @@
-//! Lines made of values, as the kernel makes them.
+//! Prints values as lines of `/proc/net/nf_conntrack`, like the kernel does.
 
 use std::{
     fmt::Write as _,
@@ -7,7 +7,7 @@ use std::{
 
 use ctnetlink::Layer4;
 
-/// Protocols as the kernel names them, with their numbers, and what it says of each before the tuples.
+/// Protocols with the kernel's names, their numbers, and the words before the tuples.
 pub(crate) const PROTOCOLS: [(&str, u8, &str); 11] = [
     ("tcp", 6, "ESTABLISHED "),
     ("tcp", 6, "SYN_SENT2 "),
@@ -22,7 +22,7 @@ pub(crate) const PROTOCOLS: [(&str, u8, &str); 11] = [
     ("dccp", 33, "PARTOPEN "),
 ];
 
-/// A flow, as the kernel would print it.
+/// A flow that the kernel would print.
 #[derive(Clone, Debug)]
 pub(crate) struct Printed {
     pub(crate) ipv6: bool,

@@ -17,7 +17,7 @@ pub(crate) fn read_all(bytes: &[u8]) {
     read_file(bytes);
 }
 
-/// What is printed is a line of the kernel's, and says the same as the line that was read.
+/// Printing a line gives a line in the kernel's format with the same values.
 fn read_line(bytes: &[u8]) {
     let line = match Line::parse(bytes) {
         Ok(line) => line,
@@ -34,7 +34,7 @@ fn read_line(bytes: &[u8]) {
     assert_eq!(again.to_string(), printed);
 }
 
-/// The flow as far as the kernel prints it.
+/// Returns the values that the kernel prints.
 fn kernels(line: &Line<'_>) -> (Flow, [Option<u64>; 5], Option<String>) {
     let mut flow = line.to_flow();
     flow.status = Some(printed_status(line.status()));
@@ -50,7 +50,7 @@ fn kernels(line: &Line<'_>) -> (Flow, [Option<u64>; 5], Option<String>) {
     (flow, rest, line.state().map(|state| String::from_utf8_lossy(state).into_owned()))
 }
 
-/// Of the last three only one is printed.
+/// The kernel prints only one of the last three bits.
 fn printed_status(status: Status) -> Status {
     let last = [Status::HW_OFFLOAD, Status::OFFLOAD, Status::ASSURED].into_iter().find(|bit| status.contains(*bit));
     status & Status::SEEN_REPLY | last.unwrap_or_default()
@@ -65,7 +65,7 @@ fn read_expectation(bytes: &[u8]) {
     assert_eq!((again.tuple(), again.timeout()), (line.tuple(), line.timeout()), "{line:?}: {printed}");
 }
 
-/// The lines of a file are the same, be they read one by one, at once, or through a buffer that holds none of them.
+/// The lines of a file are the same if they are read one by one, at once, or through a buffer smaller than a line.
 fn read_file(bytes: &[u8]) {
     let is_blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
     let alone = bytes.split(|byte| *byte == b'\n').filter(|line| !is_blank(line)).map(|line| Line::parse(line).ok());

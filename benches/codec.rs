@@ -11,7 +11,7 @@ use std::{hint::black_box, net::IpAddr};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
     DecodeError, Flow, FlowRef, FlowTimes, Helper, Labels, SequenceAdjustment, Synproxy, Timestamp,
-    wire::{CTA_COUNTERS_REPLY, CTA_TIMESTAMP, Encoder, Flags, Message, MessageType, Messages, Nest},
+    wire::{AttributeSet, CTA_COUNTERS_REPLY, CTA_TIMESTAMP, Encoder, Flags, Message, MessageType, Messages},
 };
 use netlink_bindings::conntrack::{ConntrackAttrs, IterableTupleAttrs};
 use netlink_packet_core::NetlinkMessage;
@@ -65,7 +65,7 @@ fn recorded(name: &str, fits: impl Fn(&Flow) -> bool) -> Vec<u8> {
 fn without(bytes: &[u8], numbers: &[u16]) -> Vec<u8> {
     let message = message(bytes).unwrap();
     let mut shorter = bytes[..20].to_vec();
-    for attribute in message.netfilter().unwrap().attributes(Nest::Flow).map(Result::unwrap) {
+    for attribute in message.netfilter().unwrap().attributes(AttributeSet::Flow).map(Result::unwrap) {
         if !numbers.contains(&attribute.number()) {
             let start = 20 + attribute.position();
             shorter.extend_from_slice(&bytes[start..start + (4 + attribute.payload().len()).next_multiple_of(4)]);

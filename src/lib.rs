@@ -212,7 +212,6 @@ pub mod format;
 mod macros;
 pub mod message;
 pub mod model;
-mod numbers;
 #[cfg(feature = "packet-core")]
 mod packet_core;
 pub mod proc;

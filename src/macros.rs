@@ -76,18 +76,18 @@ macro_rules! open_enum {
     };
 }
 
-/// Declares the attribute numbers of every nest under their C names, and the `Nest` that each belongs to.
+/// Declares the attribute numbers of every nest under their C names, and the `AttributeSet` that each belongs to.
 macro_rules! attributes {
     ( $( $(#[$nest_meta:meta])* $nest:ident { $( $name:ident = $number:literal, )* } )* ) => {
         /// A set of attribute numbers: which table the number in an attribute's header is to be looked up in.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[non_exhaustive]
-        pub enum Nest {
+        pub enum AttributeSet {
             $( $(#[$nest_meta])* $nest, )*
         }
 
-        impl Nest {
+        impl AttributeSet {
             /// Every nest, so that one can be named by its place.
             pub(crate) const ALL: &'static [Self] = &[ $( Self::$nest, )* ];
 
@@ -104,7 +104,7 @@ macro_rules! attributes {
         }
 
         $( $(
-            #[doc = concat!("`", stringify!($name), "`, an attribute of [`Nest::", stringify!($nest), "`].")]
+            #[doc = concat!("`", stringify!($name), "`, an attribute of [`AttributeSet::", stringify!($nest), "`].")]
             pub const $name: u16 = $number;
         )* )*
 

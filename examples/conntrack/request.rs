@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, Family, Flow, FlowKey, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, Status,
-    TcpFlags, TcpInfo, TcpState, Tuple,
+    Expectation, Family, Flow, FlowKey, GreKeys, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol,
+    ProtocolInfo, Status, TcpFlags, TcpInfo, TcpState, Tuple,
     request::{ExpectationKey, FlowUpdate, NewFlow},
 };
 
@@ -33,7 +33,7 @@ fn tuple(arguments: &Arguments, source: IpAddr, destination: IpAddr, ports: Pair
     let (source_number, destination_number) = (ports.0.unwrap_or(0), ports.1.unwrap_or(0));
     let mut tuple = Tuple::new(protocol, source, destination);
     tuple.layer4 = match protocol {
-        Protocol::GRE => Layer4::Keys { source: source_number, destination: destination_number },
+        Protocol::GRE => Layer4::Gre(GreKeys { source: source_number, destination: destination_number }),
         protocol if protocol.has_ports() => Layer4::Ports { source: source_number, destination: destination_number },
         protocol if protocol.is_icmp() => Layer4::Icmp {
             icmp_type: arguments.icmp_type.unwrap_or(0),
@@ -104,7 +104,7 @@ pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
 }
 
 fn set_ports(layer4: &mut Layer4, ports: Pair) {
-    if let Layer4::Ports { source, destination } | Layer4::Keys { source, destination } = layer4 {
+    if let Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) = layer4 {
         *source = ports.0.unwrap_or(*source);
         *destination = ports.1.unwrap_or(*destination);
     }
@@ -259,7 +259,7 @@ impl Answers {
     pub fn check(&self, flow: &Flow) -> Outcome {
         let reply = &flow.reply;
         let ports = match reply.layer4 {
-            Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
                 (self.ports.0.unwrap_or(source), self.ports.1.unwrap_or(destination)) == (source, destination)
             }
             _ => true,

@@ -1,8 +1,8 @@
 //! Any value that can be sent arrives as it was.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, GlobalStatistics, Labels, MaskedLabels, Message, NatRange,
-    Status,
+    CpuStatistics, Errno, ExpectationStatistics, Family, Labels, MaskedLabels, Message, NatRange, Status,
+    TableStatistics,
     message::Acknowledged,
     request::{
         DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
@@ -141,10 +141,10 @@ fn cpu_statistics(source: &mut Source<'_>) -> CpuStatistics {
 
 fn statistics(source: &mut Source<'_>) -> Message {
     if source.bool() {
-        let mut counts = GlobalStatistics::default();
+        let mut counts = TableStatistics::default();
         counts.entries = source.option(Source::u32);
         counts.max_entries = source.option(Source::u32);
-        return Message::GlobalStatistics(counts);
+        return Message::TableStatistics(counts);
     }
     let mut counts = ExpectationStatistics::default();
     counts.cpu = source.u16();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ctnetlink::{
     Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowKey,
-    FlowTimes, Helper, Labels, Layer4, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState,
+    FlowTimes, GreKeys, Helper, Labels, Layer4, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState,
     SequenceAdjustment, Status, Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
 };
 
@@ -28,7 +28,7 @@ fn protocol(source: &mut Source<'_>) -> (Protocol, Layer4) {
     match source.below(5) {
         0 => (Protocol(source.u8()), Layer4::None),
         1 | 2 => (source.pick(&with_ports), Layer4::Ports { source: source.u16(), destination: source.u16() }),
-        3 => (Protocol::GRE, Layer4::Keys { source: source.u16(), destination: source.u16() }),
+        3 => (Protocol::GRE, Layer4::Gre(GreKeys { source: source.u16(), destination: source.u16() })),
         _ => {
             let query = Layer4::Icmp { icmp_type: source.u8(), code: source.u8(), id: source.u16() };
             (source.pick(&[Protocol::ICMP, Protocol::ICMPV6]), query)
@@ -155,7 +155,7 @@ pub fn key(source: &mut Source<'_>) -> FlowKey {
 pub fn nat_range(source: &mut Source<'_>) -> NatRange {
     let is_ipv6 = source.bool();
     let range = match source.below(3) {
-        0 => NatRange::any_address(),
+        0 => NatRange::keep_address(),
         1 => NatRange::address(address(source, is_ipv6)),
         _ => {
             let (one, other) = (address(source, is_ipv6), address(source, is_ipv6));

@@ -50,7 +50,7 @@ impl Request for Probe {
 
     fn header(&self) -> RequestHeader {
         match self {
-            Self::Tracking => RequestHeader::acknowledged(MessageType::GLOBAL_STATISTICS, Family::UNSPEC),
+            Self::Tracking => RequestHeader::acknowledged(MessageType::TABLE_STATISTICS, Family::UNSPEC),
             Self::TuplesOfFlush => RequestHeader::acknowledged(MessageType::FLOW_DELETE, Family::IPV4),
             _ => RequestHeader::dump(MessageType::FLOW_GET, Family::UNSPEC),
         }

@@ -3,7 +3,7 @@
 use super::Client;
 use crate::{
     error::{DecodeError, Error},
-    model::{CpuStatistics, ExpectationStatistics, GlobalStatistics},
+    model::{CpuStatistics, ExpectationStatistics, TableStatistics},
     request::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics, Request},
     wire::Message,
 };
@@ -14,8 +14,8 @@ impl Client {
     /// # Errors
     ///
     /// Where the kernel refuses or the socket fails.
-    pub fn statistics(&mut self) -> Result<GlobalStatistics, Error> {
-        Ok(self.connection.fetch(&GetGlobalStatistics, GlobalStatistics::decode)?.unwrap_or_default())
+    pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
+        Ok(self.connection.fetch(&GetGlobalStatistics, TableStatistics::decode)?.unwrap_or_default())
     }
 
     /// What each processor did with packets.

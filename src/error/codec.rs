@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::numbers::Nest;
+use crate::wire::AttributeSet;
 
 /// The reason why a message could not be decoded, with the offending attribute and its first byte.
 ///
@@ -67,13 +67,13 @@ impl DecodeError {
 
     /// An error in the attribute `number`, which starts `offset` bytes into `nest`.
     #[cold]
-    pub(crate) fn in_attribute(kind: DecodeErrorKind, nest: Nest, number: u16, offset: usize) -> Self {
+    pub(crate) fn in_attribute(kind: DecodeErrorKind, nest: AttributeSet, number: u16, offset: usize) -> Self {
         Self::new(kind, offset).named(nest, number)
     }
 
     /// Adds the enclosing attribute to the path, and the offset of its payload to the offset.
     #[cold]
-    pub(crate) fn within(self, nest: Nest, number: u16, payload_offset: usize) -> Self {
+    pub(crate) fn within(self, nest: AttributeSet, number: u16, payload_offset: usize) -> Self {
         self.moved(payload_offset).named(nest, number)
     }
 
@@ -84,7 +84,7 @@ impl DecodeError {
         self
     }
 
-    fn named(mut self, nest: Nest, number: u16) -> Self {
+    fn named(mut self, nest: AttributeSet, number: u16) -> Self {
         self.path.push_front(AttributeId::new(nest, number));
         self
     }
@@ -147,13 +147,13 @@ const fn saturate(offset: usize) -> u32 {
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{DecodeError, FlowRef, wire::{Family, Nest}};
+/// use ctnetlink::{DecodeError, FlowRef, wire::{Family, AttributeSet}};
 ///
 /// // CTA_TUPLE_ORIG with a CTA_TUPLE_IP whose address has three bytes.
 /// let bytes = [16, 0, 1, 0x80, 12, 0, 1, 0x80, 7, 0, 1, 0, 10, 0, 0, 0];
 /// let error: DecodeError = FlowRef::from_attributes(Family::IPV4, &bytes).unwrap_err();
 /// assert_eq!(error.path().to_string(), "CTA_TUPLE_ORIG > CTA_TUPLE_IP > CTA_IP_V4_SRC");
-/// assert_eq!(error.path().iter().next(), Some((Nest::Flow, 1)));
+/// assert_eq!(error.path().iter().next(), Some((AttributeSet::Flow, 1)));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AttributePath {
@@ -180,7 +180,7 @@ impl AttributePath {
     }
 
     /// Iterates over the nest and number of each attribute, outermost first.
-    pub fn iter(&self) -> impl Iterator<Item = (Nest, u16)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (AttributeSet, u16)> + '_ {
         self.reversed.iter().take(usize::from(self.length)).rev().map(|id| (id.nest(), id.number()))
     }
 }
@@ -214,13 +214,13 @@ impl AttributeId {
     const NUMBER_BITS: u32 = 11;
     const NUMBER_MASK: u16 = (1 << Self::NUMBER_BITS) - 1;
 
-    fn new(nest: Nest, number: u16) -> Self {
+    fn new(nest: AttributeSet, number: u16) -> Self {
         Self(((nest as u16) << Self::NUMBER_BITS) | number.min(Self::NUMBER_MASK))
     }
 
-    fn nest(self) -> Nest {
+    fn nest(self) -> AttributeSet {
         let place = usize::from(self.0 >> Self::NUMBER_BITS);
-        Nest::ALL.get(place).copied().unwrap_or(Nest::Flow)
+        AttributeSet::ALL.get(place).copied().unwrap_or(AttributeSet::Flow)
     }
 
     const fn number(self) -> u16 {
@@ -320,7 +320,7 @@ impl core::error::Error for ParseError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numbers as wire;
+    use crate::wire;
 
     #[test]
     #[cfg(target_pointer_width = "64")]
@@ -330,23 +330,23 @@ mod tests {
 
     #[test]
     fn packed_identifier_holds_every_nest() {
-        assert!(Nest::ALL.len() <= 32);
-        for &nest in Nest::ALL {
+        assert!(AttributeSet::ALL.len() <= 32);
+        for &nest in AttributeSet::ALL {
             assert_eq!(AttributeId::new(nest, 7).nest(), nest);
         }
-        assert_eq!(AttributeId::new(Nest::Flow, u16::MAX).number(), AttributeId::NUMBER_MASK);
+        assert_eq!(AttributeId::new(AttributeSet::Flow, u16::MAX).number(), AttributeId::NUMBER_MASK);
     }
 
     #[test]
     fn path_prints_the_outermost_attribute_first() {
         let error = DecodeError::in_attribute(
             DecodeErrorKind::Length { actual: 3, expected: 4 },
-            Nest::TupleIp,
+            AttributeSet::TupleIp,
             wire::CTA_IP_V4_SRC,
             0,
         )
-        .within(Nest::Tuple, wire::CTA_TUPLE_IP, 4)
-        .within(Nest::Flow, wire::CTA_TUPLE_ORIG, 4)
+        .within(AttributeSet::Tuple, wire::CTA_TUPLE_IP, 4)
+        .within(AttributeSet::Flow, wire::CTA_TUPLE_ORIG, 4)
         .moved(20);
         assert_eq!(
             error.to_string(),

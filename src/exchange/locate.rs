@@ -1,6 +1,6 @@
 //! Which attribute of a request the kernel points at.
 
-use crate::wire::{Attributes, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, Nest};
+use crate::wire::{AttributeSet, Attributes, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH};
 
 /// Nests inside nests, at most: deeper than any that this crate writes.
 const DEPTH: usize = 6;
@@ -9,8 +9,8 @@ const DEPTH: usize = 6;
 pub(super) fn attribute_at(request: &[u8], offset: usize) -> Option<String> {
     let message = Messages::new(request).next()?.ok()?;
     let nest = match message.header().message_type.0 >> 8 {
-        1 => Nest::Flow,
-        2 => Nest::Expectation,
+        1 => AttributeSet::Flow,
+        2 => AttributeSet::Expectation,
         _ => return None,
     };
     let place = offset.checked_sub(NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH)?;

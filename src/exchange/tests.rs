@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Errno, Error, ErrorKind, Flow, FlowKey, Tuple,
     request::{DeleteFlow, DumpFlows, FlowUpdate, GetFlow, UpdateFlow},
-    wire::{Encoder, Flags, MessageType, Nest},
+    wire::{AttributeSet, Encoder, Flags, MessageType},
 };
 
 fn connection(steps: impl IntoIterator<Item = Step>) -> Connection<Script> {
@@ -187,7 +187,7 @@ fn an_extended_acknowledgement_names_the_attribute() {
         "cannot delete flow: ERANGE (the kernel says \"Attribute failed policy validation\", \
          at CTA_TUPLE_ORIG > CTA_TUPLE_IP > CTA_IP_V4_DST)"
     );
-    assert_eq!(Nest::Acknowledgement.attribute_name(1), Some("NLMSGERR_ATTR_MSG"));
+    assert_eq!(AttributeSet::Acknowledgement.attribute_name(1), Some("NLMSGERR_ATTR_MSG"));
 }
 
 /// Without `NETLINK_CAP_ACK` the whole request stands before the kernel's text.

@@ -10,7 +10,7 @@ use super::{
     ranges::Ranges,
 };
 use crate::model::{
-    AnyFlow, Counters, Direction, Endpoint, Family, Flow, FlowRef, Layer4, Protocol, Shape, Timestamp, Tuple,
+    AnyFlow, Counters, Direction, Endpoint, Family, Flow, FlowRef, GreKeys, Layer4, Protocol, Shape, Timestamp, Tuple,
     UsualTuple, nat,
 };
 
@@ -266,5 +266,9 @@ fn destination_port(layer4: Layer4) -> Option<u64> {
 }
 
 fn keys(layer4: Layer4) -> Option<(u64, u64)> {
-    if let Layer4::Keys { source, destination } = layer4 { Some((source.into(), destination.into())) } else { None }
+    if let Layer4::Gre(GreKeys { source, destination }) = layer4 {
+        Some((source.into(), destination.into()))
+    } else {
+        None
+    }
 }

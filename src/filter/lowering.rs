@@ -10,7 +10,7 @@ use super::{
     ranges::Ranges,
     tuple_set::TupleSet,
 };
-use crate::model::{Layer4, Tuple};
+use crate::model::{GreKeys, Layer4, Tuple};
 
 /// A condition that every flow satisfies that the term, or its negation, matches.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl<'f> Lowered<'f> {
                     (NumberField::DestinationPort, destination.into()),
                 ]);
             }
-            Layer4::Keys { source, destination } => {
+            Layer4::Gre(GreKeys { source, destination }) => {
                 numbers.extend([
                     (NumberField::SourceKey, source.into()),
                     (NumberField::DestinationKey, destination.into()),

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::model::{Layer4, Protocol, Tuple};
+use crate::model::{GreKeys, Layer4, Protocol, Tuple};
 
 /// A set of tuples: addresses, protocol and the ports, keys or query of the protocol. Zones are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ impl TupleKey {
     const fn new(tuple: &Tuple) -> Self {
         let layer4 = match tuple.layer4 {
             Layer4::None => Layer4Key::None,
-            Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
                 Layer4Key::Pair(source, destination)
             }
             Layer4::Icmp { icmp_type, code, id } => Layer4Key::Icmp(icmp_type, code, id),

@@ -1,7 +1,7 @@
 //! What the printers share: their options, the sender of an event, and what conntrack(8) shows of a tuple and a state.
 
 use super::LabelMap;
-use crate::{EventKind, Layer4, Protocol, ProtocolInfo, Timestamp, Tuple};
+use crate::{EventKind, GreKeys, Layer4, Protocol, ProtocolInfo, Timestamp, Tuple};
 
 /// The process whose request caused an event, printed at the end of the event's line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +99,9 @@ impl ShownNumbers {
     #[inline]
     pub(super) const fn of(tuple: &Tuple) -> Self {
         let (source, destination) = match tuple.layer4 {
-            Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => (source, destination),
+            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
+                (source, destination)
+            }
             Layer4::Icmp { .. } | Layer4::None => (0, 0),
         };
         match tuple.protocol {

@@ -4,13 +4,13 @@ use super::{Acknowledged, Message};
 use crate::{
     error::{DecodeError, Errno},
     filter::KernelFilter,
-    model::{CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, GlobalStatistics},
+    model::{CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, TableStatistics},
     request::{
         DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
     },
     wire::{
-        self, Acknowledgement, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_FILTER, CTA_TUPLE_ORIG, Done,
-        Flags, MessageType, Nest,
+        self, Acknowledgement, AttributeSet, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_FILTER,
+        CTA_TUPLE_ORIG, Done, Flags, MessageType,
     },
 };
 
@@ -42,7 +42,7 @@ fn decode_answer(message: &wire::Message<'_>) -> Result<Message, DecodeError> {
         MessageType::EXPECTATION_NEW => Message::Expectation(Expectation::decode(message)?),
         MessageType::EXPECTATION_DELETE => Message::ExpectationDestroyed(Expectation::decode(message)?),
         MessageType::CPU_STATISTICS => Message::CpuStatistics(CpuStatistics::decode(message)?),
-        MessageType::GLOBAL_STATISTICS => Message::GlobalStatistics(GlobalStatistics::decode(message)?),
+        MessageType::TABLE_STATISTICS => Message::TableStatistics(TableStatistics::decode(message)?),
         // Answers to a request for these carry the number of another message of the other subsystem.
         MessageType::FLOW_GET_ZERO_COUNTERS => Message::ExpectationStatistics(ExpectationStatistics::decode(message)?),
         _ => return Err(message.unexpected_type()),
@@ -55,8 +55,8 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
     let netfilter = message.netfilter()?;
     let family = netfilter.family();
     let is_dump = header.flags.intersects(Flags::DUMP);
-    let flow = netfilter.attributes(Nest::Flow);
-    let expectation = netfilter.attributes(Nest::Expectation);
+    let flow = netfilter.attributes(AttributeSet::Flow);
+    let expectation = netfilter.attributes(AttributeSet::Expectation);
     Ok(Some(match header.message_type {
         MessageType::FLOW_NEW if header.flags.contains(Flags::CREATE) => {
             Message::CreateFlow(NewFlow::decode(flow, !header.flags.contains(Flags::EXCLUSIVE))?)
@@ -75,7 +75,7 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
         }
         MessageType::FLOW_DELETE => decode_delete(family, netfilter.version(), flow)?,
         MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
-        MessageType::GLOBAL_STATISTICS => Message::GetGlobalStatistics,
+        MessageType::TABLE_STATISTICS => Message::GetGlobalStatistics,
         MessageType::EXPECTATION_NEW if header.flags.contains(Flags::CREATE) => Message::CreateExpectation {
             expectation: Expectation::from_attributes(expectation)?,
             or_update: !header.flags.contains(Flags::EXCLUSIVE),

@@ -75,7 +75,7 @@ impl Message {
             Self::FlowDestroyed(_) => MessageType::FLOW_DELETE,
             Self::Expectation(_) => MessageType::EXPECTATION_NEW,
             Self::ExpectationDestroyed(_) => MessageType::EXPECTATION_DELETE,
-            Self::GlobalStatistics(_) => MessageType::GLOBAL_STATISTICS,
+            Self::TableStatistics(_) => MessageType::TABLE_STATISTICS,
             Self::CpuStatistics(_) => MessageType::CPU_STATISTICS,
             Self::ExpectationStatistics(_) => MessageType::FLOW_GET_ZERO_COUNTERS,
             Self::Acknowledgement(_) => MessageType::ERROR,
@@ -107,7 +107,7 @@ impl Message {
                 encoder.netfilter_header(NetfilterHeader::new(expectation.family()));
                 expectation.encode(encoder);
             }
-            Self::GlobalStatistics(counts) => {
+            Self::TableStatistics(counts) => {
                 encoder.netfilter_header(NetfilterHeader::new(Family::UNSPEC));
                 counts.encode(encoder);
             }

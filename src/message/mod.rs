@@ -23,7 +23,7 @@ mod encode;
 
 use crate::{
     error::Errno,
-    model::{CpuStatistics, Expectation, ExpectationStatistics, Flow, FlowKey, GlobalStatistics},
+    model::{CpuStatistics, Expectation, ExpectationStatistics, Flow, FlowKey, TableStatistics},
     request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow},
 };
 
@@ -85,7 +85,7 @@ pub enum Message {
     /// Event: the end of an expectation.
     ExpectationDestroyed(Expectation),
     /// Answer: the size of the table.
-    GlobalStatistics(GlobalStatistics),
+    TableStatistics(TableStatistics),
     /// Answer: what one processor did with packets.
     CpuStatistics(CpuStatistics),
     /// Answer: what one processor did with expectations. Its type is that of another message of the other subsystem.

@@ -6,8 +6,8 @@ use crate::{
     error::DecodeError,
     macros::read_attributes,
     wire::{
-        Attribute, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES, CTA_COUNTERS32_PACKETS,
-        Encode, Encoder, Expected, Layout, Nest,
+        Attribute, AttributeSet, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES,
+        CTA_COUNTERS32_PACKETS, Encode, Encoder, FixedLayout, HeaderAt,
     },
 };
 
@@ -26,8 +26,8 @@ pub struct Counters {
 }
 
 /// As the kernel writes them.
-const USUAL: Layout<24, 2> =
-    Layout::new([Expected::value(0, 12, CTA_COUNTERS_PACKETS), Expected::value(12, 12, CTA_COUNTERS_BYTES)]);
+const USUAL: FixedLayout<24, 2> =
+    FixedLayout::new([HeaderAt::value(0, 12, CTA_COUNTERS_PACKETS), HeaderAt::value(12, 12, CTA_COUNTERS_BYTES)]);
 
 impl Counters {
     /// Both figures.
@@ -40,7 +40,7 @@ impl Counters {
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { packets: nest.u64(4), bytes: nest.u64(16) }),
-            None => attribute.walk(Nest::Counters, Self::walk),
+            None => attribute.walk(AttributeSet::Counters, Self::walk),
         }
     }
 

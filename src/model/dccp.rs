@@ -4,8 +4,8 @@ use crate::{
     error::DecodeError,
     macros::{open_enum, read_attributes},
     wire::{
-        Attribute, Attributes, CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, CTA_PROTOINFO_DCCP_ROLE, CTA_PROTOINFO_DCCP_STATE,
-        Encode, Encoder, Nest,
+        Attribute, AttributeSet, Attributes, CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ, CTA_PROTOINFO_DCCP_ROLE,
+        CTA_PROTOINFO_DCCP_STATE, Encode, Encoder,
     },
 };
 
@@ -82,7 +82,7 @@ impl DccpInfo {
 
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Dccp, Self::walk)
+        attribute.walk(AttributeSet::Dccp, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

@@ -5,9 +5,9 @@ use crate::{
     error::DecodeError,
     macros::{flag_text, read_attributes},
     wire::{
-        Attribute, Attributes, CTA_EXPECT_CLASS, CTA_EXPECT_FLAGS, CTA_EXPECT_FN, CTA_EXPECT_HELP_NAME, CTA_EXPECT_ID,
-        CTA_EXPECT_MASK, CTA_EXPECT_MASTER, CTA_EXPECT_NAT, CTA_EXPECT_NAT_DIR, CTA_EXPECT_NAT_TUPLE,
-        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encode, Encoder, Family, Message, MessageType, Nest,
+        Attribute, AttributeSet, Attributes, CTA_EXPECT_CLASS, CTA_EXPECT_FLAGS, CTA_EXPECT_FN, CTA_EXPECT_HELP_NAME,
+        CTA_EXPECT_ID, CTA_EXPECT_MASK, CTA_EXPECT_MASTER, CTA_EXPECT_NAT, CTA_EXPECT_NAT_DIR, CTA_EXPECT_NAT_TUPLE,
+        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encode, Encoder, Family, Message, MessageType,
     },
 };
 
@@ -43,7 +43,7 @@ pub struct ExpectationNat {
 
 impl ExpectationNat {
     fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::ExpectationNat, Self::walk)
+        attribute.walk(AttributeSet::ExpectationNat, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
@@ -200,7 +200,7 @@ impl<'a> ExpectationRef<'a> {
         if !matches!(message.header().message_type, MessageType::EXPECTATION_NEW | MessageType::EXPECTATION_DELETE) {
             return Err(message.unexpected_type());
         }
-        let attributes = message.netfilter()?.attributes(Nest::Expectation);
+        let attributes = message.netfilter()?.attributes(AttributeSet::Expectation);
         Self::check(attributes).map_err(|error| error.moved(message.attributes_offset()))
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encode, Encoder, Nest},
+    wire::{Attribute, AttributeSet, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encode, Encoder},
 };
 
 /// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
@@ -57,7 +57,7 @@ impl<'a> HelperRef<'a> {
 
     #[inline]
     pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Help, Self::walk)
+        attribute.walk(AttributeSet::Help, Self::walk)
     }
 
     fn walk(attributes: Attributes<'a>) -> Result<Self, DecodeError> {

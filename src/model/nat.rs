@@ -7,8 +7,8 @@ use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError},
     macros::read_attributes,
     wire::{
-        Attribute, Attributes, CTA_NAT_PROTO, CTA_NAT_V4_MAXIP, CTA_NAT_V4_MINIP, CTA_NAT_V6_MAXIP, CTA_NAT_V6_MINIP,
-        CTA_PROTONAT_PORT_MAX, CTA_PROTONAT_PORT_MIN, Encode, Encoder, Nest,
+        Attribute, AttributeSet, Attributes, CTA_NAT_PROTO, CTA_NAT_V4_MAXIP, CTA_NAT_V4_MINIP, CTA_NAT_V6_MAXIP,
+        CTA_NAT_V6_MINIP, CTA_PROTONAT_PORT_MAX, CTA_PROTONAT_PORT_MIN, Encode, Encoder,
     },
 };
 
@@ -72,7 +72,7 @@ impl NatRange {
 
     /// The address as it is, for a range of ports alone.
     #[must_use]
-    pub const fn any_address() -> Self {
+    pub const fn keep_address() -> Self {
         Self { first_address: None, last_address: None, first_port: None, last_port: None }
     }
 
@@ -89,7 +89,7 @@ impl NatRange {
     }
 
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Nat, Self::walk)
+        attribute.walk(AttributeSet::Nat, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
@@ -98,7 +98,7 @@ impl NatRange {
             CTA_NAT_V4_MAXIP => last4 = Attribute::array::<4>,
             CTA_NAT_V6_MINIP => first6 = Attribute::array::<16>,
             CTA_NAT_V6_MAXIP => last6 = Attribute::array::<16>,
-            CTA_NAT_PROTO => ports = |nest: Attribute<'_>| nest.walk(Nest::NatProtocol, walk_ports),
+            CTA_NAT_PROTO => ports = |nest: Attribute<'_>| nest.walk(AttributeSet::NatProtocol, walk_ports),
         );
         let (first_port, last_port) = ports.unwrap_or_default();
         let first = (first4.map(|bytes| IpAddr::from(*bytes)), first6.map(|bytes| IpAddr::from(*bytes)));

@@ -6,7 +6,9 @@ use super::{DccpInfo, SctpInfo, TcpInfo};
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encode, Encoder, Nest},
+    wire::{
+        Attribute, AttributeSet, Attributes, CTA_PROTOINFO_DCCP, CTA_PROTOINFO_SCTP, CTA_PROTOINFO_TCP, Encode, Encoder,
+    },
 };
 
 /// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
@@ -60,7 +62,7 @@ impl ProtocolInfo {
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match TcpInfo::recognise(attribute.payload()) {
             Some(info) => Ok(Self::Tcp(info)),
-            None => attribute.walk(Nest::ProtocolInfo, Self::walk),
+            None => attribute.walk(AttributeSet::ProtocolInfo, Self::walk),
         }
     }
 

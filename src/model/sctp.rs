@@ -4,8 +4,8 @@ use crate::{
     error::DecodeError,
     macros::{open_enum, read_attributes},
     wire::{
-        Attribute, Attributes, CTA_PROTOINFO_SCTP_STATE, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL,
-        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encode, Encoder, Nest,
+        Attribute, AttributeSet, Attributes, CTA_PROTOINFO_SCTP_STATE, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL,
+        CTA_PROTOINFO_SCTP_VTAG_REPLY, Encode, Encoder,
     },
 };
 
@@ -80,7 +80,7 @@ impl SctpInfo {
 
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Sctp, Self::walk)
+        attribute.walk(AttributeSet::Sctp, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

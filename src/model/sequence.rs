@@ -4,8 +4,8 @@ use crate::{
     error::DecodeError,
     macros::read_attributes,
     wire::{
-        Attribute, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE, Encode,
-        Encoder, Nest,
+        Attribute, AttributeSet, Attributes, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER,
+        CTA_SEQADJ_OFFSET_BEFORE, Encode, Encoder,
     },
 };
 
@@ -28,7 +28,7 @@ pub struct SequenceAdjustment {
 impl SequenceAdjustment {
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::SequenceAdjustment, Self::walk)
+        attribute.walk(AttributeSet::SequenceAdjustment, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

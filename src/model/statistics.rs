@@ -4,11 +4,11 @@ use crate::{
     error::DecodeError,
     macros::read_attributes,
     wire::{
-        Attribute, CTA_STATS_CHAIN_TOOLONG, CTA_STATS_CLASH_RESOLVE, CTA_STATS_DELETE, CTA_STATS_DELETE_LIST,
-        CTA_STATS_DROP, CTA_STATS_EARLY_DROP, CTA_STATS_ERROR, CTA_STATS_EXP_CREATE, CTA_STATS_EXP_DELETE,
-        CTA_STATS_EXP_NEW, CTA_STATS_FOUND, CTA_STATS_GLOBAL_ENTRIES, CTA_STATS_GLOBAL_MAX_ENTRIES, CTA_STATS_IGNORE,
-        CTA_STATS_INSERT, CTA_STATS_INSERT_FAILED, CTA_STATS_INVALID, CTA_STATS_NEW, CTA_STATS_SEARCH_RESTART,
-        CTA_STATS_SEARCHED, Encoder, Message, Nest,
+        Attribute, AttributeSet, CTA_STATS_CHAIN_TOOLONG, CTA_STATS_CLASH_RESOLVE, CTA_STATS_DELETE,
+        CTA_STATS_DELETE_LIST, CTA_STATS_DROP, CTA_STATS_EARLY_DROP, CTA_STATS_ERROR, CTA_STATS_EXP_CREATE,
+        CTA_STATS_EXP_DELETE, CTA_STATS_EXP_NEW, CTA_STATS_FOUND, CTA_STATS_GLOBAL_ENTRIES,
+        CTA_STATS_GLOBAL_MAX_ENTRIES, CTA_STATS_IGNORE, CTA_STATS_INSERT, CTA_STATS_INSERT_FAILED, CTA_STATS_INVALID,
+        CTA_STATS_NEW, CTA_STATS_SEARCH_RESTART, CTA_STATS_SEARCHED, Encoder, Message,
     },
 };
 
@@ -42,7 +42,7 @@ macro_rules! statistics {
             pub(crate) fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
                 let netfilter = message.netfilter()?;
                 let read = || {
-                    read_attributes!(netfilter.attributes(Nest::$nest); $( $number => $field = Attribute::u32, )*);
+                    read_attributes!(netfilter.attributes(AttributeSet::$nest); $( $number => $field = Attribute::u32, )*);
                     Ok(Self { $( $cpu: netfilter.resource(), )? $( $field, )* })
                 };
                 read().map_err(|error: DecodeError| error.moved(message.attributes_offset()))
@@ -111,7 +111,7 @@ statistics! {
 
 statistics! {
     /// The size of the table of this namespace (`CTA_STATS_GLOBAL_*`).
-    pub struct GlobalStatistics(GlobalStatistics) {
+    pub struct TableStatistics(TableStatistics) {
         /// Flows, those being made and removed too.
         entries = CTA_STATS_GLOBAL_ENTRIES => "entries",
         /// The most flows there may be: `net.netfilter.nf_conntrack_max` (Linux 4.18 and later).

@@ -3,7 +3,9 @@
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder, Nest},
+    wire::{
+        Attribute, AttributeSet, Attributes, CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder,
+    },
 };
 
 /// What the SYN proxy keeps of a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
@@ -27,7 +29,7 @@ pub struct Synproxy {
 impl Synproxy {
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Synproxy, Self::walk)
+        attribute.walk(AttributeSet::Synproxy, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

@@ -4,9 +4,9 @@ use crate::{
     error::DecodeError,
     macros::{flag_text, open_enum, read_attributes},
     wire::{
-        Attribute, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY,
-        CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, CTA_PROTOINFO_TCP_WSCALE_REPLY, Encode, Encoder,
-        Expected, Layout, Nest,
+        Attribute, AttributeSet, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL,
+        CTA_PROTOINFO_TCP_FLAGS_REPLY, CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL,
+        CTA_PROTOINFO_TCP_WSCALE_REPLY, Encode, Encoder, FixedLayout, HeaderAt,
     },
 };
 
@@ -155,13 +155,13 @@ pub struct TcpInfo {
 }
 
 /// `CTA_PROTOINFO` of TCP as the kernel writes it in a dump or an event.
-const USUAL: Layout<44, 6> = Layout::new([
-    Expected::nest(0, 44, CTA_PROTOINFO_TCP),
-    Expected::value(4, 5, CTA_PROTOINFO_TCP_STATE),
-    Expected::value(12, 5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL),
-    Expected::value(20, 5, CTA_PROTOINFO_TCP_WSCALE_REPLY),
-    Expected::value(28, 6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL),
-    Expected::value(36, 6, CTA_PROTOINFO_TCP_FLAGS_REPLY),
+const USUAL: FixedLayout<44, 6> = FixedLayout::new([
+    HeaderAt::nest(0, 44, CTA_PROTOINFO_TCP),
+    HeaderAt::value(4, 5, CTA_PROTOINFO_TCP_STATE),
+    HeaderAt::value(12, 5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL),
+    HeaderAt::value(20, 5, CTA_PROTOINFO_TCP_WSCALE_REPLY),
+    HeaderAt::value(28, 6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL),
+    HeaderAt::value(36, 6, CTA_PROTOINFO_TCP_FLAGS_REPLY),
 ]);
 
 impl TcpInfo {
@@ -198,7 +198,7 @@ impl TcpInfo {
 
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Tcp, Self::walk)
+        attribute.walk(AttributeSet::Tcp, Self::walk)
     }
 
     fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {

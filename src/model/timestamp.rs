@@ -6,7 +6,10 @@ use std::time::SystemTime;
 use crate::{
     error::DecodeError,
     macros::read_attributes,
-    wire::{Attribute, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encode, Encoder, Expected, Layout, Nest},
+    wire::{
+        Attribute, AttributeSet, Attributes, CTA_TIMESTAMP_START, CTA_TIMESTAMP_STOP, Encode, Encoder, FixedLayout,
+        HeaderAt,
+    },
 };
 
 /// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
@@ -89,7 +92,7 @@ pub struct FlowTimes {
 }
 
 /// As the kernel writes it in a dump.
-const USUAL: Layout<12, 1> = Layout::new([Expected::value(0, 12, CTA_TIMESTAMP_START)]);
+const USUAL: FixedLayout<12, 1> = FixedLayout::new([HeaderAt::value(0, 12, CTA_TIMESTAMP_START)]);
 
 impl FlowTimes {
     /// A flow that began then and, if it has, ended then.
@@ -102,7 +105,7 @@ impl FlowTimes {
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { start: Some(Timestamp(nest.u64(4))), stop: None }),
-            None => attribute.walk(Nest::Timestamp, Self::walk),
+            None => attribute.walk(AttributeSet::Timestamp, Self::walk),
         }
     }
 

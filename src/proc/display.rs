@@ -6,7 +6,7 @@ use core::{
 };
 
 use super::Line;
-use crate::model::{Counters, Family, Layer4, Status, Tuple};
+use crate::model::{Counters, Family, GreKeys, Layer4, Status, Tuple};
 
 impl fmt::Display for Line<'_> {
     /// Prints the values in the order and the form of the kernel's file (without a line end).
@@ -72,7 +72,7 @@ pub(super) fn tuple(f: &mut fmt::Formatter<'_>, tuple: &Tuple) -> fmt::Result {
     match tuple.layer4 {
         Layer4::None => Ok(()),
         Layer4::Ports { source, destination } => write!(f, " sport={source} dport={destination}"),
-        Layer4::Keys { source, destination } => write!(f, " srckey={source:#x} dstkey={destination:#x}"),
+        Layer4::Gre(GreKeys { source, destination }) => write!(f, " srckey={source:#x} dstkey={destination:#x}"),
         Layer4::Icmp { icmp_type, code, id } => write!(f, " type={icmp_type} code={code} id={id}"),
     }
 }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{error::Expected, scan::Cursor};
-use crate::model::{Family, Layer4, Protocol, Tuple};
+use crate::model::{Family, GreKeys, Layer4, Protocol, Tuple};
 
 /// Addresses and what the protocol adds, as plain numbers.
 ///
@@ -88,7 +88,7 @@ impl RawTuple {
             let source = cursor.hexadecimal()?;
             cursor.expect_next(b"dstkey=", Expected::DestinationKey)?;
             let destination = cursor.hexadecimal()?;
-            self.layer4 = Layer4::Keys { source, destination };
+            self.layer4 = Layer4::Gre(GreKeys { source, destination });
         } else {
             self.layer4 = Layer4::None;
             return Ok(());

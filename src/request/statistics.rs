@@ -31,7 +31,7 @@ macro_rules! bare_requests {
 bare_requests! {
     /// The request for the size of the table.
     // One answer comes, and no DONE: the acknowledgement is the end.
-    GetGlobalStatistics: GLOBAL_STATISTICS, acknowledged;
+    GetGlobalStatistics: TABLE_STATISTICS, acknowledged;
     /// The request for what each processor did with packets.
     DumpCpuStatistics: CPU_STATISTICS, dump;
     /// The request for what each processor did with expectations.

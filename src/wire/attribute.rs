@@ -1,37 +1,12 @@
-//! Nest → attributes.
-//!
-//! ```text
-//!  0       2       4
-//!  +-------+-------+----------------------+---------+
-//!  | len   | type  | payload, to len      | padding |   struct nlattr, host order, aligned to 4
-//!  +-------+-------+----------------------+---------+
-//!            bit 15: nested   bit 14: network order   the rest: the number
-//! ```
+//! A nest as an iterator of attributes.
 
 use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
 
-use super::{Nest, encoder::ALIGNMENT, layout::header};
+use super::{
+    AttributeSet,
+    header::{ATTRIBUTE_HEADER_LENGTH, NESTED, NUMBER_MASK, align, header, read_header},
+};
 use crate::error::{DecodeError, DecodeErrorKind};
-
-/// Bytes of `struct nlattr`.
-pub(crate) const ATTRIBUTE_HEADER_LENGTH: usize = 4;
-/// `NLA_F_NESTED`: the payload is made of attributes.
-pub(crate) const NESTED: u16 = 1 << 15;
-/// `NLA_TYPE_MASK`: the bits of the type that are the number.
-const NUMBER_MASK: u16 = 0x3fff;
-
-/// The next multiple of four: where the next header stands.
-#[inline(always)]
-const fn align(length: usize) -> usize {
-    (length + ALIGNMENT - 1) & !(ALIGNMENT - 1)
-}
-
-/// Length and type, in one load.
-#[inline(always)]
-pub(super) const fn read_header(bytes: &[u8; ATTRIBUTE_HEADER_LENGTH]) -> (u16, u16) {
-    let word = u32::from_ne_bytes(*bytes);
-    if cfg!(target_endian = "little") { (word as u16, (word >> 16) as u16) } else { ((word >> 16) as u16, word as u16) }
-}
 
 /// One attribute: its number, and its payload borrowed from the datagram.
 ///
@@ -41,7 +16,7 @@ pub struct Attribute<'a> {
     payload: &'a [u8],
     position: u32,
     kind: u16,
-    nest: Nest,
+    nest: AttributeSet,
 }
 
 impl<'a> Attribute<'a> {
@@ -54,7 +29,7 @@ impl<'a> Attribute<'a> {
 
     /// The nest that the attribute stands in.
     #[must_use]
-    pub const fn nest(self) -> Nest {
+    pub const fn nest(self) -> AttributeSet {
         self.nest
     }
 
@@ -161,7 +136,7 @@ impl<'a> Attribute<'a> {
     /// The payload as a nest of attributes.
     #[must_use]
     #[inline]
-    pub const fn nested(self, nest: Nest) -> Attributes<'a> {
+    pub const fn nested(self, nest: AttributeSet) -> Attributes<'a> {
         Attributes::new(self.payload, nest)
     }
 
@@ -169,7 +144,7 @@ impl<'a> Attribute<'a> {
     #[inline(always)]
     pub(crate) fn walk<T>(
         self,
-        nest: Nest,
+        nest: AttributeSet,
         decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
         walk(self.payload, nest, decode).map_err(|error| self.around(error))
@@ -198,7 +173,7 @@ impl<'a> Attribute<'a> {
 #[inline(never)]
 fn walk<'a, T>(
     payload: &'a [u8],
-    nest: Nest,
+    nest: AttributeSet,
     decode: impl FnOnce(Attributes<'a>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
     decode(Attributes::new(payload, nest))
@@ -208,7 +183,7 @@ fn walk<'a, T>(
 /// whether it is called or not.
 #[cold]
 #[inline(never)]
-fn too_short(nest: Nest, number: u16, position: u32, actual: usize, expected: usize) -> DecodeError {
+fn too_short(nest: AttributeSet, number: u16, position: u32, actual: usize, expected: usize) -> DecodeError {
     let kind = DecodeErrorKind::Length { actual: actual as u16, expected: expected as u16 };
     DecodeError::in_attribute(kind, nest, number, position as usize)
 }
@@ -222,14 +197,14 @@ pub struct Attributes<'a> {
     bytes: &'a [u8],
     /// Bytes of the whole nest: the walk stands where its rest begins, and counts nothing as it goes.
     length: u32,
-    nest: Nest,
+    nest: AttributeSet,
 }
 
 impl<'a> Attributes<'a> {
     /// The attributes in `bytes`, whose numbers are those of `nest`.
     #[must_use]
     #[inline]
-    pub const fn new(bytes: &'a [u8], nest: Nest) -> Self {
+    pub const fn new(bytes: &'a [u8], nest: AttributeSet) -> Self {
         Self { bytes, length: bytes.len() as u32, nest }
     }
 

@@ -1,10 +1,10 @@
 //! Writing messages into a caller's buffer.
 
-use super::{Flags, MessageType, NETLINK_HEADER_LENGTH, attribute::ATTRIBUTE_HEADER_LENGTH, attribute::NESTED};
+use super::{
+    Flags, MessageType, NETLINK_HEADER_LENGTH,
+    header::{ALIGNMENT, ATTRIBUTE_HEADER_LENGTH, NESTED},
+};
 use crate::{error::EncodeError, wire::Family};
-
-/// `NLMSG_ALIGNTO` and `NLA_ALIGNTO`: headers start at multiples of this.
-pub(crate) const ALIGNMENT: usize = 4;
 
 /// Writes messages and attributes into a borrowed buffer.
 ///

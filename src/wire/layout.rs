@@ -6,22 +6,22 @@
 
 use byteorder::{ByteOrder, NetworkEndian};
 
-use super::attribute::NESTED;
+use super::header::{NESTED, header};
 
 /// The headers of a nest of exactly `N` bytes, `H` of them.
 #[derive(Debug)]
-pub(crate) struct Layout<const N: usize, const H: usize> {
-    headers: [Expected; H],
+pub(crate) struct FixedLayout<const N: usize, const H: usize> {
+    headers: [HeaderAt; H],
 }
 
 /// An attribute's header: where it stands, and its four bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Expected {
+pub(crate) struct HeaderAt {
     at: usize,
     header: u32,
 }
 
-impl Expected {
+impl HeaderAt {
     /// At byte `at`, an attribute of `length` bytes with its header.
     pub(crate) const fn value(at: usize, length: u16, number: u16) -> Self {
         Self { at, header: header(length, number) }
@@ -33,22 +33,16 @@ impl Expected {
     }
 }
 
-/// Length and type as they stand in memory.
-pub(super) const fn header(length: u16, kind: u16) -> u32 {
-    let ([l0, l1], [k0, k1]) = (length.to_ne_bytes(), kind.to_ne_bytes());
-    u32::from_ne_bytes([l0, l1, k0, k1])
-}
-
-impl<const N: usize, const H: usize> Layout<N, H> {
-    pub(crate) const fn new(headers: [Expected; H]) -> Self {
+impl<const N: usize, const H: usize> FixedLayout<N, H> {
+    pub(crate) const fn new(headers: [HeaderAt; H]) -> Self {
         Self { headers }
     }
 
     /// The bytes, if every header is the one expected and nothing follows.
     #[inline(always)]
-    pub(crate) fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<Fixed<'a, N>> {
+    pub(crate) fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<FixedNest<'a, N>> {
         let bytes: &[u8; N] = bytes.try_into().ok()?;
-        let fixed = Fixed(bytes);
+        let fixed = FixedNest(bytes);
         let mut difference = 0;
         for expected in &self.headers {
             difference |= u32::from_ne_bytes(fixed.array(expected.at)) ^ expected.header;
@@ -59,9 +53,9 @@ impl<const N: usize, const H: usize> Layout<N, H> {
 
 /// A nest whose layout is known: values are read by their place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fixed<'a, const N: usize>(&'a [u8; N]);
+pub(crate) struct FixedNest<'a, const N: usize>(&'a [u8; N]);
 
-impl<const N: usize> Fixed<'_, N> {
+impl<const N: usize> FixedNest<'_, N> {
     /// `M` bytes at a place within the nest; zeros for a place outside it, of which no layout has one.
     #[inline(always)]
     pub(crate) fn array<const M: usize>(&self, at: usize) -> [u8; M] {

@@ -14,7 +14,7 @@ use core::fmt;
 
 use byteorder::{ByteOrder, NetworkEndian};
 
-use super::{Attributes, Nest};
+use super::{AttributeSet, Attributes};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
     macros::open_enum,
@@ -59,7 +59,7 @@ open_enum! {
         CPU_STATISTICS = 0x104 => "cpu statistics",
         /// Statistics of the table.
         #[doc(alias = "IPCTNL_MSG_CT_GET_STATS")]
-        GLOBAL_STATISTICS = 0x105 => "global statistics",
+        TABLE_STATISTICS = 0x105 => "table statistics",
         /// Dump the flows whose end could not be delivered yet.
         #[doc(alias = "IPCTNL_MSG_CT_GET_DYING")]
         FLOW_GET_DYING = 0x106 => "flow get dying",
@@ -207,9 +207,9 @@ impl<'a> Message<'a> {
     ///
     /// [`Truncated`](DecodeErrorKind::Truncated) where there are fewer than four bytes.
     #[inline(always)]
-    pub fn netfilter(&self) -> Result<Netfilter<'a>, DecodeError> {
+    pub fn netfilter(&self) -> Result<NetfilterMessage<'a>, DecodeError> {
         match self.payload.split_first_chunk::<NETFILTER_HEADER_LENGTH>() {
-            Some(([family, version, resource @ ..], attributes)) => Ok(Netfilter {
+            Some(([family, version, resource @ ..], attributes)) => Ok(NetfilterMessage {
                 family: Family(*family),
                 version: *version,
                 resource: NetworkEndian::read_u16(resource),
@@ -247,14 +247,14 @@ impl fmt::Debug for Message<'_> {
 
 /// A netfilter message: `struct nfgenmsg` and the attributes behind it.
 #[derive(Clone, Copy, Debug)]
-pub struct Netfilter<'a> {
+pub struct NetfilterMessage<'a> {
     family: Family,
     version: u8,
     resource: u16,
     attributes: &'a [u8],
 }
 
-impl<'a> Netfilter<'a> {
+impl<'a> NetfilterMessage<'a> {
     /// The layer 3 family (`nfgen_family`).
     #[must_use]
     pub const fn family(&self) -> Family {
@@ -275,7 +275,7 @@ impl<'a> Netfilter<'a> {
 
     /// The attributes, to be looked up in the table that the message's type asks for.
     #[must_use]
-    pub const fn attributes(&self, nest: Nest) -> Attributes<'a> {
+    pub const fn attributes(&self, nest: AttributeSet) -> Attributes<'a> {
         Attributes::new(self.attributes, nest)
     }
 }
@@ -331,7 +331,7 @@ impl<'a> Iterator for Messages<'a> {
         };
         let message = Message { header, payload, offset: self.offset };
         // The last message need not be padded.
-        let advance = length.next_multiple_of(super::encoder::ALIGNMENT).min(self.rest.len());
+        let advance = length.next_multiple_of(super::header::ALIGNMENT).min(self.rest.len());
         self.rest = self.rest.get(advance..).unwrap_or_default();
         self.offset = self.offset.saturating_add(advance);
         Some(Ok(message))

@@ -23,12 +23,12 @@
 //! # Example
 //!
 //! ```
-//! use ctnetlink::wire::{self, Messages, Nest};
+//! use ctnetlink::wire::{self, Messages, AttributeSet};
 //!
 //! # let datagram = ctnetlink::wire::example_datagram();
 //! for message in Messages::new(&datagram) {
 //!     let message = message?;
-//!     for attribute in message.netfilter()?.attributes(Nest::Flow) {
+//!     for attribute in message.netfilter()?.attributes(AttributeSet::Flow) {
 //!         let attribute = attribute?;
 //!         if attribute.number() == wire::CTA_MARK {
 //!             assert_eq!(attribute.u32()?, 42);
@@ -39,21 +39,23 @@
 //! ```
 
 mod attribute;
+mod attributes;
 mod encoder;
 mod family;
+mod header;
 mod layout;
 mod message;
 mod reply;
 mod walk;
 
-pub use crate::numbers::*;
 pub use attribute::{Attribute, Attributes};
+pub use attributes::*;
 pub use encoder::Encoder;
 pub(crate) use encoder::{Encode, NetfilterHeader};
 pub use family::Family;
-pub(crate) use layout::{Expected, Fixed, Layout};
+pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
 pub use message::{
-    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, Netfilter,
+    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage,
 };
 pub use reply::{Acknowledgement, Done};
 pub(crate) use walk::Walk;

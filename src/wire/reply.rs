@@ -1,8 +1,8 @@
 //! Netlink's control messages: acknowledgement, error, end of a dump.
 
 use super::{
-    Attributes, Flags, Message, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG,
-    NLMSGERR_ATTR_OFFS, Nest,
+    AttributeSet, Attributes, Flags, Message, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE,
+    NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
 };
 use crate::error::{DecodeError, DecodeErrorKind};
 
@@ -91,8 +91,8 @@ fn extended_attributes(flags: Flags, echoed: &[u8]) -> Attributes<'_> {
             Some(length) if !flags.contains(Flags::CAPPED) => u32::from_ne_bytes(*length) as usize,
             _ => NETLINK_HEADER_LENGTH,
         };
-        let start = echoed_length.checked_next_multiple_of(super::encoder::ALIGNMENT);
+        let start = echoed_length.checked_next_multiple_of(super::header::ALIGNMENT);
         rest = start.and_then(|start| echoed.get(start..)).unwrap_or_default();
     }
-    Attributes::new(rest, Nest::Acknowledgement)
+    Attributes::new(rest, AttributeSet::Acknowledgement)
 }

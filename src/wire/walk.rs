@@ -1,10 +1,13 @@
-//! Nest → attributes, in the order in which they usually come.
+//! AttributeSet → attributes, in the order in which they usually come.
 //!
 //! The kernel writes the attributes of a flow in one order, most of them of one length. A walk that knows both needs
 //! no jump for each attribute: it compares the header that comes next with those that may come, one after the other.
 //! One that is not there costs a comparison; one that is there has a length known in advance.
 
-use super::{Attribute, Attributes, attribute::read_header, layout::header};
+use super::{
+    Attribute, Attributes,
+    header::{header, read_header},
+};
 use crate::error::DecodeError;
 
 /// A walk that has read the header of the attribute that comes next.

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ctnetlink::{
     Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowTimes,
-    Helper, Labels, Layer4, MaskedTcpFlags, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status,
-    Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
+    GreKeys, Helper, Labels, Layer4, MaskedTcpFlags, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment,
+    Status, Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -45,7 +45,7 @@ fn protocol_and_layer4() -> impl Strategy<Value = (Protocol, Layer4)> {
         4 => (with_ports, any::<u16>(), any::<u16>())
             .prop_map(|(protocol, source, destination)| (protocol, Layer4::Ports { source, destination })),
         1 => any::<(u16, u16)>()
-            .prop_map(|(source, destination)| (Protocol::GRE, Layer4::Keys { source, destination })),
+            .prop_map(|(source, destination)| (Protocol::GRE, Layer4::Gre(GreKeys { source, destination }))),
         1 => (any::<bool>(), any::<(u8, u8, u16)>()).prop_map(|(six, (icmp_type, code, id))| {
             let protocol = if six { Protocol::ICMPV6 } else { Protocol::ICMP };
             (protocol, Layer4::Icmp { icmp_type, code, id })

@@ -77,7 +77,7 @@ fn messages() -> impl Iterator<Item = (&'static str, MessageType)> {
         ("IPCTNL_MSG_CT_DELETE", MessageType::FLOW_DELETE),
         ("IPCTNL_MSG_CT_GET_CTRZERO", MessageType::FLOW_GET_ZERO_COUNTERS),
         ("IPCTNL_MSG_CT_GET_STATS_CPU", MessageType::CPU_STATISTICS),
-        ("IPCTNL_MSG_CT_GET_STATS", MessageType::GLOBAL_STATISTICS),
+        ("IPCTNL_MSG_CT_GET_STATS", MessageType::TABLE_STATISTICS),
         ("IPCTNL_MSG_EXP_NEW", MessageType::EXPECTATION_NEW),
         ("IPCTNL_MSG_EXP_GET", MessageType::EXPECTATION_GET),
         ("IPCTNL_MSG_EXP_DELETE", MessageType::EXPECTATION_DELETE),

@@ -42,7 +42,7 @@ fn every_recorded_message_decodes() {
         let known = [
             MessageType::DONE,
             MessageType::CPU_STATISTICS,
-            MessageType::GLOBAL_STATISTICS,
+            MessageType::TABLE_STATISTICS,
             MessageType::FLOW_GET_ZERO_COUNTERS,
         ];
         assert!(known.contains(&rest), "{rest}");

@@ -1,7 +1,7 @@
 //! Every message as one type: to bytes and back.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, GlobalStatistics, Message,
+    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, Message, TableStatistics,
     filter::Capabilities,
     message::Acknowledged,
     request::{
@@ -78,7 +78,7 @@ proptest! {
 fn the_others_come_back() {
     let mut cpu = CpuStatistics::default();
     (cpu.cpu, cpu.found, cpu.chain_too_long) = (3, Some(1), Some(2));
-    let mut global = GlobalStatistics::default();
+    let mut global = TableStatistics::default();
     global.entries = Some(5);
     let mut expectations = ExpectationStatistics::default();
     (expectations.cpu, expectations.create) = (1, Some(9));
@@ -95,7 +95,7 @@ fn the_others_come_back() {
         Message::FlushExpectations,
         Message::DumpExpectations(DumpExpectations::all()),
         Message::CpuStatistics(cpu),
-        Message::GlobalStatistics(global),
+        Message::TableStatistics(global),
         Message::ExpectationStatistics(expectations),
         Message::Acknowledgement(Acknowledged::new(Errno::EEXIST)),
         Message::Done(Errno(0)),

@@ -24,7 +24,7 @@ fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Ve
         let path = [above, &[node.number]].concat();
         match &mut node.content {
             Content::Value(payload) => found.push((path, payload)),
-            Content::Nest(nodes) => found.extend(values(nodes, &path)),
+            Content::AttributeSet(nodes) => found.extend(values(nodes, &path)),
         }
     }
     found
@@ -163,8 +163,10 @@ fn a_tuple_of_two_families_is_an_error() {
     let four = tuple(["10.0.0.1:1", "10.0.0.2:2"]);
     let six = tuple(["[fd00::1]:1", "[fd00::2]:2"]);
     let bytes = flow_bytes(&Flow::new(four, four));
-    let Content::Nest(six) = nodes(&flow_bytes(&Flow::new(six, six)))[0].content.clone() else { unreachable!() };
-    let Content::Nest(addresses) = six[0].content.clone() else { unreachable!() };
+    let Content::AttributeSet(six) = nodes(&flow_bytes(&Flow::new(six, six)))[0].content.clone() else {
+        unreachable!()
+    };
+    let Content::AttributeSet(addresses) = six[0].content.clone() else { unreachable!() };
     let mut nodes = nodes(&bytes);
     change_nests(&mut nodes, &mut |nest| {
         if nest.iter().all(|node| matches!(&node.content, Content::Value(bytes) if bytes.len() == 4)) {

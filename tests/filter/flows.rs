@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo,
-    SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
+    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, GreKeys, Helper, Labels, Layer4, Protocol, ProtocolInfo,
+    SctpInfo, SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
 };
 use proptest::{option, prelude::*, sample::select};
 
@@ -44,7 +44,7 @@ fn layer4(protocol: Protocol) -> BoxedStrategy<Layer4> {
                 .boxed()
         }
         Protocol::GRE => {
-            (ports(), ports()).prop_map(|(source, destination)| Layer4::Keys { source, destination }).boxed()
+            (ports(), ports()).prop_map(|(source, destination)| Layer4::Gre(GreKeys { source, destination })).boxed()
         }
         // Where the kernel has no tracker for it, its tuples have no ports.
         Protocol::SCTP | Protocol::DCCP => prop_oneof![5 => pair(), 1 => Just(Layer4::None)].boxed(),

@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::LazyLock};
 
 use ctnetlink::{
     Counters, DccpInfo, DccpRole, DccpState, Direction, Expectation, ExpectationFlags, ExpectationNat, Flow, FlowTimes,
-    Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy, TcpInfo,
-    TcpState, Timestamp, Tuple, format::LabelMap,
+    GreKeys, Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy,
+    TcpInfo, TcpState, Timestamp, Tuple, format::LabelMap,
 };
 use proptest::{
     collection::vec,
@@ -42,7 +42,7 @@ fn tuple(is_ipv4: bool, protocol: Protocol) -> BoxedStrategy<Tuple> {
         .prop_map(move |(from, to, [source, destination])| {
             let mut tuple = Tuple::new(protocol, from, to);
             tuple.layer4 = match protocol {
-                Protocol::GRE => Layer4::Keys { source, destination },
+                Protocol::GRE => Layer4::Gre(GreKeys { source, destination }),
                 protocol if protocol.has_ports() => Layer4::Ports { source, destination },
                 protocol if protocol.is_icmp() => {
                     let [icmp_type, code] = source.to_be_bytes();

@@ -6,8 +6,8 @@ use std::{
 };
 
 use ctnetlink::{
-    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, Labels, Layer4, MaskedLabels, NatRange, Protocol, ProtocolInfo,
-    SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
+    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, GreKeys, Labels, Layer4, MaskedLabels, NatRange, Protocol,
+    ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
     filter::{Prefix, Translation},
     format::{LabelMap, Save, SaveCommand, SaveError, SaveLine, read_save},
     request::{FlowUpdate, NewFlow},
@@ -40,7 +40,7 @@ fn translated_reply(flow: &NewFlow) -> Tuple {
     let (snat, dnat) = (flow.nat_source, flow.nat_destination);
     reply.destination = snat.and_then(|range| range.first_address).unwrap_or(reply.destination);
     reply.source = dnat.and_then(|range| range.first_address).unwrap_or(reply.source);
-    if let Layer4::Ports { source, destination } | Layer4::Keys { source, destination } = &mut reply.layer4 {
+    if let Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) = &mut reply.layer4 {
         *destination = snat.map_or(*destination, |range| number(&range, *destination));
         *source = dnat.map_or(*source, |range| number(&range, *source));
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ctnetlink::{
-    Counters, EventKind, Expectation, Family, Flow, Layer4, Protocol, SctpState, Status, TcpState, Timestamp, Tuple,
+    Counters, EventKind, Expectation, Family, Flow, GreKeys, Layer4, Protocol, SctpState, Status, TcpState, Timestamp,
+    Tuple,
     proc::{ExpectationLine, GreTimeouts, LONGEST_LINE, Line, Reader, Statistics},
     wire::{Message, MessageType, Messages},
 };
@@ -181,7 +182,7 @@ fn gre_has_two_settings_behind_its_timeout() {
     let line = parse(text);
     assert_eq!(line.gre_timeouts(), Some(GreTimeouts { unreplied: 30, replied: 180 }));
     assert_eq!(line.timeout(), Some(17));
-    assert_eq!(line.original().layer4, Layer4::Keys { source: 0x1234, destination: 0x5678 });
+    assert_eq!(line.original().layer4, Layer4::Gre(GreKeys { source: 0x1234, destination: 0x5678 }));
     assert_eq!(line.to_string(), text);
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, Helper, Labels, Layer4, Protocol, ProtocolInfo, SctpInfo,
-    SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
+    Counters, DccpInfo, DccpRole, DccpState, Flow, FlowTimes, GreKeys, Helper, Labels, Layer4, Protocol, ProtocolInfo,
+    SctpInfo, SctpState, Status, TcpInfo, TcpState, Timestamp, Tuple,
 };
 
 use super::Source;
@@ -64,7 +64,7 @@ fn layer4(source: &mut Source<'_>, protocol: Protocol) -> Layer4 {
             let types = if protocol == Protocol::ICMP { [0, 8, 13] } else { [128, 129, 139] };
             Layer4::Icmp { icmp_type: source.pick(&types), code: source.pick(&[0, 1]), id: source.pick(&[0, 1, 2]) }
         }
-        Protocol::GRE => Layer4::Keys { source: port(source), destination: port(source) },
+        Protocol::GRE => Layer4::Gre(GreKeys { source: port(source), destination: port(source) }),
         // Where the kernel has no tracker for it, its tuples have no ports.
         Protocol::SCTP | Protocol::DCCP if source.below(6) == 0 => Layer4::None,
         _ if protocol.has_ports() => Layer4::Ports { source: port(source), destination: port(source) },

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 
-use crate::model::{Layer4, Tuple};
+use crate::model::{GreKeys, Layer4, Tuple};
 
 /// A tuple of one direction and the zone that it is looked up in: the kernel has it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl Key {
         let [high, low] = self.zone.to_be_bytes();
         let [[a, b], [c, d]] = match self.tuple.layer4 {
             Layer4::None => [[0; 2]; 2],
-            Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
                 [source.to_be_bytes(), destination.to_be_bytes()]
             }
             Layer4::Icmp { icmp_type, code, id } => [[icmp_type, code], id.to_be_bytes()],

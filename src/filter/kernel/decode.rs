@@ -7,8 +7,9 @@ use crate::{
     macros::read_attributes,
     model::{Family, Protocol},
     wire::{
-        Attribute, Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_MARK, CTA_MARK_MASK,
-        CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_IP, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_TUPLE_REPLY, CTA_ZONE, Nest,
+        Attribute, AttributeSet, Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_MARK,
+        CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_IP, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_TUPLE_REPLY,
+        CTA_ZONE,
     },
 };
 
@@ -26,7 +27,7 @@ impl KernelFilter {
             CTA_STATUS => status = Attribute::u32,
             CTA_STATUS_MASK => status_mask = Attribute::u32,
             CTA_ZONE => zone = Attribute::u16,
-            CTA_FILTER => flags = |nest: Attribute<'_>| nest.walk(Nest::Filter, walk_flags),
+            CTA_FILTER => flags = |nest: Attribute<'_>| nest.walk(AttributeSet::Filter, walk_flags),
         );
         let mut filter = Self { family, compared: KernelConjunction::default() };
         if let Some(value) = mark {
@@ -78,7 +79,7 @@ impl KernelFilter {
 
 fn unsendable(attribute: u16) -> DecodeError {
     let kind = DecodeErrorKind::Value("the filter is incomplete, or kernels evaluate it wrongly");
-    DecodeError::in_attribute(kind, Nest::Flow, attribute, 0)
+    DecodeError::in_attribute(kind, AttributeSet::Flow, attribute, 0)
 }
 
 fn masked(value: u32, mask: u32, attribute: u16) -> Result<Masked, DecodeError> {
@@ -102,10 +103,10 @@ struct SentTuple<'a> {
 
 impl<'a> SentTuple<'a> {
     fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
-        attribute.walk(Nest::Tuple, |attributes| {
+        attribute.walk(AttributeSet::Tuple, |attributes| {
             read_attributes!(attributes;
-                CTA_TUPLE_IP => addresses = |nest: Attribute<'a>| nest.walk(Nest::TupleIp, attributes_of),
-                CTA_TUPLE_PROTO => layer4 = |nest: Attribute<'a>| nest.walk(Nest::TupleProtocol, attributes_of),
+                CTA_TUPLE_IP => addresses = |nest: Attribute<'a>| nest.walk(AttributeSet::TupleIp, attributes_of),
+                CTA_TUPLE_PROTO => layer4 = |nest: Attribute<'a>| nest.walk(AttributeSet::TupleProtocol, attributes_of),
             );
             Ok(Self { addresses: addresses.unwrap_or_default(), layer4: layer4.unwrap_or_default() })
         })

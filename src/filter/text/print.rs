@@ -11,7 +11,7 @@ use crate::{
         ranges::Ranges,
         tuple_set::TupleSet,
     },
-    model::{Endpoint, Layer4, Status, Tuple},
+    model::{Endpoint, GreKeys, Layer4, Status, Tuple},
 };
 
 impl Display for Filter {
@@ -231,7 +231,7 @@ fn write_tuples(f: &mut Formatter<'_>, set: &TupleSet) -> fmt::Result {
 
 fn write_tuple(f: &mut Formatter<'_>, tuple: &Tuple) -> fmt::Result {
     let (source_port, destination_port) = match tuple.layer4 {
-        Layer4::Ports { source, destination } | Layer4::Keys { source, destination } => {
+        Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
             (Some(source), Some(destination))
         }
         _ => (None, None),

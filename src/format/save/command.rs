@@ -9,8 +9,8 @@ use super::{
     words::SaveWord,
 };
 use crate::{
-    DccpInfo, DccpRole, DccpState, Family, Filter, FlowKey, Helper, Labels, Layer4, MaskedLabels, MaskedTcpFlags,
-    NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpFlags, TcpInfo, TcpState, Tuple,
+    DccpInfo, DccpRole, DccpState, Family, Filter, FlowKey, GreKeys, Helper, Labels, Layer4, MaskedLabels,
+    MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpFlags, TcpInfo, TcpState, Tuple,
     filter::{Prefix, Translation},
     format::LabelMap,
     request::{FlowUpdate, NewFlow},
@@ -376,7 +376,8 @@ impl LineOptions<'_, '_> {
         reply.source = self.address(SaveOption::ReplySource)?.filter(|_| dnat.is_none()).unwrap_or(reply.source);
         reply.destination =
             self.address(SaveOption::ReplyDestination)?.filter(|_| snat.is_none()).unwrap_or(reply.destination);
-        if let Layer4::Ports { source, destination } | Layer4::Keys { source, destination } = &mut reply.layer4 {
+        if let Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) = &mut reply.layer4
+        {
             set_number(source, reply_source, &mut dnat);
             set_number(destination, reply_destination, &mut snat);
         }
@@ -427,7 +428,7 @@ impl LineOptions<'_, '_> {
             if is_gre { [O::SourceKey, O::DestinationKey] } else { [O::SourcePort, O::DestinationPort] };
         let source = self.required(of_source, source.or(reply_destination))?;
         let destination = self.required(of_destination, destination.or(reply_source))?;
-        Ok(if is_gre { Layer4::Keys { source, destination } } else { Layer4::Ports { source, destination } })
+        Ok(if is_gre { Layer4::Gre(GreKeys { source, destination }) } else { Layer4::Ports { source, destination } })
     }
 
     fn no_query(&self, protocol: Protocol) -> SaveError {
@@ -638,7 +639,7 @@ impl LineOptions<'_, '_> {
         } else if protocol == Protocol::GRE || protocol.has_ports() {
             let (Some(source), Some(destination)) = (source, destination) else { return Ok(None) };
             match protocol {
-                Protocol::GRE => Layer4::Keys { source, destination },
+                Protocol::GRE => Layer4::Gre(GreKeys { source, destination }),
                 _ => Layer4::Ports { source, destination },
             }
         } else {
@@ -706,7 +707,7 @@ impl NatTarget {
         let range = match (self.first_address, self.last_address) {
             (Some(first), Some(last)) => NatRange::addresses(first, last),
             (Some(address), None) => NatRange::address(address),
-            (None, _) => NatRange::any_address(),
+            (None, _) => NatRange::keep_address(),
         };
         match (self.first_port, self.last_port) {
             (Some(first), Some(last)) => range.ports(first, last),

@@ -9,10 +9,10 @@ use crate::{
         TupleRef,
     },
     wire::{
-        Attribute, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS, CTA_MARK,
-        CTA_PROTOINFO, CTA_SECCTX, CTA_SECCTX_NAME, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY,
-        CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE,
-        CTA_ZONE, Message, MessageType, Nest, Netfilter, Walk,
+        Attribute, AttributeSet, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS,
+        CTA_MARK, CTA_PROTOINFO, CTA_SECCTX, CTA_SECCTX_NAME, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS,
+        CTA_SYNPROXY, CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
+        CTA_TUPLE_REPLY, CTA_USE, CTA_ZONE, Message, MessageType, NetfilterMessage, Walk,
     },
 };
 
@@ -61,7 +61,7 @@ macro_rules! decode_attributes {
             /// Decodes the attributes that come next, as far as they come in the order of a dump and, if `USUAL`, are
             /// of their usual lengths.
             #[inline(always)]
-            fn in_order<const USUAL: bool>(mut self) -> Result<Self, DecodeError> {
+            fn decode_expected_order<const USUAL: bool>(mut self) -> Result<Self, DecodeError> {
                 if let Some(attribute) = self.walk.advance_if(CTA_TUPLE_ORIG) {
                     self.target.original(attribute)?;
                     self.present.note(CTA_TUPLE_ORIG);
@@ -87,7 +87,7 @@ macro_rules! decode_attributes {
 flow_attributes!(decode_attributes);
 
 pub(super) fn read_security_context(attribute: Attribute<'_>) -> Result<&str, DecodeError> {
-    attribute.walk(Nest::SecurityContext, |attributes| {
+    attribute.walk(AttributeSet::SecurityContext, |attributes| {
         read_attributes!(attributes; CTA_SECCTX_NAME => name = Attribute::text);
         name.ok_or_else(|| attributes.missing(CTA_SECCTX_NAME))
     })
@@ -127,13 +127,13 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
     /// A dump takes one round through the table, an event two or three.
     #[inline(always)]
     pub(super) fn run(target: T, bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let walk = Walk::new(Attributes::new(bytes, Nest::Flow));
+        let walk = Walk::new(Attributes::new(bytes, AttributeSet::Flow));
         let mut decoder = Self { walk, target, present: Present::default() };
         while !decoder.walk.is_at_end() {
             let before = decoder.walk;
-            decoder = decoder.in_order::<true>()?;
+            decoder = decoder.decode_expected_order::<true>()?;
             if decoder.walk.is_at(before) {
-                decoder = decoder.unusual()?;
+                decoder = decoder.decode_slow()?;
             }
         }
         Ok(decoder)
@@ -141,9 +141,9 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
 
     /// Decodes an attribute of another length than usual, or passes over one that is not known.
     #[inline(never)]
-    fn unusual(self) -> Result<Self, DecodeError> {
+    fn decode_slow(self) -> Result<Self, DecodeError> {
         let before = self.walk;
-        let mut decoder = self.in_order::<false>()?;
+        let mut decoder = self.decode_expected_order::<false>()?;
         if decoder.walk.is_at(before) {
             decoder.walk.skip()?;
         }
@@ -213,7 +213,7 @@ impl Flow {
     /// Fills a flow where it stands: returned from here, its 448 bytes would be copied.
     #[inline(never)]
     fn fill(&mut self, message: &Message<'_>) -> Result<(), DecodeError> {
-        let attributes = flow_message(message)?.attributes(Nest::Flow);
+        let attributes = flow_message(message)?.attributes(AttributeSet::Flow);
         match self.fill_from_attributes(attributes.as_bytes()) {
             Ok(()) => Ok(()),
             Err(error) => Err(error.moved(message.attributes_offset())),
@@ -225,7 +225,7 @@ impl Flow {
         let present = Decoder::run(self, bytes)?.present;
         for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {
             if !present.has(number) {
-                return Err(Attributes::new(bytes, Nest::Flow).missing(number));
+                return Err(Attributes::new(bytes, AttributeSet::Flow).missing(number));
             }
         }
         Ok(())
@@ -233,7 +233,7 @@ impl Flow {
 }
 
 #[inline(always)]
-pub(super) fn flow_message<'a>(message: &Message<'a>) -> Result<Netfilter<'a>, DecodeError> {
+pub(super) fn flow_message<'a>(message: &Message<'a>) -> Result<NetfilterMessage<'a>, DecodeError> {
     match message.header().message_type {
         MessageType::FLOW_NEW | MessageType::FLOW_DELETE => message.netfilter(),
         _ => Err(message.unexpected_type()),

@@ -14,10 +14,10 @@ use crate::{
         Timestamp, Tuple, TupleRef,
     },
     wire::{
-        Attribute, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS, CTA_MARK,
-        CTA_PROTOINFO, CTA_SECCTX, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY, CTA_TIMEOUT,
-        CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE, CTA_ZONE,
-        Message, Nest,
+        Attribute, AttributeSet, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS,
+        CTA_MARK, CTA_PROTOINFO, CTA_SECCTX, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY,
+        CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE,
+        CTA_ZONE, Message,
     },
 };
 
@@ -66,7 +66,7 @@ impl<'a> FlowRef<'a> {
     #[inline]
     pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
         let netfilter = flow_message(message)?;
-        match Self::checked(netfilter.family(), netfilter.attributes(Nest::Flow).as_bytes()) {
+        match Self::checked(netfilter.family(), netfilter.attributes(AttributeSet::Flow).as_bytes()) {
             Ok(flow) => Ok(flow),
             Err(error) => Err(error.moved(message.attributes_offset())),
         }
@@ -87,8 +87,8 @@ impl<'a> FlowRef<'a> {
         let Decoder { target: tuples, present, .. } = Decoder::run(Tuples::default(), bytes)?;
         match (tuples.original, tuples.reply) {
             (Some(original), Some(reply)) => Ok(Self { bytes, original, reply, present, family }),
-            (None, _) => Err(Attributes::new(bytes, Nest::Flow).missing(CTA_TUPLE_ORIG)),
-            (_, None) => Err(Attributes::new(bytes, Nest::Flow).missing(CTA_TUPLE_REPLY)),
+            (None, _) => Err(Attributes::new(bytes, AttributeSet::Flow).missing(CTA_TUPLE_ORIG)),
+            (_, None) => Err(Attributes::new(bytes, AttributeSet::Flow).missing(CTA_TUPLE_REPLY)),
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> FlowRef<'a> {
     /// All attributes in the order in which they came, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
-        Attributes::new(self.bytes, Nest::Flow)
+        Attributes::new(self.bytes, AttributeSet::Flow)
     }
 
     /// The flow as a value, in one pass. Allocates only for a helper and a security context.

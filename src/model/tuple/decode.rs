@@ -2,15 +2,16 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Layer4, Tuple, UsualTuple, query};
+use super::{Layer4, Tuple, UsualTuple, fast_path};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
     macros::read_attributes,
     model::Protocol,
     wire::{
-        Attribute, Attributes, CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT,
-        CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID,
-        CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_TUPLE_ZONE, Nest,
+        Attribute, AttributeSet, Attributes, CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC,
+        CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE,
+        CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_TUPLE_IP, CTA_TUPLE_PROTO,
+        CTA_TUPLE_ZONE,
     },
 };
 
@@ -27,7 +28,7 @@ impl Tuple {
         if let Some(tuple) = UsualTuple::ipv4(attribute.payload()) {
             *self = tuple.to_tuple();
         } else if !self.read_other(attribute.payload()) {
-            *self = attribute.walk(Nest::Tuple, Self::walk)?;
+            *self = attribute.walk(AttributeSet::Tuple, Self::walk)?;
         }
         Ok(())
     }
@@ -35,14 +36,14 @@ impl Tuple {
     /// Apart, because the compiler would make one code of both families that is slower for each.
     #[inline(never)]
     fn read_other(&mut self, nest: &[u8]) -> bool {
-        let tuple = UsualTuple::ipv6(nest).map(UsualTuple::to_tuple).or_else(|| query::recognise(nest));
+        let tuple = UsualTuple::ipv6(nest).map(UsualTuple::to_tuple).or_else(|| fast_path::query(nest));
         tuple.map(|tuple| *self = tuple).is_some()
     }
 
     pub(super) fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         read_attributes!(attributes;
-            CTA_TUPLE_IP => addresses = |ip: Attribute<'_>| ip.walk(Nest::TupleIp, walk_addresses),
-            CTA_TUPLE_PROTO => layer4 = |protocol: Attribute<'_>| protocol.walk(Nest::TupleProtocol, walk_layer4),
+            CTA_TUPLE_IP => addresses = |ip: Attribute<'_>| ip.walk(AttributeSet::TupleIp, walk_addresses),
+            CTA_TUPLE_PROTO => layer4 = |protocol: Attribute<'_>| protocol.walk(AttributeSet::TupleProtocol, walk_layer4),
             CTA_TUPLE_ZONE => zone = Attribute::u16,
         );
         match (addresses, layer4) {

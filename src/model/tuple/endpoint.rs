@@ -5,7 +5,7 @@ use core::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Layer4, Tuple};
+use super::{GreKeys, Layer4, Tuple};
 
 /// One end of a flow: an address, and a port where the protocol has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,14 +40,14 @@ impl fmt::Display for Endpoint {
 
 const fn source(layer4: Layer4) -> Option<u16> {
     match layer4 {
-        Layer4::Ports { source, .. } | Layer4::Keys { source, .. } => Some(source),
+        Layer4::Ports { source, .. } | Layer4::Gre(GreKeys { source, .. }) => Some(source),
         Layer4::Icmp { .. } | Layer4::None => None,
     }
 }
 
 const fn destination(layer4: Layer4) -> Option<u16> {
     match layer4 {
-        Layer4::Ports { destination, .. } | Layer4::Keys { destination, .. } => Some(destination),
+        Layer4::Ports { destination, .. } | Layer4::Gre(GreKeys { destination, .. }) => Some(destination),
         Layer4::Icmp { .. } | Layer4::None => None,
     }
 }

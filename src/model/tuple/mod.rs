@@ -2,8 +2,7 @@
 
 mod decode;
 mod endpoint;
-mod query;
-mod usual;
+mod fast_path;
 mod view;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +18,7 @@ use crate::{
 };
 
 pub use endpoint::Endpoint;
-pub(crate) use usual::UsualTuple;
+pub(crate) use fast_path::UsualTuple;
 pub use view::TupleRef;
 
 /// Addresses, protocol and ports of the packets of one direction: what the kernel looks a flow up by.
@@ -70,13 +69,8 @@ pub enum Layer4 {
         /// Destination port.
         destination: u16,
     },
-    /// GRE: the keys of a PPTP call, 0 for plain GRE.
-    Keys {
-        /// Source key.
-        source: u16,
-        /// Destination key.
-        destination: u16,
-    },
+    /// GRE: keys.
+    Gre(GreKeys),
     /// ICMP and ICMPv6: a query.
     Icmp {
         /// Type: of the request in the original tuple, of the answer in the reply tuple.
@@ -87,6 +81,17 @@ pub enum Layer4 {
         /// Identifier, the same in both tuples.
         id: u16,
     },
+}
+
+/// The keys of a GRE tuple: those of a PPTP call, or 0 for plain GRE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "one key for each direction")]
+pub struct GreKeys {
+    /// Source key.
+    pub source: u16,
+    /// Destination key.
+    pub destination: u16,
 }
 
 impl Layer4 {
@@ -136,7 +141,7 @@ impl Tuple {
     /// A GRE tuple.
     #[must_use]
     pub const fn gre(source: IpAddr, destination: IpAddr, source_key: u16, destination_key: u16) -> Self {
-        let layer4 = Layer4::Keys { source: source_key, destination: destination_key };
+        let layer4 = Layer4::Gre(GreKeys { source: source_key, destination: destination_key });
         Self { layer4, ..Self::new(Protocol::GRE, source, destination) }
     }
 
@@ -195,7 +200,9 @@ impl Tuple {
         let layer4 = match self.layer4 {
             Layer4::None => Layer4::None,
             Layer4::Ports { source, destination } => Layer4::Ports { source: destination, destination: source },
-            Layer4::Keys { source, destination } => Layer4::Keys { source: destination, destination: source },
+            Layer4::Gre(GreKeys { source, destination }) => {
+                Layer4::Gre(GreKeys { source: destination, destination: source })
+            }
             Layer4::Icmp { icmp_type, code, id } => {
                 Layer4::Icmp { icmp_type: answering_type(self.protocol, icmp_type)?, code, id }
             }
@@ -230,7 +237,7 @@ impl Layer4 {
     #[inline]
     pub(crate) const fn pair(protocol: Protocol, source: u16, destination: u16) -> Self {
         match protocol {
-            Protocol::GRE => Self::Keys { source, destination },
+            Protocol::GRE => Self::Gre(GreKeys { source, destination }),
             _ => Self::Ports { source, destination },
         }
     }
@@ -238,7 +245,7 @@ impl Layer4 {
     fn encode(self, protocol: Protocol, nest: &mut Encoder<'_>) {
         match self {
             Self::None => {}
-            Self::Ports { source, destination } | Self::Keys { source, destination } => {
+            Self::Ports { source, destination } | Self::Gre(GreKeys { source, destination }) => {
                 nest.u16(CTA_PROTO_SRC_PORT, source);
                 nest.u16(CTA_PROTO_DST_PORT, destination);
             }

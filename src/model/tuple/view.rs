@@ -2,11 +2,11 @@
 
 use core::net::IpAddr;
 
-use super::{Endpoint, Layer4, Tuple, UsualTuple, query};
+use super::{Endpoint, Layer4, Tuple, UsualTuple, fast_path};
 use crate::{
     error::DecodeError,
     model::Protocol,
-    wire::{Attribute, Attributes, Nest},
+    wire::{Attribute, AttributeSet, Attributes},
 };
 
 /// A tuple in the datagram it was received in.
@@ -27,7 +27,7 @@ impl<'a> TupleRef<'a> {
     pub fn parse(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
         let bytes = attributes.as_bytes();
         if !is_laid_out(bytes) {
-            Tuple::walk(Attributes::new(bytes, Nest::Tuple))?;
+            Tuple::walk(Attributes::new(bytes, AttributeSet::Tuple))?;
         }
         Ok(Self { bytes })
     }
@@ -35,7 +35,7 @@ impl<'a> TupleRef<'a> {
     #[inline(always)]
     pub(crate) fn read(attribute: Attribute<'a>) -> Result<Self, DecodeError> {
         if !is_laid_out(attribute.payload()) {
-            attribute.walk(Nest::Tuple, Tuple::walk)?;
+            attribute.walk(AttributeSet::Tuple, Tuple::walk)?;
         }
         Ok(Self { bytes: attribute.payload() })
     }
@@ -52,7 +52,7 @@ impl<'a> TupleRef<'a> {
 
     #[inline(never)]
     fn to_other_tuple(self) -> Tuple {
-        let tuple = UsualTuple::ipv6(self.bytes).map(UsualTuple::to_tuple).or_else(|| query::recognise(self.bytes));
+        let tuple = UsualTuple::ipv6(self.bytes).map(UsualTuple::to_tuple).or_else(|| fast_path::query(self.bytes));
         // `parse` has walked these very bytes: that cannot fail now.
         tuple.or_else(|| Tuple::walk(self.attributes()).ok()).unwrap_or(Tuple::UNSPECIFIED)
     }
@@ -114,14 +114,14 @@ impl<'a> TupleRef<'a> {
     /// The attributes, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
-        Attributes::new(self.bytes, Nest::Tuple)
+        Attributes::new(self.bytes, AttributeSet::Tuple)
     }
 }
 
 /// Whether the kernel's own layout vouches for it: else it is walked.
 #[inline(always)]
 fn is_laid_out(bytes: &[u8]) -> bool {
-    UsualTuple::recognise(bytes).is_some() || query::recognise(bytes).is_some()
+    UsualTuple::recognise(bytes).is_some() || fast_path::query(bytes).is_some()
 }
 
 impl From<TupleRef<'_>> for Tuple {

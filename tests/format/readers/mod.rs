@@ -4,7 +4,7 @@ pub(crate) mod save;
 pub(crate) mod text;
 pub(crate) mod xml;
 
-use ctnetlink::{DccpInfo, Layer4, Protocol, ProtocolInfo, SctpInfo, TcpInfo};
+use ctnetlink::{DccpInfo, GreKeys, Layer4, Protocol, ProtocolInfo, SctpInfo, TcpInfo};
 
 /// The state of a protocol, by its name.
 pub(crate) fn state(protocol: Protocol, name: &str) -> ProtocolInfo {
@@ -32,7 +32,7 @@ pub(crate) fn state_alone(protocol: Protocol, info: Option<ProtocolInfo>) -> Opt
 /// The numbers of a tuple, found by the names that text and XML give them.
 pub(crate) fn layer4(protocol: Protocol, mut number: impl FnMut(&str) -> u16) -> Layer4 {
     match protocol {
-        Protocol::GRE => Layer4::Keys { source: number("srckey"), destination: number("dstkey") },
+        Protocol::GRE => Layer4::Gre(GreKeys { source: number("srckey"), destination: number("dstkey") }),
         protocol if protocol.has_ports() => Layer4::Ports { source: number("sport"), destination: number("dport") },
         protocol if protocol.is_icmp() => {
             let (icmp_type, code, id) = (number("type"), number("code"), number("id"));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ctnetlink::{
-    DccpInfo, DccpRole, DccpState, Flow, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, Tuple,
+    DccpInfo, DccpRole, DccpState, Flow, GreKeys, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo,
+    Tuple,
     format::{LabelMap, Save},
 };
 
@@ -68,8 +69,8 @@ pub(crate) fn flow(line: &str, labels: &LabelMap) -> Flow {
     let short = |name: &str| number(name).unwrap().try_into().unwrap();
     (original.layer4, reply.layer4) = match protocol {
         Protocol::GRE => (
-            Layer4::Keys { source: short("--srckey"), destination: short("--dstkey") },
-            Layer4::Keys { source: short("--reply-key-src"), destination: short("--reply-key-dst") },
+            Layer4::Gre(GreKeys { source: short("--srckey"), destination: short("--dstkey") }),
+            Layer4::Gre(GreKeys { source: short("--reply-key-src"), destination: short("--reply-key-dst") }),
         ),
         Protocol::ICMP | Protocol::ICMPV6 => {
             let option = |name| short(&format!("--{protocol}-{name}"));

@@ -7,11 +7,11 @@ use ctnetlink::{
     Family, Flow, Layer4, Protocol, Tuple,
     filter::{Capabilities, KernelFilter, Plan},
     wire::{
-        Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_IP_V4_DST, CTA_IP_V4_SRC,
-        CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_MARK, CTA_MARK_MASK, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
+        AttributeSet, Attributes, CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS, CTA_IP_V4_DST,
+        CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_MARK, CTA_MARK_MASK, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
         CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE,
         CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_IP, CTA_TUPLE_ORIG, CTA_TUPLE_PROTO,
-        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType, Nest,
+        CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Flags, MessageType,
     },
 };
 
@@ -48,15 +48,15 @@ impl Request {
         encoder.message(MessageType::FLOW_GET, Flags::DUMP, 0, filter.family(), |body| filter.encode(body));
         let length = encoder.finish().unwrap();
         let message = message(&buffer[..length]);
-        let attributes = message.netfilter().unwrap().attributes(Nest::Flow);
+        let attributes = message.netfilter().unwrap().attributes(AttributeSet::Flow);
         let word = |number| attributes.find(number).map(|attribute| attribute.u32().unwrap());
         let filter_nest = attributes.find(CTA_FILTER);
         let flags = |number| {
-            let nest = filter_nest.as_ref().map(|nest| nest.nested(Nest::Filter));
+            let nest = filter_nest.as_ref().map(|nest| nest.nested(AttributeSet::Filter));
             nest.and_then(|nest| nest.find(number)).map_or(0, |flags| flags.u32_host().unwrap())
         };
         let select = |number, flags| {
-            let tuple = attributes.find(number).map(|tuple| tuple.nested(Nest::Tuple));
+            let tuple = attributes.find(number).map(|tuple| tuple.nested(AttributeSet::Tuple));
             assert!(flags != 0 || tuple.is_none(), "a tuple without flags would be a lookup");
             assert!(flags == 0 || matches!(filter.family(), Family::IPV4 | Family::IPV6), "EOPNOTSUPP");
             Selector::receive(tuple, flags, filter.family())
@@ -103,7 +103,8 @@ impl Selector {
         }
         let tuple = tuple.expect("EINVAL: flags without a tuple");
         let nest = |number, kind| tuple.find(number).map(|nest| nest.nested(kind));
-        let (ip, proto) = (nest(CTA_TUPLE_IP, Nest::TupleIp), nest(CTA_TUPLE_PROTO, Nest::TupleProtocol));
+        let (ip, proto) =
+            (nest(CTA_TUPLE_IP, AttributeSet::TupleIp), nest(CTA_TUPLE_PROTO, AttributeSet::TupleProtocol));
         let flagged = |place: u32| flags & 1 << place != 0;
         assert!(flags < 1 << 12, "EINVAL: flag unknown");
         assert!(flags & 0xff0 == 0 || flagged(3), "EINVAL: a key without a protocol");

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpRole, DccpState, Family, Filter, Flow, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple,
+    Counters, DccpRole, DccpState, Family, Filter, Flow, GreKeys, Labels, Layer4, Protocol, SctpState, Status,
+    TcpState, Tuple,
     filter::{AddressSet, NumberSet, Prefix, Translation},
 };
 
@@ -49,7 +50,7 @@ fn ends(tuple: &Tuple) -> Option<(u16, u16)> {
 }
 
 fn keys(tuple: &Tuple) -> Option<(u16, u16)> {
-    if let Layer4::Keys { source, destination } = tuple.layer4 { Some((source, destination)) } else { None }
+    if let Layer4::Gre(GreKeys { source, destination }) = tuple.layer4 { Some((source, destination)) } else { None }
 }
 
 fn query(flow: &Flow) -> Option<(u8, u8, u16)> {

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use ctnetlink::Layer4;
+use ctnetlink::{GreKeys, Layer4};
 
 /// Protocols with the kernel's names, their numbers, and the words before the tuples.
 pub(crate) const PROTOCOLS: [(&str, u8, &str); 11] = [
@@ -54,7 +54,7 @@ impl Printed {
         let [first, second, third] = self.keys;
         match self.protocol.1 {
             1 | 58 => Layer4::Icmp { icmp_type: first as u8, code: second as u8, id: third },
-            47 => Layer4::Keys { source: first, destination: second },
+            47 => Layer4::Gre(GreKeys { source: first, destination: second }),
             50 => Layer4::None,
             _ => Layer4::Ports { source: first, destination: second },
         }
@@ -64,7 +64,7 @@ impl Printed {
         let mut text = format!("src={} dst={} ", self.address(place), self.address(place + 1));
         let keys = match self.layer4() {
             Layer4::Icmp { icmp_type, code, id } => format!("type={icmp_type} code={code} id={id} "),
-            Layer4::Keys { source, destination } => format!("srckey=0x{source:x} dstkey=0x{destination:x} "),
+            Layer4::Gre(GreKeys { source, destination }) => format!("srckey=0x{source:x} dstkey=0x{destination:x} "),
             Layer4::Ports { source, destination } => format!("sport={source} dport={destination} "),
             _ => String::new(),
         };

@@ -179,7 +179,7 @@ attributes! {
         CTA_STATS_CHAIN_TOOLONG = 15,
     }
     /// Statistics of the whole table (`enum ctattr_stats_global`).
-    GlobalStatistics {
+    TableStatistics {
         CTA_STATS_GLOBAL_ENTRIES = 1,
         CTA_STATS_GLOBAL_MAX_ENTRIES = 2,
     }
@@ -200,7 +200,7 @@ attributes! {
     }
 }
 
-impl Nest {
+impl AttributeSet {
     /// The nest that an attribute of this one holds, or `None` where it holds a value.
     #[must_use]
     pub const fn child(self, number: u16) -> Option<Self> {

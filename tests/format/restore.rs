@@ -360,8 +360,8 @@ fn errors_point_at_the_option() {
             "column 37: expected icmp with IPv4, or icmpv6 with IPv6, found `icmpv6`",
         ),
         (
-            "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -p icmp --icmp-type 0 --icmp-code 0".into(),
-            "column 54: expected the ICMP type of a query: no other type has a reply, found `0`",
+            "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -p icmp --icmp-type 3 --icmp-code 0".into(),
+            "column 54: expected the ICMP type of a query: no other type has a reply, found `3`",
         ),
         ("-s 10.0.0.1".into(), "column 12: expected `-A`, `-I`, `-U`, `-D` or `-F`, found the end of the line"),
         ("-D expect".into(), "column 4: expected the table `conntrack`, found `expect`"),

@@ -16,7 +16,7 @@ use super::{prefix::Prefix, ranges::Ranges};
 /// - an inclusive range of `Ipv4Addr` or `Ipv6Addr`
 /// - an array, a slice, a `Vec`, a `BTreeSet` or a `HashSet` of addresses or prefixes, by value or by reference
 ///
-/// An iterator over addresses or prefixes collects into a set. Neighbours and overlaps are merged, so that equal sets
+/// An iterator over addresses or prefixes collects into a set. Neighbors and overlaps are merged: equal sets
 /// compare equal however they were built, and a search among 10,000 addresses takes 14 comparisons.
 ///
 /// # Example

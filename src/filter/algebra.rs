@@ -84,7 +84,7 @@ impl Filter {
         Self::from_expression(Expression::Nothing)
     }
 
-    /// Returns whether the filter has no condition at all, so that every flow matches.
+    /// Returns whether the filter has no condition at all. Every flow matches it.
     ///
     /// A delete or an update refuses such a filter. A filter whose conditions happen to hold for every flow, such as
     /// `zone 0-65535 or not zone 0-65535`, is not recognized.

@@ -341,7 +341,7 @@ impl Filter {
 
     /// Matches flows whose destination is translated to one of these addresses and ports.
     ///
-    /// In the filter language: `dst-nat`, followed by what `src-nat` takes.
+    /// In the filter language: `dst-nat`, with the same arguments as `src-nat`.
     ///
     /// # Example
     ///
@@ -359,7 +359,7 @@ impl Filter {
 
     /// Matches flows whose source or destination is translated to one of these addresses and ports.
     ///
-    /// In the filter language: `any-nat`, followed by what `src-nat` takes.
+    /// In the filter language: `any-nat`, with the same arguments as `src-nat`.
     ///
     /// # Example
     ///

@@ -16,7 +16,7 @@ use crate::model::{
 
 /// Returns whether a flow matches. `now` is the time from which ages are computed; the clock is read if there is none.
 ///
-/// It is not generic, so that it is compiled in this crate together with the accessors that it inlines.
+/// It is not generic: the compiler inlines the accessors only if it compiles this in their crate.
 pub(super) fn accepts(program: &Program, flow: Shape<'_>, now: Option<Timestamp>) -> bool {
     match flow {
         Shape::Value(flow) => Evaluation::new(flow, now).holds(program),
@@ -138,7 +138,7 @@ impl<'s, S: Subject + ?Sized> Evaluation<'s, S> {
 
     /// The zone in which packets of the direction are looked up.
     fn zone(&self, direction: Direction) -> u16 {
-        // A tuple with the usual layout has no zone of its own.
+        // A tuple with the usual layout contains no zone.
         let own = if self.usual(direction).is_some() { None } else { self.tuple(direction).zone };
         own.or_else(|| self.subject.zone()).unwrap_or(0)
     }

@@ -207,7 +207,7 @@ fn owned(parts: &mut Arc<Parts>) -> &mut Parts {
     Arc::make_mut(parts)
 }
 
-/// Appends a list. An empty list takes over the other one, so that extending a long list stays cheap.
+/// Appends a list. An empty list takes over the other one, which keeps extending a long list cheap.
 fn append<T>(list: &mut Vec<T>, more: &mut Vec<T>) {
     if list.is_empty() { mem::swap(list, more) } else { list.append(more) }
 }
@@ -304,8 +304,8 @@ impl SetField {
 
 /// The parts of an alternative under construction.
 ///
-/// `src A or dport 22 or src B` becomes `src A,B or dport 22`: the first set of a field absorbs the others. It does so
-/// once at the end, so that ten thousand sets are sorted once.
+/// `src A or dport 22 or src B` becomes `src A,B or dport 22`: the first set of a field absorbs the others. This
+/// happens once at the end: ten thousand sets are sorted once.
 #[derive(Default)]
 struct Alternatives {
     parts: Parts,
@@ -325,7 +325,7 @@ impl Alternatives {
         }
     }
 
-    /// Adds the parts of another alternative, without looking at those that are not sets.
+    /// Adds the parts of another alternative, without looking at parts that are not sets.
     fn append(&mut self, more: &mut Parts) {
         let mut removed = 0;
         let sets = mem::take(&mut more.sets);

@@ -149,7 +149,7 @@ macro_rules! number_fields {
             /// Matches flows by the packets of the reply direction.
             ///
             /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.
-            PacketsReply = "reply-packets", packets_reply(u64 as Amount<u64>), "..1" => "< 1";
+            PacketsReply = "reply-packets", packets_reply(u64 as Amount<u64>), "0" => "0";
             /// Matches flows by the bytes of the reply direction.
             ///
             /// The kernel counts only if `net.netfilter.nf_conntrack_acct` is 1.

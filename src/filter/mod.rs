@@ -40,8 +40,8 @@
 //!
 //! # The language
 //!
-//! A filter prints as text, and the text reads back as an equal filter. The keywords are those of conntrack(8) and
-//! tcpdump(8) where these have them.
+//! A filter prints as text, and the text reads back as an equal filter. Most keywords are known from conntrack(8) and
+//! tcpdump(8).
 //!
 //! ```text
 //! proto tcp and dport 22 and not assured

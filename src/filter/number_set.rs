@@ -18,8 +18,8 @@ use crate::model::{DccpRole, DccpState, Family, Protocol, SctpState, TcpState};
 /// - a range: `1024..=65535`, `..30`, `1_000_000..`
 /// - an array, a slice, a `Vec`, a `BTreeSet` or a `HashSet` of numbers, by value or by reference
 ///
-/// An iterator over numbers or ranges collects into a set. Neighbours and overlaps are merged, so that equal sets
-/// compare equal however they were built, and a search takes logarithmic time.
+/// An iterator over numbers or ranges collects into a set. Neighbors and overlaps are merged: equal sets compare
+/// equal however they were built, and a search takes logarithmic time.
 ///
 /// # Example
 ///

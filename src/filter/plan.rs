@@ -68,7 +68,7 @@ impl<'f> Plan<'f> {
 
     /// Returns whether the dumps contain no other flows.
     ///
-    /// A dump that resets counters resets those of every flow that it contains, so it needs an exact plan.
+    /// A dump that resets counters resets them for every flow that it contains, so it needs an exact plan.
     ///
     /// # Example
     ///
@@ -218,8 +218,8 @@ const fn is_query(protocol: Option<Protocol>, icmp_type: u32) -> bool {
 }
 
 impl Display for Plan<'_> {
-    /// Prints what runs where: what the kernel selects in dumps, what is left to userspace, what the kernel selects in
-    /// flushes, and what the socket does.
+    /// Prints one line for each dump, the filter if userspace has to evaluate it, one line for each flush, and one line
+    /// about the program for sockets.
     ///
     /// The text is for people. It may change in any release.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

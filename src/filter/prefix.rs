@@ -10,8 +10,7 @@ use crate::{error::ParseError, wire::Family};
 
 /// A network: an address and the number of its leading bits that are compared.
 ///
-/// A single address is the network of all its bits. Bits after the prefix are zero, so that equal networks compare
-/// equal.
+/// A single address is the network of all its bits. Bits after the prefix are zero: equal networks compare equal.
 ///
 /// # Example
 ///

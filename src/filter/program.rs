@@ -48,7 +48,7 @@ impl Program {
     /// Beyond every step: the flow does not match.
     pub(super) const REJECT: usize = usize::MAX - 1;
 
-    /// Writes the program from its last step to its first, so that every target is known when a jump is written.
+    /// Writes the program from its last step to its first: when a jump is written, its target is known.
     pub(super) fn new(expression: &Expression, mut negated: bool) -> Self {
         let mut reversed: Vec<Comparison> = Vec::new();
         let mut outer = Vec::new();

@@ -8,7 +8,7 @@ use crate::model::{GreKeys, Layer4, Protocol, Tuple};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TupleSet(Vec<TupleKey>);
 
-/// A tuple in the order in which a set sorts it. The part that differs most comes first, so that comparisons end early.
+/// A tuple in the order in which a set sorts it. The part that differs most comes first: comparisons end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct TupleKey {
     layer4: Layer4Key,

@@ -1,4 +1,4 @@
-//! Flows to filter, from domains so small that filters hit.
+//! Random flows, from domains so small that random filters match some of them.
 
 use std::net::IpAddr;
 
@@ -46,7 +46,7 @@ fn layer4(protocol: Protocol) -> BoxedStrategy<Layer4> {
         Protocol::GRE => {
             (ports(), ports()).prop_map(|(source, destination)| Layer4::Gre(GreKeys { source, destination })).boxed()
         }
-        // Where the kernel has no tracker for it, its tuples have no ports.
+        // Without a tracker for the protocol, the kernel's tuples have no ports.
         Protocol::SCTP | Protocol::DCCP => prop_oneof![5 => pair(), 1 => Just(Layer4::None)].boxed(),
         _ if protocol.has_ports() => pair().boxed(),
         _ => Just(Layer4::None).boxed(),
@@ -66,7 +66,7 @@ fn tuple((source, destination): (IpAddr, IpAddr), protocol: Protocol) -> impl St
     })
 }
 
-/// The original tuple, and that of the answers: translated or not.
+/// The original tuple and the reply tuple, translated or not.
 fn pairs() -> impl Strategy<Value = (Tuple, Tuple)> {
     tuples().prop_flat_map(|original| {
         let ends = match original.source {
@@ -96,7 +96,7 @@ fn times() -> impl Strategy<Value = FlowTimes> {
     (90_u64..99, option::of(92_u64..102)).prop_map(move |(start, stop)| FlowTimes::new(time(start), stop.map(time)))
 }
 
-/// Any flow that a message can hold.
+/// Any flow that a message can contain.
 pub(crate) fn flows() -> impl Strategy<Value = Flow> {
     let numbers = (option::of(bits()), option::of(bits()), option::of(0_u32..5), option::of(0_u32..5));
     let zones = (option::of(0_u16..3), option::of(0_u16..3), option::of(0_u16..3));
@@ -125,7 +125,7 @@ pub(crate) fn flows() -> impl Strategy<Value = Flow> {
     })
 }
 
-/// Entries as the kernel dumps them, each with the number of its zone, whichever directions that is for.
+/// Entries as the kernel dumps them, each with its zone, whichever directions the zone applies to.
 pub(crate) fn entries() -> impl Strategy<Value = (Flow, u16)> {
     let directions = select(vec![(true, true), (true, false), (false, true)]);
     (flows(), 0_u16..3, directions, bits(), bits()).prop_map(|(mut flow, id, (original, reply), status, mark)| {

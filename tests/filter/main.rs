@@ -1,4 +1,4 @@
-//! Filters against a naive reading of them, a model of the kernel, and an interpreter of classic BPF.
+//! Compares filters with a naive evaluation, a model of the kernel and an interpreter of classic BPF.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 #[path = "../support/filter/bpf.rs"]
@@ -16,5 +16,7 @@ mod flows;
 mod plans;
 mod properties;
 mod scale;
+#[cfg(feature = "serde")]
+mod serialization;
 mod sockets;
 mod specs;

@@ -1,4 +1,4 @@
-//! What the kernel is asked, and what it makes of it.
+//! Plans, executed by a model of the kernel.
 
 use ctnetlink::{Filter, Flow, Status, Tuple, filter::Capabilities};
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
-    fn a_planned_dump_gives_every_flow_once_and_no_other_where_it_is_exact(
+    fn planned_dumps_select_each_matching_flow_once(
         spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
     ) {
         let filter = spec.build();
@@ -35,7 +35,7 @@ proptest! {
     }
 
     #[test]
-    fn a_planned_flush_deletes_exactly_the_flows_that_match(
+    fn planned_flushes_delete_exactly_the_matching_flows(
         spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
     ) {
         let filter = spec.build();
@@ -50,7 +50,7 @@ fn words(text: &str, capabilities: &Capabilities) -> (Vec<String>, bool, bool) {
 }
 
 #[test]
-fn the_plan_reads_as_words() {
+fn plans_print_the_selected_flows() {
     let new = Capabilities::linux(6, 18);
     for (text, dumps, exact, flush) in [
         ("any", vec!["all families"], true, false),
@@ -100,7 +100,7 @@ fn the_plan_reads_as_words() {
 }
 
 #[test]
-fn each_part_of_a_tuple_has_its_flag() {
+fn each_field_of_a_tuple_has_its_flag() {
     let known = Capabilities::linux(6, 18);
     for (text, flags) in [
         ("src 10.0.0.1", (0x1, 0)),
@@ -127,29 +127,29 @@ fn each_part_of_a_tuple_has_its_flag() {
 }
 
 #[test]
-fn an_ipv6_address_is_never_sent_because_the_kernel_selects_all_others() {
+fn ipv6_addresses_are_never_sent() {
     assert_eq!(words("src fd00::1", &Capabilities::linux(6, 18)), (vec!["ipv6".into()], false, false));
 }
 
 #[test]
-fn ports_of_sctp_are_not_sent_because_the_kernel_passes_over_them() {
+fn ports_of_sctp_are_never_sent() {
     let (dumps, exact, flush) = words("family ipv4 and proto sctp and dport 80", &Capabilities::linux(6, 18));
     assert_eq!((dumps, exact, flush), (vec!["ipv4, protocol sctp".into()], false, false));
 }
 
 #[test]
-fn an_old_kernel_is_not_asked_what_it_would_pass_over() {
+fn old_kernels_get_only_what_they_understand() {
     assert_eq!(words("zone 0", &Capabilities::linux(6, 7)), (vec!["all families".into()], false, false));
     assert_eq!(words("assured", &Capabilities::linux(5, 14)), (vec!["all families".into()], false, false));
     assert_eq!(words("src 10.0.0.1", &Capabilities::linux(5, 7)), (vec!["ipv4".into()], false, false));
-    // A flush by parts of tuples came with 6.12, and one by family with 5.2.
+    // Linux 6.12 added flushes by fields of tuples, and Linux 5.2 flushes by family.
     assert!(!words("src 10.0.0.1", &Capabilities::linux(6, 11)).2);
     assert!(words("src 10.0.0.1", &Capabilities::linux(6, 12)).2);
     assert!(!words("family ipv6", &Capabilities::linux(5, 1)).2);
 }
 
 #[test]
-fn unreplied_deletes_the_unreplied_where_conntrack_empties_the_table() {
+fn unreplied_flushes_only_unreplied_flows() {
     let filter: Filter = "unreplied".parse().unwrap();
     let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
@@ -166,7 +166,7 @@ fn unreplied_deletes_the_unreplied_where_conntrack_empties_the_table() {
 }
 
 #[test]
-fn a_filter_that_is_everything_is_never_a_flush() {
+fn filter_that_matches_everything_is_never_a_flush() {
     for text in ["any", "mark 0/0", "src 0.0.0.0/0,::/0", "not none"] {
         assert!(!words(text, &Capabilities::linux(6, 18)).2, "{text}");
     }

@@ -1,4 +1,4 @@
-//! What holds of every filter.
+//! Properties of every filter.
 
 use ctnetlink::{
     Filter, FlowRef,
@@ -16,13 +16,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_filter_matches_what_a_naive_reading_says(spec in specs(), flow in flows()) {
+    fn filters_match_what_a_naive_evaluation_matches(spec in specs(), flow in flows()) {
         let filter = spec.build();
         prop_assert_eq!(filter.matches_at(&flow, NOW), spec.holds(&flow), "{}", filter);
     }
 
     #[test]
-    fn a_flow_and_its_view_are_one_to_a_filter(spec in specs(), flow in flows()) {
+    fn flows_and_their_views_match_the_same_filters(spec in specs(), flow in flows()) {
         let filter = spec.build();
         let bytes = encoded(&flow, MessageType::FLOW_NEW, Flags::MULTI);
         let view = FlowRef::parse(&message(&bytes)).unwrap();
@@ -30,7 +30,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_printed_reads_back_equal(spec in specs()) {
+    fn printed_filters_read_back_equal(spec in specs()) {
         let filter = spec.build();
         let text = filter.to_string();
         match text.parse::<Filter>() {
@@ -48,12 +48,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_the_parser(text in "\\PC*") {
+    fn no_text_makes_the_parser_panic(text in "\\PC*") {
         let _ = text.parse::<Filter>();
     }
 
     #[test]
-    fn no_jumble_of_words_breaks_the_parser(
+    fn no_list_of_keywords_makes_the_parser_panic(
         words in prop::collection::vec(prop::sample::select(vec![
             "not", "and", "or", "(", ")", ",", "<", "=", "src", "10.0.0.1", "dport", "22", "any", "src-nat", "port",
             "tuple", "tcp", "\"", "status", "!ASSURED", "mark", "1/2", "timeout", "5m", "state", "LAST_ACK",

@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_program_passes_what_matches_and_no_more_where_it_is_exact(
+    fn programs_pass_every_match_and_exact_ones_nothing_else(
         spec in specs(), flow in flows(),
         kind in select(vec![
             (MessageType::FLOW_NEW, Flags::CREATE | Flags::EXCLUSIVE),
@@ -61,7 +61,7 @@ proptest! {
 }
 
 #[test]
-fn every_recorded_event_is_judged_as_in_userspace() {
+fn recorded_events_pass_as_in_userspace() {
     let (mut passed, mut dropped) = (0, 0);
     for bytes in recorded("vectors-events") {
         let message = crate::messages::message(&bytes);
@@ -79,7 +79,7 @@ fn every_recorded_event_is_judged_as_in_userspace() {
 }
 
 #[test]
-fn what_is_no_event_of_a_flow_passes() {
+fn messages_other_than_flow_events_pass() {
     let program = compiled(&Filter::nothing());
     let flow = tcp("10.0.0.1:1", "10.0.0.2:2");
     let pass = |message_type, flags| bpf::passes(program.instructions(), &encoded(&flow, message_type, flags));
@@ -90,12 +90,12 @@ fn what_is_no_event_of_a_flow_passes() {
     assert!(pass(MessageType::EXPECTATION_DELETE, Flags::empty()));
     assert!(pass(MessageType::DONE, Flags::MULTI));
     assert!(pass(MessageType::ERROR, Flags::empty()));
-    // An entry of a dump: others may stand behind it in the same datagram.
+    // An entry of a dump: the same datagram may contain others.
     assert!(pass(MessageType::FLOW_NEW, Flags::MULTI));
 }
 
 #[test]
-fn ports_and_reply_tuples_are_looked_at_where_libnetfilter_conntrack_cannot() {
+fn ports_and_reply_tuples_are_compared() {
     let program = compiled(&"dport 80 and reply-src 10.0.0.9".parse().unwrap());
     assert!(program.is_exact());
     let mut flow = tcp("10.0.0.1:1000", "192.0.2.1:80");
@@ -105,7 +105,7 @@ fn ports_and_reply_tuples_are_looked_at_where_libnetfilter_conntrack_cannot() {
 }
 
 #[test]
-fn a_large_set_is_exact_as_long_as_it_fits() {
+fn large_set_that_fits_is_exact() {
     let addresses: AddressSet = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
     let program = compiled(&Filter::source(addresses));
     assert!(program.is_exact());
@@ -117,7 +117,7 @@ fn a_large_set_is_exact_as_long_as_it_fits() {
 }
 
 #[test]
-fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
+fn set_that_does_not_fit_is_compared_coarsely() {
     let ipv4 = (0..20_000_u32).map(|number| Prefix::from(Ipv4Addr::from_bits(0x0a00_0000 + number * 3)));
     let ipv6 = (0..20_000_u128).map(|number| Prefix::from(Ipv6Addr::from_bits((0xfd00 << 112) + number * 3)));
     let addresses: AddressSet = ipv4.chain(ipv6).collect();
@@ -130,14 +130,14 @@ fn a_set_too_large_for_the_kernel_is_looked_at_less_closely() {
     assert!(pass(&program, "[fd00::3]:1", "[2001:db8::1]:1"));
     assert!(!pass(&program, "192.0.2.1:1", "192.0.2.1:1"));
     assert!(!pass(&program, "[2001:db8::1]:1", "[2001:db8::1]:1"));
-    // The negation of something wider would be narrower.
+    // The negation of a coarse comparison would drop events that match.
     let negated = compiled(&!Filter::source(addresses));
     assert!(pass(&negated, "10.0.0.1:1", "192.0.2.1:1"));
     assert!(pass(&negated, "[fd00::1]:1", "[2001:db8::1]:1"));
 }
 
 #[test]
-fn a_program_is_as_short_as_it_has_to_be() {
+fn programs_respect_the_requested_length() {
     let addresses: AddressSet = (0..1000_u32).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number * 3)).collect();
     let filter = Filter::source(addresses) & Filter::destination_port(22);
     for longest in [0, 20, 100, 300, 1000, 4096, 100_000] {
@@ -152,7 +152,7 @@ fn a_program_is_as_short_as_it_has_to_be() {
 }
 
 #[test]
-fn a_condition_too_long_for_the_kernel_is_left_out_and_the_others_stay() {
+fn only_the_condition_that_is_too_long_is_left_out() {
     let marks = Filter::any_of((0..5000).map(Filter::mark));
     let program = compiled(&(marks.clone() & Filter::destination_port(22)));
     assert!(!program.is_exact());
@@ -164,7 +164,7 @@ fn a_condition_too_long_for_the_kernel_is_left_out_and_the_others_stay() {
 }
 
 #[test]
-fn a_jump_over_more_than_255_instructions_arrives() {
+fn jumps_over_more_than_255_instructions_arrive() {
     let either: Vec<Filter> = (0..100).map(|port| Filter::source_port(2 * port) & Filter::mark(port.into())).collect();
     let filter = Filter::any_of(either) & Filter::protocol(Protocol::TCP);
     let program = compiled(&filter);
@@ -177,7 +177,7 @@ fn a_jump_over_more_than_255_instructions_arrives() {
 }
 
 #[test]
-fn a_large_set_of_tuples_is_seen_by_its_parts() {
+fn large_set_of_tuples_is_compared_by_parts() {
     let tuple = |number: u16| {
         let source = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + u32::from(number)));
         Tuple::tcp((source, number).into(), "192.0.2.1:80".parse().unwrap())
@@ -191,7 +191,7 @@ fn a_large_set_of_tuples_is_seen_by_its_parts() {
 }
 
 #[test]
-fn a_large_set_of_tuples_with_ports_and_without_passes_both() {
+fn large_set_of_tuples_with_and_without_ports_passes_both() {
     let ports =
         (0..1000).map(|port| Tuple::tcp(SocketAddr::from(([10, 0, 0, 1], port)), "10.0.0.2:2".parse().unwrap()));
     let queries = (0..1000).map(|id| Tuple::icmp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 8, 0, id));
@@ -203,7 +203,7 @@ fn a_large_set_of_tuples_with_ports_and_without_passes_both() {
 }
 
 #[test]
-fn that_a_tuple_has_no_ports_is_left_to_userspace() {
+fn absence_of_ports_is_left_to_userspace() {
     let tuple = Tuple::new(Protocol::SCTP, [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
     let ported = Tuple::sctp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let flow = Flow::new(ported, ported.inverted().unwrap());
@@ -216,7 +216,7 @@ fn that_a_tuple_has_no_ports_is_left_to_userspace() {
 }
 
 #[test]
-fn a_program_of_any_length_jumps_where_it_should() {
+fn programs_of_any_length_jump_correctly() {
     let events: Vec<_> = (0..700_u16).map(|port| event(&tcp(&format!("10.0.0.1:{port}"), "10.0.0.2:1"))).collect();
     for count in 50..350_u16 {
         let program = compiled(&!Filter::source_port((0..count).map(|number| 2 * number).collect::<NumberSet<u16>>()));

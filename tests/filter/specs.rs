@@ -1,4 +1,4 @@
-//! Filters of any shape, over the domains of the flows that they are held against.
+//! Random filters of any shape, over the domains of the random flows.
 
 use ctnetlink::{Family, filter::Prefix};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -64,7 +64,7 @@ fn terms() -> impl Strategy<Value = Spec> {
     ]
 }
 
-/// Filters of some depth and breadth.
+/// Nested filters.
 pub(crate) fn specs() -> impl Strategy<Value = Spec> {
     terms().prop_recursive(4, 24, 4, |inner| {
         prop_oneof![

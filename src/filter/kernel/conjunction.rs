@@ -52,7 +52,7 @@ pub(in crate::filter) struct KernelConjunction {
     /// Compares nothing if its mask is empty, like `status`.
     pub(in crate::filter) mark: Masked,
     pub(in crate::filter) status: Masked,
-    /// Something was left out, so that flows outside the filter may satisfy this.
+    /// Something was left out: flows outside the filter may satisfy this.
     pub(in crate::filter) wider: bool,
 }
 

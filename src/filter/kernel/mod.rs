@@ -24,7 +24,7 @@ pub(super) use conjunction::{KernelConjunction, KernelField};
 /// A filter in the form in which the kernel evaluates it, in a dump or a flush.
 ///
 /// It comes from a [`Plan`](super::Plan), so it contains nothing that a kernel refuses, ignores or evaluates wrongly: no
-/// IPv6 address (the kernel selects all other addresses), no ports except those of TCP and UDP, no status with an empty
+/// IPv6 address (the kernel selects all other addresses), no ports except of TCP and UDP, no status with an empty
 /// mask.
 ///
 /// Source: `ctnetlink_alloc_filter` and `ctnetlink_filter_match` in `net/netfilter/nf_conntrack_netlink.c`.
@@ -131,7 +131,7 @@ impl KernelFilter {
         *self == Self::default()
     }
 
-    /// Returns whether fields of the tuples are compared, so that the request carries `CTA_FILTER`.
+    /// Returns whether fields of the tuples are compared, for which the request carries `CTA_FILTER`.
     pub(super) fn has_tuples(&self) -> bool {
         self.flags(&ORIGINAL) | self.flags(&REPLY) != 0
     }

@@ -198,7 +198,7 @@ impl Emitter {
         self.load(&[tuple, CTA_TUPLE_ZONE], Width::Half, both)
     }
 
-    /// Loads a number and continues with what was written last, or at `absent` if there is no such attribute.
+    /// Loads a number and continues with the instruction written last, or at `absent` if there is no such attribute.
     fn load(&mut self, path: &Path, width: Width, absent: Label) -> Label {
         let operation = match width {
             Width::Byte => Opcode::LoadByteIndexed,

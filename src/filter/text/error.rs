@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use crate::error::{Error, ErrorKind};
 
-/// The reason why text could not be read as a filter, and where.
+/// The reason why text could not be read as a filter, and its position.
 ///
 /// It converts into [`Error`](crate::Error) with the kind [`InvalidInput`](crate::ErrorKind::InvalidInput).
 ///

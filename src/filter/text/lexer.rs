@@ -8,7 +8,7 @@ use core::{
 
 use super::error::{ParseFilterError, Position, Quoted};
 
-/// A token and where it starts.
+/// A token and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Token<'t> {
     pub(super) position: Position,

@@ -11,5 +11,5 @@ mod suggestion;
 pub use error::ParseFilterError;
 pub(super) use print::write_status;
 
-/// How deep parentheses and `not` may be nested, so that no text can exhaust the stack.
+/// How deep parentheses and `not` may be nested. Without a limit, text could exhaust the stack.
 const DEPTH: usize = 64;

@@ -49,7 +49,7 @@ impl FromStr for Filter {
 struct FilterParser<'t> {
     lexer: Lexer<'t>,
     ahead: Option<Token<'t>>,
-    /// The position behind the token ahead.
+    /// The end of the token ahead.
     end: Position,
 }
 

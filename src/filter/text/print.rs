@@ -84,7 +84,7 @@ impl OpenGroup {
         usize::from(self.parenthesized) + usize::from(self.connective == Connective::Not)
     }
 
-    /// Prints what stands before the next part.
+    /// Prints the word before the next part.
     fn write_separator(&mut self, f: &mut Formatter<'_>) -> fmt::Result {
         let is_first = core::mem::take(&mut self.is_empty);
         f.write_str(match self.connective {
@@ -184,7 +184,7 @@ fn write_status_term(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
     }
 }
 
-/// Prints each bit by its name, with `!` before those that have to be clear.
+/// Prints each bit by its name, with `!` before bits that have to be clear.
 pub(in crate::filter) fn write_status(f: &mut Formatter<'_>, bits: Masked) -> fmt::Result {
     let compared = (0..u32::BITS).map(|place| 1 << place).filter(|bit| bits.mask & bit != 0);
     write_joined(f, ",", compared, |f, bit| {

@@ -10,7 +10,7 @@ use crate::{
     model::{DccpState, Family, Protocol, SctpState, Status, TcpState},
 };
 
-/// The keywords that start a term, except those of addresses and numbers.
+/// The keywords that start a term, except the names of addresses and numbers.
 const TERMS: &[&str] = &[
     "any",
     "none",
@@ -56,7 +56,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("labels", "label"),
 ];
 
-/// Prints what an unknown keyword probably means, after the error message about it.
+/// Prints the likely meaning of an unknown keyword, after the error message about it.
 pub(super) struct KeywordHint<'t>(pub(super) &'t str);
 
 impl fmt::Display for KeywordHint<'_> {

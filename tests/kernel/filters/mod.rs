@@ -1,4 +1,4 @@
-//! Filters: what the kernel gives by plan is what userspace finds, and what is deleted is what was meant.
+//! Filters against the real kernel: dumps, deletes and updates reach exactly the matching flows.
 
 pub mod sockets;
 
@@ -18,30 +18,30 @@ use crate::{
 };
 
 cases! {
-    planned_dumps_give_what_userspace_finds: "nft";
-    deleting_by_a_filter_leaves_exactly_the_others;
-    flushing_by_a_filter_leaves_exactly_the_others;
-    updating_by_a_filter_changes_exactly_those;
-    capabilities_are_probed_without_a_side_effect;
-    deleting_unreplied_flows_leaves_the_replied;
-    deleting_flows_that_are_not_assured_leaves_the_assured;
-    statuses_set_and_unset_are_combined;
-    a_timeout_is_compared_and_never_deletes_everything;
+    planned_dumps_return_what_userspace_selects: "nft";
+    delete_by_a_filter_leaves_exactly_the_other_flows;
+    flush_by_a_filter_leaves_exactly_the_other_flows;
+    update_by_a_filter_changes_exactly_the_matching_flows;
+    probing_capabilities_has_no_side_effect;
+    deleting_unreplied_flows_leaves_replied_flows;
+    deleting_unassured_flows_leaves_assured_flows;
+    set_and_unset_status_bits_are_combined;
+    timeout_is_compared_and_never_deletes_everything;
     gre_keys_are_compared;
     sctp_verification_tags_are_compared;
-    an_ipv6_translation_is_compared_by_its_address;
-    a_translation_is_combined_with_other_terms;
-    icmp_flows_are_not_taken_for_translated;
-    an_ipv6_address_finds_that_address_and_not_all_others;
+    translated_ipv6_addresses_are_compared;
+    translations_are_combined_with_other_terms;
+    icmp_flows_do_not_count_as_translated;
+    ipv6_address_selects_that_address_only;
     ports_of_sctp_are_compared;
-    zones_of_a_direction_are_compared;
-    a_filter_of_everything_is_refused_by_delete;
-    a_flow_in_a_zone_is_updated_by_a_filter;
-    flows_that_are_answered_meanwhile_are_updated_all_the_same;
-    an_error_of_a_filtered_delete_comes_with_its_report;
+    zones_of_one_direction_are_compared;
+    delete_refuses_a_filter_that_matches_everything;
+    flow_in_a_zone_is_updated_by_a_filter;
+    flows_answered_during_an_update_are_updated;
+    error_of_a_filtered_delete_contains_its_report;
 }
 
-/// Terms whose flows the table has some of, and not all.
+/// Terms that match some flows of the table, but not all.
 const TERMS: &[&str] = &[
     "family ipv4",
     "family ipv6",
@@ -100,7 +100,7 @@ const TERMS: &[&str] = &[
     "none",
 ];
 
-/// A few hundred filters of one to four terms, always the same.
+/// A few hundred filters of one to four terms, the same in every run.
 fn filters() -> Vec<Filter> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |bound: usize| {
@@ -126,14 +126,14 @@ fn keys<'f>(flows: impl IntoIterator<Item = &'f Flow>) -> BTreeSet<String> {
     flows.into_iter().map(|flow| format!("{:?} {:?} {:?}", flow.original, flow.zone, flow.id)).collect()
 }
 
-/// As sets; only what one has and the other has not is worth printing.
+/// Compares two sets of flows, and prints only the differences.
 fn assert_same(found: &BTreeSet<String>, expected: &BTreeSet<String>, filter: &Filter) {
     let (more, less): (Vec<_>, Vec<_>) = (found.difference(expected).collect(), expected.difference(found).collect());
     let plan = filter.plan(&Capabilities::linux(6, 18));
     assert!(more.is_empty() && less.is_empty(), "{filter}\n{plan}\ntoo many: {more:#?}\ntoo few: {less:#?}");
 }
 
-fn planned_dumps_give_what_userspace_finds(lab: &Lab) {
+fn planned_dumps_return_what_userspace_selects(lab: &Lab) {
     lab.allow_labels();
     let mut client = lab.client();
     mixed_table(&mut client, 3000);
@@ -152,7 +152,7 @@ fn planned_dumps_give_what_userspace_finds(lab: &Lab) {
     assert!(matched > 150 && narrowed > 150, "{matched} filters find some, {narrowed} are narrowed in the kernel");
 }
 
-fn deleting_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
+fn delete_by_a_filter_leaves_exactly_the_other_flows(lab: &Lab) {
     let mut client = lab.client();
     for (round, filter) in filters().iter().enumerate().filter(|(round, _)| round % 20 == 0) {
         if filter.is_everything() {
@@ -169,7 +169,7 @@ fn deleting_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
     }
 }
 
-fn flushing_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
+fn flush_by_a_filter_leaves_exactly_the_other_flows(lab: &Lab) {
     let mut client = lab.client();
     let capabilities = client.capabilities().unwrap();
     let (mut in_kernel, mut planned) = (0, 0);
@@ -186,11 +186,11 @@ fn flushing_by_a_filter_leaves_exactly_the_others(lab: &Lab) {
         assert_same(&keys(&lab.flows()), &keys(&others), filter);
     }
     assert_eq!(in_kernel, planned, "the kernel does every flush that it can");
-    // Before Linux 6.12 a flush does not compare tuples, so that few of these filters are one.
+    // Before Linux 6.12, a flush does not compare tuples, so few of these filters are flushes.
     assert!(in_kernel > if capabilities.flush_tuple_filter { 5 } else { 0 }, "{in_kernel} flushes were the kernel's");
 }
 
-fn updating_by_a_filter_changes_exactly_those(lab: &Lab) {
+fn update_by_a_filter_changes_exactly_the_matching_flows(lab: &Lab) {
     let mut client = lab.client();
     mixed_table(&mut client, 600);
     let filter: Filter = "proto tcp and dport 22,443 or unreplied and src fd00::/16".parse().unwrap();
@@ -208,13 +208,13 @@ fn updating_by_a_filter_changes_exactly_those(lab: &Lab) {
     );
 }
 
-fn capabilities_are_probed_without_a_side_effect(lab: &Lab) {
+fn probing_capabilities_has_no_side_effect(lab: &Lab) {
     let mut client = lab.client();
     mixed_table(&mut client, 100);
     let before = keys(&lab.flows());
     let capabilities = client.capabilities().unwrap();
     assert_eq!(keys(&lab.flows()), before);
-    // What the release promises, this kernel has (one that is older and has more had it carried back).
+    // The kernel has what its release promises. It may have more, if features were backported.
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
     let (major, minor) = (numbers.next().unwrap(), numbers.next().unwrap());
@@ -226,7 +226,7 @@ fn capabilities_are_probed_without_a_side_effect(lab: &Lab) {
     assert!(capabilities.mark_filter || !promised.status_filter);
 }
 
-/// Creates the flows, deletes by the filter, and gives the source ports of those that are left.
+/// Creates flows, deletes by a filter, and returns the source ports of the flows that are left.
 fn left_after(lab: &Lab, flows: &[NewFlow], filter: &str) -> Vec<u16> {
     let mut client = lab.client();
     for flow in flows {
@@ -239,26 +239,26 @@ fn left_after(lab: &Lab, flows: &[NewFlow], filter: &str) -> Vec<u16> {
 }
 
 /// conntrack(8) deletes the whole table on `-D -u UNREPLIED`.
-fn deleting_unreplied_flows_leaves_the_replied(lab: &Lab) {
+fn deleting_unreplied_flows_leaves_replied_flows(lab: &Lab) {
     assert_eq!(left_after(lab, &[tcp_flow(1), udp_flow(2), udp6_flow(3)], "unreplied"), [1]);
 }
 
 /// conntrack(8) deletes the whole table on `-D -u '!ASSURED'`.
-fn deleting_flows_that_are_not_assured_leaves_the_assured(lab: &Lab) {
+fn deleting_unassured_flows_leaves_assured_flows(lab: &Lab) {
     let mut seen = udp_flow(2);
     seen.status = Status::SEEN_REPLY;
     assert_eq!(left_after(lab, &[tcp_flow(1), seen], "not assured"), [1]);
 }
 
-/// `conntrack -L -u 'SEEN_REPLY,!ASSURED'` lists nothing ever.
-fn statuses_set_and_unset_are_combined(lab: &Lab) {
+/// `conntrack -L -u 'SEEN_REPLY,!ASSURED'` never lists a flow.
+fn set_and_unset_status_bits_are_combined(lab: &Lab) {
     let mut seen = udp_flow(2);
     seen.status = Status::SEEN_REPLY;
     assert_eq!(left_after(lab, &[tcp_flow(1), seen, udp_flow(3)], "status SEEN_REPLY,!ASSURED"), [1, 3]);
 }
 
 /// `conntrack -D -t N` deletes everything, or compares for equality.
-fn a_timeout_is_compared_and_never_deletes_everything(lab: &Lab) {
+fn timeout_is_compared_and_never_deletes_everything(lab: &Lab) {
     let mut short = udp_flow(2);
     short.timeout = 50;
     assert_eq!(left_after(lab, &[udp_flow(1), short], "timeout < 100"), [1]);
@@ -287,8 +287,8 @@ fn sctp_verification_tags_are_compared(lab: &Lab) {
     assert_eq!(lab.flows().iter().map(|flow| flow.original.source_port()).collect::<Vec<_>>(), [Some(2)]);
 }
 
-/// conntrack(8) ignores the address of `-n`, `-g` and `-j` where it is an IPv6 address.
-fn an_ipv6_translation_is_compared_by_its_address(lab: &Lab) {
+/// conntrack(8) ignores IPv6 addresses in `-n`, `-g` and `-j`.
+fn translated_ipv6_addresses_are_compared(lab: &Lab) {
     let translated = |number, to: &str| {
         let mut flow = udp6_flow(number);
         flow.nat_source = Some(NatRange::address(to.parse().unwrap()));
@@ -297,8 +297,8 @@ fn an_ipv6_translation_is_compared_by_its_address(lab: &Lab) {
     assert_eq!(left_after(lab, &[translated(1, "fd00::77"), translated(2, "fd00::78")], "src-nat fd00::77"), [2]);
 }
 
-/// `conntrack -L -j ADDRESS -p tcp` lists nothing ever.
-fn a_translation_is_combined_with_other_terms(lab: &Lab) {
+/// `conntrack -L -j ADDRESS -p tcp` never lists a flow.
+fn translations_are_combined_with_other_terms(lab: &Lab) {
     let mut translated = tcp_flow(1);
     translated.nat_source = Some(NatRange::address("192.0.2.5".parse().unwrap()));
     let mut other = udp_flow(2);
@@ -307,22 +307,22 @@ fn a_translation_is_combined_with_other_terms(lab: &Lab) {
 }
 
 /// conntrack(8) lists ICMP flows as translated, since their types differ.
-fn icmp_flows_are_not_taken_for_translated(lab: &Lab) {
+fn icmp_flows_do_not_count_as_translated(lab: &Lab) {
     let mut client = lab.client();
     let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
     client.create(&NewFlow::untranslated(echo, 60).unwrap()).unwrap();
     assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched, 0);
 }
 
-/// The kernel answers a filter by an IPv6 address with everything but that address.
-fn an_ipv6_address_finds_that_address_and_not_all_others(lab: &Lab) {
+/// The kernel selects every address except the given one if it is an IPv6 address.
+fn ipv6_address_selects_that_address_only(lab: &Lab) {
     let mut other = udp6_flow(2);
     other.original.source = "fd00::5".parse().unwrap();
     other.reply = other.original.inverted().unwrap();
     assert_eq!(left_after(lab, &[udp6_flow(1), other, udp_flow(3)], "src fd00::5"), [1, 3]);
 }
 
-/// The kernel passes over the ports of any protocol but TCP and UDP.
+/// The kernel ignores the ports of protocols other than TCP and UDP.
 fn ports_of_sctp_are_compared(lab: &Lab) {
     let sctp = |port| {
         let tuple = Tuple::sctp(endpoint("10.1.0.1", port), endpoint("10.1.0.2", port + 1));
@@ -331,8 +331,8 @@ fn ports_of_sctp_are_compared(lab: &Lab) {
     assert_eq!(left_after(lab, &[sctp(1), sctp(2)], "proto sctp and dport 2"), [2]);
 }
 
-/// The kernel passes over a zone in the tuple of a filter.
-fn zones_of_a_direction_are_compared(lab: &Lab) {
+/// The kernel ignores the zone in a filter's tuple.
+fn zones_of_one_direction_are_compared(lab: &Lab) {
     let mut flows = [udp_flow(1), udp_flow(2), udp_flow(3), udp_flow(4)];
     flows[1].original = flows[1].original.in_zone(4);
     flows[2].zone = Some(4);
@@ -343,7 +343,7 @@ fn zones_of_a_direction_are_compared(lab: &Lab) {
     assert_eq!(left_after(lab, &flows, &format!("{source} and zone 4")), [1, 2, 4]);
 }
 
-fn a_filter_of_everything_is_refused_by_delete(lab: &Lab) {
+fn delete_refuses_a_filter_that_matches_everything(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1)).unwrap();
     assert!(client.delete_matching(&Filter::everything()).is_err());
@@ -352,7 +352,7 @@ fn a_filter_of_everything_is_refused_by_delete(lab: &Lab) {
 }
 
 /// conntrack(8) cannot update a flow in a zone.
-fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
+fn flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
     let mut client = lab.client();
     let mut flow = udp_flow(1);
     flow.zone = Some(9);
@@ -362,8 +362,8 @@ fn a_flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
     assert_eq!(client.get(FlowKey::original(flow.original).in_zone(9)).unwrap().unwrap().mark, Some(5));
 }
 
-/// The kernel refuses a change of status bits with EBUSY where an answer came since the flow was read.
-fn flows_that_are_answered_meanwhile_are_updated_all_the_same(lab: &Lab) {
+/// The kernel refuses a change of status bits with EBUSY if a reply arrived after the flow was read.
+fn flows_answered_during_an_update_are_updated(lab: &Lab) {
     let mut client = lab.client();
     let flows: Vec<NewFlow> = (1..=20_000).map(udp_flow).collect();
     create(&mut client, flows.iter().cloned());
@@ -385,7 +385,7 @@ fn flows_that_are_answered_meanwhile_are_updated_all_the_same(lab: &Lab) {
     assert!(lab.flows().iter().all(|flow| flow.mark == Some(8)));
 }
 
-fn an_error_of_a_filtered_delete_comes_with_its_report(lab: &Lab) {
+fn error_of_a_filtered_delete_contains_its_report(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     let mut client = lab.client();
     client.capabilities().unwrap();

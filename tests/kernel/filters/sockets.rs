@@ -1,4 +1,4 @@
-//! Filters in front of a socket.
+//! Filters that run in the socket of an event listener.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use super::filters;
 use crate::{cases, lab::Lab, mixed_table::mixed_table};
 
 cases! {
-    sockets_let_through_what_userspace_finds: "nft";
+    sockets_pass_what_userspace_selects: "nft";
 }
 
-/// Every event that userspace finds comes through the socket, and no other where the program says that it is exact.
-fn sockets_let_through_what_userspace_finds(lab: &Lab) {
+/// Every event that userspace selects passes the socket, and no other event does if the program is exact.
+fn sockets_pass_what_userspace_selects(lab: &Lab) {
     lab.allow_labels();
     let mut client = lab.client();
     let listen = |builder: EventSocketBuilder| builder.receive_buffer(4 << 20).open().unwrap();
@@ -32,9 +32,9 @@ fn sockets_let_through_what_userspace_finds(lab: &Lab) {
     for (filter, (program, socket)) in filters.iter().zip(&mut filtered) {
         let wanted: BTreeSet<String> = names(events.iter().filter(|(_, flow)| filter.matches(flow)));
         let passed = names(&heard(socket));
-        assert!(passed.is_superset(&wanted), "{filter}: too few came through");
+        assert!(passed.is_superset(&wanted), "{filter}: events are missing");
         if program.is_exact() {
-            assert_eq!(passed.len(), wanted.len(), "{filter}: more came through than an exact program lets");
+            assert_eq!(passed.len(), wanted.len(), "{filter}: an exact program passed other events");
         }
         narrowed += usize::from(passed.len() < events.len());
     }

@@ -18,9 +18,11 @@ debian_rust() {
     local folder=$1 version=$2 llvm std
     [ ! -d "$folder/usr/lib/rustlib/src/rust/library" ] || return 0
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return
-    version=$(apt-cache show rustc-web 2>/dev/null | sed -n 's/^Version: //p' | grep -m1 "^$version") || return
+    version=$(apt-cache show rustc-web 2>/dev/null |
+        awk -v wanted="$version" '$1 == "Version:" && index($2, wanted) == 1 && !found { found = $2 } END { print found }')
+    [ -n "$version" ] || return
     std=libstd-rust-web-$(cut -d. -f1,2 <<<"$version")
-    llvm=$(apt-cache show "$std=$version" | grep -oE -m1 'libllvm[0-9.]+') || return
+    llvm=$(apt-cache show "$std=$version" | grep -oE 'libllvm[0-9.]+' | sort -u) || return
     mkdir -p "$folder/packages"
     (
         cd "$folder/packages" || exit

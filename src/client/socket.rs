@@ -194,6 +194,7 @@ mod tests {
     use crate::Client;
 
     #[test]
+    #[cfg_attr(no_netfilter_socket, ignore = "needs a netfilter socket, which qemu-user lacks")]
     fn no_socket_is_opened_in_a_namespace_that_may_be_another() {
         let Ok(client) = Client::open() else { return };
         let homeless = client.connection.transport().open_another().unwrap().without_a_namespace();

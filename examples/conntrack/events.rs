@@ -1,8 +1,9 @@
-//! Events, as they happen.
+//! `-E`: prints events as they happen.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
 };
 
 use ctnetlink::{EventKind, Expectation, Flow, Timestamp};
@@ -15,37 +16,39 @@ use crate::{
     interrupt, listener,
     messages::complain,
     output::{Event, Output},
+    report,
     sender::Programs,
-    tell,
 };
 
-/// What a listener is told.
-pub enum Told {
+/// An item of the event stream.
+pub enum Received {
     Flow(EventKind, Flow, Option<u32>),
     Expectation(EventKind, Expectation),
-    /// Events are missing here.
-    Lost,
-    /// The kernel sent something that does not read.
+    /// Events were lost here.
+    Overrun,
+    /// An event that does not decode.
     Malformed(String),
 }
 
-/// Where events come from: only those that are meant.
+/// A stream of the events that the command selects.
 pub trait Source: AsFd {
-    /// The next event, if there is one already.
-    fn try_next(&mut self) -> Outcome<Option<Told>>;
+    /// Returns the next event that has arrived already.
+    fn try_next(&mut self) -> Outcome<Option<Received>>;
 
-    /// Bytes that the kernel granted for events that wait.
+    /// Returns the size of the receive buffer, in bytes.
     fn receive_buffer(&self) -> usize;
 }
 
-/// How many events are printed before signals are looked for again.
+/// Events that are printed between two checks for signals.
 const BURST: usize = 1024;
-/// The least that an event takes of the receive buffer.
+/// Time between two warnings of lost events.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(1);
+/// Receive buffer that each event takes at least.
 const LEAST_BYTES: usize = 256;
 
-/// Prints events until somebody has seen enough: SIGINT and SIGTERM end it well.
+/// Prints events until SIGINT or SIGTERM, which end the command with status 0.
 pub fn watch(mut arguments: Arguments) -> Outcome {
-    // Before the socket is opened, so that no signal in between is lost.
+    // Before the socket is opened: a signal that comes in between must not be lost.
     let signals = interrupt::signals(SfdFlags::SFD_NONBLOCK)?;
     let mut source = listener::open(&arguments)?;
     if arguments.buffer_size.is_some() {
@@ -53,20 +56,25 @@ pub fn watch(mut arguments: Arguments) -> Outcome {
         complain(format_args!("NOTICE: Netlink socket buffer size has been set to {bytes} bytes."));
     }
     let table = arguments.table;
-    let mut watcher =
-        Watcher { output: Output::new(&mut arguments), programs: Programs::default(), shown: 0, losses: 0 };
-    // What opens a document is not to wait for the first event.
+    let mut watcher = Watcher {
+        output: Output::new(&mut arguments),
+        programs: Programs::default(),
+        shown: 0,
+        overruns: 0,
+        next_warning: Instant::now(),
+    };
+    // The head of a document does not wait for the first event.
     let watched = watcher.output.write().and_then(|()| watcher.watch(&mut source, &signals));
     watched.and_then(|()| watcher.output.finish())?;
-    tell_counts(table, watcher.shown, watcher.losses);
+    report_counts(table, watcher.shown, watcher.overruns);
     Ok(())
 }
 
-fn tell_counts(table: Table, shown: u64, losses: u64) {
+fn report_counts(table: Table, shown: u64, overruns: u64) {
     let what = if table == Table::Expect { "expectation" } else { "flow" };
-    match losses {
-        0 => tell(format_args!("{shown} {what} events have been shown.")),
-        losses => tell(format_args!("{shown} {what} events have been shown, and others lost {losses} times.")),
+    match overruns {
+        0 => report(format_args!("{shown} {what} events have been shown.")),
+        _ => report(format_args!("{shown} {what} events have been shown; overruns: {overruns}.")),
     }
 }
 
@@ -74,18 +82,19 @@ struct Watcher {
     output: Output,
     programs: Programs,
     shown: u64,
-    losses: u64,
+    overruns: u64,
+    next_warning: Instant,
 }
 
 impl Watcher {
     fn watch(&mut self, source: &mut impl Source, signals: &SignalFd) -> Outcome {
         loop {
             let is_over = wait(source.as_fd(), signals.as_fd())?;
-            // What had come in before the signal is shown even so: no more than there is room for.
+            // Events that arrived before the signal are shown, at most as many as the buffer holds.
             let most = if is_over { source.receive_buffer() / LEAST_BYTES } else { BURST };
             for _ in 0..most {
                 match source.try_next()? {
-                    Some(told) => self.tell(told)?,
+                    Some(received) => self.handle(received)?,
                     None => break,
                 }
             }
@@ -96,35 +105,39 @@ impl Watcher {
         }
     }
 
-    fn tell(&mut self, told: Told) -> Outcome {
-        match told {
-            Told::Flow(kind, flow, port_id) => {
+    fn handle(&mut self, received: Received) -> Outcome {
+        match received {
+            Received::Flow(kind, flow, port_id) => {
                 let time = flow.event_time.unwrap_or_else(Timestamp::now);
                 let sender = port_id.map(|port_id| self.programs.sender(port_id));
                 self.shown += 1;
                 self.output.flow(&flow, Some(Event { kind, time, sender }))
             }
-            Told::Expectation(kind, expectation) => {
+            Received::Expectation(kind, expectation) => {
                 self.shown += 1;
                 self.output.expectation(&expectation, Some(Event { kind, time: Timestamp::now(), sender: None }))
             }
-            Told::Lost => {
-                self.losses += 1;
+            Received::Overrun => {
+                self.overruns += 1;
+                if Instant::now() < self.next_warning {
+                    return Ok(());
+                }
+                self.next_warning = Instant::now() + BETWEEN_WARNINGS;
                 self.output.write()?;
                 complain(format_args!(
                     "WARNING: events were lost here: they come faster than they are read. See --buffer-size."
                 ));
                 Ok(())
             }
-            Told::Malformed(error) => {
-                complain(format_args!("WARNING: an event that does not read: {error}"));
+            Received::Malformed(error) => {
+                complain(format_args!("WARNING: cannot decode an event: {error}"));
                 Ok(())
             }
         }
     }
 }
 
-/// Waits for an event, a signal, or for the reader to go away; whether it is a signal.
+/// Waits for an event, a signal or the end of the reader. Returns true if a signal came.
 fn wait(events: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Outcome<bool> {
     let stdout = io::stdout();
     let mut waiting = [

@@ -1,4 +1,4 @@
-//! The commands on the table of expectations.
+//! Commands on the table of expectations.
 
 use std::io::Write as _;
 
@@ -8,10 +8,10 @@ use crate::{
     arguments::Arguments,
     failure::{Failure, Outcome},
     output::Output,
-    request, tell,
+    report, request,
 };
 
-/// Both families, unless one is asked for.
+/// The dump of the family that the options name, or of both.
 fn dump(arguments: &Arguments) -> DumpExpectations {
     arguments.family.map_or(DumpExpectations::all(), DumpExpectations::of_family)
 }
@@ -25,7 +25,7 @@ pub fn list(mut arguments: Arguments) -> Outcome {
         count += 1;
     }
     output.finish()?;
-    tell(format_args!("{count} expectations have been shown."));
+    report(format_args!("{count} expectations have been shown."));
     Ok(())
 }
 
@@ -43,24 +43,24 @@ pub fn get(mut arguments: Arguments) -> Outcome {
     let mut output = Output::new(&mut arguments);
     output.expectation(&expectation, None)?;
     output.finish()?;
-    tell("1 expectations have been shown.");
+    report("1 expectations have been shown.");
     Ok(())
 }
 
 pub fn delete(arguments: &Arguments) -> Outcome {
     Client::open()?.delete_expectation(request::expectation_key(arguments)?)?;
-    tell("1 expectations have been deleted.");
+    report("1 expectations have been deleted.");
     Ok(())
 }
 
 pub fn create(arguments: &Arguments) -> Outcome {
     Client::open()?.create_expectation(&request::expectation(arguments)?)?;
-    tell("1 expectations have been created.");
+    report("1 expectations have been created.");
     Ok(())
 }
 
 pub fn flush() -> Outcome {
     Client::open()?.flush_expectations()?;
-    tell("expectation table has been emptied.");
+    report("expectation table has been emptied.");
     Ok(())
 }

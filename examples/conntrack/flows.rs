@@ -1,4 +1,4 @@
-//! The commands on the table of flows.
+//! Commands on the table of flows.
 
 use ctnetlink::Client;
 
@@ -7,10 +7,9 @@ use crate::{
     failure::{Failure, Outcome},
     interrupt,
     output::Output,
-    request,
+    report, request,
     selection::Selection,
     table::{self, Changed},
-    tell,
 };
 
 pub fn list(mut arguments: Arguments) -> Outcome {
@@ -18,7 +17,7 @@ pub fn list(mut arguments: Arguments) -> Outcome {
     let mut output = Output::new(&mut arguments);
     let count = table::each(&mut Client::open()?, &selection, |flow| output.flow(&flow, None))?;
     output.finish()?;
-    tell(format_args!("{count} flow entries have been shown."));
+    report(format_args!("{count} flow entries have been shown."));
     Ok(())
 }
 
@@ -29,7 +28,7 @@ pub fn get(mut arguments: Arguments) -> Outcome {
     let mut output = Output::new(&mut arguments);
     output.flow(&flow, None)?;
     output.finish()?;
-    tell("1 flow entries have been shown.");
+    report("1 flow entries have been shown.");
     Ok(())
 }
 
@@ -38,7 +37,7 @@ pub fn delete(mut arguments: Arguments) -> Outcome {
     interrupt::listen()?;
     let mut output = Output::new(&mut arguments).for_deletion().of_changes();
     let changed = table::delete(&selection, |flow| output.flow(flow, None));
-    report(changed, output, "deleted")
+    finish_changes(changed, output, "deleted")
 }
 
 pub fn update(mut arguments: Arguments) -> Outcome {
@@ -47,14 +46,14 @@ pub fn update(mut arguments: Arguments) -> Outcome {
     interrupt::listen()?;
     let mut output = Output::new(&mut arguments).of_changes();
     let changed = table::update(&selection, &update, |flow| output.flow(flow, None));
-    report(changed, output, "updated")
+    finish_changes(changed, output, "updated")
 }
 
 /// Prints the rest of the output and the count, even if the work stopped early.
-fn report(changed: Changed, output: Output, done: &str) -> Outcome {
+fn finish_changes(changed: Changed, output: Output, done: &str) -> Outcome {
     let printed = output.finish();
     if changed.has_count() {
-        tell(format_args!("{} flow entries have been {done}.", changed.count));
+        report(format_args!("{} flow entries have been {done}.", changed.count));
     }
     match changed.into_result()? {
         0 => Err(Failure::Nothing),
@@ -68,11 +67,11 @@ pub fn create(arguments: &Arguments) -> Outcome {
         true => Failure::failed("Operation failed: Such conntrack exists, try -U to update"),
         false => error.into(),
     })?;
-    tell("1 flow entries have been created.");
+    report("1 flow entries have been created.");
     Ok(())
 }
 
-/// Creates the flow, or makes the one that there is what is asked for.
+/// Creates the flow, or updates an existing flow with the same tuple.
 pub fn add(arguments: &Arguments) -> Outcome {
     let flow = request::new_flow(arguments)?;
     let mut client = Client::open()?;
@@ -86,7 +85,7 @@ pub fn add(arguments: &Arguments) -> Outcome {
         }
         other => other?,
     }
-    tell("1 flow entries have been added.");
+    report("1 flow entries have been added.");
     Ok(())
 }
 
@@ -96,6 +95,6 @@ pub fn flush(arguments: &Arguments) -> Outcome {
         Some(family) => client.flush_family(family)?,
         None => client.flush()?,
     }
-    tell("connection tracking table has been emptied.");
+    report("connection tracking table has been emptied.");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The socket that events come from.
+//! The event socket of `-E`.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -6,12 +6,12 @@ use ctnetlink::{Event, EventGroups, EventKind, EventSocket, Filter, filter::Sock
 
 use crate::{
     arguments::{Arguments, EventWord, Table},
-    events::{Source, Told},
+    events::{Received, Source},
     failure::Outcome,
     selection::Selection,
 };
 
-/// Opens the socket. What the filter leaves out is left out in the kernel, as far as it can tell.
+/// Opens the socket, with as much of the filter as the kernel can evaluate for it.
 pub fn open(arguments: &Arguments) -> Outcome<Listener> {
     let filter = Selection::new(arguments)?.filter;
     let mut builder = EventSocket::builder(groups(arguments)).filter(&SocketFilter::new(&filter));
@@ -37,7 +37,7 @@ pub fn groups(arguments: &Arguments) -> EventGroups {
     if asked.is_empty() { EventGroups::FLOWS } else { asked }
 }
 
-/// The socket, and what its events are held against.
+/// The socket, and the filter that its events are checked against.
 pub struct Listener {
     socket: EventSocket,
     filter: Filter,
@@ -50,16 +50,18 @@ impl AsFd for Listener {
 }
 
 impl Source for Listener {
-    fn try_next(&mut self) -> Outcome<Option<Told>> {
+    fn try_next(&mut self) -> Outcome<Option<Received>> {
         loop {
             let event = match self.socket.try_next() {
                 Ok(Some(event)) => event,
                 Ok(None) => return Ok(None),
-                Err(error) if error.decode_error().is_some() => return Ok(Some(Told::Malformed(error.to_string()))),
+                Err(error) if error.decode_error().is_some() => {
+                    return Ok(Some(Received::Malformed(error.to_string())));
+                }
                 Err(error) => return Err(error.into()),
             };
-            if let Some(told) = told(&event, &self.filter) {
-                return Ok(Some(told));
+            if let Some(received) = convert(&event, &self.filter) {
+                return Ok(Some(received));
             }
         }
     }
@@ -69,20 +71,20 @@ impl Source for Listener {
     }
 }
 
-/// What is to be told of an event; `None` where the filter leaves it out.
-fn told(event: &Event<'_>, filter: &Filter) -> Option<Told> {
+/// Converts an event. Returns `None` if the filter excludes it.
+fn convert(event: &Event<'_>, filter: &Filter) -> Option<Received> {
     Some(match event {
         Event::New(_) | Event::Update(_) | Event::Destroy(_) => {
             let (kind, event) = event.flow()?;
             if !filter.matches(&event.flow) {
                 return None;
             }
-            Told::Flow(kind, event.flow.to_flow(), event.port_id)
+            Received::Flow(kind, event.flow.to_flow(), event.port_id)
         }
-        Event::ExpectationNew(new) => Told::Expectation(EventKind::New, new.expectation.to_expectation()),
-        Event::ExpectationDestroy(end) => Told::Expectation(EventKind::Destroy, end.expectation.to_expectation()),
-        Event::Overrun => Told::Lost,
-        Event::Malformed(malformed) => Told::Malformed(malformed.error.to_string()),
+        Event::ExpectationNew(new) => Received::Expectation(EventKind::New, new.expectation.to_expectation()),
+        Event::ExpectationDestroy(end) => Received::Expectation(EventKind::Destroy, end.expectation.to_expectation()),
+        Event::Overrun => Received::Overrun,
+        Event::Malformed(malformed) => Received::Malformed(malformed.error.to_string()),
         _ => return None,
     })
 }

@@ -1,17 +1,11 @@
-//! A drop-in for conntrack(8): the same commands, options, output, counts and exit statuses as conntrack 1.4.7, and
-//! without what that gets wrong.
+#![doc = include_str!("README.md")]
 //!
-//! ```text
-//! cargo run --example conntrack -- -L -p tcp --dport 22
-//! cargo run --example conntrack -- -D --filter 'src 10.0.0.0/8 and not assured' --explain
-//! cargo run --example conntrack -- -E -o timestamp
-//! ```
+//! # Structure
 //!
-//! Arguments are read into one value ([`arguments`]), which becomes a filter ([`selection`]) or a request
-//! ([`request`]); commands run them ([`flows`], [`expectations`], [`events`], [`load`], [`statistics`]) and print
-//! ([`output`]).
+//! The command line is parsed into [`arguments`], which become a filter ([`selection`]) or a request ([`request`]).
+//! Commands ([`flows`], [`expectations`], [`events`], [`load`], [`statistics`]) send it and print ([`output`]).
 
-#![allow(unreachable_pub)] // Nobody reaches into a program.
+#![allow(unreachable_pub, reason = "a program has no users of its modules")]
 
 mod arguments;
 mod events;
@@ -39,11 +33,11 @@ use arguments::{Arguments, Command, Parameter, Table};
 use failure::{Failure, Outcome};
 use messages::complain;
 
-/// What messages begin with.
+/// The beginning of each message.
 const NAME: &str = concat!("conntrack v", env!("CARGO_PKG_VERSION"), " (ctnetlink)");
 
-/// Tells something of the work as a whole: a count, for the most part.
-fn tell(message: impl Display) {
+/// Writes a message about the command as a whole, usually a count.
+fn report(message: impl Display) {
     complain(format_args!("{NAME}: {message}"));
 }
 
@@ -83,11 +77,11 @@ fn main() -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     match &failure {
         Failure::Usage(message) => {
-            tell(message);
+            report(message);
             complain("Try `conntrack -h' or 'conntrack --help' for more information.");
         }
-        Failure::Failed(message) => tell(message),
-        Failure::Interrupted(signal) => tell(format_args!("interrupted by {signal}")),
+        Failure::Failed(message) => report(message),
+        Failure::Interrupted(signal) => report(format_args!("interrupted by {signal}")),
         Failure::Nothing | Failure::ClosedPipe => {}
     }
     ExitCode::from(failure.status())

@@ -1,4 +1,4 @@
-//! Entries → lines on the standard output.
+//! Prints entries on the standard output.
 
 use std::io::{self, StdoutLock, Write as _};
 
@@ -12,17 +12,17 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// How many bytes are gathered before they are written.
+/// Bytes in the buffer at which it is written.
 const ENOUGH: usize = 64 * 1024;
 
-/// Entries on their way to the standard output: gathered in one buffer, and written when there is enough of it.
+/// Prints entries into one buffer, and writes it to the standard output when it is full.
 pub struct Output {
     printer: Printer,
     stdout: StdoutLock<'static>,
     buffer: Vec<u8>,
-    /// Whether work goes on where nothing more can be printed.
+    /// Whether the command goes on if nothing more can be printed.
     goes_on: bool,
-    /// Why nothing more can be printed.
+    /// The reason why nothing more can be printed.
     broken: Option<Failure>,
 }
 
@@ -34,7 +34,7 @@ impl Output {
         Self { printer, stdout: io::stdout().lock(), buffer, goes_on: false, broken: None }
     }
 
-    /// Of flows that are changed: that is not left half done for want of a reader. The end tells what went wrong.
+    /// Prints flows that are changed: the changes go on if the reader is gone. `finish` returns the failure.
     pub const fn of_changes(mut self) -> Self {
         self.goes_on = true;
         self
@@ -85,14 +85,14 @@ impl Output {
         }
     }
 
-    /// Writes what has gathered, for a reader who is not to wait.
+    /// Writes the buffer now.
     pub fn write(&mut self) -> Outcome {
         self.stdout.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(self.stdout.flush()?)
     }
 
-    /// Closes the document, and writes the rest.
+    /// Closes the document and writes the rest.
     pub fn finish(mut self) -> Outcome {
         if let Some(failure) = self.broken {
             return Err(failure);
@@ -102,11 +102,11 @@ impl Output {
     }
 }
 
-/// What an event adds to the entry that it tells of.
+/// The parts of an event besides its entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
     pub kind: EventKind,
-    /// When it came in.
+    /// The time of the event, or of its arrival.
     pub time: Timestamp,
     pub sender: Option<Sender<'a>>,
 }
@@ -120,7 +120,7 @@ enum Format {
     Json,
 }
 
-/// The format, with its options.
+/// The output format and its options.
 struct Printer {
     format: Format,
     table: Table,
@@ -163,7 +163,7 @@ impl Printer {
         }
     }
 
-    /// What goes before and after all entries.
+    /// The texts before the first entry and after the last.
     fn frame(&self) -> (&'static str, &'static str) {
         match (self.format, self.table) {
             (Format::Xml, Table::Expect) => (Xml::EXPECTATIONS_BEGIN, Xml::EXPECTATIONS_END),
@@ -182,7 +182,7 @@ impl Printer {
         }
     }
 
-    /// There is no command that loads expectations: where it is asked for, they are text.
+    /// Expectations cannot be loaded: with `-o save` they are printed as text.
     fn expectation<'a>(&'a self, expectation: &'a Expectation, event: Option<Event<'a>>) -> Printed<'a> {
         match self.format {
             Format::Text | Format::Save => self.text(event).expectation(expectation),
@@ -243,7 +243,7 @@ fn json(event: Option<Event<'_>>) -> ctnetlink::format::Json {
     event.map_or(json, |event| json.event(event.kind))
 }
 
-/// Who looks for labels or sets some sees them too; where flows end or are saved, only who asks.
+/// Labels are shown if options name labels, except with `-D` and `-o save`, and with `-o labels`.
 fn shows_labels(arguments: &Arguments, format: Format) -> bool {
     let are_named = [Parameter::Label, Parameter::LabelAdd, Parameter::LabelDelete];
     let is_said = arguments.command != Command::Delete && format != Format::Save;
@@ -251,7 +251,8 @@ fn shows_labels(arguments: &Arguments, format: Format) -> bool {
         || is_said && are_named.into_iter().any(|named| arguments.has(named))
 }
 
-/// How far local time is ahead of UTC, which only the C library knows: date(1) asks it. UTC where there is no date(1).
+/// The offset of local time from UTC as date(1) reports it, since the standard library has no time zones. Without date(1),
+/// times are in UTC.
 fn local_offset_seconds() -> i32 {
     let ask = || {
         let output = std::process::Command::new("date").arg("+%z").output().ok()?;

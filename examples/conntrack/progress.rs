@@ -1,14 +1,14 @@
-//! How far long work has come, for whoever watches.
+//! A counter on the terminal during long work.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
 
-/// How long work may take without a sign.
+/// Time between two updates of the counter.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A line on the standard error that counts up; nothing where that is no terminal.
+/// A counter on the standard error, if that is a terminal.
 pub struct Progress {
     what: &'static str,
     is_shown: bool,
@@ -17,18 +17,18 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `what` stands behind the number: "lines loaded".
+    /// `what` follows the number: "lines loaded".
     pub fn new(what: &'static str) -> Self {
         Self { what, is_shown: io::stderr().is_terminal(), next: Instant::now() + PATIENCE, is_on_screen: false }
     }
 
-    /// Of work that prints entries: on a terminal they show well enough how far it is.
+    /// For work that prints entries: on the same terminal, the entries show enough.
     pub fn beside_entries(what: &'static str) -> Self {
         let progress = Self::new(what);
         Self { is_shown: progress.is_shown && !io::stdout().is_terminal(), ..progress }
     }
 
-    /// Shows the count, if it is time.
+    /// Shows the count if it is time for an update.
     pub fn show(&mut self, count: u64) {
         if self.is_shown && Instant::now() >= self.next {
             self.next = Instant::now() + PATIENCE;

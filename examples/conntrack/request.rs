@@ -1,4 +1,4 @@
-//! Arguments → flows and expectations to be made, found or changed.
+//! Arguments → flows and expectations to create, find or change.
 
 use std::net::IpAddr;
 
@@ -13,18 +13,18 @@ use crate::{
     failure::{Failure, Outcome},
 };
 
-/// The tuple of packets from the initiator, where the options give its addresses.
+/// The original tuple, if the options have its addresses.
 pub fn original_tuple(arguments: &Arguments) -> Option<Tuple> {
     let ((source, _), (destination, _)) = (arguments.source?, arguments.destination?);
     let ports = either(arguments.ports, swapped(arguments.reply_ports));
     Some(tuple(arguments, source, destination, ports))
 }
 
-/// The tuple of the answers, where the options give its addresses.
+/// The reply tuple, if the options have its addresses.
 fn reply_tuple(arguments: &Arguments) -> Option<Tuple> {
     let (source, destination) = (arguments.reply_source?, arguments.reply_destination?);
     let ports = either(arguments.reply_ports, swapped(arguments.ports));
-    // The type is that of the request, and so it has to be turned round.
+    // ICMP options are those of the request: inverting the tuple gives the type of the reply.
     tuple(arguments, destination, source, swapped(ports)).inverted()
 }
 
@@ -53,34 +53,34 @@ fn either(first: Pair, second: Pair) -> Pair {
     (first.0.or(second.0), first.1.or(second.1))
 }
 
-fn no_query() -> Failure {
-    Failure::failed("Operation failed: an ICMP type that is no query has no answer, and is not tracked")
+fn without_reply() -> Failure {
+    Failure::failed("Operation failed: this ICMP type has no reply and is not tracked")
 }
 
-/// What names the flow of `--get`: the tuple of either direction.
+/// The key of `--get`: the tuple of one direction.
 pub fn key(arguments: &Arguments) -> Outcome<FlowKey> {
     let zone = |tuple: Tuple, zone: Option<u16>| zone.map_or(tuple, |zone| tuple.in_zone(zone));
     let key = match original_tuple(arguments) {
         Some(tuple) => FlowKey::original(zone(tuple, arguments.original_zone)),
-        None => FlowKey::reply(zone(reply_tuple(arguments).ok_or_else(no_query)?, arguments.reply_zone)),
+        None => FlowKey::reply(zone(reply_tuple(arguments).ok_or_else(without_reply)?, arguments.reply_zone)),
     };
     Ok(arguments.zone.map_or(key, |zone| key.in_zone(zone)))
 }
 
-/// The flow of `--create` and `--add`. What is not said of one direction mirrors the other.
+/// The flow of `--create` and `--add`. Values that one direction lacks are mirrored from the other.
 pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
     let queries = match arguments.family {
         Some(Family::IPV6) => Protocol::ICMP,
         _ => Protocol::ICMPV6,
     };
     if arguments.protocol == Some(queries) {
-        return Err(Failure::failed("Operation failed: icmp is of IPv4, and icmpv6 of IPv6"));
+        return Err(Failure::failed("Operation failed: icmp needs IPv4 addresses, icmpv6 needs IPv6 addresses"));
     }
     let (mut original, mut reply) = match original_tuple(arguments) {
-        Some(original) => (original, original.inverted().ok_or_else(no_query)?),
+        Some(original) => (original, original.inverted().ok_or_else(without_reply)?),
         None => {
-            let reply = reply_tuple(arguments).ok_or_else(no_query)?;
-            (reply.inverted().ok_or_else(no_query)?, reply)
+            let reply = reply_tuple(arguments).ok_or_else(without_reply)?;
+            (reply.inverted().ok_or_else(without_reply)?, reply)
         }
     };
     if let Some(address) = arguments.reply_source {
@@ -128,7 +128,7 @@ fn settable(status: Status) -> Outcome<Status> {
     Ok(status & !(Status::SRC_NAT | Status::DST_NAT | offload))
 }
 
-/// Nobody has seen the handshake of a flow that is made by hand, so that its windows are not checked.
+/// Turns window checks off, because the kernel has not seen the handshake of a flow created by hand.
 fn tracked(info: ProtocolInfo) -> ProtocolInfo {
     let ProtocolInfo::Tcp(info) = info else { return info };
     let mut flags = TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM;
@@ -186,11 +186,11 @@ fn new_state(arguments: &Arguments) -> Outcome<Option<ProtocolInfo>> {
     let has_tags = arguments.original_tag.is_some() && arguments.reply_tag.is_some();
     match arguments.protocol_info() {
         Some(ProtocolInfo::Sctp(_)) if !has_tags => Err(Failure::usage(
-            "the kernel takes a state of SCTP only with both tags: you have to specify `--orig-vtag' and `--reply-vtag'",
+            "the kernel accepts a state of SCTP only with both tags: you have to specify `--orig-vtag' and `--reply-vtag'",
         )),
         Some(ProtocolInfo::Tcp(TcpInfo { state: Some(state), .. })) => Ok(Some(TcpInfo::new(state).into())),
         None if arguments.original_tag.is_some() || arguments.reply_tag.is_some() => {
-            Err(Failure::usage("the kernel takes tags of SCTP only with a state: you have to specify `--state'"))
+            Err(Failure::usage("the kernel accepts tags of SCTP only with a state: you have to specify `--state'"))
         }
         other => Ok(other),
     }
@@ -216,7 +216,7 @@ fn changes_state(new: ProtocolInfo, old: Option<ProtocolInfo>) -> bool {
     }
 }
 
-/// What makes an existing flow what `--add` asks for.
+/// The update that gives an existing flow the values of `--add`.
 pub fn update_to(flow: &NewFlow) -> FlowUpdate {
     let mut update = FlowUpdate::new().timeout(flow.timeout);
     if let Some(mark) = flow.mark {
@@ -235,7 +235,7 @@ pub fn update_to(flow: &NewFlow) -> FlowUpdate {
     }
 }
 
-/// What a command line says of the answers to a flow, which cannot be changed once there is the flow.
+/// The reply tuple as far as the options name it. It cannot be changed once the flow exists.
 #[derive(Clone, Copy, Debug)]
 pub struct Answers {
     source: Option<IpAddr>,
@@ -244,7 +244,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// A translation shows in the answers: they come from where it leads, and go to what it shows.
+    /// A translation determines the reply tuple: replies come from the destination NAT and go to the source NAT.
     pub fn new(arguments: &Arguments) -> Self {
         let (source, source_port) = arguments.destination_nat.unwrap_or_default();
         let (destination, destination_port) = arguments.source_nat.unwrap_or_default();
@@ -255,7 +255,7 @@ impl Answers {
         }
     }
 
-    /// Refuses a flow whose answers are others than was said.
+    /// Fails if the flow has another reply tuple.
     pub fn check(&self, flow: &Flow) -> Outcome {
         let reply = &flow.reply;
         let ports = match reply.layer4 {
@@ -268,13 +268,13 @@ impl Answers {
         match ports && addresses == (reply.source, reply.destination) {
             true => Ok(()),
             false => Err(Failure::failed(
-                "Operation failed: there is such a flow with other answers, and a translation cannot be changed",
+                "Operation failed: such a flow exists with another reply tuple, and a translation cannot be changed",
             )),
         }
     }
 }
 
-/// What names the expectation of `--get expect` and `--delete expect`.
+/// The key of `--get expect` and `--delete expect`.
 pub fn expectation_key(arguments: &Arguments) -> Outcome<ExpectationKey> {
     original_tuple(arguments).map(ExpectationKey::new).ok_or_else(|| Failure::usage("no addresses"))
 }

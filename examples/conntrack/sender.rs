@@ -1,24 +1,24 @@
-//! Who caused an event.
+//! The program that caused an event.
 
 use std::{collections::HashMap, fs, path::Path};
 
 use ctnetlink::format::Sender;
 
-/// How many programs are remembered.
+/// Programs that are remembered.
 const REMEMBERED: usize = 1024;
-/// The protocol of netfilter among those of netlink.
+/// Netfilter's protocol number in `/proc/net/netlink`.
 const NETLINK_NETFILTER: &str = "12";
 
-/// The names of programs by the ports of their netlink sockets, looked up once each.
+/// Names of programs by the port of their netlink socket, each looked up once.
 #[derive(Default)]
 pub struct Programs {
     names: HashMap<u32, Option<String>>,
 }
 
 impl Programs {
-    /// The sender at that port. The program that had it may have ended: then there is no name.
+    /// Returns the sender with this port. A program that has ended has no name.
     pub fn sender(&mut self, port_id: u32) -> Sender<'_> {
-        // A program that came and went is not waited for again, and neither is there room for all that ever come.
+        // Forgetting all of them bounds the memory, and lets a port be looked up again.
         if self.names.len() >= REMEMBERED {
             self.names.clear();
         }
@@ -27,7 +27,7 @@ impl Programs {
     }
 }
 
-/// The port leads to the inode of the socket, and that to a process that has it open.
+/// Finds the inode of the socket by its port, and then a process that has it open.
 fn find(port_id: u32) -> Option<String> {
     let sockets = fs::read_to_string("/proc/net/netlink").ok()?;
     let port = port_id.to_string();
@@ -37,7 +37,7 @@ fn find(port_id: u32) -> Option<String> {
         columns.last().filter(|_| is_it).copied()
     })?;
     let target = format!("socket:[{inode}]");
-    // Programs take the number of their process for the port of their first socket.
+    // The port of a program's first socket is usually its process number.
     let likely = Path::new("/proc").join(&port);
     let others = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
     let process = std::iter::once(likely).chain(others).find(|process| has_open(process, &target))?;

@@ -1,4 +1,4 @@
-//! Counts of the kernel.
+//! `-C` and `-S`: counters of the kernel.
 
 use std::io::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! `-h` and `-V`.
 
 use std::io::{self, Write as _};
 
@@ -10,63 +10,64 @@ use crate::{
 
 const HELP: &str = "\
 Usage: conntrack COMMAND [TABLE] [OPTIONS]
+Lists, watches and changes the connection tracking table: conntrack -L -p tcp --dport 22
 
 Commands:
   -L, --dump            list entries
   -G, --get             show one entry
   -D, --delete          delete entries
-  -I, --create          create an entry; fails where there is such a one
-  -A, --add             create an entry, or update the one that there is
+  -I, --create          create an entry that does not exist yet
+  -A, --add             create an entry, or update an existing one
   -U, --update          change entries
   -E, --event           show events as they happen
   -F, --flush           delete all entries
-  -C, --count           show how many entries there are
-  -S, --stats           show what each processor counts
-  -R, --load-file FILE  run the -I, -A, -U, -D and -F of a file; `-' is the standard input
+  -C, --count           show the number of entries
+  -S, --stats           show the counters of each processor
+  -R, --load-file FILE  run the -I, -A, -U, -D and -F commands of a file; `-' is the standard input
   -V, --version         show the version
-  -h, --help            show this; with -p, the options of a protocol
+  -h, --help            show this help; with -p, the options of a protocol
 
-Tables: conntrack (unless another is named), expect, dying, unconfirmed
+Tables: conntrack (the default), expect, dying, unconfirmed
 
-Which flows:
-  -s, --src, --orig-src ADDRESS[/LENGTH]  source, as the initiator sees it
-  -d, --dst, --orig-dst ADDRESS[/LENGTH]  destination, as the initiator sees it
-  -r, --reply-src ADDRESS                 source of the answers
-  -q, --reply-dst ADDRESS                 destination of the answers
-      --mask-src, --mask-dst MASK         the bits that count, instead of a length
-  -p, --protonum PROTOCOL                 by name or number; has options of its own: see -h -p PROTOCOL
+Selecting flows:
+  -s, --src, --orig-src ADDRESS[/LENGTH]  source of the original direction
+  -d, --dst, --orig-dst ADDRESS[/LENGTH]  destination of the original direction
+  -r, --reply-src ADDRESS                 source of the reply direction
+  -q, --reply-dst ADDRESS                 destination of the reply direction
+      --mask-src, --mask-dst MASK         a mask instead of a length
+  -p, --protonum PROTOCOL                 name or number; -h -p PROTOCOL lists the options of the protocol
   -f, --family ipv4|ipv6
-  -n, --src-nat [ADDRESS[:PORT]]          the source is translated
-  -g, --dst-nat [ADDRESS[:PORT]]          the destination is translated
-  -j, --any-nat [ADDRESS[:PORT]]          one or the other is
-  -w, --zone NUMBER                       zone of both directions
-      --orig-zone, --reply-zone NUMBER    zone of one direction
-  -l, --label LABEL[,LABEL...]            have all of these labels
+  -n, --src-nat [ADDRESS[:PORT]]          with a translated source
+  -g, --dst-nat [ADDRESS[:PORT]]          with a translated destination
+  -j, --any-nat [ADDRESS[:PORT]]          with either
+  -w, --zone NUMBER                       zone of both directions; 0: without a zone in either direction
+      --orig-zone, --reply-zone NUMBER    zone of that direction, whether or not the other has it too
+                                          (conntrack(8): only if the other has not; -w 0 also with either)
+  -l, --label LABEL[,LABEL...]            with all of these labels
   -i, --id NUMBER
-      --filter EXPRESSION                 for instance 'src 10.0.0.0/8 and not (assured or mark 0x10/0xff)'
+      --filter EXPRESSION                 for example 'src 10.0.0.0/8 and not (assured or mark 0x10/0xff)'
 
-Which flows, or what to set with -I, -A and -U:
+Selecting flows with -L, -D and -E, and values to set with -I, -A and -U:
   -t, --timeout SECONDS
   -m, --mark MARK[/MASK]
-  -u, --status STATUS[,STATUS...]         ASSURED, SEEN_REPLY, FIXED_TIMEOUT; of flows to be found also EXPECTED,
-                                          OFFLOAD, HW_OFFLOAD, UNREPLIED, UNSET, and `!' before any but the last two
+  -u, --status STATUS[,STATUS...]         ASSURED, SEEN_REPLY, FIXED_TIMEOUT; to select also EXPECTED, OFFLOAD,
+                                          HW_OFFLOAD, UNREPLIED, UNSET, and `!' before any but the last two
       --label-add LABEL[,LABEL...]
-      --label-del [LABEL[,LABEL...]]      all of them unless some are named
-  -c, --secmark NUMBER                    taken and ignored: the kernel does not tell it
-  -a, --nat-range ADDRESS                 taken and ignored, as conntrack 1.4.7 does
+      --label-del [LABEL[,LABEL...]]      all labels unless some are named
+  -c, --secmark NUMBER                    ignored, because the kernel does not report it
+  -a, --nat-range ADDRESS                 ignored, as by conntrack(8)
       --labelmap FILE                     names of labels, instead of /etc/xtables/connlabel.conf
 
 Expectations:
-      --tuple-src, --tuple-dst ADDRESS    what is expected
+      --tuple-src, --tuple-dst ADDRESS    addresses of the expected flow
 
 Output:
   -o, --output FORMAT[,FORMAT...]         extended, id, timestamp, ktimestamp, labels, userspace; xml, save, json
-  -z, --zero                              set counters to zero as they are listed
+  -z, --zero                              set counters to zero after they are listed
   -e, --event-mask KIND[,KIND...]         ALL, NEW, UPDATES, DESTROY
-  -b, --buffer-size BYTES                 room for events in the kernel
-      --explain                           say what would be asked of a kernel of this release, and send nothing
-      --explain=probe                     the same of this very kernel: find out what it understands, by requests that
-                                          change nothing
+  -b, --buffer-size BYTES                 receive buffer for events
+      --explain                           print the requests for a kernel of this release, and send nothing
+      --explain=probe                     the same for the running kernel: probe its filters, and change nothing
 ";
 
 pub fn version() -> Outcome {

@@ -1,16 +1,16 @@
-//! Labels: by the names that a file gives them, or by their numbers.
+//! Labels by name or number.
 
 use ctnetlink::{Labels, format::LabelMap};
 
 use super::warn;
 use crate::failure::{Failure, Outcome};
 
-/// The words of a command line that are about labels, until it is known which file names them.
+/// The label options, kept as words until the file with the names is known.
 #[derive(Default)]
 pub struct LabelWords<'a> {
     pub wanted: Vec<&'a str>,
     pub added: Vec<&'a str>,
-    /// `Some` of nothing is every label.
+    /// An empty list is every label.
     pub deleted: Option<Vec<&'a str>>,
     pub map: Option<&'a str>,
 }
@@ -58,7 +58,7 @@ fn labels(map: &LabelMap, words: &[&str]) -> Outcome<Labels> {
     words.iter().map(|word| label(map, word)).collect()
 }
 
-/// A label by its name or, where none has that name, its number.
+/// A label by its name or, if no label has that name, by its number.
 fn label(map: &LabelMap, word: &str) -> Outcome<u8> {
     let number = || word.parse().ok().filter(|bit| *bit < 128);
     map.bit(word).or_else(number).ok_or_else(|| Failure::usage(format_args!("unknown label '{word}'")))

@@ -1,4 +1,4 @@
-//! Which option goes with which command.
+//! The options that each command accepts.
 
 use super::{
     Arguments, Table,
@@ -6,17 +6,17 @@ use super::{
 };
 use crate::failure::{Failure, Outcome};
 
-/// Whether an option may go with a command.
+/// Whether a command accepts an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Legality {
     Illegal,
     Mandatory,
     Optional,
-    /// One of two pairs has to be whole.
+    /// One of two pairs must be complete.
     Paired,
 }
 
-/// Which options of [`Parameter::ALL`] go with a command: a bit for each.
+/// The options of [`Parameter::ALL`] that a command accepts, one bit each.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     allowed: u64,
@@ -25,7 +25,7 @@ struct Row {
 }
 
 impl Row {
-    /// Reads what is said of the options in their order: 0 illegal, 1 mandatory, 2 optional, 3 one of two pairs.
+    /// Reads one digit for each option: 0 illegal, 1 mandatory, 2 optional, 3 one of two pairs.
     const fn new(digits: &str) -> Self {
         let mut row = Self { allowed: 0, mandatory: 0, is_paired: false };
         let (mut digits, mut option) = (digits.as_bytes(), 1);
@@ -38,14 +38,14 @@ impl Row {
             if *digit != b'0' {
                 row.allowed |= option;
             }
-            // A space stands between two.
+            // Skips the space after the digit.
             digits = if let [_, rest @ ..] = rest { rest } else { rest };
             option <<= 1;
         }
         row
     }
 
-    /// Refuses the first option that is wrong here, or that is missing.
+    /// Refuses the first option that is illegal or missing.
     fn check(self, given: u64) -> Outcome {
         let place = (given & !self.allowed | self.mandatory & !given).trailing_zeros();
         match Parameter::ALL.get(place as usize) {
@@ -56,10 +56,9 @@ impl Row {
     }
 }
 
-/// Which options go with a command.
+/// The options that a command accepts.
 ///
-/// More than conntrack 1.4.7 takes: zones with `-G` and `-U`, without which flows in zones cannot be reached, and a
-/// family with `-C expect`.
+/// In addition to conntrack(8): zones with `-G` and `-U`, which flows in zones need, and a family with `-C expect`.
 #[rustfmt::skip]
 fn parameters(command: Command, table: Table) -> Row {
     match (command, table) {
@@ -95,7 +94,7 @@ fn fields(field: Field, command: Command, table: Table) -> Legality {
         (_, Command::Help) => Optional,
         (_, Command::List | Command::Event) if is_expectation => Illegal,
         (F::SourcePort | F::DestinationPort | F::SourceKey | F::DestinationKey, _) if is_expectation => Mandatory,
-        // What is expected has no answer yet.
+        // An expectation has no reply.
         (
             F::ReplySourcePort | F::ReplyDestinationPort | F::ReplySourceKey | F::ReplyDestinationKey,
             Command::Create,
@@ -128,14 +127,14 @@ fn fields(field: Field, command: Command, table: Table) -> Legality {
         ) => Paired,
         (F::IcmpType | F::IcmpCode | F::Icmpv6Type | F::Icmpv6Code, Command::Create | Command::Add | Command::Get)
         | (F::State | F::OriginalTag | F::ReplyTag | F::Role, Command::Create | Command::Add) => Mandatory,
-        // Legal with `-D`, which loads what `-D -o save` prints.
+        // Legal with `-D`, unlike in conntrack(8), because `-D -o save` prints them.
         (F::OriginalTag | F::ReplyTag | F::Role, Command::List | Command::Event)
         | (F::Role, Command::Update | Command::Get) => Illegal,
         _ => Optional,
     }
 }
 
-/// Refuses a command whose options do not go with it, or that lacks one.
+/// Refuses a command with an illegal option or without a mandatory one.
 pub fn check(arguments: &Arguments) -> Outcome {
     let (command, table) = (arguments.command, arguments.table);
     check_table(command, table)?;
@@ -199,7 +198,7 @@ fn missing(name: &str) -> Failure {
     Failure::usage(format_args!("You need to supply the `--{name}' option for this command"))
 }
 
-/// One of the pairs has to be whole; what is said of is the one that was begun.
+/// Requires one complete pair. The message names the pair that was begun.
 fn check_pairs(original: [(bool, &str); 2], reply: [(bool, &str); 2]) -> Outcome {
     let is_whole = |pair: [(bool, &str); 2]| pair.iter().all(|(is_given, _)| *is_given);
     let is_begun = |pair: [(bool, &str); 2]| pair.iter().any(|(is_given, _)| *is_given);

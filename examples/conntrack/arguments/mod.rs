@@ -1,4 +1,4 @@
-//! The command line, or a line of a file: words → [`Arguments`].
+//! Parses a command line, or a line of a file, into [`Arguments`].
 
 mod labels;
 mod legality;
@@ -25,13 +25,13 @@ use labels::LabelWords;
 use options::Opt;
 use scanner::{Found, Scanner};
 
-/// An option that filters by translation, and perhaps by what to.
+/// A NAT option: the translated address and port, if it has them.
 pub type Nat = (Option<IpAddr>, Option<u16>);
 
-/// Two numbers, of the source and of the destination.
+/// The numbers of source and destination.
 pub type Pair = (Option<u16>, Option<u16>);
 
-/// What a command line says.
+/// A parsed command line.
 #[derive(Debug)]
 pub struct Arguments {
     pub command: Command,
@@ -84,17 +84,17 @@ pub struct Arguments {
     pub outputs: Vec<Output>,
     pub events: Vec<EventWord>,
     pub buffer_size: Option<usize>,
-    /// Whether an explanation asks the kernel what it understands.
+    /// Whether `--explain` probes the kernel.
     pub probes: bool,
 }
 
 impl Arguments {
-    /// Reads a command line, and refuses one that makes no sense.
+    /// Parses a command line.
     pub fn parse(words: &[&str]) -> Outcome<Self> {
         Self::parse_with(words, None)
     }
 
-    /// As [`parse`](Self::parse), with names of labels for a line that gives no file of them.
+    /// Parses a line, with label names for a line that has no `--labelmap`.
     pub fn parse_with(words: &[&str], labels: Option<&LabelMap>) -> Outcome<Self> {
         let mut arguments = Self::of_command(Command::Help);
         let (mut command, mut label_words) = (None, LabelWords::default());
@@ -208,7 +208,7 @@ impl Arguments {
             P::Protocol => self.protocol = Some(values::protocol(text)?),
             P::Family => self.set_family(values::family(text)?)?,
             P::Timeout => self.timeout = Some(values::number("timeout", text)?),
-            // What is given again adds to what was.
+            // A repeated option adds to the first.
             P::Status => self.status = Some(self.status.unwrap_or_default().and(StatusWords::parse(text)?)),
             P::EventMask => self.events.extend(values::words(words::EVENTS, text)?),
             P::Mark => self.mark = Some(values::mark(text)?),
@@ -278,7 +278,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// An address; the length of a prefix stands for the option `mask`, unless it is that of a host.
+    /// Reads an address. A prefix shorter than a host counts as the option `mask`.
     fn network(&mut self, mask: Parameter, text: &str) -> Outcome<(IpAddr, Option<u8>)> {
         let (address, length) = values::network(text)?;
         if length.is_some_and(|length| length < values::width(address)) {
@@ -301,7 +301,7 @@ impl Arguments {
         Ok((Some(address), port))
     }
 
-    /// All addresses of a command are of one family.
+    /// Sets the family, which all addresses of a command share.
     fn set_family(&mut self, family: Family) -> Outcome {
         match self.family.replace(family) {
             Some(known) if known != family => Err(Failure::usage("mismatched address family")),
@@ -313,7 +313,7 @@ impl Arguments {
         self.parameters |= 1 << parameter as u32;
     }
 
-    /// Looks the words of labels up, now that it is known where.
+    /// Looks up label names, now that the file with the names is known.
     fn resolve(&mut self, words: &LabelWords<'_>, default: Option<&LabelMap>) -> Outcome {
         let loads = self.command == Command::Load && words.map.is_some();
         if words.are_none() && !self.has_output(Output::Labels) && !loads {
@@ -329,12 +329,12 @@ impl Arguments {
         Ok(())
     }
 
-    /// What can be said only when all options are known.
+    /// Checks that need all options.
     fn finish(self) -> Outcome<Self> {
         use Parameter as P;
         legality::check(&self)?;
         if self.has(P::SecurityMark) {
-            warn("ignoring -c: the kernel does not tell the number of a security mark");
+            warn("ignoring -c: the kernel does not report security marks");
         }
         if self.any_nat.is_some() && (self.source_nat.is_some() || self.destination_nat.is_some()) {
             return Err(Failure::usage("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'"));
@@ -361,12 +361,12 @@ impl Arguments {
             return Err(Failure::failed("cannot combine json output with xml output"));
         }
         if self.has_output(Output::Json) && !cfg!(feature = "json") {
-            return Err(Failure::usage("-o json takes the feature `json`"));
+            return Err(Failure::usage("-o json needs the feature `json`"));
         }
         Ok(self)
     }
 
-    /// Whether some option besides the family says which entries are meant.
+    /// Whether an option besides the family selects entries.
     pub fn is_selective(&self) -> bool {
         use Parameter as P;
         let selects = |parameter: &P| {
@@ -400,17 +400,17 @@ impl Arguments {
         }
     }
 
-    /// The network that the packets of the original direction come from, with its mask.
+    /// The source network of the original direction.
     pub fn source_network(&self) -> Outcome<Option<Prefix>> {
         network(self.source, self.mask_source)
     }
 
-    /// The network that the packets of the original direction go to, with its mask.
+    /// The destination network of the original direction.
     pub fn destination_network(&self) -> Outcome<Option<Prefix>> {
         network(self.destination, self.mask_destination)
     }
 
-    /// The state with what goes with it.
+    /// The state, with the tags of SCTP or the role of DCCP.
     pub fn protocol_info(&self) -> Option<ProtocolInfo> {
         Some(match self.state? {
             ProtocolInfo::Sctp(SctpInfo { state: Some(state), .. }) => {
@@ -433,7 +433,7 @@ fn network(address: Option<(IpAddr, Option<u8>)>, mask: Option<IpAddr>) -> Outco
     })
 }
 
-/// The mask of an expected address: one that was given, that of its length, or that of a host.
+/// The mask of an expected address: the given mask, the prefix length, or a host mask.
 pub fn expectation_mask((address, length): (IpAddr, Option<u8>), mask: Option<IpAddr>) -> IpAddr {
     mask.unwrap_or_else(|| values::mask(address, length.unwrap_or(u8::MAX)))
 }

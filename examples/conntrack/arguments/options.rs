@@ -2,7 +2,7 @@
 
 use ctnetlink::Protocol;
 
-/// Declares an enum of options, with the spellings of each: long ones, and a letter.
+/// Declares an enum of options with their letters and long spellings.
 macro_rules! options {
     ($(#[$meta:meta])* $name:ident { $( $variant:ident: $argument:ident, $($letter:literal)?, $first:literal $($more:literal)*; )* }) => {
         $(#[$meta])*
@@ -27,7 +27,7 @@ macro_rules! options {
                 match self { $( Self::$variant => Argument::$argument, )* }
             }
 
-            /// The option of that long spelling.
+            /// Finds an option by a long spelling.
             pub fn of_name(name: &str) -> Option<Self> {
                 match name {
                     $( $first $( | $more )* => Some(Self::$variant), )*
@@ -45,21 +45,21 @@ macro_rules! options {
     };
 }
 
-/// Whether an option is followed by an argument.
+/// Whether an option has an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
     Never,
     Always,
-    /// If what follows is no option.
+    /// The next word, if it is not an option.
     Perhaps,
-    /// The name of a table, if what follows is no option.
+    /// The name of a table: the next word, if it is not an option.
     Table,
-    /// If it stands behind an equals sign.
+    /// After an equals sign only.
     Attached,
 }
 
 options! {
-    /// What to do.
+    /// A command.
     Command {
         List: Table, 'L', "dump";
         Get: Table, 'G', "get";
@@ -78,7 +78,7 @@ options! {
 }
 
 options! {
-    /// An option of any protocol.
+    /// An option that does not depend on the protocol.
     Parameter {
         Source: Always, 's', "src" "orig-src";
         Destination: Always, 'd', "dst" "orig-dst";
@@ -116,7 +116,7 @@ options! {
 }
 
 options! {
-    /// An option of some protocol.
+    /// An option that some protocols have.
     Field {
         SourcePort: Always, , "sport" "orig-port-src";
         DestinationPort: Always, , "dport" "orig-port-dst";
@@ -169,7 +169,7 @@ impl Opt {
         Command::of_letter(letter).map(Self::Command).or_else(parameter)
     }
 
-    /// The option of that long name. There are the options of a protocol only once it was named.
+    /// Finds an option by its long name. Options of a protocol are known after `-p` only.
     pub fn of_name(name: &str, protocol: Option<Protocol>) -> Option<Self> {
         let field = || Field::of_name(name).filter(|field| protocol.is_some_and(|protocol| field.is_of(protocol)));
         let parameter = || Parameter::of_name(name).map(Self::Parameter);
@@ -177,7 +177,7 @@ impl Opt {
         field().map(Self::Field).or_else(parameter).or_else(command)
     }
 
-    /// The only option whose long name begins so.
+    /// Finds the only option whose long name begins with `name`.
     pub fn of_beginning(name: &str, protocol: Option<Protocol>) -> Option<Self> {
         let mut beginning = all_long(protocol).filter(|(known, _)| known.starts_with(name)).map(|(_, option)| option);
         let first = beginning.next()?;

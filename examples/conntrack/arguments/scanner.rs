@@ -1,23 +1,23 @@
-//! Words → options and their arguments, as getopt_long(3) takes them apart.
+//! Splits words into options and arguments, like getopt_long(3).
 
 use ctnetlink::Protocol;
 
 use super::options::{Argument, Opt};
 use crate::failure::{Failure, Outcome};
 
-/// An option, and the argument that it was given.
+/// An option and its argument.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     pub option: Opt,
     pub argument: Option<&'a str>,
 }
 
-/// Goes through the words. Those that are neither options nor arguments are passed over.
+/// Iterates over the options. Words that are neither options nor arguments are skipped.
 #[derive(Debug)]
 pub struct Scanner<'w, 'a> {
     words: &'w [&'a str],
     place: usize,
-    /// The letters that are left of a word of letters.
+    /// The rest of a word of letters.
     letters: &'a str,
 }
 
@@ -26,7 +26,7 @@ impl<'w, 'a> Scanner<'w, 'a> {
         Self { words, place: 0, letters: "" }
     }
 
-    /// The next option; `protocol` is what was named so far, with its options.
+    /// Returns the next option. `protocol` is the protocol named so far.
     pub fn next(&mut self, protocol: Option<Protocol>) -> Outcome<Option<Found<'a>>> {
         loop {
             if let Some(letter) = self.letters.chars().next() {

@@ -1,4 +1,4 @@
-//! The arguments of options: every one is read whole, or refused.
+//! Arguments of options. An argument with trailing text is refused.
 
 use std::{
     fmt::Display,
@@ -33,7 +33,7 @@ pub fn address(text: &str) -> Outcome<IpAddr> {
     text.parse().map_err(|_| Failure::usage(format_args!("Invalid IP address `{text}'")))
 }
 
-/// An address, and the length behind a slash.
+/// An address and the length after a slash.
 pub fn network(text: &str) -> Outcome<(IpAddr, Option<u8>)> {
     if let Ok(address) = text.parse() {
         return Ok((address, None));
@@ -46,7 +46,7 @@ pub fn network(text: &str) -> Outcome<(IpAddr, Option<u8>)> {
     parsed.map(|length| (address, Some(length))).ok_or_else(|| Failure::usage("Invalid netmask"))
 }
 
-/// The length of a prefix that is one host.
+/// The length of a prefix that contains one host.
 pub const fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
@@ -81,7 +81,7 @@ pub fn mask(address: IpAddr, length: u8) -> IpAddr {
     Prefix::new(ones, length).map_or(ones, |prefix| prefix.address())
 }
 
-/// An address to translate to, and perhaps a port: `A`, `A:PORT`, `[A]:PORT`.
+/// A NAT target: `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
 pub fn endpoint(text: &str) -> Outcome<(IpAddr, Option<u16>)> {
     let with_port = |address_text: &str, port_text: &str| match port_text {
         "" => Err(Failure::usage("No port specified after `:'")),
@@ -99,7 +99,7 @@ pub fn endpoint(text: &str) -> Outcome<(IpAddr, Option<u16>)> {
         };
     }
     match text.split_once(':') {
-        // More than one colon is an IPv6 address.
+        // An address with more than one colon is IPv6.
         Some((before, behind)) if !behind.contains(':') => with_port(before, behind),
         _ => Ok((address(text)?, None)),
     }
@@ -139,11 +139,11 @@ pub fn family(text: &str) -> Outcome<Family> {
     }
 }
 
-/// A protocol by its name, in any case, by its number, or by a name of protocols(5).
+/// A protocol by name in any case, by number, or by a name of protocols(5).
 pub fn protocol(text: &str) -> Outcome<Protocol> {
     let by_number = || number("protocol", text).ok().map(Protocol);
     let by_name = || fs::read_to_string("/etc/protocols").ok().and_then(|file| find(&file, text));
-    // A number is read as all others are, octal too.
+    // Numbers may be octal or hexadecimal, as everywhere.
     let is_number = text.starts_with(|first: char| first.is_ascii_digit());
     let known = if is_number { by_number() } else { text.parse().ok() };
     let known = known.or_else(by_name);
@@ -159,7 +159,7 @@ fn find(protocols: &str, name: &str) -> Option<Protocol> {
     })
 }
 
-/// A state of the protocol, as the tables of 1.4.7 spell it.
+/// A state of the protocol, spelled as in conntrack(8).
 pub fn state(protocol: Protocol, text: &str) -> Outcome<ProtocolInfo> {
     let (info, name) = match protocol {
         Protocol::TCP => {
@@ -186,7 +186,7 @@ pub fn role(text: &str) -> Outcome<DccpRole> {
     role.ok_or_else(|| Failure::usage(format_args!("Unknown DCCP role `{text}'")))
 }
 
-/// Status bits that are to be set, those that are not, and whether the words name none at all.
+/// Status bits that must be set, and bits that must not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusWords {
     pub set: Status,
@@ -194,12 +194,12 @@ pub struct StatusWords {
 }
 
 impl StatusWords {
-    /// The words of both.
+    /// Combines two options.
     pub fn and(self, other: Self) -> Self {
         Self { set: self.set | other.set, unset: self.unset | other.unset }
     }
 
-    /// Those that `UNSET` says are not set: all that there is a word for.
+    /// The bits that `UNSET` excludes: all bits that have a name.
     const NAMED: Status = Status::ASSURED
         .union(Status::SEEN_REPLY)
         .union(Status::FIXED_TIMEOUT)
@@ -207,7 +207,7 @@ impl StatusWords {
         .union(Status::OFFLOAD)
         .union(Status::HW_OFFLOAD);
 
-    /// Reads words joined by commas, each in any case and as short as one likes; `!` before a word is "not".
+    /// Reads words separated by commas, in any case, and abbreviated to any length. `!` before a word negates it.
     pub fn parse(text: &str) -> Outcome<Self> {
         text.split(',').try_fold(Self::default(), |words, word| {
             let (is_negated, name) = match word.strip_prefix('!') {
@@ -245,7 +245,7 @@ fn one_word(word: &str) -> Option<StatusWords> {
     WORDS.iter().find(|(name, _)| begins(name, word)).map(|(_, words)| *words)
 }
 
-/// Words out of a table, joined by commas, each in any case and as short as one likes.
+/// Words of a table separated by commas, in any case, and abbreviated to any length.
 pub fn words<T: Copy>(table: &[(&str, T)], text: &str) -> Outcome<Vec<T>> {
     let one = |word| table.iter().find(|(name, _)| begins(name, word)).map(|(_, value)| *value);
     text.split(',').map(|word| one(word).ok_or_else(|| bad_parameter(word))).collect()
@@ -255,7 +255,7 @@ fn begins(name: &str, word: &str) -> bool {
     !word.is_empty() && name.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
 }
 
-/// Whether the kernel is to be asked.
+/// Whether `--explain` probes the kernel.
 pub fn explanation(text: &str) -> Outcome<bool> {
     if text == "probe" { Ok(true) } else { Err(bad_parameter(text)) }
 }

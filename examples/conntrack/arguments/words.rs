@@ -1,8 +1,8 @@
-//! The words that stand for tables, formats and kinds of events.
+//! Names of tables, formats and kinds of events.
 
 use crate::failure::{Failure, Outcome};
 
-/// The table that a command is about.
+/// The table of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     Conntrack,
@@ -25,7 +25,7 @@ impl Table {
     }
 }
 
-/// How entries are printed.
+/// A word of `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     Xml,
@@ -51,7 +51,7 @@ pub const OUTPUTS: &[(&str, Output)] = &[
     ("json", Output::Json),
 ];
 
-/// Kinds of events to listen to.
+/// A word of `--event-mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventWord {
     All,

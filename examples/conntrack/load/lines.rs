@@ -1,4 +1,4 @@
-//! Lines of a file → what they ask for.
+//! Parses the lines of a file into jobs.
 
 use std::{
     fs::File,
@@ -20,12 +20,12 @@ use crate::{
     selection::Selection,
 };
 
-/// How many flows are created at a time.
+/// Flows in one batch of creations.
 const CHUNK: usize = 256;
-/// No line is longer.
+/// The length at which a line is refused.
 const LINE_LIMIT: u64 = 64 * 1024;
 
-/// What lines ask for.
+/// The work of one line, or of several lines that create flows.
 pub enum Job {
     Create(Vec<Creation>),
     Update {
@@ -38,7 +38,7 @@ pub enum Job {
         selection: Selection,
     },
     Flush(Option<Family>),
-    /// What cannot be asked for.
+    /// A line that is valid but cannot be sent.
     Refuse {
         line: u64,
         reason: String,
@@ -46,22 +46,22 @@ pub enum Job {
 }
 
 impl Job {
-    /// How many lines ask for it.
+    /// The number of lines.
     pub fn lines(&self) -> u64 {
         if let Self::Create(creations) = self { creations.len() as u64 } else { 1 }
     }
 }
 
-/// A flow to be created, and the line that says so.
+/// A flow to create, and its line.
 pub struct Creation {
     pub line: u64,
     pub flow: NewFlow,
     pub answers: Answers,
-    /// Whether to update the flow where it exists.
+    /// Whether to update the flow if it exists.
     pub or_update: bool,
 }
 
-/// Reads lines and hands on what they ask for, in their order.
+/// Reads lines and sends jobs in their order.
 pub struct Lines {
     path: String,
     labels: LabelMap,
@@ -74,7 +74,7 @@ impl Lines {
         Self { path, labels, jobs, creations: Vec::with_capacity(CHUNK) }
     }
 
-    /// Reads until the end, or a line that makes no sense; what the lines before it say is handed on.
+    /// Reads until the end or the first invalid line. The lines before it are sent.
     pub fn read(mut self) -> Outcome {
         let read = open(&self.path).and_then(|reader| self.read_from(reader));
         let handed_on = self.hand_on_creations();
@@ -151,7 +151,7 @@ impl Lines {
         }
     }
 
-    /// A line that makes sense and cannot be is refused in its turn, as if the kernel had.
+    /// Sends a valid line that cannot be sent to the kernel as a refusal, to be reported in order.
     fn refuse(&mut self, line: u64, failure: Failure) -> Outcome {
         match failure {
             Failure::Failed(reason) => self.hand_on(Job::Refuse { line, reason }),
@@ -172,7 +172,7 @@ impl Lines {
         self.send(Job::Create(creations))
     }
 
-    /// Who takes jobs has failed if he takes no more, and says why.
+    /// Sends a job. If the receiver is gone, it reports its own failure.
     fn send(&self, job: Job) -> Outcome {
         self.jobs.send(job).map_err(|_| Failure::Nothing)
     }

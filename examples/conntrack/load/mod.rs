@@ -1,4 +1,4 @@
-//! The commands of a file.
+//! `-R`: runs the commands of a file.
 
 mod lines;
 mod words;
@@ -18,26 +18,26 @@ use crate::{
     failure::{Failure, Outcome},
     interrupt,
     progress::Progress,
-    request, table, tell,
+    report, request, table,
 };
 use lines::{Creation, Job, Lines};
 
-/// How many jobs may wait for the kernel.
+/// Jobs that may wait for the kernel.
 const WAITING: usize = 8;
 /// Time after which a signal is noticed while no line comes.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How many refusals are told one by one.
-const TOLD: u64 = 20;
+/// Refusals that are reported one by one.
+const REPORTED: u64 = 20;
 
-/// Runs the commands of a file in their order: lines are read on one thread while the kernel works on another.
+/// Runs the commands of a file in order. One thread parses lines while another waits for the kernel.
 ///
-/// A line that makes no sense ends it; what the lines before it say was done. A line that the kernel refuses is told
-/// by its number, and the others go on.
+/// An invalid line ends the load after the lines before it. A line that the kernel refuses is reported with its number,
+/// and the load continues.
 pub fn load(arguments: &Arguments) -> Outcome {
     let path = arguments.file.as_deref().unwrap_or("-").to_owned();
     let labels = match &arguments.label_map {
         Some(labels) => labels.clone(),
-        // A file of labels is only missed by a line that names one.
+        // Without a file, only a line that names a label fails.
         None if Path::new(LabelMap::DEFAULT_PATH).exists() => LabelMap::open(LabelMap::DEFAULT_PATH)?,
         None => LabelMap::default(),
     };
@@ -49,50 +49,54 @@ pub fn load(arguments: &Arguments) -> Outcome {
     drop(loader.progress);
     if let Err(failure) = done {
         // The reader is not joined: it may be waiting for a line.
-        tell(&loader.tally);
+        report(&loader.tally);
         return Err(failure);
     }
     reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let tally = loader.tally;
     match loader.is_dry {
-        true if tally.refused == 0 => {
-            tell(format_args!("{} lines make sense, and nothing was asked of the kernel.", tally.done));
+        true if tally.refused == 0 => report(format_args!("checked {}; nothing was sent", lines(tally.done))),
+        true => {
+            report(format_args!("checked {}, {} would be refused; nothing was sent", lines(tally.done), tally.refused))
         }
-        true => tell(format_args!(
-            "{} lines make sense, {} would be refused, and nothing was asked of the kernel.",
-            tally.done, tally.refused
-        )),
-        false => tell(&tally),
+        false => report(&tally),
     }
     if tally.refused == 0 { Ok(()) } else { Err(Failure::Nothing) }
 }
 
-/// What became of lines.
+/// Numbers of lines by result.
 #[derive(Default)]
 struct Tally {
     done: u64,
-    /// Those that change flows and found none, which is no failure: a file may be loaded again.
+    /// Lines that change flows and found none. Not a failure, since a file may be loaded twice.
     idle: u64,
     refused: u64,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lines have been loaded, ", self.done)?;
+        write!(f, "loaded {}", lines(self.done))?;
         if self.idle > 0 {
-            write!(f, "{} have found no flow, ", self.idle)?;
+            write!(f, ", {} without a matching flow", self.idle)?;
         }
-        write!(f, "{} have been refused.", self.refused)
+        if self.refused > 0 {
+            write!(f, ", {} refused", self.refused)?;
+        }
+        Ok(())
     }
 }
 
-/// Does what lines ask for.
+fn lines(count: u64) -> String {
+    format!("{count} line{}", if count == 1 { "" } else { "s" })
+}
+
+/// Runs jobs.
 struct Loader {
     path: String,
     client: Client,
     tally: Tally,
     progress: Progress,
-    /// Lines are read, and nothing is sent.
+    /// Whether lines are parsed only (`--explain`).
     is_dry: bool,
 }
 
@@ -119,7 +123,7 @@ impl Loader {
             Job::Refuse { line, reason } => self.refuse(line, reason),
             _ if self.is_dry => self.tally.done += job.lines(),
             Job::Create(creations) => self.create(&creations)?,
-            // A save of a flow that has nothing to be set.
+            // A saved update of a flow without any value to set.
             Job::Update { update, .. } if update.is_empty() => self.tally.done += 1,
             Job::Update { line, selection, update } => {
                 self.note(line, table::update(&selection, &update, |_| Ok(())))?;
@@ -162,7 +166,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Makes the flow that exists what the line asks for.
+    /// Updates the existing flow of an `-A` line.
     fn update(&mut self, creation: &Creation) -> Outcome {
         let key = FlowKey::original(creation.flow.original);
         let key = creation.flow.zone.map_or(key, |zone| key.in_zone(zone));
@@ -181,7 +185,7 @@ impl Loader {
         Ok(self.client.update(key, &request::update_to(&creation.flow))?)
     }
 
-    /// Notes what became of a line that changes flows.
+    /// Counts the result of a line that changes flows.
     fn note(&mut self, line: u64, changed: table::Changed) -> Outcome {
         match changed.into_result() {
             Ok(0) => self.tally.idle += 1,
@@ -194,8 +198,8 @@ impl Loader {
 
     fn refuse(&mut self, line: u64, reason: impl fmt::Display) {
         self.tally.refused += 1;
-        if self.tally.refused <= TOLD {
-            tell(format_args!("{}:{line}: {reason}", self.path));
+        if self.tally.refused <= REPORTED {
+            report(format_args!("{}:{line}: {reason}", self.path));
         }
     }
 }

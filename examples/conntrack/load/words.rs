@@ -1,8 +1,8 @@
-//! A line → words.
+//! Splits a line into words.
 
 use crate::failure::{Failure, Outcome};
 
-/// Words between blanks; `None` where there are quotes.
+/// Words between blanks, or `None` if there are quotes.
 pub fn plain_words(line: &str) -> Option<Vec<&str>> {
     if line.contains('"') {
         return None;
@@ -12,7 +12,7 @@ pub fn plain_words(line: &str) -> Option<Vec<&str>> {
     Some(words)
 }
 
-/// Words between blanks, or in double quotes, where a backslash takes the next character as it is.
+/// Words between blanks or in double quotes. A backslash in quotes takes the next character literally.
 pub fn quoted_words(line: &str) -> Outcome<Vec<String>> {
     let (mut words, mut word, mut is_word, mut is_quoted) = (Vec::new(), String::new(), false, false);
     let mut characters = line.chars();

@@ -1,4 +1,4 @@
-//! What single options mean, and together.
+//! The meaning of options, alone and together.
 
 use nix::sys::signal::Signal;
 
@@ -91,7 +91,7 @@ fn nat_address_family_must_match(lab: &Lab) {
     }
 }
 
-/// The options name one flow, which the kernel could be asked for if it were in that table.
+/// A get would find this flow in the main table only.
 fn single_flow_of_another_table_is_dumped(lab: &Lab) {
     fill(lab);
     let programs = SideBySide::new(lab);
@@ -157,7 +157,7 @@ fn table_follows_the_last_letter(lab: &Lab) {
     assert_eq!(programs.ours("-Lz dying").message, "17 flow entries have been shown.");
 }
 
-/// As in 1.4.9. 1.4.7 takes them for other numbers.
+/// As in 1.4.9. 1.4.7 reads them as other numbers.
 fn wrong_numbers_exit_with_status_1(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for (option, value) in [("m", "5x"), ("m", "1/y"), ("w", "65536"), ("c", "x"), ("i", "1x"), ("m", "0x1ffffffff")] {

@@ -1,4 +1,4 @@
-//! What conntrack 1.4.7 gets wrong, a test each.
+//! Bugs of conntrack 1.4.7 that this program does not have, one test each.
 
 use ctnetlink::{
     EventGroups, EventSocket, Flow, Labels, SctpInfo, SctpState, Status, Tuple,
@@ -187,7 +187,7 @@ fn lines_have_their_own_marks_and_labels(lab: &Lab) {
         ),
     );
     let loaded = programs.ours(&format!("-R {} --labelmap {}", file.0.display(), labels.0.display()));
-    assert_eq!((loaded.status, &*loaded.message), (Some(0), "8 lines have been loaded, 0 have been refused."));
+    assert_eq!((loaded.status, &*loaded.message), (Some(0), "loaded 8 lines"));
     let listed = programs.ours(&format!("-L -o labels --labelmap {}", labels.0.display())).stdout;
     for (port, end) in [(1, "mark=11 use=1 labels=web,voice over ip"), (2, "mark=12 use=1"), (3, "mark=13 use=1")] {
         let line = listed.lines().find(|line| line.contains(&format!("sport={port} dport=53"))).unwrap();
@@ -202,7 +202,7 @@ fn buffer_size_applies_to_events(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -b 8000000");
     listener.signal(Signal::SIGSTOP);
     let mut client = lab.client();
-    // More than the usual buffer holds.
+    // More than the default buffer holds.
     for number in 1..=3000 {
         client.create(&udp_flow(number)).unwrap();
     }
@@ -233,7 +233,7 @@ fn new_expectation_has_the_named_protocol(lab: &Lab) {
     assert_eq!((created.status, &*created.message), (Some(0), "1 expectations have been created."));
     let listed = programs.ours("-L expect").stdout;
     assert!(listed.contains(" proto=6 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "), "{listed}");
-    // The kernel has no helper for SCTP: what would be sent is looked at.
+    // The kernel has no helper for SCTP, so the test reads the explanation.
     let explained = programs.ours(&format!("-I expect -p sctp -t 100 {addresses} {ports} --explain")).stdout;
     assert!(explained.contains(" proto=132 src=10.9.0.1 dst=10.9.0.2 sport=0 dport=10280 "), "{explained}");
 }
@@ -310,7 +310,7 @@ fn nothing_follows_an_element_of_an_event(lab: &Lab) {
     assert!(lines[2].starts_with("<flow type=\"new\">") && lines[2].ends_with("</flow>"), "{lines:?}");
 }
 
-/// A listener that cannot keep up, and wants every event, keeps flows that have ended on the dying list.
+/// A reliable listener that does not read keeps ended flows on the dying list.
 fn dying_flows_are_filtered_by_prefix(lab: &Lab) {
     let _listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
@@ -325,7 +325,7 @@ fn dying_flows_are_filtered_by_prefix(lab: &Lab) {
     assert_eq!(count("-L unconfirmed -s 10.1.0.0/16"), 0);
 }
 
-/// The kernel leaves a mark of 0 out, and counters until the end.
+/// The kernel omits a mark of 0 in events, and counters in all events but the last.
 fn event_without_a_mark_shows_none(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.track_loopback();

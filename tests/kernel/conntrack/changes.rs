@@ -1,4 +1,4 @@
-//! Commands that change the table leave the same.
+//! Commands that change the table leave the same table.
 
 use ctnetlink::{Flow, Protocol};
 use nix::sys::signal::Signal;
@@ -88,7 +88,6 @@ fn changes_leave_the_same_table(lab: &Lab) {
 fn saved_flows_load_in_both_programs(lab: &Lab) {
     let programs = SideBySide::new(lab);
     fill(lab);
-    // An SCTP tag is not read the same by 1.4.7, which turns its bytes round in both directions.
     let before: Vec<String> = programs.table();
     let saved = programs.ours("-L -o save").stdout;
     let file = Scratch::new("save", &saved);

@@ -1,9 +1,11 @@
-//! Events are printed the same, until a signal.
+//! Events are printed as by conntrack(8), until a signal.
 
 use std::{
     fs,
     io::Read as _,
     process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use ctnetlink::request::FlowUpdate;
@@ -25,6 +27,7 @@ cases! {
     signal_closes_the_xml_document;
     events_before_a_signal_are_shown;
     overrun_is_reported_and_listening_continues;
+    overrun_warnings_are_rate_limited;
     gone_reader_is_noticed_without_an_event;
     destroy_events_are_saved_short;
     expectation_events_have_no_sender: "conntrack";
@@ -33,7 +36,7 @@ cases! {
 /// A program that listens.
 pub struct Listener {
     child: Child,
-    /// What it printed, as far as that was read.
+    /// Output that was read already.
     printed: Vec<u8>,
 }
 
@@ -67,7 +70,7 @@ impl Listener {
         }
     }
 
-    /// Has it end, and gives its status, lines and messages.
+    /// Sends a signal, and returns the exit status, the lines and the messages.
     pub fn end(mut self, signal: Signal) -> (Option<i32>, Vec<String>, String) {
         self.signal(signal);
         let mut stderr = String::new();
@@ -78,7 +81,7 @@ impl Listener {
     }
 }
 
-/// How many sockets of netfilter in this namespace are members of a group.
+/// Counts the netfilter sockets of this namespace that are members of a group.
 fn listening() -> usize {
     let sockets = fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
     let listens = |line: &&str| {
@@ -88,7 +91,7 @@ fn listening() -> usize {
     sockets.lines().filter(listens).count()
 }
 
-/// One of each kind of event.
+/// Causes one event of each kind for three flows.
 pub fn happen(lab: &Lab) {
     let mut client = lab.client();
     for flow in [tcp_flow(1), udp_flow(2), udp6_flow(3)] {
@@ -111,10 +114,10 @@ fn events_are_printed_the_same(lab: &Lab) {
         let mut theirs = Listener::start("conntrack", arguments);
         happen(lab);
         let ours = ours.end(Signal::SIGINT);
-        // It has to come to as many events: a signal ends it at once, where ours shows first what has come in.
+        // A signal ends conntrack(8) at once, whereas ours first shows the events that have arrived.
         theirs.until_printed(ours.1.iter().filter(|line| !line.starts_with("</")).count());
         let [ours, theirs] = [ours, theirs.end(Signal::SIGINT)].map(|(status, lines, stderr)| {
-            // The name of the program is looked for while it runs, and 1.4.7 writes behind the end of the element.
+            // The name of the program may be missing, and 1.4.7 prints it after the end of an XML element.
             let lines: Vec<String> =
                 lines.iter().map(|line| timeless(line.split(" [USERSPACE]").next().unwrap())).collect();
             (status, lines, count(&stderr))
@@ -165,7 +168,7 @@ fn overrun_is_reported_and_listening_continues(lab: &Lab) {
         client.create(&udp_flow(number)).unwrap();
     }
     listener.signal(Signal::SIGCONT);
-    // Once the loss is told there is room again.
+    // After the warning there is room in the buffer again.
     let told = wait_for(&mut listener, "events were lost");
     client.create(&udp_flow(7777)).unwrap();
     let (status, lines, stderr) = listener.end(Signal::SIGINT);
@@ -174,12 +177,12 @@ fn overrun_is_reported_and_listening_continues(lab: &Lab) {
     assert!(lines.len() < 500, "{}", lines.len());
     assert!(lines.last().unwrap().contains("sport=7777 "), "{lines:?}");
     assert!(
-        count(&stderr).starts_with(&format!("{} flow events have been shown, and others lost ", lines.len())),
+        count(&stderr).starts_with(&format!("{} flow events have been shown; overruns: ", lines.len())),
         "{stderr}"
     );
 }
 
-/// Reads messages until one says that.
+/// Reads messages until one contains the text.
 fn wait_for(listener: &mut Listener, text: &str) -> String {
     let stderr = listener.child.stderr.as_mut().unwrap();
     let (mut told, mut byte) = (Vec::new(), [0]);
@@ -197,7 +200,7 @@ fn gone_reader_is_noticed_without_an_event(lab: &Lab) {
     assert_eq!(listener.child.wait().unwrap().code(), Some(0));
 }
 
-/// A line that deletes the flow of an event says nothing that may have changed.
+/// A line that deletes the flow of an event has no values that may have changed.
 fn destroy_events_are_saved_short(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -e DESTROY -o save");
     happen(lab);
@@ -213,4 +216,23 @@ fn expectation_events_have_no_sender(lab: &Lab) {
     theirs.until_printed(1);
     assert_eq!(ours, theirs.end(Signal::SIGINT).1);
     assert!(ours.len() == 1 && !ours[0].contains("USERSPACE"), "{ours:?}");
+}
+
+/// At most one warning a second.
+fn overrun_warnings_are_rate_limited(lab: &Lab) {
+    let begun = Instant::now();
+    let listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -b 4096");
+    for cycle in 0..20 {
+        listener.signal(Signal::SIGSTOP);
+        create(&mut lab.client(), (1..=200).map(|number| udp_flow(cycle * 200 + number)));
+        listener.signal(Signal::SIGCONT);
+        // Time to empty the buffer, and to find that it was full.
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (_, _, stderr) = listener.end(Signal::SIGINT);
+    let warnings = stderr.lines().filter(|line| line.starts_with("WARNING: events were lost")).count();
+    let overruns: usize = stderr.rsplit_once("overruns: ").unwrap().1.trim_end_matches(".\n").parse().unwrap();
+    assert!(overruns > 1, "{stderr}");
+    let seconds = begun.elapsed().as_secs_f64().ceil();
+    assert!(warnings > 0 && warnings as f64 <= 1.0 + seconds, "{warnings} of {overruns} in {seconds} s");
 }

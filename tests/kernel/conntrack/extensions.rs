@@ -1,4 +1,4 @@
-//! What conntrack 1.4.7 cannot do.
+//! Features that conntrack(8) does not have.
 
 use ctnetlink::{Tuple, request::NewFlow};
 
@@ -71,7 +71,7 @@ fn explain_probe_asks_the_kernel(lab: &Lab) {
         assert!(explained.stdout.contains(" by its release; it could not be asked: "), "{explained:?}");
     });
     assert_eq!(programs.ours("-D -p tcp --explain=all").status, Some(2));
-    // What follows is no argument of it.
+    // The next word is not an argument of `--explain`.
     assert_eq!(programs.ours("-L --explain probe").stdout, programs.ours("-L --explain").stdout);
 }
 
@@ -97,7 +97,7 @@ fn memory_does_not_grow_with_the_table(lab: &Lab) {
     assert!(peaks[1] < peaks[0] + 1024, "{peaks:?} KiB");
 }
 
-/// The most memory that our example had, in KiB.
+/// The peak memory of our example, in KiB.
 fn peak(lab: &Lab, arguments: &[&str]) -> u64 {
     use std::io::{BufRead as _, BufReader, Read as _};
     let mut child = std::process::Command::new(lab.example("conntrack"))
@@ -108,7 +108,7 @@ fn peak(lab: &Lab, arguments: &[&str]) -> u64 {
         .unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let status = format!("/proc/{}/status", child.id());
-    // Its last lines wait in the pipe while it is looked at.
+    // Its last lines wait in the pipe.
     let (mut line, mut peak) = (String::new(), 0);
     let mut count = 0;
     while reader.read_line(&mut line).unwrap() > 0 {
@@ -129,7 +129,7 @@ fn peak(lab: &Lab, arguments: &[&str]) -> u64 {
     peak
 }
 
-/// The dumps that are explained are sent, in that order and no others.
+/// The explained dumps are sent, in that order and no others.
 fn explained_dumps_are_sent(lab: &Lab) {
     fill(lab);
     for (line, dumps) in [
@@ -191,7 +191,7 @@ fn explanations_name_the_parts_in_use(lab: &Lab) {
     assert!(has(&events, "socket: a program of ") && !has(&events, "dump: ") && !has(&events, "kernel: "), "{events}");
     let whole = explained("-E -e NEW");
     assert!(has(&whole, "groups: ") && !has(&whole, "socket: "), "{whole}");
-    // Refused as the command itself is.
+    // Refused like the command itself.
     assert_eq!(programs.ours("-D -m 0/0 --explain").status, Some(2));
     assert_eq!(programs.ours("-U -p tcp --explain").status, Some(2));
 }

@@ -1,4 +1,4 @@
-//! Files of commands.
+//! Files of commands (`-R`).
 
 use super::{scratch::Scratch, side_by_side::SideBySide};
 use crate::{cases, lab::Lab};
@@ -8,7 +8,7 @@ cases! {
     files_are_read_alike: "conntrack";
 }
 
-/// Comments, blank lines, quotes, a last line without an end, and lines that find nothing to change.
+/// Comments, blank lines, quotes, a last line without a newline, and lines that match no flow.
 fn files_are_read_alike(lab: &Lab) {
     let programs = SideBySide::new(lab);
     let created = "-A -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
@@ -41,7 +41,7 @@ fn load_continues_after_a_refusal(lab: &Lab) {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(told.contains("lines:3002: Operation failed: cannot create flow: EEXIST"), "{told}");
-    assert!(told.contains("3001 lines have been loaded, 1 have found no flow, 1 have been refused."), "{told}");
+    assert!(told.contains(": loaded 3001 lines, 1 without a matching flow, 1 refused\n"), "{told}");
     assert_eq!(lab.flows().len(), 3001);
     let file = Scratch::new("bad", &format!("{}-I --nosuch\n{}", line(5000), line(5001)));
     let refused = programs.ours(&format!("-R {}", file.0.display()));

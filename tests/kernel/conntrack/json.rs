@@ -1,4 +1,4 @@
-//! `-o json`: each line is an object that gives the entry back.
+//! `-o json`: each line is an object that deserializes into the entry.
 
 use ctnetlink::{Expectation, Flow};
 use nix::sys::signal::Signal;
@@ -20,7 +20,7 @@ fn read<T: serde::de::DeserializeOwned>(line: &str) -> T {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// But for what passes.
+/// The flow without the values that change from one listing to the next.
 fn timeless(mut flow: Flow) -> Flow {
     (flow.timeout, flow.use_count) = (None, None);
     flow
@@ -54,7 +54,7 @@ fn json_flows_round_trip(lab: &Lab) {
     assert_eq!(listed(lab, is_udp), []);
 }
 
-/// In any order: one family comes after the other, or both as the table has them.
+/// Compares flows in any order, which depends on the dumps.
 fn assert_same(mut ours: Vec<Flow>, mut theirs: Vec<Flow>) {
     ours.sort_by_key(|flow| flow.id);
     theirs.sort_by_key(|flow| flow.id);

@@ -1,4 +1,4 @@
-//! Commands that change nothing print the same.
+//! Commands that change nothing print the same as conntrack(8).
 
 use ctnetlink::{Tuple, sysctl};
 
@@ -110,15 +110,15 @@ fn lists_are_equal(lab: &Lab) {
         "-p udp -- -D",
     ];
     for filter in filters {
-        // 1.4.7 does not look at keys: there are two such flows, and it would list both.
+        // conntrack(8) ignores keys and would list both GRE flows.
         if filter != "-p gre --srckey 16" {
             programs.same(&format!("-L {filter}"));
             programs.same(&format!("stray -L {filter} -o extended,id"));
         }
-        // Of ICMP and SCTP it says less, or something else.
+        // For ICMP and SCTP the documents differ.
         if filter.starts_with("-p tcp") || filter.starts_with("-p udp") || filter == "-p gre" {
             let line = format!("-L {filter} -o xml");
-            // 1.4.7 prints nothing of nothing, which is no document.
+            // conntrack(8) prints no document without flows.
             if !programs.theirs(&line).stdout.is_empty() {
                 programs.same(&line);
             }
@@ -127,7 +127,7 @@ fn lists_are_equal(lab: &Lab) {
     for output in ["extended", "ext", "id", "ID,Ext", "timestamp", "ktimestamp", "userspace", "labels"] {
         programs.same(&format!("-L -o {output}"));
     }
-    // Without marks and translated ports both save the same.
+    // Without marks and translated ports, both save the same.
     for filter in ["-p tcp -m 0", "-p udp --sport 1000", "-p udp -w 12", "-p icmp", "-p icmpv6", "-p gre", "-p udplite"]
     {
         programs.same(&format!("-L {filter} -o save"));
@@ -170,7 +170,7 @@ fn lists_of_real_traffic_are_equal(lab: &Lab) {
         "-C",
         "-S",
     ] {
-        // 1.4.7 takes the types of ICMP for translated ports.
+        // conntrack(8) takes ICMP types for translated ports.
         if line != "-L -n" {
             programs.same(line);
         }
@@ -191,7 +191,7 @@ fn single_flows_are_equal(lab: &Lab) {
     ] {
         programs.same(line);
     }
-    // What is refused is told in other words.
+    // Refusals have other words.
     for line in [
         "-G -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 1000 --dport 23",
         "-G -p tcp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2",
@@ -212,7 +212,7 @@ fn counts_and_statistics_are_equal(lab: &Lab) {
     programs.same("-S");
 }
 
-/// Creates a master between the addresses, and what it expects.
+/// Creates a master between the addresses, and an expectation of it.
 pub fn expect(lab: &Lab, addresses: [&str; 2], port: u16) {
     let [source, destination] = addresses;
     let tuple = Tuple::tcp(endpoint(source, 4000 + port), endpoint(destination, 21));
@@ -229,11 +229,11 @@ fn expectation_commands_are_equal(lab: &Lab) {
     for line in ["-L expect", "-L exp -f ipv4", "-L expect -o xml", "-C expect", "-S expect"] {
         programs.same(line);
     }
-    // 1.4.7 counts what it lists, and not what it gets.
+    // conntrack(8) counts listed expectations, but not one that is shown by `-G`.
     let (ours, theirs) =
         (programs.ours(&format!("-G expect {named} 5001")), programs.theirs(&format!("-G expect {named} 5001")));
     assert_eq!((ours.status, ours.timeless().stdout), (theirs.status, theirs.timeless().stdout));
-    // One each. 1.4.7 deletes it, and says that it did not.
+    // Each program deletes one. conntrack(8) reports a failure all the same.
     let (ours, theirs) =
         (programs.ours(&format!("-D expect {named} 5001")), programs.theirs(&format!("-D expect {named} 5002")));
     assert_eq!((ours.status, &*ours.message), (Some(0), "1 expectations have been deleted."));
@@ -244,14 +244,14 @@ fn expectation_commands_are_equal(lab: &Lab) {
         let line = format!("{command} expect {named} 5009");
         assert_eq!(programs.ours(&line).timeless(), programs.theirs(&line).timeless(), "{line}");
     }
-    // 1.4.7 lists and counts IPv4 alone unless told otherwise.
+    // conntrack(8) lists and counts only IPv4 by default.
     expect(lab, ["fd09::1", "fd09::2"], 1);
     programs.same("-L expect -f ipv4");
     programs.same("-L expect -f ipv6");
     assert_eq!(programs.ours("-C expect").stdout, "2\n");
     assert_eq!(programs.theirs("-C expect").stdout, "1\n");
     assert_eq!(programs.ours("-C expect -f ipv6").stdout, "1\n");
-    // The number of the protocol is that of TCP, not the low byte of a port.
+    // The protocol number is that of TCP, not the low byte of a port.
     let created = programs.ours(
         "-I expect -p tcp -s 10.9.0.1 -d 10.9.0.2 --sport 4001 --dport 21 -t 100 --tuple-src 10.9.0.1 --tuple-dst 10.9.0.2 \
          --tuple-port-src 0 --tuple-port-dst 10280 --mask-src 255.255.255.255 --mask-dst 255.255.255.255 --mask-port-src 0 \
@@ -263,7 +263,7 @@ fn expectation_commands_are_equal(lab: &Lab) {
     programs.same("-L expect");
 }
 
-/// Of 5,000 flows, 17 match: the others do not reach the program.
+/// One of 5,017 flows matches. The others do not reach the program.
 fn port_filter_runs_in_the_kernel(lab: &Lab) {
     create(&mut lab.client(), (1..=5000).map(tcp_flow));
     fill(lab);

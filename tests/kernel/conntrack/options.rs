@@ -1,4 +1,4 @@
-//! The same options go with the same commands.
+//! Each command accepts the same options as in conntrack(8).
 
 use super::side_by_side::{Outcome, SideBySide};
 use crate::{cases, lab::Lab};
@@ -9,7 +9,7 @@ cases! {
 }
 
 #[rustfmt::skip]
-/// An argument that every option takes.
+/// Options, each with a valid argument.
 const ARGUMENTS: &[(&str, &str)] = &[
     ("src", "1.1.1.1"),
     ("dst", "1.1.1.1"),
@@ -39,7 +39,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("reply-zone", "9"),
 ];
 
-/// Options of protocols.
+/// Options of protocols, each with a valid argument.
 const FIELDS: &[(&str, &[(&str, &str)])] = &[
     (
         "tcp",
@@ -63,13 +63,13 @@ const FIELDS: &[(&str, &[(&str, &str)])] = &[
     ("50", &[]),
 ];
 
-/// Options that ours takes with a command and conntrack(8) does not: a command and an option each.
+/// Pairs of a command and an option that only our program accepts, from the table of differences.
 fn taken() -> Vec<(&'static str, &'static str)> {
     let names = super::differences::rows().into_iter().filter_map(|row| row.name.strip_prefix("option `"));
     names.map(|name| name.trim_end_matches('`').split_once(" --").unwrap()).collect()
 }
 
-/// Whether a command line is refused for an option that does not go with it.
+/// Whether a command line is refused because the command does not accept an option.
 fn is_illegal(result: &Outcome) -> bool {
     result.message.starts_with("Illegal option")
 }
@@ -101,7 +101,7 @@ fn same_options_go_with_same_commands(lab: &Lab) {
         "-G dying",
         "-F unconfirmed",
     ];
-    // What the command has to have, so that the option is what is looked at.
+    // A command line with all mandatory options.
     let base = |command: &str| match command {
         "-G" => "-G -p 50 -s 1.1.1.1 -d 1.1.1.1".to_owned(),
         "-U" => "-U -f ipv4 -m 9".to_owned(),
@@ -114,7 +114,7 @@ fn same_options_go_with_same_commands(lab: &Lab) {
         if taken.contains(&(command, option)) {
             assert!(is_illegal(&theirs) && !is_illegal(&ours), "{line}: {ours:?} {theirs:?}");
         } else {
-            // Of events, 1.4.7 opens its socket before it looks at what else is wrong.
+            // For events, conntrack(8) opens its socket before it checks the rest.
             let is_whole = !command.starts_with("-E");
             let status = |result: &Outcome| (is_illegal(result), is_whole && result.status == Some(2));
             assert_eq!(status(&ours), status(&theirs), "{line}: {ours:?} {theirs:?}");
@@ -136,12 +136,12 @@ fn same_options_go_with_same_commands(lab: &Lab) {
     for command in ["-L", "-G", "-D", "-I", "-U", "-E", "-F", "-I expect", "-D expect", "-L expect"] {
         for (protocol, fields) in FIELDS {
             for (field, argument) in *fields {
-                // What an expectation has to have, 1.4.7 asks for in odd ways, its answer for instance.
+                // For expectations, conntrack(8) requires other options than it uses.
                 let is_expectation = command.ends_with("expect");
                 let line = format!("{} -p {protocol} --{field} {argument}", base(command));
-                // Masks and tuples of no expectation mean nothing.
+                // Masks and tuples have no meaning without an expectation.
                 let means_nothing = field.starts_with("mask-") || field.starts_with("tuple-");
-                // The kernel takes a state and both tags of SCTP, or none: ours asks for what is missing.
+                // The kernel accepts only a state with both tags of SCTP: our program asks for the missing ones.
                 let needs_all = command == "-U" && *protocol == "sctp";
                 let is_compared = !(means_nothing && matches!(command, "-I" | "-G"));
                 if is_compared && !needs_all && !is_expectation {
@@ -152,7 +152,7 @@ fn same_options_go_with_same_commands(lab: &Lab) {
     }
 }
 
-/// Who listens without the right to is refused at once, where he else would for ever.
+/// Runs both programs. Listeners run without capabilities, which ends them at once.
 fn both(programs: &SideBySide<'_>, command: &str, line: &str) -> [Outcome; 2] {
     let run = || [programs.ours(line), programs.theirs(line)];
     if !command.starts_with("-E") {
@@ -163,7 +163,7 @@ fn both(programs: &SideBySide<'_>, command: &str, line: &str) -> [Outcome; 2] {
     results.unwrap()
 }
 
-/// Complaints that name other options than are needed.
+/// Whether conntrack(8) names other options than it needs.
 fn is_reworded(message: &str) -> bool {
     message.contains("--reply-src-") || message.contains("--report-")
 }

@@ -1,4 +1,4 @@
-//! What goes wrong in the middle of the work, and what is done then.
+//! Failures in the middle of the work.
 
 use super::{
     scratch::Scratch,
@@ -21,7 +21,7 @@ cases! {
 
 const NEW: &str = "-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport";
 
-/// Loads the lines, and gives the status and everything that was said.
+/// Loads the lines, and returns the exit status and the messages.
 fn load(lab: &Lab, name: &str, lines: &[String]) -> (Option<i32>, String) {
     let file = Scratch::new(name, &lines.join("\n"));
     let output = lab.output(&SideBySide::new(lab).ours, &["-R", file.0.to_str().unwrap()]);
@@ -31,18 +31,18 @@ fn load(lab: &Lab, name: &str, lines: &[String]) -> (Option<i32>, String) {
 fn unsendable_line_is_refused_alone(lab: &Lab) {
     for (wrong, reason) in [
         ("-p udp --sport 2 --dport 53 -u EXPECTED", "only the kernel sets EXPECTED"),
-        ("-p icmp --icmp-type 3 --icmp-code 0", "an ICMP type that is no query"),
+        ("-p icmp --icmp-type 3 --icmp-code 0", "this ICMP type has no reply"),
     ] {
         lab.client().flush().unwrap();
         let wrong = format!("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 {wrong}");
         let (status, told) = load(lab, "cannot", &[format!("{NEW} 1"), wrong, format!("{NEW} 3")]);
         assert_eq!((status, lab.flows().len()), (Some(1), 2), "{told}");
         assert!(told.contains(&format!("cannot:2: Operation failed: {reason}")), "{told}");
-        assert!(told.contains("2 lines have been loaded, 1 have been refused."), "{told}");
+        assert!(told.contains(": loaded 2 lines, 1 refused\n"), "{told}");
     }
 }
 
-/// Addresses of two families are no flow: the line makes no sense, which ends the load.
+/// A line with addresses of two families is invalid, which ends the load.
 fn lines_before_a_wrong_line_are_run(lab: &Lab) {
     let (status, told) =
         load(lab, "senseless", &[format!("{NEW} 1"), format!("{NEW} 2 -n fd08::9"), format!("{NEW} 3")]);
@@ -101,22 +101,22 @@ fn add_does_not_change_a_translation(lab: &Lab) {
         assert!(added.message.ends_with("a translation cannot be changed"), "{line}: {added:?}");
         let (status, told) = load(lab, "translation", &[line, format!("{plain} 1 -m 7"), format!("{plain} 1 -m 0")]);
         assert_eq!(status, Some(1), "{told}");
-        assert!(told.contains("translation:1: ") && told.contains("2 lines have been loaded, 1 have been"), "{told}");
+        assert!(told.contains("translation:1: ") && told.contains(": loaded 2 lines, 1 refused\n"), "{told}");
         assert_eq!(programs.table(), before);
     }
-    // What is the same already, or not said, is no change.
+    // Equal or missing values are not a change.
     for line in [translated, format!("{plain} 2 -m 9"), format!("{plain} 2 -q 10.9.0.9")] {
         let added = programs.ours(&line);
         assert_eq!((added.status, &*added.message), (Some(0), "1 flow entries have been added."), "{line}");
     }
 }
 
-/// What is saved says all of the answers, and may be loaded twice.
+/// Saved lines have the whole reply tuple, and may be loaded twice.
 fn saved_flows_load_twice(lab: &Lab) {
     fill(lab);
     let before = SideBySide::new(lab).table();
     let saved = SideBySide::new(lab).ours("-L -o save").stdout;
-    // The kernel does not update the timeout of one that is fixed.
+    // The kernel refuses to update a fixed timeout.
     let loaded = saved.lines().filter(|line| !line.contains("FIXED_TIMEOUT")).map(str::to_owned);
     let (status, told) = load(lab, "again", &loaded.collect::<Vec<_>>());
     assert_eq!(status, Some(0), "{told}");
@@ -149,10 +149,10 @@ fn explained_file_reports_refusals(lab: &Lab) {
     let told = String::from_utf8(explained.stderr).unwrap();
     assert_eq!((explained.status.code(), lab.flows().len()), (Some(1), 0), "{told}");
     assert!(told.contains("dry:2: Operation failed: only the kernel sets EXPECTED"), "{told}");
-    assert!(told.contains("2 lines make sense, 1 would be refused, and nothing was asked"), "{told}");
+    assert!(told.contains(": checked 2 lines, 1 would be refused; nothing was sent\n"), "{told}");
 }
 
-/// On purpose: 1.4.7 prints what is updated and deleted, and counts nothing.
+/// conntrack(8) prints updated and deleted flows, and no count.
 fn load_prints_its_count_and_no_flows(lab: &Lab) {
     let programs = SideBySide::new(lab);
     let file = Scratch::new("silent", &format!("{NEW} 1\n-U -f ipv4 -p udp -m 5\n-D -p udp\n"));
@@ -160,7 +160,7 @@ fn load_prints_its_count_and_no_flows(lab: &Lab) {
     let (ours, theirs) = (programs.ours(&line), programs.theirs(&line));
     assert_eq!((ours.status, theirs.status), (Some(0), Some(0)));
     assert!(theirs.stdout.contains("sport=1 dport=53") && theirs.message.is_empty(), "{theirs:?}");
-    assert_eq!((&*ours.stdout, &*ours.message), ("", "3 lines have been loaded, 0 have been refused."));
+    assert_eq!((&*ours.stdout, &*ours.message), ("", "loaded 3 lines"));
 }
 
 /// The kernel does not change a fixed timeout.

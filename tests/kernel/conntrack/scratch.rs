@@ -1,4 +1,4 @@
-//! A file for a test, which goes with it.
+//! A temporary file of a test.
 
 use std::{
     env, fs,
@@ -11,7 +11,7 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new(name: &str, text: &str) -> Self {
-        // Tests go on side by side, and may call their files alike.
+        // Tests run in parallel, and their files may have the same name.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("ctnetlink-{}-{count}-{name}", process::id()));

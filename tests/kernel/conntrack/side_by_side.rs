@@ -1,4 +1,4 @@
-//! Both programs on one table, and what came of them.
+//! Both programs on one table, and their results.
 
 use std::process::Output;
 
@@ -27,12 +27,12 @@ pub enum Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
 
-/// What came of a command, as far as both have to agree.
+/// The result of a command, as far as both programs must agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub status: Option<i32>,
     pub stdout: String,
-    /// The count, or the first complaint.
+    /// The count or the first error.
     pub message: String,
 }
 
@@ -65,7 +65,7 @@ impl<'l> SideBySide<'l> {
         Version(major, minor, patch)
     }
 
-    /// Both read the same: at best within one tick of the timeouts, else but for them.
+    /// Asserts that both programs print the same: with timeouts if both run within one tick, else without.
     pub fn same(&self, line: &str) {
         for _ in 0..4 {
             if self.theirs(line).sorted() == self.ours(line).sorted() {
@@ -75,7 +75,7 @@ impl<'l> SideBySide<'l> {
         assert_eq!(self.ours(line).timeless(), self.theirs(line).timeless(), "ours and theirs: conntrack {line}");
     }
 
-    /// Each on a table of its own, filled the same.
+    /// Runs both programs on tables with the same flows.
     pub fn both_on_a_full_table(&self, line: &str) -> [(Outcome, Vec<String>); 2] {
         [Self::ours as fn(&Self, &str) -> Outcome, Self::theirs].map(|run| {
             self.lab.client().flush().unwrap();
@@ -85,7 +85,7 @@ impl<'l> SideBySide<'l> {
         })
     }
 
-    /// The table as lines without what differs from one filling to the next.
+    /// The table as lines, without values that differ from one filling to the next.
     pub fn table(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.lab.flows().iter().map(|flow| timeless(&flow.to_string())).collect();
         lines.sort();
@@ -104,7 +104,7 @@ impl Outcome {
         }
     }
 
-    /// With lines in order: ours asks for one family after the other, where the kernel filters.
+    /// The result with sorted lines: ours lists one family after the other if the kernel filters.
     fn sorted(&self) -> Self {
         let mut lines: Vec<&str> = self.stdout.lines().collect();
         lines.sort_unstable();
@@ -115,7 +115,7 @@ impl Outcome {
         let mut lines: Vec<String> = self.stdout.lines().map(timeless).collect();
         lines.sort_unstable();
         let stdout = lines.join("\n");
-        // What the kernel refuses, each says in its own words.
+        // Each program words refusals of the kernel differently.
         let message = match self.message.strip_prefix("Operation failed: ") {
             Some(_) => "Operation failed".to_owned(),
             None => self.message.clone(),
@@ -132,7 +132,7 @@ pub fn timeless(line: &str) -> String {
     {
         line = without_number(&line, before, after);
     }
-    // The identifier of a flow stands at the end, that of an ICMP query does not.
+    // The identifier of a flow is at the end, unlike that of an ICMP query.
     if let Some((rest, _)) = line.rsplit_once(" id=").filter(|(_, id)| id.bytes().all(|byte| byte.is_ascii_digit())) {
         line = format!("{rest} id=");
     }
@@ -159,7 +159,7 @@ fn without_number(line: &str, before: &str, after: &str) -> String {
     format!("{first}{before}{}", without_number(&rest[end..], before, after))
 }
 
-/// Flows of every kind, made by hand so that they are the same each time.
+/// Creates 17 flows of every kind, the same each time.
 pub fn fill(lab: &Lab) {
     create(&mut lab.client(), flows());
 }

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "a program has no users of its modules")]
 
 mod arguments;
+mod dump;
 mod events;
 mod expectations;
 mod explain;

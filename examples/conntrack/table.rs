@@ -6,6 +6,7 @@ use ctnetlink::{
 };
 
 use crate::{
+    dump,
     failure::{Failure, Outcome},
     interrupt,
     progress::Progress,
@@ -30,20 +31,8 @@ pub fn each(client: &mut Client, selection: &Selection, mut take: impl FnMut(Flo
                 counted(flow)?;
             }
         }
-        Route::Planned => {
-            for flow in client.dump_matching(filter)? {
-                counted(flow?)?;
-            }
-        }
-        Route::Dump(request) => {
-            let mut dump = client.dump_with(&request)?;
-            while let Some(flow) = dump.next() {
-                let flow = flow?;
-                if filter.matches(&flow) {
-                    counted(flow.to_flow())?;
-                }
-            }
-        }
+        Route::Planned => dump::planned(client, filter, counted)?,
+        Route::Dump(request) => dump::one(client, &request, filter, counted)?,
     }
     Ok(count)
 }
@@ -59,9 +48,9 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// Whether the count is worth a report: a command that failed at once has none.
+    /// Whether there is a count to report. A command that failed at once has none.
     pub const fn has_count(&self) -> bool {
-        self.count > 0 || self.stopped.is_none()
+        self.count > 0 || matches!(self.stopped, None | Some(Failure::Interrupted(_)))
     }
 
     /// The count, or the reason why flows were left unchanged.

@@ -1,16 +1,50 @@
-//! How values that are numbers on the wire are written for people: by their names.
+//! The serialized form of values: words in formats for people, numbers in binary formats.
 //!
-//! An open enum is its name, a number where it has none; either is read. A set of flags is the text that it prints
-//! (`SEEN_REPLY,ASSURED`), labels are the list of their numbers. Structs and closed enums derive their form, with the
-//! names of their fields.
+//! In a human-readable format such as JSON an open enum is its name, or its number if it has none; either is read. A set
+//! of flags is its text (`SEEN_REPLY,ASSURED`), labels are the list of their numbers, and an absent attribute is left
+//! out. In a binary format such as postcard, which does not describe itself, all of these are plain numbers and every
+//! field is written. Structs and closed enums derive the rest, with the names of their fields.
 
 use core::{fmt, marker::PhantomData, str::FromStr};
 
 use ::serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
 
 use crate::{
-    DccpRole, DccpState, ExpectationFlags, Labels, Protocol, SctpState, Status, TcpFlags, TcpState, wire::Family,
+    ConntrackInfo, DccpRole, DccpState, ExpectationFlags, Labels, Protocol, SctpState, Status, TcpFlags, TcpState,
+    wire::Family,
 };
+
+/// Serializes a struct: the fields before the semicolon always, those after it if they are present (`!is_none()`) or
+/// the format is binary, where a missing field would shift all that follow.
+///
+/// The fields must be named in the order of their declaration. All must be named: the destructuring is exhaustive.
+macro_rules! serialize_present {
+    ($name:ident { $($always:ident),* ; $($optional:ident),* }) => {
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use ::serde::ser::SerializeStruct as _;
+                let Self { $($always,)* $($optional,)* } = self;
+                let skips_absent = serializer.is_human_readable();
+                let is_written = [
+                    $( { let _ = $always; true }, )*
+                    $( !(skips_absent && $optional.is_none()), )*
+                ];
+                let count = is_written.iter().filter(|written| **written).count();
+                let mut fields = serializer.serialize_struct(stringify!($name), count)?;
+                $( fields.serialize_field(stringify!($always), $always)?; )*
+                $(
+                    match skips_absent && $optional.is_none() {
+                        true => fields.skip_field(stringify!($optional))?,
+                        false => fields.serialize_field(stringify!($optional), $optional)?,
+                    }
+                )*
+                fields.end()
+            }
+        }
+    };
+}
+
+pub(crate) use serialize_present;
 
 /// Names or numbers.
 macro_rules! by_name {
@@ -18,21 +52,25 @@ macro_rules! by_name {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self.name() {
-                    Some(name) => serializer.serialize_str(name),
-                    None => self.0.serialize(serializer),
+                    Some(name) if serializer.is_human_readable() => serializer.serialize_str(name),
+                    _ => self.0.serialize(serializer),
                 }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(NameOrNumber::<Self, $repr>(PhantomData))
+                match deserializer.is_human_readable() {
+                    true => deserializer.deserialize_any(NameOrNumber::<Self, $repr>(PhantomData)),
+                    false => <$repr>::deserialize(deserializer).map(Self),
+                }
             }
         }
     )* };
 }
 
 by_name! {
+    ConntrackInfo(u32),
     DccpRole(u8),
     DccpState(u8),
     Family(u8),
@@ -41,27 +79,33 @@ by_name! {
     TcpState(u8),
 }
 
-/// The text that the type prints and reads.
+/// The text that the type prints and reads, or its bits.
 macro_rules! by_text {
-    ($( $name:ident, )*) => { $(
+    ($( $name:ident($repr:ty), )*) => { $(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                match serializer.is_human_readable() {
+                    true => serializer.collect_str(self),
+                    false => self.bits().serialize(serializer),
+                }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(Text(PhantomData))
+                match deserializer.is_human_readable() {
+                    true => deserializer.deserialize_str(Text(PhantomData)),
+                    false => <$repr>::deserialize(deserializer).map(Self::from_bits_retain),
+                }
             }
         }
     )* };
 }
 
 by_text! {
-    ExpectationFlags,
-    Status,
-    TcpFlags,
+    ExpectationFlags(u32),
+    Status(u32),
+    TcpFlags(u8),
 }
 
 struct NameOrNumber<T, N>(PhantomData<(T, N)>);
@@ -88,7 +132,7 @@ where
         }
     }
 
-    /// Some formats know no unsigned numbers.
+    /// Some formats have signed numbers only.
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
         match u64::try_from(number) {
             Ok(number) => self.visit_u64(number),
@@ -113,6 +157,9 @@ impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for Text<T> {
 
 impl Serialize for Labels {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
         let mut list = serializer.serialize_seq(Some(self.0.count_ones() as usize))?;
         for bit in self.iter() {
             list.serialize_element(&bit)?;
@@ -123,7 +170,10 @@ impl Serialize for Labels {
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(LabelNumbers)
+        match deserializer.is_human_readable() {
+            true => deserializer.deserialize_seq(LabelNumbers),
+            false => u128::deserialize(deserializer).map(Self),
+        }
     }
 }
 

@@ -59,19 +59,19 @@ open_enum! {
 
 /// What the DCCP tracker knows of a flow (`CTA_PROTOINFO_DCCP`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct DccpInfo {
     /// The state (`CTA_PROTOINFO_DCCP_STATE`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<DccpState>,
     /// The role of the original direction (`CTA_PROTOINFO_DCCP_ROLE`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub role: Option<DccpRole>,
     /// The sequence number of the handshake (`CTA_PROTOINFO_DCCP_HANDSHAKE_SEQ`; 48 bits).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub handshake_sequence: Option<u64>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(DccpInfo { ; state, role, handshake_sequence });
 
 impl DccpInfo {
     /// All that a create or update takes.

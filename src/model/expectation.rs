@@ -84,7 +84,7 @@ impl Encode for ExpectationNat {
 /// # Ok::<(), ctnetlink::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[non_exhaustive]
 pub struct Expectation {
     /// The original tuple of the flow whose helper foresees it (`CTA_EXPECT_MASTER`).
@@ -96,30 +96,33 @@ pub struct Expectation {
     pub mask: Tuple,
     /// Seconds until the expectation ends (`CTA_EXPECT_TIMEOUT`). The kernel ignores it on create and takes the
     /// helper's.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub timeout: Option<u32>,
     /// An opaque identifier (`CTA_EXPECT_ID`).
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub id: Option<u32>,
     /// The name of the helper (`CTA_EXPECT_HELP_NAME`). Kernels of 2026 and later ignore it on create.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub helper: Option<Box<str>>,
     /// The zone (`CTA_EXPECT_ZONE`). Accepted in requests, never sent by the kernel.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub zone: Option<u16>,
     /// Flags (`CTA_EXPECT_FLAGS`). The kernel strips `USERSPACE` on create.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub flags: Option<ExpectationFlags>,
     /// The helper's class of expectation, 0 and up (`CTA_EXPECT_CLASS`; for SIP: signalling, audio, video, image).
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub class: Option<u32>,
     /// The translation that the expected flow will get (`CTA_EXPECT_NAT`).
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub nat: Option<ExpectationNat>,
     /// The registered function that is called when the flow comes (`CTA_EXPECT_FN`): `nat-follow-master`, `sip`.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub function: Option<Box<str>>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(Expectation { master, tuple, mask; timeout, id, helper, zone, flags, class, nat, function });
 
 impl Expectation {
     /// An expectation of the flow `master`: what fits `tuple` under `mask`.

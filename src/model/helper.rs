@@ -8,15 +8,18 @@ use crate::{
 
 /// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[non_exhaustive]
 pub struct Helper {
     /// The name under which the helper is registered (`CTA_HELP_NAME`): at most 15 bytes in kernels of today.
     pub name: Box<str>,
     /// What the helper keeps of the flow (`CTA_HELP_INFO`): opaque, and private to it.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub info: Option<Box<[u8]>>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(Helper { name; info });
 
 impl Helper {
     /// Bytes of the longest name that kernels of today know.

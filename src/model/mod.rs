@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod conntrack_info;
 mod counters;
 mod dccp;
 mod direction;
@@ -50,6 +51,7 @@ mod timestamp;
 mod tuple;
 
 pub use crate::wire::Family;
+pub use conntrack_info::ConntrackInfo;
 pub use counters::Counters;
 pub use dccp::{DccpInfo, DccpRole, DccpState};
 pub use direction::Direction;
@@ -71,5 +73,5 @@ pub use status::Status;
 pub use synproxy::Synproxy;
 pub use tcp::{MaskedTcpFlags, TcpFlags, TcpInfo, TcpState};
 pub use timestamp::{FlowTimes, Timestamp};
-pub(crate) use tuple::UsualTuple;
 pub use tuple::{Endpoint, GreKeys, Layer4, Tuple, TupleRef};
+pub(crate) use tuple::{UsualTuple, layer4_name, parse_query};

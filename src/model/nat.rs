@@ -1,6 +1,6 @@
 //! Translated addresses.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::{Endpoint, Layer4, Tuple};
 use crate::{
@@ -61,13 +61,13 @@ impl NatRange {
     /// Exactly this address.
     #[must_use]
     pub const fn address(address: IpAddr) -> Self {
-        Self { first_address: Some(address), last_address: None, first_port: None, last_port: None }
+        Self { first_address: Some(address.to_canonical()), last_address: None, first_port: None, last_port: None }
     }
 
     /// Any address from the first to the last.
     #[must_use]
     pub const fn addresses(first: IpAddr, last: IpAddr) -> Self {
-        Self { last_address: Some(last), ..Self::address(first) }
+        Self { last_address: Some(last.to_canonical()), ..Self::address(first) }
     }
 
     /// The address as it is, for a range of ports alone.
@@ -119,6 +119,27 @@ impl NatRange {
             matches!((last, first), (Some(last), Some(first)) if last < first)
         }
         is_before(self.last_address, self.first_address) || is_before(self.last_port, self.first_port)
+    }
+}
+
+impl From<IpAddr> for NatRange {
+    /// A range of exactly this address, which keeps the port if possible.
+    fn from(address: IpAddr) -> Self {
+        Self::address(address)
+    }
+}
+
+impl From<SocketAddr> for NatRange {
+    /// A range of exactly this address and port.
+    fn from(address: SocketAddr) -> Self {
+        Self::address(address.ip()).port(address.port())
+    }
+}
+
+impl From<Endpoint> for NatRange {
+    /// A range of exactly this endpoint. Without a port, it keeps the port if possible.
+    fn from(endpoint: Endpoint) -> Self {
+        Self { first_port: endpoint.port, ..Self::address(endpoint.address) }
     }
 }
 
@@ -200,6 +221,16 @@ mod tests {
         assert_eq!(encoded(NatRange::address(low).ports(3000, 2000)), Err(refused));
         let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(encoded(NatRange::addresses(v6("2001:db8::9"), v6("2001:db8::1"))), Err(refused));
+    }
+
+    #[test]
+    fn ranges_convert_from_addresses_of_either_kind() {
+        let socket: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        assert_eq!(NatRange::from(socket), NatRange::address(socket.ip()).port(80));
+        assert_eq!(NatRange::from(socket.ip()), NatRange::address(socket.ip()));
+        assert_eq!(NatRange::from(Endpoint::from(socket)), NatRange::from(socket));
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:80".parse().unwrap();
+        assert_eq!(NatRange::from(mapped), NatRange::from(socket));
     }
 
     #[test]

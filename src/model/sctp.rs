@@ -53,19 +53,19 @@ open_enum! {
 /// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11). On create and update
 /// the kernel asks for all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct SctpInfo {
     /// The state (`CTA_PROTOINFO_SCTP_STATE`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<SctpState>,
     /// The verification tag of packets from the initiator (`CTA_PROTOINFO_SCTP_VTAG_ORIGINAL`; RFC 9260, 8.5).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub verification_tag_original: Option<u32>,
     /// The verification tag of packets from the responder (`CTA_PROTOINFO_SCTP_VTAG_REPLY`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub verification_tag_reply: Option<u32>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(SctpInfo { ; state, verification_tag_original, verification_tag_reply });
 
 impl SctpInfo {
     /// All that a create or update takes.

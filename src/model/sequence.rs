@@ -37,11 +37,11 @@ impl SequenceAdjustment {
             CTA_SEQADJ_OFFSET_BEFORE => before = Attribute::u32,
             CTA_SEQADJ_OFFSET_AFTER => after = Attribute::u32,
         );
-        let require = |value: Option<u32>, number| value.ok_or_else(|| attributes.missing(number));
+        // A missing part must not make the whole flow unreadable: no offset is an offset of 0.
         Ok(Self {
-            correction_position: require(position, CTA_SEQADJ_CORRECTION_POS)?,
-            offset_before: require(before, CTA_SEQADJ_OFFSET_BEFORE)? as i32,
-            offset_after: require(after, CTA_SEQADJ_OFFSET_AFTER)? as i32,
+            correction_position: position.unwrap_or(0),
+            offset_before: before.unwrap_or(0) as i32,
+            offset_after: after.unwrap_or(0) as i32,
         })
     }
 }

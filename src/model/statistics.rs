@@ -23,7 +23,7 @@ macro_rules! statistics {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
         #[non_exhaustive]
         pub struct $name {
             $(
@@ -33,10 +33,12 @@ macro_rules! statistics {
             $(
                 $(#[$field_meta])*
                 #[doc = concat!("\n\n`", stringify!($number), "`.")]
-                #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
                 pub $field: Option<u32>,
             )*
         }
+
+        #[cfg(feature = "serde")]
+        crate::serde::serialize_present!($name { $( $cpu )?; $( $field ),* });
 
         impl $name {
             pub(crate) fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {

@@ -130,29 +130,27 @@ impl MaskedTcpFlags {
 ///
 /// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct TcpInfo {
     /// The state (`CTA_PROTOINFO_TCP_STATE`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub state: Option<TcpState>,
     /// The window scale of the initiator, 0 to 14 (`CTA_PROTOINFO_TCP_WSCALE_ORIGINAL`): windows are shifted left by
     /// that many bits.
     ///
     /// On create and update the kernel takes both scales or none, and only if both sides have
     /// [`TcpFlags::WINDOW_SCALE`].
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub window_scale_original: Option<u8>,
     /// The window scale of the responder (`CTA_PROTOINFO_TCP_WSCALE_REPLY`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub window_scale_reply: Option<u8>,
     /// The flags of the initiator (`CTA_PROTOINFO_TCP_FLAGS_ORIGINAL`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub flags_original: Option<MaskedTcpFlags>,
     /// The flags of the responder (`CTA_PROTOINFO_TCP_FLAGS_REPLY`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub flags_reply: Option<MaskedTcpFlags>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(TcpInfo { ; state, window_scale_original, window_scale_reply, flags_original, flags_reply });
 
 /// `CTA_PROTOINFO` of TCP as the kernel writes it in a dump or an event.
 const USUAL: FixedLayout<44, 6> = FixedLayout::new([

@@ -80,16 +80,17 @@ impl fmt::Display for Timestamp {
 /// the end of the flow, neither in events that tell of a new or changed one. The stop of a flow that expired is the
 /// moment it expired, however late the kernel noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct FlowTimes {
     /// When the flow began (`CTA_TIMESTAMP_START`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub start: Option<Timestamp>,
     /// When it ended (`CTA_TIMESTAMP_STOP`).
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub stop: Option<Timestamp>,
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(FlowTimes { ; start, stop });
 
 /// As the kernel writes it in a dump.
 const USUAL: FixedLayout<12, 1> = FixedLayout::new([HeaderAt::value(0, 12, CTA_TIMESTAMP_START)]);

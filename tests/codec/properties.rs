@@ -2,7 +2,9 @@
 
 use ctnetlink::{
     DecodeErrorKind, Flow, Tuple,
-    wire::{CTA_HELP_INFO, CTA_LABELS, CTA_STATUS},
+    wire::{
+        CTA_HELP_INFO, CTA_LABELS, CTA_SEQ_ADJ_ORIG, CTA_SEQADJ_OFFSET_AFTER, CTA_STATUS, Encoder, Flags, MessageType,
+    },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -24,7 +26,7 @@ fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Ve
         let path = [above, &[node.number]].concat();
         match &mut node.content {
             Content::Value(payload) => found.push((path, payload)),
-            Content::AttributeSet(nodes) => found.extend(values(nodes, &path)),
+            Content::Nest(nodes) => found.extend(values(nodes, &path)),
         }
     }
     found
@@ -51,6 +53,11 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn tuple_comes_back_from_its_text(tuple in arbitrary::tuple()) {
+        prop_assert_eq!(tuple.to_string().parse::<Tuple>(), Ok(tuple));
+    }
+
     #[test]
     fn a_flow_comes_back_from_its_bytes(sent in arbitrary::flow()) {
         prop_assert_eq!(decoded(&flow_bytes(&sent)), sent);
@@ -163,10 +170,8 @@ fn a_tuple_of_two_families_is_an_error() {
     let four = tuple(["10.0.0.1:1", "10.0.0.2:2"]);
     let six = tuple(["[fd00::1]:1", "[fd00::2]:2"]);
     let bytes = flow_bytes(&Flow::new(four, four));
-    let Content::AttributeSet(six) = nodes(&flow_bytes(&Flow::new(six, six)))[0].content.clone() else {
-        unreachable!()
-    };
-    let Content::AttributeSet(addresses) = six[0].content.clone() else { unreachable!() };
+    let Content::Nest(six) = nodes(&flow_bytes(&Flow::new(six, six)))[0].content.clone() else { unreachable!() };
+    let Content::Nest(addresses) = six[0].content.clone() else { unreachable!() };
     let mut nodes = nodes(&bytes);
     change_nests(&mut nodes, &mut |nest| {
         if nest.iter().all(|node| matches!(&node.content, Content::Value(bytes) if bytes.len() == 4)) {
@@ -216,4 +221,23 @@ fn lengths_that_cannot_be_end_the_walk_with_an_error() {
         assert!(matches!(error.kind(), DecodeErrorKind::Truncated { .. }), "{error}");
         assert_eq!(error.offset(), HEADERS);
     }
+}
+
+/// Linux writes all three parts. A future kernel may replace one, and the rest of the flow must stay readable.
+#[test]
+fn incomplete_sequence_adjustment_does_not_refuse_the_flow() {
+    let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+    let sent = Flow::new(tuple, tuple.inverted().unwrap());
+    let mut buffer = [0; 256];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(MessageType::FLOW_NEW, Flags::empty(), 1, sent.family(), |body| {
+        sent.encode(body);
+        body.nest(CTA_SEQ_ADJ_ORIG, |nest| {
+            nest.u32(CTA_SEQADJ_OFFSET_AFTER, 5);
+            nest.u32(99, 7);
+        });
+    });
+    let length = encoder.finish().unwrap();
+    let adjustment = decoded(&buffer[..length]).sequence_adjustment_original.unwrap();
+    assert_eq!((adjustment.offset_before, adjustment.offset_after), (0, 5));
 }

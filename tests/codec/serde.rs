@@ -1,6 +1,8 @@
-//! Values as JSON, and back.
+//! Values as JSON and as postcard, a binary format that does not describe itself.
 
-use ctnetlink::{Expectation, Flow, Labels, Protocol, Status, TcpState, Tuple, wire::Family};
+use ctnetlink::{
+    CpuStatistics, Expectation, Flow, Labels, Protocol, Status, TableStatistics, TcpState, Tuple, wire::Family,
+};
 use proptest::prelude::*;
 
 use crate::{
@@ -10,15 +12,19 @@ use crate::{
 
 proptest! {
     #[test]
-    fn a_flow_comes_back_from_json(flow in arbitrary::flow()) {
+    fn flow_comes_back_from_json_and_postcard(flow in arbitrary::flow()) {
         let json = serde_json::to_string(&flow).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Flow>(&json).unwrap(), flow);
+        prop_assert_eq!(&serde_json::from_str::<Flow>(&json).unwrap(), &flow);
+        let bytes = postcard::to_stdvec(&flow).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Flow>(&bytes).unwrap(), flow);
     }
 
     #[test]
-    fn an_expectation_comes_back_from_json(expectation in arbitrary::expectation()) {
+    fn expectation_comes_back_from_json_and_postcard(expectation in arbitrary::expectation()) {
         let json = serde_json::to_string(&expectation).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Expectation>(&json).unwrap(), expectation);
+        prop_assert_eq!(&serde_json::from_str::<Expectation>(&json).unwrap(), &expectation);
+        let bytes = postcard::to_stdvec(&expectation).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Expectation>(&bytes).unwrap(), expectation);
     }
 }
 
@@ -93,7 +99,28 @@ fn a_tuple_without_ports_leaves_them_out() {
     assert_eq!(serde_json::from_str::<Tuple>(&spelled_out).unwrap(), tuple);
 }
 
-/// Some formats know no unsigned numbers.
+/// Statistics are read from the kernel only: one of each, with and without a value.
+#[test]
+fn statistics_come_back_from_json_and_postcard() {
+    let mut cpu = CpuStatistics::default();
+    (cpu.cpu, cpu.found, cpu.drop) = (3, Some(0), Some(7));
+    let mut table = TableStatistics::default();
+    table.entries = Some(9);
+    let json = serde_json::to_string(&(&cpu, &table)).unwrap();
+    assert_eq!(json, r#"[{"cpu":3,"found":0,"drop":7},{"entries":9}]"#);
+    assert_eq!(serde_json::from_str::<(CpuStatistics, TableStatistics)>(&json).unwrap(), (cpu, table));
+    let bytes = postcard::to_stdvec(&(&cpu, &table)).unwrap();
+    assert_eq!(postcard::from_bytes::<(CpuStatistics, TableStatistics)>(&bytes).unwrap(), (cpu, table));
+}
+
+#[test]
+fn binary_formats_hold_numbers_not_names() {
+    assert_eq!(postcard::to_stdvec(&TcpState::ESTABLISHED).unwrap(), [3]);
+    assert_eq!(postcard::to_stdvec(&Status::ASSURED).unwrap(), [4]);
+    assert_eq!(postcard::to_stdvec(&Labels(1)).unwrap(), [1]);
+}
+
+/// Some formats have signed numbers only.
 #[test]
 fn a_number_may_come_as_a_signed_one() {
     use serde::{Deserialize, de::IntoDeserializer};

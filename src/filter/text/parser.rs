@@ -1,11 +1,6 @@
 //! Turns tokens into a filter.
 
-use core::{
-    fmt::Display,
-    net::{IpAddr, SocketAddr},
-    result,
-    str::FromStr,
-};
+use core::{fmt::Display, net::IpAddr, result, str::FromStr};
 
 use super::{
     DEPTH,
@@ -21,7 +16,9 @@ use crate::{
         fields::{AddressField, NumberField, Style},
         ranges::Ranges,
     },
-    model::{DccpState, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple},
+    model::{
+        DccpState, Endpoint, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple, layer4_name, parse_query,
+    },
 };
 
 type Result<T> = result::Result<T, ParseFilterError>;
@@ -279,24 +276,13 @@ impl<'t> FilterParser<'t> {
             self.advance()?;
             return Ok(layer4);
         }
-        match beside_addresses(protocol) {
+        match layer4_name(protocol) {
             Some(what) if !self.take_word("none")? => {
                 let any = "to match any, write `proto`, `src` and `dst` instead of `tuple`";
                 Err(ParseFilterError::new(self.position(), format_args!("expected the {what} of {protocol}; {any}")))
             }
             _ => Ok(Layer4::None),
         }
-    }
-}
-
-/// What every tuple of the protocol has beside its addresses. A tuple without it would match no flow, and its negation
-/// every flow.
-pub(super) const fn beside_addresses(protocol: Protocol) -> Option<&'static str> {
-    match protocol {
-        Protocol::TCP | Protocol::UDP | Protocol::UDPLITE | Protocol::SCTP => Some("ports"),
-        Protocol::GRE => Some("keys"),
-        Protocol::ICMP | Protocol::ICMPV6 => Some("type/code/id"),
-        _ => None,
     }
 }
 
@@ -322,14 +308,8 @@ impl<'t> Token<'t> {
     }
 }
 
-/// Reads `type/code/id`.
 fn query(token: &Token<'_>) -> Option<Layer4> {
-    let TokenKind::Word(word) = token.kind else { return None };
-    let (icmp_type, rest) = word.split_once('/')?;
-    let (code, id) = rest.split_once('/')?;
-    let octet = |text: &str| u8::try_from(unsigned(text)?).ok();
-    let id = u16::try_from(unsigned(id)?).ok()?;
-    Some(Layer4::Icmp { icmp_type: octet(icmp_type)?, code: octet(code)?, id })
+    if let TokenKind::Word(word) = token.kind { parse_query(word) } else { None }
 }
 
 fn number_range(field: NumberField, token: &Token<'_>) -> Result<(u64, u64)> {
@@ -458,11 +438,8 @@ fn helper(token: &Token<'_>) -> Result<Filter> {
 /// Reads an address, or an address and a port.
 fn endpoint(token: &Token<'_>) -> Result<(IpAddr, Option<u16>)> {
     let expected = "an address, with or without a port";
-    let word = token.word(expected)?;
-    let has_scope = |end: &SocketAddr| matches!(end, SocketAddr::V6(end) if end.scope_id() != 0);
-    let socket = || word.parse().ok().filter(|end| !has_scope(end)).map(|end| (end.ip(), Some(end.port())));
-    let address = || word.parse().ok().map(|address| (address, None));
-    address().or_else(socket).ok_or_else(|| token.unexpected(expected))
+    let Endpoint { address, port } = token.word(expected)?.parse().map_err(|_| token.unexpected(expected))?;
+    Ok((address, port))
 }
 
 #[cfg(test)]

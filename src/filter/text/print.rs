@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display, Formatter, Write as _};
 
-use super::{lexer::is_word, parser::beside_addresses};
+use super::lexer::is_word;
 use crate::{
     filter::{
         AddressSet, Filter, Translation,
@@ -11,7 +11,7 @@ use crate::{
         ranges::Ranges,
         tuple_set::TupleSet,
     },
-    model::{Endpoint, GreKeys, Layer4, Status, Tuple},
+    model::Status,
 };
 
 impl Display for Filter {
@@ -226,22 +226,5 @@ fn write_translation(f: &mut Formatter<'_>, side: Side, to: &Translation) -> fmt
 
 fn write_tuples(f: &mut Formatter<'_>, set: &TupleSet) -> fmt::Result {
     f.write_str("tuple ")?;
-    write_joined(f, ", ", set.iter(), |f, tuple| write_tuple(f, &tuple))
-}
-
-fn write_tuple(f: &mut Formatter<'_>, tuple: &Tuple) -> fmt::Result {
-    let (source_port, destination_port) = match tuple.layer4 {
-        Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
-            (Some(source), Some(destination))
-        }
-        _ => (None, None),
-    };
-    let source = Endpoint { address: tuple.source, port: source_port };
-    let destination = Endpoint { address: tuple.destination, port: destination_port };
-    write!(f, "{} {source} {destination}", tuple.protocol)?;
-    match tuple.layer4 {
-        Layer4::Icmp { icmp_type, code, id } => write!(f, " {icmp_type}/{code}/{id}"),
-        Layer4::None if beside_addresses(tuple.protocol).is_some() => f.write_str(" none"),
-        _ => Ok(()),
-    }
+    write_joined(f, ", ", set.iter(), |f, tuple| tuple.fmt(f))
 }

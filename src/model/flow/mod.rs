@@ -64,7 +64,7 @@ macro_rules! define_flow {
         /// # Ok::<(), std::net::AddrParseError>(())
         /// ```
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
         #[non_exhaustive]
         pub struct Flow {
             /// The tuple of packets from the initiator, as they arrive (`CTA_TUPLE_ORIG`).
@@ -75,10 +75,13 @@ macro_rules! define_flow {
             $(
                 $(#[$meta])*
                 #[doc = concat!("\n\nAttribute `", stringify!($number), "`.")]
-                #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+                #[cfg_attr(feature = "serde", serde(default))]
                 pub $name: Option<$owned>,
             )*
         }
+
+        #[cfg(feature = "serde")]
+        crate::serde::serialize_present!(Flow { original, reply; $( $name ),* });
 
         impl Flow {
             /// Creates a flow of two tuples without any other attribute.

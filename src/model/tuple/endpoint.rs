@@ -1,14 +1,25 @@
 //! One end of a tuple.
 
-use core::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use core::net::{IpAddr, SocketAddr};
 
 use super::{GreKeys, Layer4, Tuple};
+use crate::error::ParseError;
 
-/// One end of a flow: an address, and a port where the protocol has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One end of a flow: an address, and a port if the protocol has ports.
+///
+/// # Example
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use ctnetlink::{Endpoint, Tuple};
+///
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let server: SocketAddr = tuple.destination_endpoint().try_into()?;
+/// assert_eq!(server.port(), 22);
+/// assert_eq!(Endpoint::from(server), tuple.destination_endpoint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "address and port")]
 pub struct Endpoint {
@@ -20,34 +31,47 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub(super) const fn source(tuple: &Tuple) -> Self {
-        Self { address: tuple.source, port: source(tuple.layer4) }
+        let port = match tuple.layer4 {
+            Layer4::Ports { source, .. } | Layer4::Gre(GreKeys { source, .. }) => Some(source),
+            Layer4::Icmp { .. } | Layer4::None => None,
+        };
+        Self { address: tuple.source, port }
     }
 
     pub(super) const fn destination(tuple: &Tuple) -> Self {
-        Self { address: tuple.destination, port: destination(tuple.layer4) }
+        let port = match tuple.layer4 {
+            Layer4::Ports { destination, .. } | Layer4::Gre(GreKeys { destination, .. }) => Some(destination),
+            Layer4::Icmp { .. } | Layer4::None => None,
+        };
+        Self { address: tuple.destination, port }
+    }
+
+    /// Returns the address and port as a socket address. `None` without a port.
+    #[must_use]
+    pub fn socket_addr(self) -> Option<SocketAddr> {
+        self.port.map(|port| SocketAddr::new(self.address, port))
     }
 }
 
-impl fmt::Display for Endpoint {
-    /// Prints `192.0.2.1:80`, `[2001:db8::1]:80`, or the address alone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => SocketAddr::new(self.address, port).fmt(f),
-            None => self.address.fmt(f),
-        }
+impl From<SocketAddr> for Endpoint {
+    /// An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address, as in a [`Tuple`].
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip().to_canonical(), port: Some(address.port()) }
     }
 }
 
-const fn source(layer4: Layer4) -> Option<u16> {
-    match layer4 {
-        Layer4::Ports { source, .. } | Layer4::Gre(GreKeys { source, .. }) => Some(source),
-        Layer4::Icmp { .. } | Layer4::None => None,
+impl From<IpAddr> for Endpoint {
+    /// An address without a port. A mapped IPv4 address becomes the IPv4 address.
+    fn from(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), port: None }
     }
 }
 
-const fn destination(layer4: Layer4) -> Option<u16> {
-    match layer4 {
-        Layer4::Ports { destination, .. } | Layer4::Gre(GreKeys { destination, .. }) => Some(destination),
-        Layer4::Icmp { .. } | Layer4::None => None,
+impl TryFrom<Endpoint> for SocketAddr {
+    type Error = ParseError;
+
+    /// Fails for an endpoint without a port.
+    fn try_from(endpoint: Endpoint) -> Result<Self, ParseError> {
+        endpoint.socket_addr().ok_or_else(|| ParseError::new("an endpoint with a port", &endpoint.to_string()))
     }
 }

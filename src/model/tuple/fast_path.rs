@@ -143,17 +143,27 @@ pub(super) fn query(bytes: &[u8]) -> Option<Tuple> {
 fn icmp(bytes: &[u8]) -> Option<Tuple> {
     let nest = ICMP.recognise(bytes)?;
     let (source, destination) = (Ipv4Addr::from(nest.array::<4>(8)), Ipv4Addr::from(nest.array::<4>(16)));
-    let tuple = Tuple::new(Protocol(nest.u8(28)), source.into(), destination.into());
     // Under any other protocol these attributes mean nothing: the walk decides.
-    (tuple.protocol == Protocol::ICMP).then(|| Tuple { layer4: query_part(&nest, 36), ..tuple })
+    (nest.u8(28) == Protocol::ICMP.0).then(|| Tuple {
+        source: source.into(),
+        destination: destination.into(),
+        protocol: Protocol::ICMP,
+        layer4: query_part(&nest, 36),
+        zone: None,
+    })
 }
 
 #[inline(always)]
 fn icmpv6(bytes: &[u8]) -> Option<Tuple> {
     let nest = ICMPV6.recognise(bytes)?;
     let (source, destination) = (Ipv6Addr::from(nest.array::<16>(8)), Ipv6Addr::from(nest.array::<16>(28)));
-    let tuple = Tuple::new(Protocol(nest.u8(52)), source.into(), destination.into());
-    (tuple.protocol == Protocol::ICMPV6).then(|| Tuple { layer4: query_part(&nest, 60), ..tuple })
+    (nest.u8(52) == Protocol::ICMPV6.0).then(|| Tuple {
+        source: source.into(),
+        destination: destination.into(),
+        protocol: Protocol::ICMPV6,
+        layer4: query_part(&nest, 60),
+        zone: None,
+    })
 }
 
 /// Identifier, type and code, each with a header before it.

@@ -3,6 +3,7 @@
 mod decode;
 mod endpoint;
 mod fast_path;
+mod text;
 mod view;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,9 +20,17 @@ use crate::{
 
 pub use endpoint::Endpoint;
 pub(crate) use fast_path::UsualTuple;
+pub(crate) use text::{layer4_name, parse_query};
 pub use view::TupleRef;
 
-/// Addresses, protocol and ports of the packets of one direction: what the kernel looks a flow up by.
+/// Addresses, protocol and ports of the packets of one direction. The kernel finds a flow by its tuples.
+///
+/// The constructors turn IPv4 addresses that are mapped into IPv6 (`::ffff:192.0.2.1`, as a dual-stack socket reports
+/// them) into IPv4 addresses, because the kernel tracks such packets as IPv4. A tuple of one IPv4 and one IPv6 address
+/// names no flow: sending it fails with an [`EncodeError`], and text with such a tuple does not parse.
+///
+/// Text has the syntax of `tuple` in the [filter language](crate::filter#the-language). Tuples are ordered by source,
+/// destination, protocol, the protocol's part and zone.
 ///
 /// Source: `struct nf_conntrack_tuple`.
 ///
@@ -34,10 +43,15 @@ pub use view::TupleRef;
 /// assert_eq!(request.protocol, Protocol::TCP);
 /// assert_eq!(request.destination_port(), Some(22));
 /// assert_eq!(request.inverted().map(|reply| reply.source), Some(request.destination));
+///
+/// assert_eq!(request.to_string(), "tcp 10.0.0.1:40000 10.0.0.2:22");
+/// assert_eq!(request.to_string().parse(), Ok(request));
+/// let mapped = Tuple::tcp("[::ffff:10.0.0.1]:40000".parse()?, "[::ffff:10.0.0.2]:22".parse()?);
+/// assert_eq!(mapped, request);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[non_exhaustive]
 pub struct Tuple {
     /// Source address (`CTA_IP_V4_SRC`, `CTA_IP_V6_SRC`).
@@ -47,15 +61,15 @@ pub struct Tuple {
     /// Layer 4 protocol (`CTA_PROTO_NUM`).
     pub protocol: Protocol,
     /// What the protocol adds.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Layer4::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub layer4: Layer4,
     /// The zone of this direction, where the flow has one for this direction only (`CTA_TUPLE_ZONE`).
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub zone: Option<u16>,
 }
 
 /// What a layer 4 protocol adds to a tuple.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Layer4 {
@@ -110,6 +124,10 @@ impl Tuple {
     /// A tuple of addresses alone, for a protocol without ports.
     #[must_use]
     pub const fn new(protocol: Protocol, source: IpAddr, destination: IpAddr) -> Self {
+        let (source, destination) = match (source.to_canonical(), destination.to_canonical()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => (IpAddr::V4(source), IpAddr::V4(destination)),
+            _ => (source, destination),
+        };
         Self { source, destination, protocol, layer4: Layer4::None, zone: None }
     }
 
@@ -151,8 +169,9 @@ impl Tuple {
     /// ICMPv6 echo (128) and node information (139).
     #[must_use]
     pub const fn icmp(source: IpAddr, destination: IpAddr, icmp_type: u8, code: u8, id: u16) -> Self {
-        let protocol = if source.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 };
-        Self { layer4: Layer4::Icmp { icmp_type, code, id }, ..Self::new(protocol, source, destination) }
+        let tuple = Self::new(Protocol::ICMP, source, destination);
+        let protocol = if tuple.source.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 };
+        Self { protocol, layer4: Layer4::Icmp { icmp_type, code, id }, ..tuple }
     }
 
     /// The same tuple in a zone of this direction only.
@@ -210,6 +229,9 @@ impl Tuple {
         Some(Self { source: self.destination, destination: self.source, protocol: self.protocol, layer4, zone: None })
     }
 }
+
+#[cfg(feature = "serde")]
+crate::serde::serialize_present!(Tuple { source, destination, protocol; layer4, zone });
 
 impl Encode for Tuple {
     fn encode(&self, encoder: &mut Encoder<'_>) {
@@ -299,4 +321,39 @@ const fn answering_type(protocol: Protocol, icmp_type: u8) -> Option<u8> {
         (Protocol::ICMPV6, 140) => 139,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_become_ipv4() {
+        let plain = Tuple::udp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        let mapped: SocketAddr = "[::ffff:10.0.0.2]:2".parse().unwrap();
+        for source in ["10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert_eq!(Tuple::udp(source.parse().unwrap(), mapped), plain);
+        }
+        let [source, destination] = ["::ffff:10.0.0.1", "::ffff:10.0.0.2"].map(|text| text.parse().unwrap());
+        assert_eq!(Tuple::icmp(source, destination, 8, 0, 1).protocol, Protocol::ICMP);
+        assert_eq!(Tuple::gre(source, destination, 1, 2).family(), Family::IPV4);
+        assert_eq!(Endpoint::from(mapped), plain.destination_endpoint());
+    }
+
+    #[test]
+    fn tuple_of_two_families_is_refused_when_encoded() {
+        let mixed = Tuple::udp("10.0.0.1:1".parse().unwrap(), "[2001:db8::1]:2".parse().unwrap());
+        let mut buffer = [0; 128];
+        let mut encoder = Encoder::new(&mut buffer);
+        mixed.encode(&mut encoder);
+        assert!(matches!(encoder.finish(), Err(EncodeError::Value(_))));
+        assert!(mixed.to_string().parse::<Tuple>().is_err());
+    }
+
+    #[test]
+    fn endpoint_converts_to_a_socket_address_if_it_has_a_port() {
+        let tuple = Tuple::icmp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 8, 0, 1);
+        let error = SocketAddr::try_from(tuple.source_endpoint()).unwrap_err();
+        assert_eq!(error.to_string(), "expected an endpoint with a port, found `10.0.0.1`");
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
     Value(Vec<u8>),
-    AttributeSet(Vec<Node>),
+    Nest(Vec<Node>),
 }
 
 impl Node {
@@ -34,8 +34,7 @@ fn read(mut bytes: &[u8]) -> Vec<Node> {
         let length = usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
         let kind = u16::from_ne_bytes([bytes[2], bytes[3]]);
         let payload = &bytes[4..length];
-        let content =
-            if kind & NESTED == 0 { Content::Value(payload.to_vec()) } else { Content::AttributeSet(read(payload)) };
+        let content = if kind & NESTED == 0 { Content::Value(payload.to_vec()) } else { Content::Nest(read(payload)) };
         nodes.push(Node { number: kind & !NESTED, content });
         bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
     }
@@ -54,12 +53,12 @@ pub(crate) fn with_nodes(bytes: &[u8], nodes: &[Node]) -> Vec<u8> {
 fn write(nodes: &[Node], bytes: &mut Vec<u8>) {
     for node in nodes {
         let start = bytes.len();
-        let flag = if matches!(node.content, Content::AttributeSet(_)) { NESTED } else { 0 };
+        let flag = if matches!(node.content, Content::Nest(_)) { NESTED } else { 0 };
         bytes.extend([0; 2]);
         bytes.extend((node.number | flag).to_ne_bytes());
         match &node.content {
             Content::Value(payload) => bytes.extend(payload),
-            Content::AttributeSet(nodes) => write(nodes, bytes),
+            Content::Nest(nodes) => write(nodes, bytes),
         }
         let length = (bytes.len() - start) as u16;
         bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
@@ -75,7 +74,7 @@ pub(crate) fn unknown() -> Node {
 /// Changes the top level and every nest.
 pub(crate) fn change_nests(nodes: &mut Vec<Node>, change: &mut impl FnMut(&mut Vec<Node>)) {
     for node in nodes.iter_mut() {
-        if let Content::AttributeSet(nodes) = &mut node.content {
+        if let Content::Nest(nodes) = &mut node.content {
             change_nests(nodes, change);
         }
     }

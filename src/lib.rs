@@ -198,12 +198,12 @@
 
 #[cfg(any(doc, doctest))]
 pub mod _documentation;
-#[cfg(all(target_os = "linux", feature = "client"))]
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod client;
 mod error;
 pub mod events;
 #[cfg_attr(
-    not(all(target_os = "linux", feature = "client")),
+    not(any(all(target_os = "linux", feature = "client"), feature = "fake")),
     allow(dead_code, unused_imports, reason = "parts of it serve the client alone")
 )]
 pub mod exchange;
@@ -220,7 +220,7 @@ pub mod request;
 mod serde;
 pub mod wire;
 
-#[cfg(all(target_os = "linux", feature = "client"))]
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 #[doc(inline)]
 pub use client::*;
 #[doc(inline)]

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctnetlink::exchange::law::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctnetlink::exchange::model::check(bytes));

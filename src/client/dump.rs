@@ -1,81 +1,342 @@
-//! A table, entry by entry.
+//! Answers of many messages: dumps, and the raw answer to any request.
 
-use super::Socket;
+use core::marker::PhantomData;
+
+use super::Client;
 use crate::{
-    error::Error,
-    exchange::{Connection, Replies},
-    model::{Expectation, ExpectationRef, Flow, FlowRef},
+    error::{DecodeError, Error},
+    exchange::{Connection, ReplyCursor},
+    filter::{Filter, KernelFilter},
+    model::{Expectation, ExpectationRef, Flow, FlowRef, Timestamp},
+    request::{DumpExpectations, DumpFlows, Request},
+    wire::Message,
 };
 
-/// Declares a dump: views that are lent one at a time, and an iterator of values.
-macro_rules! dumps {
-    ($( $(#[$meta:meta])* $name:ident, $iterator:ident: $view:ident => $value:ident; )*) => { $(
-        $(#[$meta])*
-        #[derive(Debug)]
-        #[must_use = "nothing is received until `next` is called"]
-        pub struct $name<'c> {
-            replies: Replies,
-            connection: &'c mut Connection<Socket>,
-        }
-
-        impl<'c> $name<'c> {
-            pub(super) const fn new(replies: Replies, connection: &'c mut Connection<Socket>) -> Self {
-                Self { replies, connection }
-            }
-
-            /// The next entry, read where it lies in the receive buffer; `None` after the last.
-            ///
-            /// # Errors
-            ///
-            /// An error of the kernel or the socket ends the dump. An entry that does not decode is an error and not
-            /// the end.
-            #[allow(clippy::should_implement_trait, reason = "it lends, which `Iterator` cannot")]
-            pub fn next(&mut self) -> Option<Result<$view<'_>, Error>> {
-                match self.replies.next(self.connection) {
-                    Ok(Some(message)) => Some($view::parse(&message).map_err(Error::from)),
-                    Ok(None) => None,
-                    Err(error) => Some(Err(error)),
-                }
-            }
-        }
-
-        impl<'c> IntoIterator for $name<'c> {
-            type Item = Result<$value, Error>;
-            type IntoIter = $iterator<'c>;
-
-            fn into_iter(self) -> $iterator<'c> {
-                $iterator(self)
-            }
-        }
-
-        #[doc = concat!("The entries of a [`", stringify!($name), "`] as values.")]
-        #[derive(Debug)]
-        pub struct $iterator<'c>($name<'c>);
-
-        impl Iterator for $iterator<'_> {
-            type Item = Result<$value, Error>;
-
-            fn next(&mut self) -> Option<Self::Item> {
-                match self.0.replies.next(self.0.connection) {
-                    Ok(Some(message)) => Some($value::decode(&message).map_err(Error::from)),
-                    Ok(None) => None,
-                    Err(error) => Some(Err(error)),
-                }
-            }
-        }
-    )* };
+/// The entries of a table, as they arrive.
+///
+/// An iterator over values, [`Flow`] or [`Expectation`]; [`next_view`](Self::next_view) lends each entry without a copy
+/// instead. Memory does not grow with the table. Dropping a dump early aborts it, and the client is free for the next
+/// request.
+///
+/// The kernel walks the table while it changes. A flow that is there throughout is reported once, with two exceptions: if
+/// the flow at which the kernel paused has ended, the flows of its hash bucket are reported again, and if the table is
+/// resized, flows can be reported twice or not at all. Nothing marks either case. Identifier, original tuple and zone
+/// identify duplicates.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ctnetlink::{Client, Error};
+///
+/// let mut client = Client::open()?;
+/// let flows: Vec<_> = client.dump()?.collect::<Result<_, Error>>()?;
+///
+/// let mut bytes = 0;
+/// let mut dump = client.dump()?;
+/// while let Some(flow) = dump.next_view()? {
+///     bytes += flow.total_counters().map_or(0, |counters| counters.bytes);
+/// }
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is received until the dump is read"]
+pub struct Dump<'c, T = Flow> {
+    connection: &'c mut Connection,
+    /// The dump that is under way.
+    replies: Option<ReplyCursor>,
+    /// The dumps to follow.
+    planned: std::vec::IntoIter<KernelFilter>,
+    selection: Option<Selection>,
+    entry: PhantomData<fn() -> T>,
 }
 
-dumps! {
-    /// A dump of flows under way.
+/// The filter that entries are compared with once more, and the time that ages count to.
+#[derive(Debug)]
+struct Selection {
+    filter: Filter,
+    now: Timestamp,
+}
+
+/// An entry that a [`Dump`] can yield: [`Flow`] or [`Expectation`].
+pub trait Entry: Sized + sealed::Sealed {
+    /// The entry in the receive buffer.
+    type View<'a>;
+
+    #[doc(hidden)]
+    fn view<'a>(message: &Message<'a>) -> Result<Self::View<'a>, DecodeError>;
+
+    #[doc(hidden)]
+    fn value(message: &Message<'_>) -> Result<Self, DecodeError>;
+
+    #[doc(hidden)]
+    fn is_matched(view: &Self::View<'_>, filter: &Filter, now: Timestamp) -> bool;
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+    impl Sealed for super::Flow {}
+    impl Sealed for super::Expectation {}
+}
+
+impl Entry for Flow {
+    type View<'a> = FlowRef<'a>;
+
+    #[inline]
+    fn view<'a>(message: &Message<'a>) -> Result<FlowRef<'a>, DecodeError> {
+        FlowRef::parse(message)
+    }
+
+    #[inline]
+    fn value(message: &Message<'_>) -> Result<Self, DecodeError> {
+        Self::decode(message)
+    }
+
+    fn is_matched(view: &FlowRef<'_>, filter: &Filter, now: Timestamp) -> bool {
+        filter.matches_at(view, now)
+    }
+}
+
+impl Entry for Expectation {
+    type View<'a> = ExpectationRef<'a>;
+
+    #[inline]
+    fn view<'a>(message: &Message<'a>) -> Result<ExpectationRef<'a>, DecodeError> {
+        ExpectationRef::parse(message)
+    }
+
+    #[inline]
+    fn value(message: &Message<'_>) -> Result<Self, DecodeError> {
+        Self::decode(message)
+    }
+
+    /// Filters select flows: no dump of expectations has one.
+    fn is_matched(_: &ExpectationRef<'_>, _: &Filter, _: Timestamp) -> bool {
+        true
+    }
+}
+
+impl<'c, T: Entry> Dump<'c, T> {
+    fn started(request: &impl Request, connection: &'c mut Connection) -> Result<Self, Error> {
+        let replies = Some(connection.start(request)?);
+        Ok(Self { connection, replies, planned: Vec::new().into_iter(), selection: None, entry: PhantomData })
+    }
+
+    /// Returns the next entry in the receive buffer, or `Ok(None)` after the last.
     ///
-    /// Entries are lent one at a time by [`next`](Self::next), or taken as values by a `for` loop. Memory does not grow
-    /// with the table. One that is dropped before its end is given up, and the client is free for the next request.
+    /// # Errors
     ///
-    /// A flow that is in the table all the while comes once, but where the flow at which the kernel paused has ended,
-    /// the flows of its hash bucket come again; and if the table is resized meanwhile, flows may come twice or not at
-    /// all, without a sign. Identifier, original tuple and zone tell duplicates.
-    FlowDump, FlowIterator: FlowRef => Flow;
-    /// A dump of expectations under way. See [`FlowDump`].
-    ExpectationDump, ExpectationIterator: ExpectationRef => Expectation;
+    /// An error of the kernel or the socket ends the dump. After an entry that does not decode
+    /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)) the dump goes on.
+    #[inline]
+    pub fn next_view(&mut self) -> Result<Option<T::View<'_>>, Error> {
+        match self.next_message()? {
+            Some(message) => Ok(Some(T::view(&message)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next entry that the filter matches, if there is a filter.
+    #[inline]
+    fn next_message(&mut self) -> Result<Option<Message<'_>>, Error> {
+        match (&mut self.replies, &self.selection) {
+            (Some(replies), None) => replies.next(self.connection),
+            _ => self.next_selected(),
+        }
+    }
+
+    fn next_selected(&mut self) -> Result<Option<Message<'_>>, Error> {
+        // Found once already: reading it again frees `advance` from holding it while the buffer is filled.
+        Ok(if self.advance()? { self.current() } else { None })
+    }
+
+    /// Goes on to the next entry that the filter matches; `false` at the end of the last dump.
+    pub(super) fn advance(&mut self) -> Result<bool, Error> {
+        self.try_advance().map_err(|error| self.end(error))
+    }
+
+    /// The entry that [`advance`](Self::advance) went on to.
+    pub(super) fn current_view(&self) -> Result<Option<T::View<'_>>, Error> {
+        Ok(self.current().map(|message| T::view(&message)).transpose()?)
+    }
+
+    fn current(&self) -> Option<Message<'_>> {
+        self.replies.as_ref().and_then(|replies| replies.current(self.connection))
+    }
+
+    fn try_advance(&mut self) -> Result<bool, Error> {
+        loop {
+            let Some(replies) = &mut self.replies else {
+                let Some(filter) = self.planned.next() else { return Ok(false) };
+                self.replies = Some(self.connection.start(&DumpFlows::new().matching(filter))?);
+                continue;
+            };
+            match (replies.next(self.connection)?, &self.selection) {
+                (None, _) => self.replies = None,
+                (Some(message), Some(Selection { filter, now })) => {
+                    if T::is_matched(&T::view(&message)?, filter, *now) {
+                        return Ok(true);
+                    }
+                }
+                (Some(_), None) => return Ok(true),
+            }
+        }
+    }
+
+    /// An error of the kernel or the socket ends the dumps that were to follow too.
+    #[cold]
+    fn end(&mut self, error: Error) -> Error {
+        if error.ends_answer() {
+            self.planned = Vec::new().into_iter();
+        }
+        error
+    }
+}
+
+impl<'c> Dump<'c, Flow> {
+    /// The dumps that a plan wants, one after the other, compared with the filter again.
+    pub(super) fn planned(filter: &Filter, dumps: &[KernelFilter], connection: &'c mut Connection) -> Self {
+        Self {
+            connection,
+            replies: None,
+            planned: dumps.to_vec().into_iter(),
+            selection: Some(Selection { filter: filter.clone(), now: Timestamp::now() }),
+            entry: PhantomData,
+        }
+    }
+}
+
+impl<T: Entry> Iterator for Dump<'_, T> {
+    type Item = Result<T, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_message() {
+            Ok(Some(message)) => Some(T::value(&message).map_err(Error::from)),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Client {
+    /// Dumps all flows of the network namespace, of both families.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request cannot be sent. If the kernel refuses it, the error is yielded as an item.
+    pub fn dump(&mut self) -> Result<Dump<'_>, Error> {
+        self.dump_with(&DumpFlows::new())
+    }
+
+    /// Dumps the flows that a filter matches.
+    ///
+    /// The kernel selects what it can select without an error of its own ([`Filter::plan`] shows what); every flow is then
+    /// compared with the whole filter.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel's capabilities cannot be probed. If the kernel refuses the dump, the error is yielded as an item.
+    pub fn dump_matching(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
+        let capabilities = self.capabilities()?;
+        Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
+    }
+
+    /// Dumps the flows that a request asks for: those of another table, of one family, or with their counters set to zero.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dump`](Self::dump).
+    pub fn dump_with(&mut self, request: &DumpFlows) -> Result<Dump<'_>, Error> {
+        Dump::started(request, &mut self.connection)
+    }
+
+    /// Dumps the expectations that a request asks for: all, those of a family, or those of a master.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dump`](Self::dump).
+    pub fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Dump<'_, Expectation>, Error> {
+        Dump::started(request, &mut self.connection)
+    }
+
+    /// Sends any request and returns the messages of its answer, for attributes that this crate does not know yet.
+    ///
+    /// The request is sent as it is: the kernel finds the flow of a key by either of its tuples (see
+    /// [`get`](Self::get) for a lookup that compares the direction).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use ctnetlink::{Client, FlowRef, request::DumpFlows};
+    ///
+    /// let mut client = Client::open()?;
+    /// let mut replies = client.request(&DumpFlows::new())?;
+    /// while let Some(message) = replies.next_view()? {
+    ///     for attribute in FlowRef::parse(&message)?.attributes() {
+    ///         println!("{:?}", attribute?);
+    ///     }
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the request cannot be sent. If the kernel refuses it, reading the answer fails.
+    pub fn request(&mut self, request: &impl Request) -> Result<ReplyStream<'_>, Error> {
+        let replies = self.connection.start(request)?;
+        Ok(ReplyStream { replies, connection: &mut self.connection })
+    }
+}
+
+/// The messages of an answer, as they arrive. Dropping it early aborts the exchange, and the client is free for the next
+/// request.
+#[derive(Debug)]
+#[must_use = "nothing is received until `next_view` is called"]
+pub struct ReplyStream<'c> {
+    replies: ReplyCursor,
+    connection: &'c mut Connection,
+}
+
+impl ReplyStream<'_> {
+    /// Returns the next message in the receive buffer, or `Ok(None)` after the last: an acknowledgement or the end of a
+    /// dump ends the answer.
+    ///
+    /// # Errors
+    ///
+    /// An error of the kernel or the socket ends the answer. After bytes that are not a message
+    /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)) it goes on.
+    pub fn next_view(&mut self) -> Result<Option<Message<'_>>, Error> {
+        self.replies.next(self.connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Errno, ErrorKind, Family,
+        exchange::script::{Script, Step, acknowledgement, entry},
+    };
+
+    #[test]
+    fn dump_that_cannot_begin_is_the_last() {
+        let script = Script { send_failures: [Errno::ENOBUFS].into(), ..Script::default() };
+        let mut connection: Connection = Connection::new(Box::new(script), None);
+        let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);
+        let mut flows = Dump::planned(&Filter::everything(), &families, &mut connection);
+        assert_eq!(flows.next().unwrap().unwrap_err().kind(), ErrorKind::Overrun);
+        assert!(flows.next().is_none());
+    }
+
+    #[test]
+    fn refused_dump_is_the_last() {
+        let steps = [Step::Datagram([entry(1, 5), acknowledgement(1, Errno::EBUSY)].concat(), 0)];
+        let script = Script { steps: steps.into(), ..Script::default() };
+        let mut connection: Connection = Connection::new(Box::new(script), None);
+        let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);
+        let mut flows = Dump::planned(&Filter::everything(), &families, &mut connection);
+        assert_eq!(flows.next().unwrap().unwrap().original.source_port(), Some(5));
+        assert!(flows.next_view().unwrap_err().is_busy());
+        assert!(flows.next().is_none());
+    }
 }

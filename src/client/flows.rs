@@ -1,13 +1,13 @@
 //! Flows: get, dump, create, change, delete.
 
 use super::{
-    Client, FlowDump,
+    Client,
     lookup::{Finder, Found, not_found, not_found_is_none},
 };
 use crate::{
     error::{EncodeError, Error, Operation},
     model::{Direction, Family, Flow, FlowKey},
-    request::{Aimed, Command, DeleteFlow, DumpFlows, FlowUpdate, FlushFlows, GetFlow, NewFlow, zone_of},
+    request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, GetFlow, NewFlow, zone_of},
 };
 
 impl Client {
@@ -37,30 +37,11 @@ impl Client {
         not_found_is_none(zeroed).map(Option::flatten)
     }
 
-    /// All flows of the namespace, both families.
-    ///
-    /// # Errors
-    ///
-    /// Where the request cannot be sent. That the kernel refuses is an item of the dump.
-    pub fn dump(&mut self) -> Result<FlowDump<'_>, Error> {
-        self.dump_with(&DumpFlows::new())
-    }
-
-    /// The flows that a request asks for: another table, one family, with counters set to zero.
-    ///
-    /// # Errors
-    ///
-    /// As [`dump`](Self::dump).
-    pub fn dump_with(&mut self, request: &DumpFlows) -> Result<FlowDump<'_>, Error> {
-        let replies = self.connection.start(request)?;
-        Ok(FlowDump::new(replies, &mut self.connection))
-    }
-
     /// Creates a flow.
     ///
     /// # Errors
     ///
-    /// [`is_already_exists`](Error::is_already_exists) where a flow with one of the tuples is there; see
+    /// [`is_already_exists`](Error::is_already_exists) if a flow with one of the tuples exists; see
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others.
     pub fn create(&mut self, flow: &NewFlow) -> Result<(), Error> {
         self.execute(flow)
@@ -78,7 +59,7 @@ impl Client {
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others. The kernel applies an update attribute by
     /// attribute: those before the one that it refuses stay applied.
     pub fn update(&mut self, key: impl Into<FlowKey>, update: &FlowUpdate) -> Result<(), Error> {
-        refuse_nothing(update)?;
+        refuse_empty(update)?;
         let operation = Operation::UpdateFlow;
         let finder = Finder { operation, zones: self.has_zones(operation)? };
         finder.update(&mut self.connection, key.into(), update)
@@ -108,29 +89,29 @@ impl Client {
         self.connection.execute(&DeleteFlow::new(key))
     }
 
-    /// Deletes every flow of the namespace.
+    /// Deletes every flow of the network namespace. An empty table is not an error.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails. That there was none is no error.
-    pub fn flush(&mut self) -> Result<(), Error> {
+    /// Fails if the kernel refuses the request or the socket fails.
+    pub fn delete_all(&mut self) -> Result<(), Error> {
         self.execute(&FlushFlows::all())
     }
 
-    /// Deletes every flow of one family (Linux 5.2 and later; before it, of all).
+    /// Deletes every flow of one family (before Linux 5.2: of both).
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush).
-    pub fn flush_family(&mut self, family: Family) -> Result<(), Error> {
+    /// As for [`delete_all`](Self::delete_all).
+    pub fn delete_family(&mut self, family: Family) -> Result<(), Error> {
         self.execute(&FlushFlows::of_family(family))
     }
 
-    /// Sends any request that is answered by an acknowledgement, and waits for it.
+    /// Sends a request that is answered with an acknowledgement only, and waits for it.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails.
+    /// Fails if the kernel refuses the request or the socket fails.
     pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
         if request.key().is_some() && self.has_zones(request.operation())? {
             return self.connection.execute(&Aimed(request));
@@ -139,10 +120,10 @@ impl Client {
     }
 }
 
-/// The kernel sends an event for an update even if nothing changes.
-pub(super) fn refuse_nothing(update: &FlowUpdate) -> Result<(), Error> {
+/// The kernel would send an event although nothing changes.
+pub(super) fn refuse_empty(update: &FlowUpdate) -> Result<(), Error> {
     if update.is_empty() {
-        return Err(EncodeError::Value("the update names nothing").into());
+        return Err(EncodeError::Value("the update changes nothing").into());
     }
     Ok(())
 }

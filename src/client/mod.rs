@@ -1,103 +1,83 @@
-//! The synchronous client: everything that can be asked of the kernel, over one socket.
+//! The synchronous client: everything that can be asked of the kernel, one exchange at a time.
+//!
+//! A [`Client`] works over any transport. The transport of [`Client::open`] is a netlink socket, which exists on Linux only.
 
-mod answer;
 mod batch;
-mod builder;
+mod bulk;
 mod capabilities;
 mod dump;
 mod expectations;
-mod filtered;
 mod flows;
 mod lookup;
-mod matching;
-mod namespace;
-mod socket;
 mod statistics;
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod builder;
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod namespace;
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod socket;
+#[cfg(all(target_os = "linux", feature = "client"))]
 pub mod sysctl;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
-pub use answer::Answer;
 pub use batch::Batch;
-pub use builder::ClientBuilder;
-pub(crate) use builder::Options;
-pub use dump::{ExpectationDump, ExpectationIterator, FlowDump, FlowIterator};
-pub use filtered::{FilteredDump, FilteredIterator};
-pub use matching::{MatchError, MatchReport};
-pub use namespace::NetworkNamespace;
-pub(crate) use namespace::run_in;
-pub(crate) use socket::{Socket, receive, set_receive_buffer, set_timeout, wait_readable};
+pub use bulk::{BulkError, BulkReport};
+pub use dump::{Dump, Entry, ReplyStream};
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub use {builder::ClientBuilder, namespace::NetworkNamespace};
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) use {
+    namespace::run_in,
+    socket::{receive, set_receive_buffer, set_timeout, wait_readable},
+};
 
 use crate::{
-    error::Error,
     exchange::{Connection, Transport},
     filter::Capabilities,
 };
 
-/// A connection to the connection tracking of one network namespace.
+/// A client of the connection tracking of one network namespace.
 ///
-/// One socket, opened in the namespace of the calling thread (or another: see [`builder`](Self::builder)), and one
-/// exchange at a time. Every wait has a bound. What comes from anybody but the kernel is dropped.
+/// It has one socket, opened in the namespace of the calling thread (or another: see [`builder`](Self::builder)), and runs
+/// one exchange at a time. Every wait has a bound. Datagrams from any sender but the kernel are dropped.
 ///
-/// Everything but opening needs CAP_NET_ADMIN in the user namespace that owns the network namespace.
+/// Opening needs no permission. Everything else needs CAP_NET_ADMIN in the user namespace that owns the network
+/// namespace.
 ///
-/// # Example
+/// # Examples
 ///
 /// ```no_run
 /// use ctnetlink::Client;
 ///
 /// let mut client = Client::open()?;
-/// let mut flows = client.dump()?;
-/// while let Some(flow) = flows.next() {
-///     let flow = flow?;
-///     if flow.original().destination_port() == Some(22) {
-///         println!("{}", flow.original().source());
-///     }
+/// for flow in client.dump_matching(&"proto tcp and dport 22".parse()?)? {
+///     println!("{}", flow?);
 /// }
 /// # Ok::<(), ctnetlink::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    pub(crate) connection: Connection<Socket>,
-    /// A second one, opened when it is needed: for changes while the first is busy with a dump.
-    writer: Option<Connection<Socket>>,
+    pub(crate) connection: Connection,
+    /// A second connection, opened when it is needed: for changes while the first is busy with a dump.
+    writer: Option<Connection>,
     capabilities: Option<Capabilities>,
     /// Whether the kernel was built with zones.
     zones: Option<bool>,
 }
 
 impl Client {
-    /// Opens a client in the namespace of the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// Where the kernel has no netfilter netlink. Permission is looked at with each request, not here.
-    pub fn open() -> Result<Self, Error> {
-        Self::builder().open()
+    /// A client over any transport.
+    pub(crate) fn over(transport: Box<dyn Transport>, timeout: Option<Duration>) -> Self {
+        Self { connection: Connection::new(transport, timeout), writer: None, capabilities: None, zones: None }
     }
 
-    /// A client with other buffers, time-outs, or in another namespace.
-    pub const fn builder() -> ClientBuilder {
-        ClientBuilder::new()
-    }
-
-    /// Bytes that the kernel granted for answers that wait to be received. The kernel doubles what was asked for, to
-    /// make room for its own bookkeeping.
+    /// Returns the bytes that the kernel granted for answers that wait to be received: twice what was requested, since it
+    /// counts its own bookkeeping.
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.connection.transport().receive_capacity()
-    }
-}
-
-impl AsRawFd for Client {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
-    }
-}
-
-impl AsFd for Client {
-    /// The socket, to be waited for. An exchange that is given up in the middle makes the client open another.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.transport().as_fd()
     }
 }

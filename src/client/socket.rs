@@ -1,90 +1,84 @@
-//! The netlink socket: the only place that owns a file descriptor.
+//! The netlink socket of a client, and the system calls that it shares with event sockets.
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    net::{RecvFlags, SendFlags, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt},
+    net::{AddressFamily, RecvFlags, SendFlags, netlink, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt},
 };
 
-use super::{NetworkNamespace, Options, namespace::run_in};
+use super::{NetworkNamespace, builder::Options, namespace::run_in};
 use crate::{
-    error::{Errno, Error},
+    error::{Errno, Error, ErrorKind},
     exchange::{Datagram, Transport, Wait},
 };
 
+/// The default time-out of a client.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A netlink socket to netfilter, with the options that it was opened with.
-pub(crate) struct Socket {
-    socket: netlink_sys::Socket,
+pub(super) struct Socket {
+    fd: OwnedFd,
     options: Options,
     receive_capacity: usize,
     send_capacity: usize,
 }
 
 impl Socket {
-    /// Opens a socket in the namespace that the options name, or else in that of the calling thread, which they name
-    /// from then on: so it can be opened there again.
-    pub(crate) fn open(mut options: Options) -> Result<Self, Error> {
+    /// Opens a socket in the namespace of the options, or else in that of the calling thread, which the options name from
+    /// then on, so that the socket can be opened there again.
+    pub(super) fn open(mut options: Options) -> Result<Self, Error> {
         if options.namespace.is_none() {
             options.namespace = NetworkNamespace::of_this_thread().ok();
         }
-        let socket = open_bound(&options)?;
-        let capacity = |granted: rustix::io::Result<usize>| granted.map_err(|error| Error::io(OPEN, error.into()));
-        let receive_capacity = capacity(sockopt::socket_recv_buffer_size(&socket))?;
-        let send_capacity = capacity(sockopt::socket_send_buffer_size(&socket))?;
-        Ok(Self { socket, options, receive_capacity, send_capacity })
+        Self::new(open_bound(&options)?, options).map_err(|error| Error::io(OPEN, error))
     }
 
-    /// Whether it is known in which namespace it is: a process without `/proc` cannot tell.
+    /// Takes a socket that was opened elsewhere.
+    pub(super) fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        let is_netfilter = sockopt::socket_domain(&fd) == Ok(AddressFamily::NETLINK)
+            && sockopt::socket_protocol(&fd) == Ok(Some(netlink::NETFILTER));
+        if !is_netfilter {
+            let text = "the descriptor is not a socket of domain AF_NETLINK and protocol NETLINK_NETFILTER";
+            return Err(Error::message(ErrorKind::InvalidInput, text));
+        }
+        let prepare = || {
+            let socket = Self::new(fd, Options::DEFAULT)?;
+            set_timeout(&socket.fd, socket.options.timeout)?;
+            Ok(socket)
+        };
+        prepare().map_err(|error| Error::io("set up a netfilter socket", error))
+    }
+
+    fn new(fd: OwnedFd, options: Options) -> io::Result<Self> {
+        let receive_capacity = sockopt::socket_recv_buffer_size(&fd)?;
+        let send_capacity = sockopt::socket_send_buffer_size(&fd)?;
+        Ok(Self { fd, options, receive_capacity, send_capacity })
+    }
+
+    /// Returns true if it is known in which namespace the socket is; a process without `/proc` cannot find out.
     pub(super) const fn knows_its_namespace(&self) -> bool {
         self.options.namespace.is_some()
     }
 
-    /// Opens another with the same options, in the same namespace.
-    pub(super) fn open_another(&self) -> Result<Self, Error> {
-        if !self.knows_its_namespace() {
-            let reason = io::Error::new(io::ErrorKind::NotFound, "without /proc there is no telling which that is");
-            return Err(Error::io("open another socket in the namespace of the first", reason));
-        }
-        self.open_beside()
-    }
-
-    /// Opens another with the same options; where the namespace is not known, in that of the calling thread.
+    /// Opens another socket with the same options; if the namespace is not known, in that of the calling thread.
     pub(super) fn open_beside(&self) -> Result<Self, Error> {
         Self::open(self.options.try_clone().map_err(|error| Error::io("keep the namespace", error))?)
-    }
-
-    pub(super) const fn timeout(&self) -> Option<Duration> {
-        self.options.timeout
-    }
-
-    /// The same socket, as it is without `/proc`.
-    #[cfg(test)]
-    pub(super) fn without_a_namespace(mut self) -> Self {
-        self.options.namespace = None;
-        self
-    }
-
-    /// The same socket, which cannot be opened anew.
-    #[cfg(test)]
-    pub(super) fn that_cannot_be_renewed(mut self) -> io::Result<Self> {
-        self.options.namespace = Some(NetworkNamespace::from_path("/dev/null")?);
-        Ok(self)
     }
 }
 
 const OPEN: &str = "open a netfilter socket";
 
 /// Opens a socket in the namespace of the options.
-fn open_bound(options: &Options) -> Result<netlink_sys::Socket, Error> {
+fn open_bound(options: &Options) -> Result<OwnedFd, Error> {
     run_in(options.namespace.as_ref(), || bound_socket(options))?.map_err(|error| Error::io(OPEN, error))
 }
 
-fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
+fn bound_socket(options: &Options) -> io::Result<OwnedFd> {
     let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
     if let Some(bytes) = options.receive_buffer {
         set_receive_buffer(&socket, bytes)?;
@@ -93,7 +87,7 @@ fn bound_socket(options: &Options) -> io::Result<netlink_sys::Socket> {
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
-    Ok(socket)
+    socket.as_fd().try_clone_to_owned()
 }
 
 /// How long to wait for a datagram. The system knows no time-out of zero: the shortest that it knows stands in.
@@ -132,16 +126,16 @@ pub(crate) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bo
 
 impl Transport for Socket {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        sendto(&self.socket, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        sendto(&self.fd, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         Ok(())
     }
 
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
-        receive(&self.socket, buffer, wait)
+        receive(&self.fd, buffer, wait)
     }
 
     fn wait(&mut self, patience: Duration) -> io::Result<bool> {
-        wait_readable(&self.socket, patience)
+        wait_readable(&self.fd, patience)
     }
 
     fn renew(&mut self) -> io::Result<bool> {
@@ -150,12 +144,20 @@ impl Transport for Socket {
         }
         match open_bound(&self.options) {
             Ok(socket) => {
-                self.socket = socket;
+                self.fd = socket;
                 Ok(true)
             }
             Err(error) if is_denied_or_spent(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error> {
+        if !self.knows_its_namespace() {
+            let text = "cannot open another socket beside the first: its network namespace is not known";
+            return Err(Error::message(ErrorKind::Unsupported, text));
+        }
+        Ok(Box::new(self.open_beside()?))
     }
 
     fn receive_capacity(&self) -> usize {
@@ -173,44 +175,38 @@ fn is_denied_or_spent(error: &Error) -> bool {
     error.is_permission_denied() || error.errno().is_some_and(|errno| spent.contains(&errno))
 }
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 impl core::fmt::Debug for Socket {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Socket").field("fd", &self.socket.as_fd()).finish_non_exhaustive()
+        f.debug_struct("Socket").field("fd", &self.fd.as_fd()).finish_non_exhaustive()
     }
 }
-
-/// The default for [`Options::timeout`].
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Client;
 
     #[test]
     #[cfg_attr(no_netfilter_socket, ignore = "needs a netfilter socket, which qemu-user lacks")]
-    fn no_socket_is_opened_in_a_namespace_that_may_be_another() {
-        let Ok(client) = Client::open() else { return };
-        let homeless = client.connection.transport().open_another().unwrap().without_a_namespace();
-        let error = homeless.open_another().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "cannot open another socket in the namespace of the first: without /proc there is no telling which that is"
-        );
-        let mut homeless = homeless;
-        assert!(!homeless.renew().unwrap(), "what is asked next drains it");
+    fn socket_of_unknown_namespace_is_neither_copied_nor_renewed() {
+        // Opening needs no permission.
+        let Ok(mut homeless) = Socket::open(Options::DEFAULT) else { return };
+        homeless.options.namespace = None;
+        assert_eq!(homeless.open_another().unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(!homeless.renew().unwrap(), "the next request drains it");
     }
 
     #[test]
-    fn a_process_that_has_spent_its_descriptors_goes_on_with_the_socket_it_has() {
+    fn process_without_spare_descriptors_keeps_its_socket() {
         let error = |errno: Errno| Error::io(OPEN, io::Error::from_raw_os_error(errno.0));
         assert!(is_denied_or_spent(&error(Errno::EMFILE)) && is_denied_or_spent(&error(Errno::EPERM)));
         assert!(!is_denied_or_spent(&error(Errno::EINVAL)));
+    }
+
+    #[test]
+    fn descriptor_of_another_protocol_is_refused() {
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        assert_eq!(Socket::from_fd(file.into()).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(Socket::from_fd(udp.into()).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

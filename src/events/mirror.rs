@@ -12,7 +12,8 @@ use super::{
     synchroniser::Synchroniser,
 };
 use crate::{
-    client::{Client, Socket, sysctl, wait_readable},
+    client::{Client, sysctl, wait_readable},
+    exchange::Transport,
     error::Error,
 };
 
@@ -42,7 +43,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// ```
 #[derive(Debug)]
 pub struct Mirror {
-    inner: Synchroniser<Listener, Socket>,
+    inner: Synchroniser<Listener, Box<dyn Transport>>,
 }
 
 impl Mirror {

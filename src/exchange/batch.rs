@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Connection, Refusal, Transport, Wait, outbox::Outbox};
+use super::{Connection, Refusal, Transport, Wait, request_buffer::RequestBuffer};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,
@@ -104,7 +104,7 @@ impl BatchReport {
 /// Operations that wait to be sent, and the report on those that were.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
-    outbox: Outbox,
+    requests: RequestBuffer,
     messages: Vec<Pending>,
     report: BatchReport,
 }
@@ -131,10 +131,10 @@ impl PendingBatch {
         connection: &mut Connection<T>,
         request: &impl Request,
     ) -> Result<(), Error> {
-        let start = self.outbox.length();
+        let start = self.requests.length();
         let sequence = connection.next_sequence();
-        self.outbox.push(request, sequence)?;
-        set_acknowledged(self.outbox.as_mut_bytes(), start, false);
+        self.requests.push(request, sequence)?;
+        set_acknowledged(self.requests.as_mut_bytes(), start, false);
         self.messages.push(Pending { start, sequence, operation: request.operation() });
         if self.is_full(connection) { self.send(connection) } else { Ok(()) }
     }
@@ -157,14 +157,14 @@ impl PendingBatch {
     /// Whether every operation may fail without an answer being lost, if no more is added.
     fn is_full<T: Transport>(&self, connection: &Connection<T>) -> bool {
         let transport = connection.transport();
-        self.outbox.length() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
+        self.requests.length() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
             || self.messages.len() >= (transport.receive_capacity() / ACKNOWLEDGEMENT_COST).max(1)
     }
 
     /// Sends what has gathered and waits until every operation of it has its result.
     pub(crate) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         let Some(last) = self.messages.last() else { return Ok(()) };
-        set_acknowledged(self.outbox.as_mut_bytes(), last.start, true);
+        set_acknowledged(self.requests.as_mut_bytes(), last.start, true);
         let failures = self.report.failures.len();
         let answered = self.exchange(connection);
         let sent = self.messages.len();
@@ -174,14 +174,14 @@ impl PendingBatch {
             self.report.unanswered.push(self.report.operations..self.report.operations + sent);
         }
         self.report.operations += sent;
-        self.outbox.clear();
+        self.requests.clear();
         self.messages.clear();
         answered
     }
 
     fn exchange<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         connection.settle()?;
-        connection.send(self.outbox.as_bytes())?;
+        connection.send(self.requests.as_bytes())?;
         connection.expect_stale();
         let mut wait = Wait::Yes;
         loop {
@@ -253,7 +253,7 @@ impl PendingBatch {
         // An answer that comes twice counts once.
         let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
         if !known {
-            let request = self.outbox.as_bytes().get(start..).unwrap_or_default();
+            let request = self.requests.as_bytes().get(start..).unwrap_or_default();
             self.report.failures.push((place, super::connection::describe(refusal, operation, request)));
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, locate, outbox::Outbox};
+use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, attribute_path::attribute_path, request_buffer::RequestBuffer};
 use crate::{
     error::{DecodeError, Errno, Error, KernelError, Operation},
     request::Request,
@@ -16,11 +16,13 @@ use crate::{
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
 /// A transport, its buffers, and the sequence numbers.
-pub(crate) struct Connection<T> {
+///
+/// Generic for the tests, which look into their transport; a client's transport is behind a pointer.
+pub(crate) struct Connection<T = Box<dyn Transport>> {
     transport: T,
     timeout: Option<Duration>,
     sequence: u32,
-    request: Outbox,
+    request: RequestBuffer,
     buffer: Vec<u8>,
     stale: Stale,
 }
@@ -49,7 +51,7 @@ impl<T: Transport> Connection<T> {
             transport,
             timeout,
             sequence: 0,
-            request: Outbox::default(),
+            request: RequestBuffer::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             stale: Stale::No,
         }
@@ -57,6 +59,11 @@ impl<T: Transport> Connection<T> {
 
     pub(crate) const fn transport(&self) -> &T {
         &self.transport
+    }
+
+    /// A connection of its own to the same kernel.
+    pub(crate) fn open_another(&self) -> Result<Connection, Error> {
+        Ok(Connection::new(self.transport.open_another()?, self.timeout))
     }
 
     #[cfg(any(test, fuzzing))]
@@ -95,17 +102,17 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends a request, whose answer is to be taken from what is returned.
-    pub(crate) fn start(&mut self, request: &impl Request) -> Result<Replies, Error> {
+    pub(crate) fn start(&mut self, request: &impl Request) -> Result<ReplyCursor, Error> {
         self.settle()?;
         let sequence = self.next_sequence();
-        let mut outbox = core::mem::take(&mut self.request);
-        outbox.clear();
-        let sent = outbox.push(request, sequence).and_then(|()| self.send(outbox.as_bytes()));
-        self.request = outbox;
+        let mut requests = core::mem::take(&mut self.request);
+        requests.clear();
+        let sent = requests.push(request, sequence).and_then(|()| self.send(requests.as_bytes()));
+        self.request = requests;
         sent?;
         let exchange = Exchange::new(request.operation(), sequence);
         self.stale = Stale::Until(exchange);
-        Ok(Replies { exchange, current: 0, position: 0, length: 0, failed: false })
+        Ok(ReplyCursor { exchange, current: 0, position: 0, length: 0, failed: false })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -204,7 +211,7 @@ impl<T: Transport> Connection<T> {
 
 /// The answer to one request, as far as it has come: a place in the connection's buffer.
 #[derive(Debug)]
-pub(crate) struct Replies {
+pub(crate) struct ReplyCursor {
     exchange: Exchange,
     /// Where the message starts that was given last.
     current: usize,
@@ -214,7 +221,7 @@ pub(crate) struct Replies {
     failed: bool,
 }
 
-impl Replies {
+impl ReplyCursor {
     /// The next message of the answer, `None` after the last.
     ///
     /// An error of the kernel or the transport ends the answer. Bytes that are no message do not: the rest of their datagram is skipped.
@@ -284,7 +291,7 @@ impl Replies {
 
 /// A refusal as an error that names the attribute of the request which the kernel points at.
 pub(super) fn describe(refusal: Refusal, operation: Operation, request: &[u8]) -> KernelError {
-    let attribute = refusal.offset.and_then(|offset| locate::attribute_at(request, offset as usize));
+    let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
     KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
 }
 

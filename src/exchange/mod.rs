@@ -52,9 +52,9 @@ mod batch;
 mod connection;
 // What the fuzz target `exchange` holds true: it looks at connections, which are no part of the API.
 #[cfg(any(test, fuzzing))]
-pub mod law;
-mod locate;
-mod outbox;
+pub mod model;
+mod attribute_path;
+mod request_buffer;
 mod reply;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod script;
@@ -62,7 +62,7 @@ mod transport;
 
 pub(crate) use batch::PendingBatch;
 pub use batch::{BatchReport, Outcome};
-pub(crate) use connection::{Connection, Replies};
+pub(crate) use connection::{Connection, ReplyCursor};
 pub use reply::{Exchange, Received, Refusal};
 pub(crate) use transport::{Datagram, Transport, Wait};
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use super::{Datagram, Transport, Wait, batch::ACKNOWLEDGEMENT_COST};
 use crate::{
-    Errno, Flow, Tuple,
+    Errno, Error, Flow, Tuple,
     wire::{Encoder, Family, Flags, MessageType},
 };
 
@@ -40,7 +40,7 @@ impl Step {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
     /// Whether each receive was to wait.
@@ -75,6 +75,10 @@ impl Transport for Script {
     fn renew(&mut self) -> io::Result<bool> {
         self.renewals += 1;
         Ok(!self.cannot_renew)
+    }
+
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error> {
+        Ok(Box::new(Self::default()))
     }
 
     fn receive_capacity(&self) -> usize {

@@ -1,6 +1,9 @@
 //! What a connection needs of a socket.
 
+use core::fmt;
 use std::{io, time::Duration};
+
+use crate::error::Error;
 
 /// A datagram that was received.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +25,8 @@ pub(crate) enum Wait {
     No,
 }
 
-/// Datagrams to and from the kernel.
-pub(crate) trait Transport {
+/// Datagrams to and from the kernel: a socket, or something that stands in for the kernel.
+pub(crate) trait Transport: fmt::Debug + Send {
     /// Sends one datagram to the kernel.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 
@@ -36,9 +39,42 @@ pub(crate) trait Transport {
     /// Starts anew, so that nothing of what was asked before comes any more. `false` where that cannot be done.
     fn renew(&mut self) -> io::Result<bool>;
 
+    /// Opens another transport to the same kernel and network namespace.
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error>;
+
     /// Bytes that may wait to be received.
     fn receive_capacity(&self) -> usize;
 
     /// Bytes that may be sent at once.
     fn send_capacity(&self) -> usize;
+}
+
+impl Transport for Box<dyn Transport> {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        (**self).send(datagram)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
+        (**self).receive(buffer, wait)
+    }
+
+    fn wait(&mut self, patience: Duration) -> io::Result<bool> {
+        (**self).wait(patience)
+    }
+
+    fn renew(&mut self) -> io::Result<bool> {
+        (**self).renew()
+    }
+
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error> {
+        (**self).open_another()
+    }
+
+    fn receive_capacity(&self) -> usize {
+        (**self).receive_capacity()
+    }
+
+    fn send_capacity(&self) -> usize {
+        (**self).send_capacity()
+    }
 }

@@ -50,7 +50,7 @@ open_enum! {
         /// Delete one flow, or flush; as event the end of a flow.
         #[doc(alias = "IPCTNL_MSG_CT_DELETE")]
         FLOW_DELETE = 0x102 => "flow delete",
-        /// As `FLOW_GET`, and zero the counters. Replies to [`EXPECTATION_STATISTICS`](Self::EXPECTATION_STATISTICS)
+        /// As `FLOW_GET`, and zero the counters. ReplyCursor to [`EXPECTATION_STATISTICS`](Self::EXPECTATION_STATISTICS)
         /// carry this number too.
         #[doc(alias = "IPCTNL_MSG_CT_GET_CTRZERO")]
         FLOW_GET_ZERO_COUNTERS = 0x103 => "flow get and zero counters",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    exchange::{Connection, Replies, Transport},
+    exchange::{Connection, ReplyCursor, Transport},
     model::Flow,
     request::DumpFlows,
 };
@@ -49,7 +49,7 @@ pub(crate) struct Synchroniser<S, T> {
 
 #[derive(Debug)]
 struct Dump {
-    replies: Replies,
+    replies: ReplyCursor,
     begin: Instant,
     buckets: Option<u32>,
 }

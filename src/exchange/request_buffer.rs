@@ -11,12 +11,12 @@ const REQUEST_LENGTH: usize = 512;
 
 /// Messages, one behind the other. Its memory is kept and not cleared: only what is written is ever given out.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct RequestBuffer {
     memory: Vec<u8>,
     length: usize,
 }
 
-impl Outbox {
+impl RequestBuffer {
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.memory.get(..self.length).unwrap_or_default()
     }

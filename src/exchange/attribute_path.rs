@@ -6,7 +6,7 @@ use crate::wire::{AttributeSet, Attributes, Messages, NETFILTER_HEADER_LENGTH, N
 const DEPTH: usize = 6;
 
 /// The names of the attributes from the outermost to the one whose header stands at `offset` of the request.
-pub(super) fn attribute_at(request: &[u8], offset: usize) -> Option<String> {
+pub(super) fn attribute_path(request: &[u8], offset: usize) -> Option<String> {
     let message = Messages::new(request).next()?.ok()?;
     let nest = match message.header().message_type.0 >> 8 {
         1 => AttributeSet::Flow,

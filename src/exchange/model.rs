@@ -20,7 +20,7 @@ use crate::{
 /// # Panics
 ///
 /// Where the law is broken.
-pub fn holds(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     let mut choices = bytes.iter().copied();
     let mut next = || choices.next().unwrap_or(0);
     let traits = next();

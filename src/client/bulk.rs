@@ -1,0 +1,620 @@
+//! Changing and deleting the flows that a filter matches.
+
+use core::fmt;
+
+use super::{
+    Client, Dump,
+    flows::refuse_empty,
+    lookup::{Finder, directed, not_found},
+};
+use crate::{
+    error::{Error, ErrorKind, Operation},
+    exchange::{Connection, PendingBatch},
+    filter::Filter,
+    model::{Family, FlowKey, FlowRef},
+    request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow, zone_of},
+};
+
+/// What changing or deleting by a filter did.
+///
+/// `Display` is a sentence for an operator: `deleted 3 flows`, or `marked 1 flow, 2 had ended` with the verb of
+/// [`display_as`](Self::display_as). Counts of zero are left out.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ctnetlink::{Client, Filter};
+///
+/// let mut client = Client::open()?;
+/// let stale: Filter = "src 192.0.2.7 and not assured".parse()?;
+/// let report = client.delete_matching(&stale)?;
+/// println!("{report}");
+/// for (key, error) in report.failures() {
+///     println!("{}: {error}", key.tuple.source);
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct BulkReport {
+    verb: &'static str,
+    matched: u64,
+    changed: u64,
+    vanished: u64,
+    failed: u64,
+    unanswered: u64,
+    undecodable: u64,
+    failures: Vec<(FlowKey, Error)>,
+    decode_error: Option<Error>,
+}
+
+impl BulkReport {
+    /// The most failures that a report keeps. All of them are counted.
+    pub const FAILURES: usize = 16;
+
+    const fn new(verb: &'static str) -> Self {
+        Self {
+            verb,
+            matched: 0,
+            changed: 0,
+            vanished: 0,
+            failed: 0,
+            unanswered: 0,
+            undecodable: 0,
+            failures: Vec::new(),
+            decode_error: None,
+        }
+    }
+
+    /// Returns the number of flows that the filter matched.
+    #[must_use]
+    pub const fn matched(&self) -> u64 {
+        self.matched
+    }
+
+    /// Returns the number of flows that were changed or deleted.
+    #[must_use]
+    pub const fn changed(&self) -> u64 {
+        self.changed
+    }
+
+    /// Returns the number of flows that ended by themselves before they could be changed.
+    #[must_use]
+    pub const fn vanished(&self) -> u64 {
+        self.vanished
+    }
+
+    /// Returns the number of flows that the kernel refused to change or delete.
+    #[must_use]
+    pub const fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Returns the number of flows whose result is unknown, because the socket failed after they were sent.
+    #[must_use]
+    pub const fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// Returns the number of entries that do not decode. They were compared with no filter and left alone.
+    #[must_use]
+    pub const fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    /// Returns the first [`FAILURES`](Self::FAILURES) flows that the kernel refused to change or delete, with the reasons.
+    #[must_use]
+    pub fn failures(&self) -> &[(FlowKey, Error)] {
+        &self.failures
+    }
+
+    /// Returns the error of the first entry that does not decode.
+    #[must_use]
+    pub const fn decode_error(&self) -> Option<&Error> {
+        self.decode_error.as_ref()
+    }
+
+    /// Prints the report with another verb in the past tense: `marked 3 flows`.
+    pub fn display_as<'r>(&'r self, verb: &'r str) -> impl fmt::Display + 'r {
+        struct Sentence<'r>(&'r BulkReport, &'r str);
+        impl fmt::Display for Sentence<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.print(self.1, f)
+            }
+        }
+        Sentence(self, verb)
+    }
+
+    fn print(&self, verb: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flows = |count| if count == 1 { "flow" } else { "flows" };
+        write!(f, "{verb} {} {}", self.changed, flows(self.changed))?;
+        let rest = [
+            (self.vanished, "had ended"),
+            (self.failed, "failed"),
+            (self.unanswered, "got no answer"),
+            (self.undecodable, "could not be decoded"),
+        ];
+        rest.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+
+    fn note(&mut self, key: FlowKey, result: Result<(), Error>) {
+        match result {
+            Ok(()) => self.changed += 1,
+            Err(error) if error.is_not_found() => self.vanished += 1,
+            Err(error) => {
+                self.failed += 1;
+                if self.failures.len() < Self::FAILURES {
+                    self.failures.push((key, error));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for BulkReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(self.verb, f)
+    }
+}
+
+/// The error that ended a change by a filter early, and the report on what was done before. What was done stays done.
+///
+/// `?` converts it into an [`Error`], for callers that do not need the report.
+pub struct BulkError {
+    // Boxed to keep the result small.
+    inner: Box<(BulkReport, Error)>,
+}
+
+impl BulkError {
+    #[cold]
+    fn new(report: BulkReport, error: Error) -> Self {
+        Self { inner: Box::new((report, error)) }
+    }
+
+    /// Returns the report on what was done before the error.
+    #[must_use]
+    pub fn report(&self) -> &BulkReport {
+        &self.inner.0
+    }
+
+    /// Returns the error.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.inner.1
+    }
+
+    /// Returns the report and the error.
+    #[must_use]
+    pub fn into_parts(self) -> (BulkReport, Error) {
+        *self.inner
+    }
+}
+
+impl From<BulkError> for Error {
+    fn from(error: BulkError) -> Self {
+        error.inner.1
+    }
+}
+
+impl fmt::Display for BulkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error().fmt(f)?;
+        if self.report().matched > 0 {
+            write!(f, " ({} before the error)", self.report())?;
+        }
+        Ok(())
+    }
+}
+
+crate::macros::debug_as_display!(BulkError);
+
+impl core::error::Error for BulkError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error().source()
+    }
+}
+
+impl Client {
+    /// Changes every flow that a filter matches. Memory does not grow with the table.
+    ///
+    /// The kernel's dump may report a flow twice while the table changes; the flow is then changed, and counted, twice.
+    /// The kernel compares no identifier in an update: if a flow ends after the dump reported it and another takes over
+    /// its tuple before its turn comes, the other one is changed.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use ctnetlink::{Client, request::FlowUpdate};
+    ///
+    /// let mut client = Client::open()?;
+    /// let report = client.update_matching(&"proto tcp and dport 993".parse()?, &FlowUpdate::new().mark(10))?;
+    /// println!("{}", report.display_as("marked")); // marked 3 flows
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the dump or the socket fails; the error contains the report on what was done before. If the kernel refuses
+    /// a single flow, the report says so.
+    pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, BulkError> {
+        self.change_matching(filter, Change::Update(update), None)
+    }
+
+    /// Changes every flow that a filter matches, and calls `changed` with each flow that was changed, as it was before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`update_matching`](Self::update_matching).
+    pub fn update_matching_with(
+        &mut self,
+        filter: &Filter,
+        update: &FlowUpdate,
+        mut changed: impl FnMut(FlowRef<'_>),
+    ) -> Result<BulkReport, BulkError> {
+        self.change_matching(filter, Change::Update(update), Some(&mut changed))
+    }
+
+    /// Deletes every flow that a filter matches, each by its tuple, zone and identifier. Memory does not grow with the
+    /// table.
+    ///
+    /// A filter without a term on zones matches flows in all zones.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a filter that [is everything](Filter::is_everything) with
+    /// [`ErrorKind::MatchesEverything`]: [`delete_all`](Self::delete_all) empties the table. A filter whose terms all
+    /// flows happen to satisfy is accepted. Otherwise as for [`update_matching`](Self::update_matching).
+    pub fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, BulkError> {
+        self.change_matching(filter, Change::Delete, None)
+    }
+
+    /// Deletes every flow that a filter matches, and calls `deleted` with each flow that was deleted.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// # let stale: ctnetlink::Filter = "not assured".parse()?;
+    /// client.delete_matching_with(&stale, |flow| println!("deleted {}", flow.to_flow()))?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`delete_matching`](Self::delete_matching).
+    pub fn delete_matching_with(
+        &mut self,
+        filter: &Filter,
+        mut deleted: impl FnMut(FlowRef<'_>),
+    ) -> Result<BulkReport, BulkError> {
+        self.change_matching(filter, Change::Delete, Some(&mut deleted))
+    }
+
+    /// Deletes every flow that a filter matches in the fastest way: in the kernel, if the kernel was probed and evaluates
+    /// exactly this filter, and otherwise as [`delete_matching`](Self::delete_matching) does.
+    ///
+    /// Returns `None` if the kernel did it, which reports no number.
+    ///
+    /// # Errors
+    ///
+    /// As for [`delete_matching`](Self::delete_matching). A filter of both families takes two requests: if the kernel
+    /// refuses the second, it has done the first.
+    pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, BulkError> {
+        let nothing_yet = |error| BulkError::new(Change::Delete.report(), error);
+        refuse_everything(filter).map_err(nothing_yet)?;
+        let capabilities = self.capabilities().map_err(nothing_yet)?;
+        let plan = filter.plan(&capabilities);
+        let Some(flushes) = plan.flush() else { return self.delete_matching(filter).map(Some) };
+        for flush in flushes {
+            self.execute(&FlushFlows::matching(*flush)).map_err(nothing_yet)?;
+        }
+        Ok(None)
+    }
+
+    fn change_matching(
+        &mut self,
+        filter: &Filter,
+        change: Change<'_>,
+        observer: Observer<'_, '_>,
+    ) -> Result<BulkReport, BulkError> {
+        let mut report = change.report();
+        match self.try_change_matching(filter, change, observer, &mut report) {
+            Ok(()) => Ok(report),
+            Err(error) => Err(BulkError::new(report, error)),
+        }
+    }
+
+    fn try_change_matching(
+        &mut self,
+        filter: &Filter,
+        change: Change<'_>,
+        observer: Observer<'_, '_>,
+        report: &mut BulkReport,
+    ) -> Result<(), Error> {
+        match change {
+            Change::Update(update) => refuse_empty(update)?,
+            Change::Delete => refuse_everything(filter)?,
+        }
+        let capabilities = self.capabilities()?;
+        let plan = filter.plan(&capabilities);
+        let aim = Aim {
+            finder: Finder { operation: change.operation(), zones: self.has_zones(Operation::ProbeFilters)? },
+            // Both came with Linux 5.15.
+            hashes_zones: capabilities.status_filter,
+        };
+        let Some(mut writer) = self.take_writer()? else {
+            return self.change_after_dump(filter, change, aim, observer, report);
+        };
+        let mut changes = Changes::new(change, aim, &mut writer, observer, report);
+        changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection))?;
+        // After an error it is not put back, so that nothing stale waits in it.
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Dumps first and changes afterwards, over one socket.
+    fn change_after_dump(
+        &mut self,
+        filter: &Filter,
+        change: Change<'_>,
+        aim: Aim,
+        observer: Observer<'_, '_>,
+        report: &mut BulkReport,
+    ) -> Result<(), Error> {
+        let capabilities = self.capabilities()?;
+        let mut flows = Kept::default();
+        let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
+        while let Some(flow) = next_decodable(&mut dump, report)? {
+            flows.push(&flow);
+        }
+        let mut changes = Changes::new(change, aim, &mut self.connection, observer, report);
+        flows.iter().try_for_each(|flow| changes.push(&flow))?;
+        changes.finish()
+    }
+
+    /// A connection that is free while the first is busy with a dump; `None` if the namespace is not known in which to open
+    /// it.
+    fn take_writer(&mut self) -> Result<Option<Connection>, Error> {
+        if let Some(writer) = self.writer.take() {
+            return Ok(Some(writer));
+        }
+        self.connection.open_another().map(Some).or_else(|error| match error.kind() {
+            ErrorKind::Unsupported => Ok(None),
+            _ => Err(error),
+        })
+    }
+}
+
+fn refuse_everything(filter: &Filter) -> Result<(), Error> {
+    if filter.is_everything() {
+        let text = "the filter matches every flow: to empty the table, call `delete_all`";
+        return Err(Error::message(ErrorKind::MatchesEverything, text));
+    }
+    Ok(())
+}
+
+/// What is done to each flow that matches.
+#[derive(Clone, Copy)]
+enum Change<'u> {
+    Update(&'u FlowUpdate),
+    Delete,
+}
+
+impl Change<'_> {
+    const fn operation(self) -> Operation {
+        match self {
+            Self::Update(_) => Operation::UpdateFlow,
+            Self::Delete => Operation::DeleteFlow,
+        }
+    }
+
+    const fn report(self) -> BulkReport {
+        BulkReport::new(match self {
+            Self::Update(_) => "updated",
+            Self::Delete => "deleted",
+        })
+    }
+}
+
+/// What is told of each flow that was changed.
+type Observer<'a, 'o> = Option<&'a mut (dyn FnMut(FlowRef<'_>) + 'o)>;
+
+/// How flows are named to this kernel.
+#[derive(Clone, Copy)]
+struct Aim {
+    finder: Finder,
+    /// Whether the kernel hashes the zone with the tuple, so that a zone on one direction reaches the flow it names.
+    hashes_zones: bool,
+}
+
+/// Changes under way.
+struct Changes<'a, 'o> {
+    change: Change<'a>,
+    aim: Aim,
+    writer: &'a mut Connection,
+    batch: PendingBatch,
+    /// The keys of the flows in the batch, by their place in it.
+    keys: Vec<FlowKey>,
+    /// The flows in the batch, if an observer waits for them.
+    flows: Kept,
+    observer: Observer<'a, 'o>,
+    report: &'a mut BulkReport,
+}
+
+impl<'a, 'o> Changes<'a, 'o> {
+    fn new(
+        change: Change<'a>,
+        aim: Aim,
+        writer: &'a mut Connection,
+        observer: Observer<'a, 'o>,
+        report: &'a mut BulkReport,
+    ) -> Self {
+        let (batch, keys, flows) = Default::default();
+        Self { change, aim, writer, batch, keys, flows, observer, report }
+    }
+
+    fn make(&mut self, dump: &mut Dump<'_>) -> Result<(), Error> {
+        while let Some(flow) = next_decodable(dump, self.report)? {
+            self.push(&flow)?;
+        }
+        self.finish()
+    }
+
+    fn push(&mut self, flow: &FlowRef<'_>) -> Result<(), Error> {
+        let key = FlowKey::from(flow);
+        self.report.matched += 1;
+        match self.change {
+            Change::Delete => self.push_command(flow, key, &DeleteFlow::new(key)),
+            // An update carries no identifier: another flow could answer to this key.
+            Change::Update(update) if key.tuple.zone.is_some() || (key.zone.is_some() && !self.aim.hashes_zones) => {
+                let result = self.aim.finder.update(self.writer, key, update);
+                if let (Ok(()), Some(observer)) = (&result, &mut self.observer) {
+                    observer(*flow);
+                }
+                self.report.note(key, result);
+                Ok(())
+            }
+            Change::Update(update) => {
+                let status = flow.status().unwrap_or_default();
+                self.push_command(flow, key, &UpdateFlow::new(directed(key), update).with_current_status(status))
+            }
+        }
+    }
+
+    fn push_command(&mut self, flow: &FlowRef<'_>, key: FlowKey, command: &impl Command) -> Result<(), Error> {
+        self.keys.push(key);
+        if self.observer.is_some() {
+            self.flows.push(flow);
+        }
+        let pushed = match self.aim.finder.zones {
+            true => self.batch.push(self.writer, &Aimed(command)),
+            false => self.batch.push(self.writer, command),
+        };
+        if self.batch.is_empty() {
+            self.collect_results();
+        }
+        pushed
+    }
+
+    /// Sends what is left.
+    fn finish(&mut self) -> Result<(), Error> {
+        let sent = self.batch.send(self.writer);
+        self.collect_results();
+        sent
+    }
+
+    /// Takes the results of a batch that was sent.
+    fn collect_results(&mut self) {
+        let batch = self.batch.take_report();
+        self.report.changed += batch.succeeded() as u64;
+        self.report.unanswered += batch.unanswered() as u64;
+        let mut changed: Vec<bool> = match self.observer {
+            Some(_) => batch.outcomes().map(|outcome| outcome == crate::exchange::Outcome::Done).collect(),
+            None => Vec::new(),
+        };
+        for (place, refusal) in batch.into_failures() {
+            let Some(&key) = self.keys.get(place) else { continue };
+            let result = self.retry(key, refusal.into());
+            if let Some(changed) = changed.get_mut(place) {
+                *changed = result.is_ok();
+            }
+            self.report.note(key, result);
+        }
+        if let Some(observer) = &mut self.observer {
+            self.flows.iter().zip(changed).filter(|(_, changed)| *changed).for_each(|(flow, _)| observer(flow));
+        }
+        self.flows.clear();
+        self.keys.clear();
+    }
+
+    /// Tries a flow again, by itself, if the refusal may not be final.
+    fn retry(&mut self, key: FlowKey, error: Error) -> Result<(), Error> {
+        let finder = self.aim.finder;
+        match self.change {
+            // A packet may have changed the status since it was read.
+            Change::Update(update) if error.is_busy() && update.needs_status() => {
+                finder.update(self.writer, key, update)
+            }
+            // Another flow may have answered in its place, with another identifier.
+            Change::Delete if error.is_not_found() && zone_of(&key) != 0 => {
+                let found = finder.find(self.writer, key)?.ok_or_else(|| not_found(finder.operation))?;
+                self.writer.execute(&DeleteFlow::new(found.key))
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// The next flow of a dump that decodes. The others are counted.
+fn next_decodable<'d>(dump: &'d mut Dump<'_>, report: &mut BulkReport) -> Result<Option<FlowRef<'d>>, Error> {
+    loop {
+        match dump.advance() {
+            Ok(true) => return dump.current_view(),
+            Ok(false) => return Ok(None),
+            Err(error) if error.ends_answer() => return Err(error),
+            Err(error) => {
+                report.undecodable += 1;
+                report.decode_error.get_or_insert(error);
+            }
+        }
+    }
+}
+
+/// Flows that were read from a receive buffer and are needed beyond it, one behind the other.
+#[derive(Debug, Default)]
+struct Kept {
+    attributes: Vec<u8>,
+    /// The family of each, and where its attributes end.
+    ends: Vec<(Family, usize)>,
+}
+
+impl Kept {
+    fn push(&mut self, flow: &FlowRef<'_>) {
+        self.attributes.extend_from_slice(flow.attributes().as_bytes());
+        self.ends.push((flow.family(), self.attributes.len()));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = FlowRef<'_>> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |(family, end)| {
+            let bytes = self.attributes.get(start..*end)?;
+            start = *end;
+            FlowRef::from_attributes(*family, bytes).ok()
+        })
+    }
+
+    fn clear(&mut self) {
+        self.attributes.clear();
+        self.ends.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_reports_what_was_done_before_it() {
+        let report = BulkReport { matched: 7, changed: 5, ..Change::Delete.report() };
+        let error = BulkError::new(report, Error::timed_out());
+        assert_eq!(error.to_string(), "nothing arrived in time (deleted 5 flows before the error)");
+        assert!(Error::from(error).is_timed_out());
+        let error = BulkError::new(Change::Delete.report(), Error::timed_out());
+        assert_eq!(error.to_string(), "nothing arrived in time");
+    }
+
+    #[test]
+    fn report_prints_for_an_operator() {
+        let mut report = BulkReport { matched: 3, changed: 3, ..Change::Delete.report() };
+        assert_eq!(report.to_string(), "deleted 3 flows");
+        (report.changed, report.vanished, report.failed) = (1, 1, 1);
+        assert_eq!(report.display_as("marked").to_string(), "marked 1 flow, 1 had ended, 1 failed");
+    }
+
+    #[test]
+    fn failures_are_counted_beyond_those_that_are_kept() {
+        let mut report = Change::Delete.report();
+        let key = FlowKey::original(crate::Tuple::UNSPECIFIED);
+        (0..100).for_each(|_| report.note(key, Err(Error::timed_out())));
+        assert_eq!((report.failed(), report.failures().len()), (100, BulkReport::FAILURES));
+    }
+}

@@ -127,7 +127,7 @@ fn cost(client: &mut Client, events: u32) {
     let mut figures = [const { Vec::new() }; WAYS.len()];
     for round in 0..=ROUNDS {
         for (place, (_, take)) in WAYS.iter().enumerate() {
-            client.flush().unwrap();
+            client.delete_all().unwrap();
             let mut socket = listen(events as usize);
             create(client, (0..events).map(flow));
             let begin = cpu_time();
@@ -149,7 +149,7 @@ fn cost(client: &mut Client, events: u32) {
 
 /// Prints events during the burst.
 fn burst(client: &mut Client, events: u32) {
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let mut socket = listen(events as usize);
     let is_over = AtomicBool::new(false);
     let (count, seconds) = thread::scope(|scope| {
@@ -177,7 +177,7 @@ fn burst(client: &mut Client, events: u32) {
 
 /// Runs the example `conntrack -E` during the burst, with its output in a file.
 fn whole_program(client: &mut Client, program: &Path, events: u32) {
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let file = env::temp_dir().join(format!("ctnetlink-events-{}", std::process::id()));
     let room = (events as usize * BYTES_OF_AN_EVENT).to_string();
     let mut listener = Command::new(program);
@@ -203,7 +203,7 @@ fn whole_program(client: &mut Client, program: &Path, events: u32) {
 
 /// Follows the burst with a mirror that has the default receive buffer.
 fn small_buffer(client: &mut Client, events: u32) {
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let socket = EventSocket::builder(EventGroups::FLOWS).receive_buffer(USUAL_BUFFER).open().unwrap();
     let mut mirror = Mirror::new(socket, Client::open().unwrap());
     mirror.synchronise().unwrap();

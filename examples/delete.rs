@@ -24,9 +24,9 @@ fn delete(arguments: &[String]) -> Outcome {
     let filter: Filter = parse("FILTER", filter)?;
 
     let report = Client::open()?.delete_matching(&filter)?;
-    writeln!(io::stdout(), "{} flows deleted, {} had ended by themselves", report.changed, report.vanished)?;
-    match report.errors.into_iter().next() {
-        Some(error) => Err(format!("{} flows could not be deleted: {error}", report.failed).into()),
+    writeln!(io::stdout(), "{report}")?;
+    match report.failures().first() {
+        Some((_, error)) => Err(error.to_string().into()),
         None => Ok(()),
     }
 }

@@ -27,9 +27,9 @@ fn mark(arguments: &[String]) -> Outcome {
     };
 
     let report = Client::open()?.update_matching(&filter, &FlowUpdate::new().mark(mark))?;
-    writeln!(io::stdout(), "{} flows marked, {} ended meanwhile", report.changed, report.vanished)?;
-    match report.errors.into_iter().next() {
-        Some(error) => Err(format!("{} flows refused it: {error}", report.failed).into()),
+    writeln!(io::stdout(), "{}", report.display_as("marked"))?;
+    match report.failures().first() {
+        Some((_, error)) => Err(error.to_string().into()),
         None => Ok(()),
     }
 }

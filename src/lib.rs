@@ -13,8 +13,8 @@
 //!
 //! let mut client = Client::open()?;
 //! let mut flows = client.dump()?;
-//! while let Some(flow) = flows.next() {
-//!     let flow = flow?; // a view, read where it lies in the receive buffer
+//! while let Some(flow) = flows.next_view()? {
+//!     // A view of the receive buffer: nothing is copied.
 //!     println!("{} {:?}", flow.original().source(), flow.timeout());
 //! }
 //! for flow in client.dump()? {
@@ -68,9 +68,9 @@
 //! client.delete(&created)?; // by tuple, zone and identifier
 //!
 //! let report = client.update_matching(&"dport 993".parse()?, &FlowUpdate::new().mark(10))?;
-//! println!("{} marked, {} ended meanwhile", report.changed, report.vanished);
+//! println!("{}", report.display_as("marked")); // marked 3 flows
 //! let report = client.delete_matching(&"src 192.0.2.7 and not assured".parse()?)?;
-//! println!("{} deleted", report.changed);
+//! println!("{report}"); // deleted 1 flow
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -60,7 +60,7 @@ pub fn create(arguments: &Arguments) -> Outcome {
 }
 
 pub fn flush() -> Outcome {
-    Client::open()?.flush_expectations()?;
+    Client::open()?.delete_all_expectations()?;
     report("expectation table has been emptied.");
     Ok(())
 }

@@ -92,8 +92,8 @@ pub fn add(arguments: &Arguments) -> Outcome {
 pub fn flush(arguments: &Arguments) -> Outcome {
     let mut client = Client::open()?;
     match arguments.family {
-        Some(family) => client.flush_family(family)?,
-        None => client.flush()?,
+        Some(family) => client.delete_family(family)?,
+        None => client.delete_all()?,
     }
     report("connection tracking table has been emptied.");
     Ok(())

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     client::{Client, sysctl, wait_readable},
-    exchange::Transport,
     error::Error,
+    exchange::Transport,
 };
 
 /// Room for some 26,000 events.

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Datagram, Exchange, Received, Refusal, Transport, Wait, attribute_path::attribute_path, request_buffer::RequestBuffer};
+use super::{
+    Datagram, Exchange, Received, Refusal, Transport, Wait, attribute_path::attribute_path,
+    request_buffer::RequestBuffer,
+};
 use crate::{
     error::{DecodeError, Errno, Error, KernelError, Operation},
     request::Request,

@@ -51,11 +51,11 @@
 mod batch;
 mod connection;
 // What the fuzz target `exchange` holds true: it looks at connections, which are no part of the API.
+mod attribute_path;
 #[cfg(any(test, fuzzing))]
 pub mod model;
-mod attribute_path;
-mod request_buffer;
 mod reply;
+mod request_buffer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod script;
 mod transport;

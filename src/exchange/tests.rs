@@ -395,7 +395,11 @@ fn kept_inputs_agree_with_the_model() {
     for input in inputs {
         let path = input.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        assert!(std::panic::catch_unwind(|| super::model::check(&bytes)).is_ok(), "{} disagrees with the model", path.display());
+        assert!(
+            std::panic::catch_unwind(|| super::model::check(&bytes)).is_ok(),
+            "{} disagrees with the model",
+            path.display()
+        );
     }
 }
 

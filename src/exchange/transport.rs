@@ -26,7 +26,7 @@ pub(crate) enum Wait {
 }
 
 /// Datagrams to and from the kernel: a socket, or something that stands in for the kernel.
-pub(crate) trait Transport: fmt::Debug + Send {
+pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// Sends one datagram to the kernel.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 

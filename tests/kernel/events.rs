@@ -1,17 +1,14 @@
 //! Events.
 
-use std::{
-    os::fd::{AsFd, AsRawFd},
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{os::fd::AsRawFd, process::Command, thread, time::Duration};
 
 use ctnetlink::{
     Client, Event, EventGroups, EventKind, EventSocket, Filter, FlowKey, Mirror, NetworkNamespace, Tuple,
     filter::SocketFilter, request::FlowUpdate, sysctl,
 };
-use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname, sendto, socket,
+};
 
 use crate::{
     cases,
@@ -57,15 +54,18 @@ fn port_id(socket: &impl AsRawFd) -> u32 {
     getsockname::<NetlinkAddr>(socket.as_raw_fd()).unwrap().pid()
 }
 
-fn a_flow_begins_changes_and_ends(lab: &Lab) {
+fn a_flow_begins_changes_and_ends(_: &Lab) {
     let mut events = listen(EventGroups::FLOWS);
-    let mut client = lab.client();
+    let protocol = SockProtocol::NetlinkNetFilter;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
+    let port = port_id(&socket);
+    let mut client = Client::from_fd(socket).unwrap();
     let new = tcp_flow(1000);
     client.create(&new).unwrap();
     client.update(FlowKey::original(new.original), &FlowUpdate::new().mark(7)).unwrap();
     client.delete(FlowKey::original(new.original)).unwrap();
     let mut kinds = Vec::new();
-    let port = port_id(&client.as_fd());
     while let Some(event) = events.try_next().unwrap() {
         let (kind, event) = event.flow().unwrap();
         assert_eq!(event.port_id, Some(port));
@@ -185,7 +185,7 @@ fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
     encoder.message(delete, ctnetlink::wire::Flags::empty(), 0, flow.family(), |body| flow.encode(body));
     let length = encoder.finish().unwrap();
     let target = NetlinkAddr::new(port_id(&events), 0);
-    sendto(client.as_fd().as_raw_fd(), &buffer[..length], &target, MsgFlags::empty()).unwrap();
+    sendto(real.as_raw_fd(), &buffer[..length], &target, MsgFlags::empty()).unwrap();
     create(&mut client, [udp_flow(2)]);
     assert_eq!(heard(&mut events), [(EventKind::New, 1), (EventKind::New, 2)]);
     assert_eq!((events.foreign_datagrams(), real.foreign_datagrams()), (1, 0));
@@ -244,7 +244,7 @@ fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
     let mut events = builder.open().unwrap();
     let mut client = lab.client();
     create(&mut client, (1..=200).map(udp_flow));
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let mut ended = vec![false; 201];
     while ended.iter().filter(|ended| **ended).count() < 200 {
         match events.next_within(PATIENCE).unwrap().expect("an end") {
@@ -262,7 +262,7 @@ fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
     lab.sysctl(sysctl::TIMESTAMP, 1);
     let mut events = listen(EventGroups::FLOWS);
     create(&mut lab.client(), [udp_flow(1)]);
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     let times = |event: Option<Event<'_>>| {
         let (_, event) = event.unwrap().flow().unwrap();
         (event.flow.event_time(), event.flow.times())

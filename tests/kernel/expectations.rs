@@ -91,7 +91,7 @@ fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
     client.delete_expectations_of("ftp").unwrap();
     assert_eq!(count(&mut client), 0);
     client.create_expectation(&expectation(watched(lab, 1001), 5001)).unwrap();
-    client.flush_expectations().unwrap();
+    client.delete_all_expectations().unwrap();
     assert_eq!(count(&mut client), 0);
     assert_eq!(lab.flows().len(), 2);
 }

@@ -229,13 +229,13 @@ fn flushing_a_family_leaves_the_other(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1000)).unwrap();
     client.create(&udp6_flow(1000)).unwrap();
-    client.flush_family(Family::IPV6).unwrap();
+    client.delete_family(Family::IPV6).unwrap();
     assert_eq!(lab.flows().iter().map(|flow| flow.family()).collect::<Vec<_>>(), [Family::IPV4]);
     let dump = client.dump_with(&DumpFlows::new().of_family(Family::IPV6)).unwrap();
     assert_eq!(dump.into_iter().count(), 0);
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     assert!(lab.flows().is_empty());
-    client.flush().unwrap();
+    client.delete_all().unwrap();
 }
 
 fn zeroing_counters_gives_them_once(lab: &Lab) {
@@ -299,8 +299,8 @@ const REQUESTS: &[(&str, Request)] = &[
     ("create flow", |client| client.create(&udp_flow(2))),
     ("update flow", |client| client.update(key(), &FlowUpdate::new().mark(1))),
     ("delete flow", |client| client.delete(key())),
-    ("delete flows", Client::flush),
-    ("delete flows", |client| client.flush_family(Family::IPV4)),
+    ("delete flows", Client::delete_all),
+    ("delete flows", |client| client.delete_family(Family::IPV4)),
     ("probe filters", |client| client.dump_matching(&udp()).map(drop)),
     ("probe filters", |client| Ok(client.delete_matching(&udp()).map(drop)?)),
     ("probe filters", |client| Ok(client.flush_matching(&udp()).map(drop)?)),
@@ -317,7 +317,7 @@ const REQUESTS: &[(&str, Request)] = &[
     ("create expectation", |client| client.create_expectation(&expected())),
     ("delete expectation", |client| client.delete_expectation(&expected())),
     ("delete expectation", |client| client.delete_expectations_of("ftp")),
-    ("delete expectations", Client::flush_expectations),
+    ("delete expectations", Client::delete_all_expectations),
     ("get statistics", |client| client.expectation_statistics().map(drop)),
 ];
 
@@ -366,7 +366,7 @@ fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
     new.status |= Status::FIXED_TIMEOUT;
     client.create(&new).unwrap();
     let before = lab.flow(new.original);
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     client.create(&NewFlow::from(&before)).unwrap();
     let after = lab.flow(new.original);
     assert_eq!(after.protocol_info, before.protocol_info);
@@ -388,7 +388,7 @@ fn dying_flows_are_found_by_a_filter(lab: &Lab) {
     let listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
     create(&mut client, (1..=100).map(udp_flow));
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     assert!(lab.flows().is_empty());
     let filter: Filter = "src 10.1.0.0/16 and sport 1-1000".parse().unwrap();
     let dump = client.dump_with(&DumpFlows::new().of_table(Table::Dying)).unwrap();
@@ -443,7 +443,7 @@ fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
     let error = client.create(&udp_flow(1)).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::ENOMEM));
     assert!(error.to_string().contains("net.netfilter.nf_conntrack_max"), "{error}");
-    client.flush().unwrap();
+    client.delete_all().unwrap();
 }
 
 /// The kernel sets the counters to zero before it finds that the entry does not fit the datagram, and writes it again
@@ -491,18 +491,18 @@ fn any_request_lends_its_answer(lab: &Lab) {
     create(&mut client, (1..=100).map(udp_flow));
     let mut answer = client.request(&DumpFlows::new()).unwrap();
     let mut flows = 0;
-    while let Some(message) = answer.next() {
-        flows += usize::from(FlowRef::parse(&message.unwrap()).is_ok());
+    while let Some(message) = answer.next_view().unwrap() {
+        flows += usize::from(FlowRef::parse(&message).is_ok());
     }
     assert_eq!(flows, 100);
-    assert!(answer.next().is_none());
+    assert!(answer.next_view().unwrap().is_none());
     let mut abandoned = client.request(&DumpFlows::new()).unwrap();
-    assert!(abandoned.next().unwrap().is_ok());
+    assert!(abandoned.next_view().unwrap().is_some());
     let key = FlowKey::original(udp_flow(1).original);
     let mut answer = client.request(&GetFlow::new(key)).unwrap();
-    assert_eq!(Flow::decode(&answer.next().unwrap().unwrap()).unwrap().original, udp_flow(1).original);
-    assert!(answer.next().is_none());
+    assert_eq!(Flow::decode(&answer.next_view().unwrap().unwrap()).unwrap().original, udp_flow(1).original);
+    assert!(answer.next_view().unwrap().is_none());
     let mut refused = client.request(&GetFlow::new(FlowKey::original(udp_flow(101).original))).unwrap();
-    assert!(refused.next().unwrap().unwrap_err().is_not_found());
-    assert!(refused.next().is_none());
+    assert!(refused.next_view().unwrap_err().is_not_found());
+    assert!(refused.next_view().unwrap().is_none());
 }

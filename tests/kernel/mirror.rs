@@ -80,7 +80,7 @@ fn what_was_lost_is_told_as_inferred_changes(lab: &Lab) {
     follower.check();
     assert!(follower.mirror.overruns() > 0);
     assert!(follower.inferred[&ChangeKind::Appeared] > 500);
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     follower.check();
     assert!(follower.inferred[&ChangeKind::Vanished] > 500);
     assert!(follower.mirror.table().is_empty());
@@ -114,7 +114,7 @@ fn an_audit_finds_what_no_event_tells(lab: &Lab) {
     assert!(follower.mirror.table().is_empty());
     follower.mirror.audit();
     follower.check();
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     create(&mut client, (10..=12).map(udp_flow));
     follower.mirror.audit();
     follower.check();
@@ -231,7 +231,7 @@ fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
     let mut client = lab.client();
     let mut equal = 0;
     for round in 0..10 {
-        client.flush().unwrap();
+        client.delete_all().unwrap();
         lab.sysctl(sysctl::EVENTS, 0);
         client.create(&tcp_flow(1)).unwrap();
         lab.sysctl(sysctl::EVENTS, 1);
@@ -263,7 +263,7 @@ fn repeat_ends(lab: &Lab, follower: &mut Follower, mut meanwhile: impl FnMut(u16
     let mut reliable = Some(reliable_listener(EventGroups::DESTROY));
     let mut client = lab.client();
     create(&mut client, (1..=300).map(udp_flow));
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     create(&mut client, (1..=300).map(udp_flow));
     for step in 0..40 {
         if step == 20 {

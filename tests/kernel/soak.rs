@@ -136,7 +136,7 @@ fn flush(is_over: impl Fn() -> bool) {
     while !is_over() {
         thread::sleep(ROUND / 5);
         if !command("conntrack").arg("-F").output().is_ok_and(|output| output.status.success()) {
-            Client::open().unwrap().flush().unwrap();
+            Client::open().unwrap().delete_all().unwrap();
         }
     }
 }
@@ -147,7 +147,7 @@ fn abandon_dumps(is_over: impl Fn() -> bool) {
     while !is_over() {
         let mut dump = client.dump().unwrap();
         for _ in 0..3 {
-            dump.next().transpose().unwrap();
+            dump.next_view().unwrap();
         }
         client.get(FlowKey::original(udp_flow(1).original)).unwrap();
         thread::sleep(Duration::from_millis(1));
@@ -177,7 +177,7 @@ fn a_namespace_lives_on_under_its_sockets(_: &Lab) {
     assert_eq!(follower.mirror.table().len(), 300);
     // Given up, so that the client opens a socket anew in a namespace that only it can find.
     client.dump().unwrap().next().unwrap().unwrap();
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     follower.check();
     assert!(follower.mirror.table().is_empty());
 }

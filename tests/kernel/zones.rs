@@ -48,7 +48,7 @@ fn pairs() -> [[NewFlow; 2]; 2] {
 fn each_pair(lab: &Lab, check: impl Fn(&mut Client, &Flow, &Flow)) {
     let mut client = lab.client();
     for [a, b] in pairs() {
-        client.flush().unwrap();
+        client.delete_all().unwrap();
         client.create(&a).unwrap();
         client.create(&b).unwrap();
         let [a, b] = [a, b].map(|new| lab.flow(new.original));
@@ -70,7 +70,7 @@ fn marks(client: &mut Client) -> Vec<u32> {
 fn bulk_update_spares_the_reverse_flow(lab: &Lab) {
     each_pair(lab, |client, _, _| {
         let report = client.update_matching(&Filter::mark(1), &FlowUpdate::new().mark(99)).unwrap();
-        assert_eq!((report.changed, report.vanished), (1, 0));
+        assert_eq!((report.changed(), report.vanished()), (1, 0));
         assert_eq!(marks(client), [2, 99]);
     });
 }
@@ -78,7 +78,7 @@ fn bulk_update_spares_the_reverse_flow(lab: &Lab) {
 fn bulk_delete_reaches_its_flow_beside_a_reverse_flow(lab: &Lab) {
     each_pair(lab, |client, _, _| {
         let report = client.delete_matching(&Filter::mark(1)).unwrap();
-        assert_eq!((report.changed, report.vanished), (1, 0));
+        assert_eq!((report.changed(), report.vanished()), (1, 0));
         assert_eq!(marks(client), [2]);
     });
 }
@@ -117,7 +117,7 @@ fn original_key_does_not_name_a_flow_by_its_replies(lab: &Lab) {
         assert!(client.update(key, &FlowUpdate::new().mark(9)).unwrap_err().is_not_found());
         assert!(client.delete(key).unwrap_err().is_not_found());
         assert_eq!(marks(&mut client), [0]);
-        client.flush().unwrap();
+        client.delete_all().unwrap();
     }
 }
 
@@ -132,7 +132,7 @@ fn reply_key_does_not_name_a_flow_by_its_original_tuple(lab: &Lab) {
         assert!(client.update(key, &FlowUpdate::new().mark(9)).unwrap_err().is_not_found());
         assert!(client.delete(key).unwrap_err().is_not_found());
         assert_eq!(marks(&mut client), [0]);
-        client.flush().unwrap();
+        client.delete_all().unwrap();
     }
 }
 
@@ -210,7 +210,7 @@ fn table(client: &mut Client) -> BTreeMap<u32, Flow> {
 }
 
 fn fill(client: &mut Client, flows: &[NewFlow]) -> BTreeMap<u32, Flow> {
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let mut batch = client.batch();
     for (mark, flow) in (1..).zip(flows) {
         let mut flow = flow.clone();
@@ -244,7 +244,7 @@ fn requests_reach_the_flow_they_name(lab: &Lab) {
             let matched: Vec<u32> =
                 before.values().filter(|flow| filter.matches(*flow)).map(|f| f.mark.unwrap()).collect();
             let report = client.update_matching(filter, &FlowUpdate::new().mark_bits(TOUCHED, TOUCHED)).unwrap();
-            prop_assert_eq!((report.changed as usize, report.vanished), (matched.len(), 0), "{}", filter);
+            prop_assert_eq!((report.changed() as usize, report.vanished()), (matched.len(), 0), "{}", filter);
             let after = table(client);
             let touched: Vec<u32> =
                 after.keys().filter(|mark| **mark & TOUCHED != 0).map(|mark| mark & !TOUCHED).collect();
@@ -253,7 +253,7 @@ fn requests_reach_the_flow_they_name(lab: &Lab) {
             let before = fill(client, &flows);
             let report = client.delete_matching(filter).unwrap();
             let (gone, kept): (Vec<&Flow>, Vec<&Flow>) = before.values().partition(|flow| filter.matches(*flow));
-            prop_assert_eq!((report.changed as usize, report.vanished), (gone.len(), 0), "{}", filter);
+            prop_assert_eq!((report.changed() as usize, report.vanished()), (gone.len(), 0), "{}", filter);
             let left: Vec<u32> = table(client).into_keys().collect();
             prop_assert_eq!(
                 left,
@@ -322,9 +322,9 @@ fn vanished_counts_only_flows_that_vanished(lab: &Lab) {
         });
         let report = client.delete_matching(&Filter::mark(1)).unwrap();
         let stolen = thief.join().unwrap();
-        assert!(report.vanished as usize <= stolen, "{report:?}, {stolen} stolen");
-        assert_eq!((report.matched, report.failed), (report.changed + report.vanished, 0));
-        assert_eq!(report.changed as usize + stolen, flows.len(), "{report:?}, {stolen} stolen");
+        assert!(report.vanished() as usize <= stolen, "{report:?}, {stolen} stolen");
+        assert_eq!((report.matched(), report.failed()), (report.changed() + report.vanished(), 0));
+        assert_eq!(report.changed() as usize + stolen, flows.len(), "{report:?}, {stolen} stolen");
         assert_eq!(client.dump().unwrap().into_iter().count(), 0);
     }
 }

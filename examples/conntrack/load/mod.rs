@@ -131,8 +131,8 @@ impl Loader {
             Job::Delete { line, selection } => self.note(line, table::delete(&selection, |_| Ok(())))?,
             Job::Flush(family) => {
                 match family {
-                    Some(family) => self.client.flush_family(family)?,
-                    None => self.client.flush()?,
+                    Some(family) => self.client.delete_family(family)?,
+                    None => self.client.delete_all()?,
                 }
                 self.tally.done += 1;
             }

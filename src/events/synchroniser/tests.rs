@@ -38,7 +38,7 @@ impl Source for Events {
 }
 
 /// The datagrams of each dump, without the numbers that tie them to their request; or the error that it fails with.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Dumps {
     scripts: VecDeque<Vec<Result<Vec<u8>, Errno>>>,
     current: VecDeque<Result<Vec<u8>, Errno>>,
@@ -71,6 +71,10 @@ impl Transport for Dumps {
     fn renew(&mut self) -> io::Result<bool> {
         self.current.clear();
         Ok(true)
+    }
+
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error> {
+        Ok(Box::new(Self::default()))
     }
 
     fn receive_capacity(&self) -> usize {

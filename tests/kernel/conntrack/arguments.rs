@@ -117,7 +117,7 @@ fn icmp_type_without_reply_matches_nothing(lab: &Lab) {
 fn repeated_event_masks_add_up(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -e NEW -e DESTROY");
     lab.client().create(&udp_flow(1)).unwrap();
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     let (_, lines, _) = listener.end(Signal::SIGINT);
     assert!(lines.len() == 2 && lines[0].contains("[NEW]") && lines[1].contains("[DESTROY]"), "{lines:?}");
 }
@@ -140,7 +140,7 @@ fn letters_after_a_command_are_options(lab: &Lab) {
         ("-Dexpect", "-D -e xpect"),
     ] {
         let [glued, spelled_out] = [glued, spelled_out].map(|line| {
-            lab.client().flush().unwrap();
+            lab.client().delete_all().unwrap();
             fill(lab);
             (programs.ours(line).timeless(), programs.table())
         });

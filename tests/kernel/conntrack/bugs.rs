@@ -57,7 +57,7 @@ fn delete_by_unset_status_spares_others(lab: &Lab) {
         ("UNSET", |status| status & (Status::SEEN_REPLY | Status::FIXED_TIMEOUT) != Status::empty()),
     ] as [(&str, fn(Status) -> bool); 3]
     {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         fill(lab);
         let left: Vec<Flow> = lab.flows().into_iter().filter(|flow| is_left(flow.status.unwrap())).collect();
         assert_eq!(programs.ours(&format!("-D -u {option}")).status, Some(0), "{option}");
@@ -152,7 +152,7 @@ fn saved_update_events_of_zones_load(lab: &Lab) {
     lab.client().update(&lab.flow(flow.original), &FlowUpdate::new().mark(7)).unwrap();
     let (_, lines, _) = listener.end(Signal::SIGINT);
     assert_eq!(lines.len(), 1);
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     let file = Scratch::new("zone", &lines[0]);
     assert_eq!(SideBySide::new(lab).ours(&format!("-R {}", file.0.display())).status, Some(0), "{lines:?}");
     let loaded = lab.flow(flow.original);
@@ -248,7 +248,7 @@ fn sctp_tags_survive_save_and_load(lab: &Lab) {
     let info = SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678, u32::MAX);
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
     let file = Scratch::new("tags", &programs.ours("-L -o save").stdout);
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     assert_eq!(programs.ours(&format!("-R {}", file.0.display())).status, Some(0));
     assert_eq!(lab.flows()[0].protocol_info, Some(info.into()));
 }
@@ -265,7 +265,7 @@ fn marks_and_translated_ports_are_saved(lab: &Lab) {
     let saved = programs.ours(&format!("-L -o save,labels --labelmap {}", labels.0.display()));
     assert_eq!(saved.status, Some(1), "{saved:?}");
     let file = Scratch::new("whole", &programs.ours("-L -o save").stdout);
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     assert_eq!(programs.ours(&format!("-R {}", file.0.display())).status, Some(0));
     let after = lab.flow(udp(1000));
     assert_eq!((after.mark, after.reply), (before.mark, before.reply));
@@ -317,7 +317,7 @@ fn dying_flows_are_filtered_by_prefix(lab: &Lab) {
     for number in 1..=100 {
         client.create(&udp_flow(number)).unwrap();
     }
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let programs = SideBySide::new(lab);
     let count = |line: &str| programs.ours(line).stdout.lines().count();
     assert!(count("-L dying -s 10.1.0.0/16") > 50);
@@ -332,7 +332,7 @@ fn event_without_a_mark_shows_none(lab: &Lab) {
     let listener = Listener::start(&lab.example("conntrack"), "-E -p udp");
     lab.udp("127.0.0.1:0");
     lab.client().update(&lab.flows()[0], &FlowUpdate::new().mark(7)).unwrap();
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     let (_, lines, _) = listener.end(Signal::SIGINT);
     let (first, last) = (&lines[0], lines.last().unwrap());
     assert!(first.contains("[NEW]") && !first.contains("mark=") && !first.contains("packets="), "{lines:?}");

@@ -92,7 +92,7 @@ fn saved_flows_load_in_both_programs(lab: &Lab) {
     let saved = programs.ours("-L -o save").stdout;
     let file = Scratch::new("save", &saved);
     for is_ours in [true, false] {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         let line = format!("-R {}", file.0.display());
         let loaded = if is_ours { programs.ours(&line) } else { programs.theirs(&line) };
         assert_eq!(loaded.status, Some(0), "{loaded:?}");
@@ -107,7 +107,7 @@ fn saved_flows_load_in_both_programs(lab: &Lab) {
 fn deleted_flows_are_saved_whole(lab: &Lab) {
     let programs = SideBySide::new(lab);
     for program in [Program::Ours, Program::Theirs] {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         fill(lab);
         let before = programs.table();
         let deleted = programs.ours("-D -o save");
@@ -157,7 +157,7 @@ fn unchanged_flows_are_not_updated(lab: &Lab) {
         assert_eq!((ours.0.status, &*ours.0.message), (Some(1), "0 flow entries have been updated."), "{line}");
     }
     // Flows that are older than the listener cause no events.
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     let listener = Listener::start(&programs.ours, "-E -e UPDATES");
     fill(lab);
     assert_eq!(programs.ours("-U -p tcp --dport 22 --state ESTABLISHED -m 5").status, Some(1));
@@ -174,7 +174,7 @@ fn sctp_tags_mean_the_same_everywhere(lab: &Lab) {
                --reply-vtag 7";
     let file = Scratch::new("tags", &format!("-A {new}\n"));
     let tags = |program, line: &str| {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         assert_eq!(programs.run(program, line).status, Some(0), "{line}");
         lab.flows()[0].protocol_info
     };

@@ -23,7 +23,7 @@ fn files_are_read_alike(lab: &Lab) {
     ] {
         let file = Scratch::new(name, &lines);
         let [ours, theirs] = [SideBySide::ours, SideBySide::theirs].map(|run| {
-            lab.client().flush().unwrap();
+            lab.client().delete_all().unwrap();
             let loaded = run(&programs, &format!("-R {}", file.0.display()));
             (loaded.status, programs.table())
         });

@@ -33,7 +33,7 @@ fn unsendable_line_is_refused_alone(lab: &Lab) {
         ("-p udp --sport 2 --dport 53 -u EXPECTED", "only the kernel sets EXPECTED"),
         ("-p icmp --icmp-type 3 --icmp-code 0", "this ICMP type has no reply"),
     ] {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         let wrong = format!("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 {wrong}");
         let (status, told) = load(lab, "cannot", &[format!("{NEW} 1"), wrong, format!("{NEW} 3")]);
         assert_eq!((status, lab.flows().len()), (Some(1), 2), "{told}");
@@ -129,7 +129,7 @@ fn changes_finish_without_a_reader(lab: &Lab) {
     for (command, what) in [("-U -p udp -m 7", "updated"), ("-D -p udp", "deleted")] {
         for (stdout, status) in [("| head -1", "status 0\n"), ("> /dev/full", "status 1\n")] {
             let mut client = lab.client();
-            client.flush().unwrap();
+            client.delete_all().unwrap();
             let mut batch = client.batch();
             (1..=5000).for_each(|number| batch.push(&udp_flow(number)).unwrap());
             batch.finish().unwrap();

@@ -93,7 +93,7 @@ fn terminal_shows_lines_loaded(lab: &Lab) {
     // A load prints no entries, so the standard output may be the same terminal.
     let outputs: [fn(&OwnedFd) -> Stdio; 2] = [|_| Stdio::null(), |terminal| terminal.try_clone().unwrap().into()];
     for stdout in outputs {
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
         let mut watched = Watched::start(lab, &["-R", "-"], stdout);
         feed(&mut watched.child);
         let (screen, status) = watched.end();
@@ -175,7 +175,7 @@ fn interrupted_changes_report_their_count(lab: &Lab) {
         let said: Vec<&str> = told.lines().filter_map(|line| line.split_once("): ")).map(|(_, said)| said).collect();
         assert_eq!(said, [&*format!("{count} flow entries have been {what}."), "interrupted by SIGINT"]);
         assert_eq!(ended.status.code(), Some(130));
-        lab.client().flush().unwrap();
+        lab.client().delete_all().unwrap();
     }
 }
 

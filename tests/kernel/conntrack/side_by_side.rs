@@ -78,7 +78,7 @@ impl<'l> SideBySide<'l> {
     /// Runs both programs on tables with the same flows.
     pub fn both_on_a_full_table(&self, line: &str) -> [(Outcome, Vec<String>); 2] {
         [Self::ours as fn(&Self, &str) -> Outcome, Self::theirs].map(|run| {
-            self.lab.client().flush().unwrap();
+            self.lab.client().delete_all().unwrap();
             fill(self.lab);
             let outcome = run(self, line);
             (outcome.timeless(), self.table())

@@ -158,13 +158,13 @@ fn delete_by_a_filter_leaves_exactly_the_other_flows(lab: &Lab) {
         if filter.is_everything() {
             continue;
         }
-        client.flush().unwrap();
+        client.delete_all().unwrap();
         mixed_table(&mut client, 300);
         let before = lab.flows();
         let (matching, others): (Vec<_>, Vec<_>) = before.iter().partition(|flow| filter.matches(*flow));
         let report = client.delete_matching(filter).unwrap();
         let expected = matching.len() as u64;
-        assert_eq!((report.matched, report.changed, report.failed), (expected, expected, 0), "{round}: {filter}");
+        assert_eq!((report.matched(), report.changed(), report.failed()), (expected, expected, 0), "{round}: {filter}");
         assert_same(&keys(&lab.flows()), &keys(others), filter);
     }
 }
@@ -177,7 +177,7 @@ fn flush_by_a_filter_leaves_exactly_the_other_flows(lab: &Lab) {
         if filter.is_everything() {
             continue;
         }
-        client.flush().unwrap();
+        client.delete_all().unwrap();
         mixed_table(&mut client, 120);
         let others: Vec<Flow> = lab.flows().into_iter().filter(|flow| !filter.matches(flow)).collect();
         let report = client.flush_matching(filter).unwrap();
@@ -197,7 +197,7 @@ fn update_by_a_filter_changes_exactly_the_matching_flows(lab: &Lab) {
     let expected = keys(lab.flows().iter().filter(|flow| filter.matches(*flow)));
     let update = FlowUpdate::new().mark(4711).status(Status::FIXED_TIMEOUT);
     let report = client.update_matching(&filter, &update).unwrap();
-    assert_eq!((report.changed, report.failed), (expected.len() as u64, 0), "{:?}", report.errors);
+    assert_eq!((report.changed(), report.failed()), (expected.len() as u64, 0), "{:?}", report.failures());
     let flows = lab.flows();
     assert_eq!(keys(flows.iter().filter(|flow| flow.mark == Some(4711))), expected);
     assert!(
@@ -311,7 +311,7 @@ fn icmp_flows_do_not_count_as_translated(lab: &Lab) {
     let mut client = lab.client();
     let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
     client.create(&NewFlow::untranslated(echo, 60).unwrap()).unwrap();
-    assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched, 0);
+    assert_eq!(client.delete_matching(&"any-nat".parse().unwrap()).unwrap().matched(), 0);
 }
 
 /// The kernel selects every address except the given one if it is an IPv6 address.
@@ -339,7 +339,7 @@ fn zones_of_one_direction_are_compared(lab: &Lab) {
     flows[3].reply = flows[3].reply.in_zone(4);
     let source = "proto udp and src 10.1.0.1";
     assert_eq!(left_after(lab, &flows, &format!("{source} and orig-zone 4")), [1, 4]);
-    lab.client().flush().unwrap();
+    lab.client().delete_all().unwrap();
     assert_eq!(left_after(lab, &flows, &format!("{source} and zone 4")), [1, 2, 4]);
 }
 
@@ -358,7 +358,7 @@ fn flow_in_a_zone_is_updated_by_a_filter(lab: &Lab) {
     flow.zone = Some(9);
     client.create(&flow).unwrap();
     let report = client.update_matching(&"zone 9".parse().unwrap(), &FlowUpdate::new().mark(5)).unwrap();
-    assert_eq!(report.changed, 1);
+    assert_eq!(report.changed(), 1);
     assert_eq!(client.get(FlowKey::original(flow.original).in_zone(9)).unwrap().unwrap().mark, Some(5));
 }
 
@@ -381,7 +381,7 @@ fn flows_answered_during_an_update_are_updated(lab: &Lab) {
     let update = FlowUpdate::new().status(Status::FIXED_TIMEOUT).mark(8);
     let report = client.update_matching(&"proto udp".parse().unwrap(), &update).unwrap();
     answering.join().unwrap();
-    assert_eq!((report.changed, report.failed), (20_000, 0), "{:?}", report.errors);
+    assert_eq!((report.changed(), report.failed()), (20_000, 0), "{:?}", report.failures());
     assert!(lab.flows().iter().all(|flow| flow.mark == Some(8)));
 }
 
@@ -392,7 +392,7 @@ fn error_of_a_filtered_delete_contains_its_report(lab: &Lab) {
     lab.without_capabilities(move || {
         let error = client.delete_matching(&"proto udp".parse().unwrap()).unwrap_err();
         assert!(error.error().is_permission_denied());
-        assert_eq!(error.report().matched, 0);
+        assert_eq!(error.report().matched(), 0);
         assert!(ctnetlink::Error::from(error).to_string().contains("CAP_NET_ADMIN"));
     });
 }

@@ -25,7 +25,7 @@ fn sockets_pass_what_userspace_selects(lab: &Lab) {
         filtered.push((program, socket));
     }
     mixed_table(&mut client, 200);
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let events = heard(&mut all);
     assert!(events.len() > 300, "{}", events.len());
     let mut narrowed = 0;

@@ -48,7 +48,7 @@ fn restore(client: &mut Client) {
         save.flow(&flow.unwrap()).append_to(&mut file);
         file.push(b'\n');
     }
-    client.flush().unwrap();
+    client.delete_all().unwrap();
     let mut batch = client.batch();
     for line in read_save(&*file) {
         batch.push(&line.unwrap().to_new_flow().unwrap()).unwrap();

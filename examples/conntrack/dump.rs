@@ -23,8 +23,7 @@ pub fn one(
     mut take: impl FnMut(Flow) -> Outcome,
 ) -> Outcome {
     let mut dump = client.dump_with(request)?;
-    while let Some(flow) = dump.next() {
-        let flow = flow?;
+    while let Some(flow) = dump.next_view()? {
         if filter.matches(&flow) {
             take(flow.to_flow())?;
         }

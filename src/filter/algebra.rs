@@ -9,7 +9,7 @@ use core::{
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Capabilities, Plan, evaluate,
+    evaluate,
     expression::{Expression, Term},
     program::Program,
 };
@@ -179,23 +179,6 @@ impl Filter {
     #[inline]
     pub fn matches_at(&self, flow: &impl AnyFlow, now: Timestamp) -> bool {
         evaluate::accepts(self.program(), flow.shape(), Some(now))
-    }
-
-    /// Returns which parts of the filter a kernel with these capabilities evaluates.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use ctnetlink::{Filter, filter::Capabilities};
-    ///
-    /// let filter = Filter::unreplied();
-    /// let plan = filter.plan(&Capabilities::linux(6, 12));
-    /// assert!(plan.is_exact());
-    /// assert_eq!(plan.flush().unwrap()[0].to_string(), "all families, status !SEEN_REPLY");
-    /// ```
-    #[must_use]
-    pub fn plan(&self, capabilities: &Capabilities) -> Plan<'_> {
-        Plan::new(self, capabilities)
     }
 
     pub(super) fn from_term(term: Term) -> Self {

@@ -37,8 +37,27 @@ pub struct Plan<'f> {
     flush: Option<Vec<KernelFilter>>,
 }
 
+impl Filter {
+    /// Returns which parts of the filter a kernel with these capabilities evaluates.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::{Filter, filter::Capabilities};
+    ///
+    /// let filter = Filter::unreplied();
+    /// let plan = filter.plan(&Capabilities::linux(6, 12));
+    /// assert!(plan.is_exact());
+    /// assert_eq!(plan.flush().unwrap()[0].to_string(), "all families, status !SEEN_REPLY");
+    /// ```
+    #[must_use]
+    pub fn plan(&self, capabilities: &Capabilities) -> Plan<'_> {
+        Plan::new(self, capabilities)
+    }
+}
+
 impl<'f> Plan<'f> {
-    pub(super) fn new(filter: &'f Filter, capabilities: &Capabilities) -> Self {
+    fn new(filter: &'f Filter, capabilities: &Capabilities) -> Self {
         let conjunctions =
             [Family::IPV4, Family::IPV6].map(|family| (family, KernelConjunction::of(filter.expression(), family)));
         let (dumps, exact) = requests(conjunctions, &Supported::in_dump(capabilities));

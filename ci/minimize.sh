@@ -10,7 +10,7 @@ work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/minimize/$name
 rm -rf "$work"
 mkdir -p "$work" "fuzz/new/$name"
 # An input that is in the corpus already is not new. libFuzzer names inputs by their hash.
-(cd "fuzz/new/$name" && ls -A "../../corpus/$name" | xargs -r rm -f)
+for input in "fuzz/corpus/$name"/*; do rm -f "fuzz/new/$name/${input##*/}"; done
 
 # Runs every candidate once and records the features of each: edges, or edges with counters.
 record() {
@@ -46,14 +46,21 @@ choose() {
         }
         END {
             for (input = 0; input < inputs; input++) if (name[input] in kept) take(input)
+            for (input in features) bound[input] = gain(input)
             while (taken < count) {
-                best = -1; most = 0
-                for (input in features) {
-                    new = gain(input)
-                    if (new > most || new > 0 && new == most && size[input] < size[best]) { best = input; most = new }
-                }
-                if (best < 0) break
+                # A gain never grows, so the earlier gains of the others are upper bounds.
+                do {
+                    best = -1
+                    for (input in bound)
+                        if (best < 0 || bound[input] > bound[best] ||
+                            bound[input] == bound[best] && size[input] < size[best]) best = input
+                    if (best < 0) break
+                    before = bound[best]
+                    bound[best] = gain(best)
+                } while (bound[best] < before)
+                if (best < 0 || !bound[best]) break
                 take(best)
+                delete bound[best]
             }
             kept_features = length(covered)
             for (input in features) take(input, "unprinted")

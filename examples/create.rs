@@ -24,7 +24,7 @@ fn create(arguments: &[String]) -> Outcome {
     let flow = NewFlow::untranslated(original, 600).ok_or("no answer is known")?;
     let mut flow = flow.liberal_tcp(TcpState::ESTABLISHED);
     flow.status = Status::SEEN_REPLY | Status::ASSURED;
-    flow.nat_source = Some(translated.ports(1024, 65535));
+    flow.snat = Some(translated.ports(1024, 65535));
 
     let mut client = Client::open()?;
     client.create(&flow)?;

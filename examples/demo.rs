@@ -107,7 +107,7 @@ mod private {
         let mut ssh = new(ssh, 432_000)?.liberal_tcp(TcpState::ESTABLISHED);
         ssh.status = Status::SEEN_REPLY | Status::ASSURED;
         let mut web = new(web, 300)?.liberal_tcp(TcpState::SYN_SENT);
-        web.nat_source = Some(NatRange::address("203.0.113.1".parse()?));
+        web.snat = Some(NatRange::address("203.0.113.1".parse()?));
         let mut dns = new(dns, 30)?;
         dns.mark = Some(10);
         Ok(vec![ssh, web, dns, new(ping, 30)?, new(gre, 180)?])

@@ -59,7 +59,7 @@
 //!
 //! let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:80".parse()?);
 //! let mut flow = NewFlow::untranslated(original, 300).expect("TCP has an answer").liberal_tcp(TcpState::ESTABLISHED);
-//! flow.nat_source = Some(NatRange::address("192.0.2.1".parse()?));
+//! flow.snat = Some(NatRange::address("192.0.2.1".parse()?));
 //! client.create(&flow)?;
 //!
 //! let created = client.get(FlowKey::original(original))?.expect("it was created just now");
@@ -236,3 +236,5 @@ pub use filter::Filter;
 pub use message::Message;
 #[doc(inline)]
 pub use model::*;
+#[doc(inline)]
+pub use request::{FlowUpdate, NewFlow};

@@ -98,8 +98,8 @@ pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
     flow.labels = arguments.labels_added;
     flow.status = arguments.status.map_or(Ok(Status::empty()), |status| settable(status.set))?;
     flow.protocol_info = arguments.protocol_info().map(tracked);
-    flow.nat_source = arguments.source_nat.map(|to| nat_range("src-nat", to)).transpose()?;
-    flow.nat_destination = arguments.destination_nat.map(|to| nat_range("dst-nat", to)).transpose()?;
+    flow.snat = arguments.source_nat.map(|to| nat_range("src-nat", to)).transpose()?;
+    flow.dnat = arguments.destination_nat.map(|to| nat_range("dst-nat", to)).transpose()?;
     Ok(flow)
 }
 

@@ -73,7 +73,7 @@ fn new_flow(source: &mut Source<'_>) -> NewFlow {
     let is_fitting =
         |range: &NatRange| range.first_address.is_none_or(|address| address.is_ipv4() == new.original.source.is_ipv4());
     let ranges = [source.option(nat_range), source.option(nat_range)].map(|range| range.filter(is_fitting));
-    [new.nat_source, new.nat_destination] = ranges;
+    [new.snat, new.dnat] = ranges;
     new.or_update = source.bool();
     new
 }

@@ -9,6 +9,7 @@ mod dump;
 mod expectations;
 mod flows;
 mod lookup;
+mod original_destination;
 mod statistics;
 
 #[cfg(all(target_os = "linux", feature = "client"))]

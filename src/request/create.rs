@@ -1,5 +1,7 @@
 //! Create a flow.
 
+use std::net::SocketAddr;
+
 use super::{Request, RequestHeader, creation};
 use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError, Operation},
@@ -15,24 +17,25 @@ use crate::{
     },
 };
 
-/// A flow to be created: both tuples and a timeout, which the kernel demands, and whatever else it is to have.
+/// A flow to be created: both tuples and a timeout, which the kernel requires, and optional attributes.
 ///
-/// Of status bits those that a user may set are sent, and [`CONFIRMED`](Status::CONFIRMED) with them, as the kernel
-/// demands.
+/// The constructors cover the usual cases; every optional part has a setter, and a public field of the same name.
 ///
-/// Two things the kernel does without a word: where no rule in the namespace uses labels, the labels are lost; and a
-/// timeout of 0 creates a flow that has already ended. A TCP flow without [`protocol_info`](Self::protocol_info) has
-/// state `NONE`, and its window is checked as soon as packets come: see [`liberal_tcp`](Self::liberal_tcp).
+/// Two things the kernel does without a sign: if no rule in the namespace uses labels, the labels are lost; and a timeout
+/// of 0 creates a flow that has already ended.
 ///
-/// # Example
+/// # Examples
 ///
 /// ```
-/// use ctnetlink::{NatRange, Tuple, TcpState, request::NewFlow};
+/// use ctnetlink::{NewFlow, TcpState};
 ///
-/// let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:80".parse()?);
-/// let mut flow = NewFlow::untranslated(original, 300).expect("TCP has an answering tuple");
-/// flow.nat_source = Some(NatRange::address("192.0.2.1".parse()?).ports(2000, 3000));
-/// let flow = flow.liberal_tcp(TcpState::ESTABLISHED);
+/// // A connection to a virtual address, translated to the server behind it.
+/// let server: std::net::SocketAddr = "10.0.0.9:8080".parse()?;
+/// let flow = NewFlow::tcp("192.0.2.7:40000".parse()?, "203.0.113.1:80".parse()?, TcpState::ESTABLISHED)
+///     .timeout(600)
+///     .dnat(server)
+///     .mark(7);
+/// assert_eq!(flow.mark, Some(7));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +43,13 @@ use crate::{
 pub struct NewFlow {
     /// The tuple of packets from the initiator (`CTA_TUPLE_ORIG`).
     pub original: Tuple,
-    /// The tuple of the answers (`CTA_TUPLE_REPLY`). With a NAT range the kernel rewrites it.
+    /// The tuple of packets from the responder (`CTA_TUPLE_REPLY`). With a NAT range the kernel rewrites it.
     pub reply: Tuple,
     /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`; capped by the kernel at some weeks).
     pub timeout: u32,
     /// The zone of both directions (`CTA_ZONE`).
     pub zone: Option<u16>,
-    /// Status bits (`CTA_STATUS`): `SEEN_REPLY`, `ASSURED`, `FIXED_TIMEOUT`, `HELPER`. Others are left to the kernel.
+    /// Status bits (`CTA_STATUS`): `SEEN_REPLY`, `ASSURED`, `FIXED_TIMEOUT`, `HELPER`. The kernel sets the others.
     pub status: Status,
     /// The mark (`CTA_MARK`).
     pub mark: Option<u32>,
@@ -56,19 +59,19 @@ pub struct NewFlow {
     pub helper: Option<Helper>,
     /// Labels (`CTA_LABELS`).
     pub labels: Option<Labels>,
-    /// The original tuple of the flow that this one is related to, which must be in the table (`CTA_TUPLE_MASTER`).
+    /// The original tuple of the flow that this one is related to (`CTA_TUPLE_MASTER`). That flow must be in the table.
     pub master: Option<Tuple>,
-    /// What the source is translated to (`CTA_NAT_SRC`).
-    pub nat_source: Option<NatRange>,
-    /// What the destination is translated to (`CTA_NAT_DST`).
-    pub nat_destination: Option<NatRange>,
-    /// How sequence numbers from the initiator are shifted (`CTA_SEQ_ADJ_ORIG`).
+    /// The addresses and ports that the source is translated to (`CTA_NAT_SRC`).
+    pub snat: Option<NatRange>,
+    /// The addresses and ports that the destination is translated to (`CTA_NAT_DST`).
+    pub dnat: Option<NatRange>,
+    /// The shift of sequence numbers from the initiator (`CTA_SEQ_ADJ_ORIG`).
     pub sequence_adjustment_original: Option<SequenceAdjustment>,
-    /// How sequence numbers from the responder are shifted (`CTA_SEQ_ADJ_REPLY`).
+    /// The shift of sequence numbers from the responder (`CTA_SEQ_ADJ_REPLY`).
     pub sequence_adjustment_reply: Option<SequenceAdjustment>,
     /// The SYN proxy's numbers (`CTA_SYNPROXY`).
     pub synproxy: Option<Synproxy>,
-    /// Update the flow where it exists, instead of failing with "exists".
+    /// Whether to update the flow if it exists, instead of failing.
     pub or_update: bool,
 }
 
@@ -76,8 +79,10 @@ impl NewFlow {
     /// Status bits that a user may set.
     const SETTABLE: Status =
         Status::SEEN_REPLY.union(Status::ASSURED).union(Status::FIXED_TIMEOUT).union(Status::HELPER);
+    /// Seconds, for flows that come without a timeout.
+    const TIMEOUT: u32 = 300;
 
-    /// A flow of these tuples, which ends in `timeout` seconds unless a packet comes.
+    /// A flow of these tuples that ends after `timeout` seconds without a packet.
     #[must_use]
     pub const fn new(original: Tuple, reply: Tuple, timeout: u32) -> Self {
         Self {
@@ -91,8 +96,8 @@ impl NewFlow {
             helper: None,
             labels: None,
             master: None,
-            nat_source: None,
-            nat_destination: None,
+            snat: None,
+            dnat: None,
             sequence_adjustment_original: None,
             sequence_adjustment_reply: None,
             synproxy: None,
@@ -100,18 +105,140 @@ impl NewFlow {
         }
     }
 
-    /// A flow whose answers come back as its packets went. `None` for an ICMP type that has no answer.
+    /// A flow whose reply tuple is the inverse of its original one. Returns `None` for an ICMP type that has no answer.
     #[must_use]
     pub fn untranslated(original: Tuple, timeout: u32) -> Option<Self> {
         Some(Self::new(original, original.inverted()?, timeout))
     }
 
-    /// A TCP flow in that state, whose packets pass whatever their sequence numbers: the tracker has not seen the
-    /// handshake of a flow that is made by hand, so that it does not know the window.
+    /// A TCP connection in that state, with a timeout of five minutes.
+    ///
+    /// Its packets pass whatever their sequence numbers, as with [`liberal_tcp`](Self::liberal_tcp), and from
+    /// `ESTABLISHED` on it is assured, as a connection that the kernel has seen from its start.
     #[must_use]
-    pub fn liberal_tcp(mut self, state: TcpState) -> Self {
+    pub fn tcp(source: SocketAddr, destination: SocketAddr, state: TcpState) -> Self {
+        let handshake = [TcpState::NONE, TcpState::SYN_SENT, TcpState::SYN_RECV, TcpState::SYN_SENT2];
+        let assured = if handshake.contains(&state) { Status::empty() } else { Status::SEEN_REPLY | Status::ASSURED };
+        Self::between(Tuple::tcp(source, destination), Tuple::tcp(destination, source))
+            .status(assured)
+            .liberal_tcp(state)
+    }
+
+    /// A UDP flow that was not answered yet, with a timeout of five minutes.
+    #[must_use]
+    pub fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self::between(Tuple::udp(source, destination), Tuple::udp(destination, source))
+    }
+
+    const fn between(original: Tuple, reply: Tuple) -> Self {
+        Self::new(original, reply, Self::TIMEOUT)
+    }
+
+    /// Sets the seconds after which the flow ends without a packet.
+    #[must_use]
+    pub const fn timeout(mut self, seconds: u32) -> Self {
+        self.timeout = seconds;
+        self
+    }
+
+    /// Sets the zone of both directions.
+    #[must_use]
+    pub const fn zone(mut self, zone: u16) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
+    /// Sets the status bits.
+    #[must_use]
+    pub const fn status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets the mark.
+    #[must_use]
+    pub const fn mark(mut self, mark: u32) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
+    /// Sets state and parameters of TCP, SCTP or DCCP.
+    ///
+    /// A TCP flow without them has state `NONE`, and the kernel checks its window as soon as packets come.
+    #[must_use]
+    pub fn protocol_info(mut self, info: impl Into<ProtocolInfo>) -> Self {
+        self.protocol_info = Some(info.into());
+        self
+    }
+
+    /// Sets the state of a TCP flow, and lets its packets pass whatever their sequence numbers: the kernel has not seen the
+    /// handshake of a flow that is made by hand, so it does not know the window.
+    #[must_use]
+    pub fn liberal_tcp(self, state: TcpState) -> Self {
         let flags = MaskedTcpFlags::set(TcpFlags::BE_LIBERAL | TcpFlags::SACK_PERM);
-        self.protocol_info = Some(TcpInfo::new(state).with_flags(flags).into());
+        self.protocol_info(TcpInfo::new(state).with_flags(flags))
+    }
+
+    /// Sets the helper, which must be registered for the protocol.
+    #[must_use]
+    pub fn helper(mut self, helper: Helper) -> Self {
+        self.helper = Some(helper);
+        self
+    }
+
+    /// Sets the labels. They are lost if no rule in the namespace uses labels.
+    #[must_use]
+    pub const fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Relates the flow to the flow with that original tuple, which must be in the table.
+    #[must_use]
+    pub const fn master(mut self, original: Tuple) -> Self {
+        self.master = Some(original);
+        self
+    }
+
+    /// Translates the source: to an address, to a socket address, or to a [`NatRange`] from which the kernel chooses.
+    #[must_use]
+    pub fn snat(mut self, range: impl Into<NatRange>) -> Self {
+        self.snat = Some(range.into());
+        self
+    }
+
+    /// Translates the destination, as [`snat`](Self::snat) does the source.
+    #[must_use]
+    pub fn dnat(mut self, range: impl Into<NatRange>) -> Self {
+        self.dnat = Some(range.into());
+        self
+    }
+
+    /// Sets the shift of sequence numbers from the initiator.
+    #[must_use]
+    pub const fn sequence_adjustment_original(mut self, adjustment: SequenceAdjustment) -> Self {
+        self.sequence_adjustment_original = Some(adjustment);
+        self
+    }
+
+    /// Sets the shift of sequence numbers from the responder.
+    #[must_use]
+    pub const fn sequence_adjustment_reply(mut self, adjustment: SequenceAdjustment) -> Self {
+        self.sequence_adjustment_reply = Some(adjustment);
+        self
+    }
+
+    /// Sets the SYN proxy's numbers.
+    #[must_use]
+    pub const fn synproxy(mut self, synproxy: Synproxy) -> Self {
+        self.synproxy = Some(synproxy);
+        self
+    }
+
+    /// Updates the flow if it exists, instead of failing.
+    #[must_use]
+    pub const fn or_update(mut self) -> Self {
+        self.or_update = true;
         self
     }
 
@@ -120,12 +247,12 @@ impl NewFlow {
         let range = NatRange::read;
         read_attributes!(attributes;
             CTA_TIMEOUT => timeout = Attribute::u32,
-            CTA_NAT_SRC => nat_source = range,
-            CTA_NAT_DST => nat_destination = range,
+            CTA_NAT_SRC => snat = range,
+            CTA_NAT_DST => dnat = range,
             CTA_MARK_MASK => mark_mask = Attribute::u32,
             CTA_LABELS_MASK => labels_mask = Labels::read,
         );
-        // The kernel honours masks where it updates by a create; a value that has no place for them would overwrite all.
+        // The kernel applies masks if a create updates a flow. A `NewFlow` has no place for them and would overwrite every bit.
         if mark_mask.is_some_and(|mask| mask != u32::MAX) || labels_mask.is_some_and(|mask| mask != Labels::ALL) {
             return Err(DecodeError::new(DecodeErrorKind::Value("a create with a mask"), 0));
         }
@@ -136,20 +263,34 @@ impl NewFlow {
             timeout,
             protocol_info: flow.protocol_info,
             master: flow.master,
-            nat_source,
-            nat_destination,
+            snat,
+            dnat,
             or_update,
-            ..Self::from(&flow)
+            ..Self::as_it_is(&flow, flow.reply)
         })
     }
 }
 
 impl From<&Flow> for NewFlow {
-    /// What it takes to create the flow anew, as a backup does: its tuples as they are, so that a translated flow
-    /// shows its translation in the tuples, but carries it no more (give a NAT range for that). A flow without a timeout
-    /// (an offloaded one) gets five minutes. The master is left out: it has to be in the table first. TCP flags are set
-    /// to exactly those that the flow had.
+    /// Everything that it takes to create the flow again, as a backup does.
+    ///
+    /// A translated flow gets NAT ranges of exactly the addresses and ports that it is translated to, so that the kernel
+    /// translates the packets of the new flow too. TCP flags are set to exactly those of the flow. A flow without a timeout
+    /// (an offloaded one) gets five minutes. The master is left out, because it has to be in the table first.
     fn from(flow: &Flow) -> Self {
+        let (snat, dnat) = (flow.snat().map(NatRange::from), flow.dnat().map(NatRange::from));
+        let mut reply = flow.reply;
+        // The kernel translates, and sets the status bits of NAT, only if it has to change the reply tuple.
+        if let (true, Some(untranslated)) = (snat.is_some() || dnat.is_some(), flow.original.inverted()) {
+            reply = Tuple { zone: reply.zone, ..untranslated };
+        }
+        Self { snat, dnat, ..Self::as_it_is(flow, reply) }
+    }
+}
+
+impl NewFlow {
+    /// The attributes of a flow, without its translation.
+    fn as_it_is(flow: &Flow, reply: Tuple) -> Self {
         Self {
             zone: flow.zone,
             status: flow.status.unwrap_or_default(),
@@ -160,12 +301,12 @@ impl From<&Flow> for NewFlow {
             labels: flow.labels,
             sequence_adjustment_original: flow.sequence_adjustment_original,
             sequence_adjustment_reply: flow.sequence_adjustment_reply,
-            ..Self::new(flow.original, flow.reply, flow.timeout.unwrap_or(300))
+            ..Self::new(flow.original, reply, flow.timeout.unwrap_or(Self::TIMEOUT))
         }
     }
 }
 
-/// What the kernel sends has an empty mask, which would set no flag.
+/// The kernel sends flags with an empty mask, which would set none of them.
 fn with_flags_to_be_set(mut info: ProtocolInfo) -> ProtocolInfo {
     if let ProtocolInfo::Tcp(tcp) = &mut info {
         for flags in [&mut tcp.flags_original, &mut tcp.flags_reply].into_iter().flatten() {
@@ -186,27 +327,27 @@ impl Request for NewFlow {
 
     fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
         if self.original.protocol != self.reply.protocol {
-            encoder.fail(EncodeError::Value("the tuples of a flow are of different protocols"));
+            encoder.fail(EncodeError::Value("the tuples of a flow have different protocols"));
         }
         if self.original.family() != self.reply.family() {
-            encoder.fail(EncodeError::Value("the tuples of a flow are of different families"));
+            encoder.fail(EncodeError::Value("the tuples of a flow have different families"));
         }
         if self.zone.is_some_and(|zone| zone != 0) && (self.original.zone.is_some() || self.reply.zone.is_some()) {
-            encoder.fail(EncodeError::Value("a zone of both directions, and one of a direction"));
+            encoder.fail(EncodeError::Value("a zone of both directions and a zone of one direction"));
         }
         if self.helper.as_ref().is_some_and(|helper| helper.name.len() > Helper::LONGEST_NAME) {
             encoder.fail(EncodeError::Value("the name of a helper is longer than 15 bytes"));
         }
-        for range in [self.nat_source, self.nat_destination].into_iter().flatten() {
-            // The kernel passes over addresses of the other family, and translates to whatever port it likes.
+        for range in [self.snat, self.dnat].into_iter().flatten() {
+            // The kernel ignores addresses of the other family and translates to a port of its choice.
             if range.first_address.is_some_and(|address| address.is_ipv4() != self.original.source.is_ipv4()) {
-                encoder.fail(EncodeError::Value("a NAT range is of another family than the tuples"));
+                encoder.fail(EncodeError::Value("a NAT range has another family than the tuples"));
             }
         }
         encoder.nested(CTA_TUPLE_ORIG, &self.original);
         encoder.nested(CTA_TUPLE_REPLY, &self.reply);
         encoder.u32(CTA_TIMEOUT, self.timeout);
-        // Where the flow exists already, a status that lacks a bit of today's would be refused: none is sent unless named.
+        // If the flow exists, the kernel refuses a status that lacks one of its bits: none is sent unless requested.
         let status = self.status & Self::SETTABLE;
         encoder.optional_u32(CTA_STATUS, (!status.is_empty()).then_some((status | Status::CONFIRMED).bits()));
         encoder.optional_u16(CTA_ZONE, self.zone);
@@ -217,8 +358,8 @@ impl Request for NewFlow {
             labels.encode(encoder, CTA_LABELS);
         }
         encoder.optional_nest(CTA_TUPLE_MASTER, self.master.as_ref());
-        encoder.optional_nest(CTA_NAT_SRC, self.nat_source.as_ref());
-        encoder.optional_nest(CTA_NAT_DST, self.nat_destination.as_ref());
+        encoder.optional_nest(CTA_NAT_SRC, self.snat.as_ref());
+        encoder.optional_nest(CTA_NAT_DST, self.dnat.as_ref());
         encoder.optional_nest(CTA_SEQ_ADJ_ORIG, self.sequence_adjustment_original.as_ref());
         encoder.optional_nest(CTA_SEQ_ADJ_REPLY, self.sequence_adjustment_reply.as_ref());
         encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
@@ -239,14 +380,14 @@ mod tests {
         encoder.finish().err()
     }
 
-    /// The kernel says EINVAL to each, and not why.
+    /// The kernel would answer EINVAL without a reason.
     #[test]
-    fn what_the_kernel_refuses_without_a_reason_is_not_sent() {
+    fn contradictory_flow_is_not_sent() {
         assert_eq!(refusal(|flow| flow.zone = Some(5)), None);
         let v6 = Tuple::udp("[::1]:1".parse().unwrap(), "[::2]:2".parse().unwrap());
         assert!(refusal(|flow| flow.reply = v6).unwrap().to_string().contains("different families"));
         let zones = |flow: &mut NewFlow| (flow.zone, flow.original.zone) = (Some(5), Some(6));
-        assert!(refusal(zones).unwrap().to_string().contains("a zone of both directions"));
+        assert!(refusal(zones).unwrap().to_string().contains("a zone of both directions and"));
         let helper = |flow: &mut NewFlow| flow.helper = Some(Helper::new("netbios-name-ser"));
         assert!(refusal(helper).unwrap().to_string().contains("longer than 15 bytes"));
     }

@@ -37,7 +37,7 @@ fn create(line: &str) -> NewFlow {
 fn translated_reply(flow: &NewFlow) -> Tuple {
     let mut reply = flow.reply;
     let number = |range: &NatRange, number: u16| range.first_port.unwrap_or(number);
-    let (snat, dnat) = (flow.nat_source, flow.nat_destination);
+    let (snat, dnat) = (flow.snat, flow.dnat);
     reply.destination = snat.and_then(|range| range.first_address).unwrap_or(reply.destination);
     reply.source = dnat.and_then(|range| range.first_address).unwrap_or(reply.source);
     if let Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) = &mut reply.layer4 {
@@ -92,10 +92,10 @@ proptest! {
         let Ok(line) = SaveLine::parse(&Save::new().flow(&flow).to_string(), &LABELS) else { return Ok(()) };
         let read = line.to_new_flow().unwrap();
         let mirror = read.original.inverted().unwrap();
-        if read.nat_source.is_some() {
+        if read.snat.is_some() {
             prop_assert_eq!(read.reply.destination_endpoint(), mirror.destination_endpoint());
         }
-        if read.nat_destination.is_some() {
+        if read.dnat.is_some() {
             prop_assert_eq!(read.reply.source_endpoint(), mirror.source_endpoint());
         }
     }
@@ -191,19 +191,19 @@ fn translations_are_read_with_ports_and_ranges() {
         ("192.0.2.1-192.0.2.9", NatRange::addresses(ip("192.0.2.1"), ip("192.0.2.9"))),
         ("192.0.2.1-192.0.2.9:1024-2047", NatRange::addresses(ip("192.0.2.1"), ip("192.0.2.9")).ports(1024, 2047)),
     ] {
-        assert_eq!(line(&format!("-n {option}")).nat_source, Some(range), "{option}");
-        assert_eq!(line(&format!("--dst-nat={option}")).nat_destination, Some(range), "{option}");
+        assert_eq!(line(&format!("-n {option}")).snat, Some(range), "{option}");
+        assert_eq!(line(&format!("--dst-nat={option}")).dnat, Some(range), "{option}");
     }
     let ipv6 =
         create("-A -t 30 -s ::1 -d ::2 -p udp --sport 1 --dport 2 -g [2001:db8::1]:80 -n 2001:db8::2-2001:db8::9");
-    assert_eq!(ipv6.nat_destination, Some(NatRange::address(ip("2001:db8::1")).port(80)));
-    assert_eq!(ipv6.nat_source, Some(NatRange::addresses(ip("2001:db8::2"), ip("2001:db8::9"))));
+    assert_eq!(ipv6.dnat, Some(NatRange::address(ip("2001:db8::1")).port(80)));
+    assert_eq!(ipv6.snat, Some(NatRange::addresses(ip("2001:db8::2"), ip("2001:db8::9"))));
     // The number of the reply tuple is what conntrack(8) prints of a translation of SCTP.
     let sctp = create(
         "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -n 10.0.0.9 -p sctp --sport 1 --dport 2 --reply-port-src 2 --reply-port-dst 77 \
          --state ESTABLISHED --orig-vtag 1 --reply-vtag 2",
     );
-    assert_eq!(sctp.nat_source, Some(NatRange::address(ip("10.0.0.9")).port(77)));
+    assert_eq!(sctp.snat, Some(NatRange::address(ip("10.0.0.9")).port(77)));
     assert_eq!(sctp.reply.destination_port(), Some(1));
 }
 

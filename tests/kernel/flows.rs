@@ -34,6 +34,7 @@ cases! {
     any_request_lends_its_answer;
     a_batch_without_permission_fails_as_a_whole;
     a_flow_recreated_from_a_dump_is_the_same;
+    flow_recreated_from_a_dump_keeps_its_translation;
     a_created_flow_carries_an_empty_synproxy;
     dying_flows_are_found_by_a_filter;
     a_value_out_of_range_is_refused_with_the_range;
@@ -117,15 +118,15 @@ fn creating_twice_fails_unless_it_may_update(lab: &Lab) {
 fn creating_with_nat_rewrites_the_reply(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
-    new.nat_source = Some(NatRange::address("192.0.2.9".parse().unwrap()).port(5555));
-    new.nat_destination = Some(NatRange::address("192.0.2.8".parse().unwrap()).port(8443));
+    new.snat = Some(NatRange::address("192.0.2.9".parse().unwrap()).port(5555));
+    new.dnat = Some(NatRange::address("192.0.2.8".parse().unwrap()).port(8443));
     client.create(&new).unwrap();
     let flow = lab.flow(new.original);
     assert_eq!(flow.snat().unwrap().to_string(), "192.0.2.9:5555");
     assert_eq!(flow.dnat().unwrap().to_string(), "192.0.2.8:8443");
     assert!(flow.status.unwrap().contains(Status::SRC_NAT | Status::DST_NAT));
     let mut new = udp6_flow(1000);
-    new.nat_source = Some(NatRange::address("fd00::99".parse().unwrap()));
+    new.snat = Some(NatRange::address("fd00::99".parse().unwrap()));
     client.create(&new).unwrap();
     assert_eq!(lab.flow(new.original).snat().unwrap().to_string(), "[fd00::99]:1000");
 }
@@ -135,7 +136,7 @@ fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
     let (first, last) = ("192.0.2.1".parse().unwrap(), "192.0.2.4".parse().unwrap());
     for number in 1000..1010 {
         let mut new = tcp_flow(number);
-        new.nat_source = Some(NatRange::addresses(first, last).ports(2000, 2010));
+        new.snat = Some(NatRange::addresses(first, last).ports(2000, 2010));
         client.create(&new).unwrap();
         let seen = lab.flow(new.original).snat().unwrap();
         assert!((first..=last).contains(&seen.address), "{seen}");
@@ -373,6 +374,43 @@ fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
     assert_eq!((after.status, after.mark, after.zone), (before.status, before.mark, before.zone));
 }
 
+fn flow_recreated_from_a_dump_keeps_its_translation(lab: &Lab) {
+    let mut client = lab.client();
+    let v4 = |number| [endpoint("10.1.0.1", number), endpoint("10.1.0.2", 443)];
+    let v6 = |number| [endpoint("fd00::1", number), endpoint("fd00::2", 53)];
+    let [snat, dnat, snat6] = [endpoint("192.0.2.9", 5555), endpoint("192.0.2.8", 8443), endpoint("fd00::99", 77)];
+    let tcp =
+        |[source, destination]: [std::net::SocketAddr; 2]| NewFlow::tcp(source, destination, TcpState::ESTABLISHED);
+    let udp = |[source, destination]: [std::net::SocketAddr; 2]| NewFlow::udp(source, destination);
+    let mut zoned = udp(v4(5)).snat(snat);
+    zoned.original = zoned.original.in_zone(5);
+    let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
+    let echo = NewFlow::untranslated(echo, 60).unwrap().snat(snat.ip());
+    let new = [
+        tcp(v4(1)).snat(snat.ip()),
+        tcp(v4(2)).snat(snat).dnat(dnat),
+        udp(v4(3)).dnat(dnat).zone(7).mark(3),
+        udp(v6(4)).snat(snat6).timeout(60),
+        zoned,
+        echo,
+        udp(v4(6)),
+    ];
+    create(&mut client, new);
+    let key = |flow: &Flow| flow.original;
+    let mut before = lab.flows();
+    before.sort_by_key(key);
+    assert_eq!(before.iter().filter(|flow| flow.is_snat() || flow.is_dnat()).count(), 6);
+    client.delete_all().unwrap();
+    create(&mut client, before.iter().map(NewFlow::from));
+    let mut after = lab.flows();
+    after.sort_by_key(key);
+    assert_eq!(after.len(), before.len());
+    for (after, before) in after.iter().zip(&before) {
+        assert_eq!((after.original, after.reply, after.zone), (before.original, before.reply, before.zone));
+        assert_eq!((after.status, after.mark), (before.status, before.mark), "{after}");
+    }
+}
+
 /// Every flow that was created through netlink carries the SYN proxy's numbers, as zeros.
 fn a_created_flow_carries_an_empty_synproxy(lab: &Lab) {
     let new = udp_flow(1000);
@@ -417,10 +455,10 @@ fn a_nat_range_without_a_free_port_is_told(lab: &Lab) {
     let mut client = lab.client();
     let only = NatRange::address("192.0.2.9".parse().unwrap()).port(5555);
     let mut first = tcp_flow(1000);
-    first.nat_source = Some(only);
+    first.snat = Some(only);
     client.create(&first).unwrap();
     let mut second = tcp_flow(1001);
-    second.nat_source = Some(only);
+    second.snat = Some(only);
     let error = client.create(&second).unwrap_err();
     assert!(error.to_string().contains("no address or port of the NAT range is free"), "{error}");
 }
@@ -480,7 +518,7 @@ fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(
 /// The kernel passes over addresses of another family than the tuples', and translates to whatever port it likes.
 fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
     let mut new = tcp_flow(1000);
-    new.nat_source = Some(NatRange::address("2001:db8::1".parse().unwrap()));
+    new.snat = Some(NatRange::address("2001:db8::1".parse().unwrap()));
     let error = lab.client().create(&new).unwrap_err();
     assert!(error.encode_error().is_some(), "{error}");
     assert!(lab.flows().is_empty());

@@ -18,6 +18,7 @@ mod lab;
 mod manual;
 mod mirror;
 mod mixed_table;
+mod original_destination;
 mod proc;
 mod samples;
 mod save;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ("flows", flows::CASES),
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),
+        ("original_destination", original_destination::CASES),
         ("proc", proc::CASES),
         ("save", save::CASES),
         ("soak", soak::CASES),

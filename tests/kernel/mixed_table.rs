@@ -68,8 +68,8 @@ fn in_a_zone_or_translated(mut flow: NewFlow, number: u16) -> NewFlow {
         0 => flow.zone = Some(number % 3),
         1 => flow.original = flow.original.in_zone(4),
         2 => flow.reply = flow.reply.in_zone(5),
-        3 if can_be_translated => flow.nat_source = to("192.0.2.1", 1000 + number),
-        4 if can_be_translated => flow.nat_destination = to("192.0.2.2", 81),
+        3 if can_be_translated => flow.snat = to("192.0.2.1", 1000 + number),
+        4 if can_be_translated => flow.dnat = to("192.0.2.2", 81),
         _ => {}
     }
     flow

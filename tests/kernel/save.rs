@@ -94,8 +94,8 @@ fn a_saved_translation_is_restored_as_one(lab: &Lab) {
                 } else if protocol == Protocol::SCTP {
                     flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 1, 2).into());
                 }
-                flow.nat_source = (place != 1).then_some(source.port(2000 + port));
-                flow.nat_destination = (place != 0).then_some(destination);
+                flow.snat = (place != 1).then_some(source.port(2000 + port));
+                flow.dnat = (place != 0).then_some(destination);
                 client.create(&flow).unwrap();
             }
         }

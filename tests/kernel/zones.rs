@@ -40,7 +40,7 @@ fn pairs() -> [[NewFlow; 2]; 2] {
     let mut translated = udp("10.0.0.1", "10.0.0.2", 600);
     translated.mark = Some(1);
     let mut zoned = translated.clone();
-    translated.nat_source = Some(NatRange::address("192.0.2.1".parse().unwrap()));
+    translated.snat = Some(NatRange::address("192.0.2.1".parse().unwrap()));
     zoned.reply = zoned.reply.in_zone(3);
     [[translated, b.clone()], [zoned, b]]
 }
@@ -165,7 +165,7 @@ fn any_flow() -> impl Strategy<Value = NewFlow> {
                 _ => flow.zone = zone,
             }
             if let Some(host) = translated {
-                flow.nat_source = Some(NatRange::address([10, 0, 0, host].into()));
+                flow.snat = Some(NatRange::address([10, 0, 0, host].into()));
             }
             flow
         },

@@ -391,7 +391,7 @@ impl LineOptions<'_, '_> {
         flow.labels = self.label_set(SaveOption::LabelAdd)?;
         flow.helper = self.value(SaveOption::Helper).map(|name| Helper::new(&name.text));
         flow.protocol_info = self.new_protocol_info(protocol)?;
-        (flow.nat_source, flow.nat_destination) = (snat, dnat);
+        (flow.snat, flow.dnat) = (snat, dnat);
         Ok(flow)
     }
 

@@ -184,9 +184,9 @@ fn flows() -> Vec<NewFlow> {
 
     flows.push(between(Protocol::UDP, 1000, 53));
     let mut source_nat = between(Protocol::UDP, 1001, 53);
-    source_nat.nat_source = Some(NatRange::address(address("10.9.0.9")).port(77));
+    source_nat.snat = Some(NatRange::address(address("10.9.0.9")).port(77));
     let mut destination_nat = between(Protocol::UDP, 1002, 53);
-    destination_nat.nat_destination = Some(NatRange::address(address("10.9.0.8")));
+    destination_nat.dnat = Some(NatRange::address(address("10.9.0.8")));
     let mut zoned = between(Protocol::UDP, 1003, 53);
     zoned.zone = Some(11);
     zoned.mark = Some(6);
@@ -197,7 +197,7 @@ fn flows() -> Vec<NewFlow> {
     let mut udp6 = plain(Tuple::udp(endpoint("fd09::1", 1000), endpoint("fd09::2", 53)));
     udp6.status = Status::SEEN_REPLY;
     let mut translated6 = plain(Tuple::udp(endpoint("fd09::1", 1001), endpoint("fd09::2", 53)));
-    translated6.nat_source = Some(NatRange::address(address("fd09::9")));
+    translated6.snat = Some(NatRange::address(address("fd09::9")));
     flows.extend([udp6, translated6]);
 
     flows.push(plain(Tuple::icmp(address("10.9.0.1"), address("10.9.0.2"), 8, 0, 77)));

@@ -291,7 +291,7 @@ fn sctp_verification_tags_are_compared(lab: &Lab) {
 fn translated_ipv6_addresses_are_compared(lab: &Lab) {
     let translated = |number, to: &str| {
         let mut flow = udp6_flow(number);
-        flow.nat_source = Some(NatRange::address(to.parse().unwrap()));
+        flow.snat = Some(NatRange::address(to.parse().unwrap()));
         flow
     };
     assert_eq!(left_after(lab, &[translated(1, "fd00::77"), translated(2, "fd00::78")], "src-nat fd00::77"), [2]);
@@ -300,9 +300,9 @@ fn translated_ipv6_addresses_are_compared(lab: &Lab) {
 /// `conntrack -L -j ADDRESS -p tcp` never lists a flow.
 fn translations_are_combined_with_other_terms(lab: &Lab) {
     let mut translated = tcp_flow(1);
-    translated.nat_source = Some(NatRange::address("192.0.2.5".parse().unwrap()));
+    translated.snat = Some(NatRange::address("192.0.2.5".parse().unwrap()));
     let mut other = udp_flow(2);
-    other.nat_source = Some(NatRange::address("192.0.2.5".parse().unwrap()));
+    other.snat = Some(NatRange::address("192.0.2.5".parse().unwrap()));
     assert_eq!(left_after(lab, &[translated, other], "any-nat 192.0.2.5 and proto tcp"), [2]);
 }
 

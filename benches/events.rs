@@ -19,7 +19,9 @@ use std::{
     time::Instant,
 };
 
-use ctnetlink::{Client, Event, EventGroups, EventSocket, Flow, FlowTable, Mirror, format::Text, wire::Messages};
+use ctnetlink::{
+    Client, Event, EventGroups, EventRef, EventSocket, Flow, FlowEvent, FlowTable, Mirror, format::Text, wire::Messages,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -91,7 +93,7 @@ fn received(events: &mut EventSocket) -> u32 {
 
 fn views(events: &mut EventSocket) -> u32 {
     let mut count = 0;
-    while let Some(event) = events.try_next().unwrap() {
+    while let Some(event) = events.try_next_view().unwrap() {
         count += u32::from(event.flow().is_some());
     }
     count
@@ -99,7 +101,7 @@ fn views(events: &mut EventSocket) -> u32 {
 
 fn decoded(events: &mut EventSocket) -> u32 {
     let mut count = 0;
-    while let Some(event) = events.try_next().unwrap() {
+    while let Some(event) = events.try_next_view().unwrap() {
         count += event.flow().map_or(0, |(_, event)| u32::from(event.flow.to_flow().status.is_some()));
     }
     count
@@ -107,13 +109,13 @@ fn decoded(events: &mut EventSocket) -> u32 {
 
 fn printed(events: &mut EventSocket) -> u32 {
     let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
-    while let Some(event) = events.try_next().unwrap() {
+    while let Some(event) = events.try_next_view().unwrap() {
         print(&event, &mut count, &mut lines);
     }
     count
 }
 
-fn print(event: &Event<'_>, count: &mut u32, lines: &mut Vec<u8>) {
+fn print(event: &EventRef<'_>, count: &mut u32, lines: &mut Vec<u8>) {
     let Some((kind, event)) = event.flow() else { return };
     Text::new().event(kind).flow(&event.flow.to_flow()).append_to(lines);
     lines.push(b'\n');
@@ -157,7 +159,7 @@ fn burst(client: &mut Client, events: u32) {
             let (mut count, mut lines) = (0, Vec::with_capacity(1 << 17));
             loop {
                 let over = is_over.load(Ordering::Acquire);
-                while let Some(event) = socket.try_next().unwrap() {
+                while let Some(event) = socket.try_next_view().unwrap() {
                     print(&event, &mut count, &mut lines);
                 }
                 if over {
@@ -205,8 +207,8 @@ fn whole_program(client: &mut Client, program: &Path, events: u32) {
 fn small_buffer(client: &mut Client, events: u32) {
     client.delete_all().unwrap();
     let socket = EventSocket::builder(EventGroups::FLOWS).receive_buffer(USUAL_BUFFER).open().unwrap();
-    let mut mirror = Mirror::new(socket, Client::open().unwrap());
-    mirror.synchronise().unwrap();
+    let mut mirror = Mirror::new(socket, Client::open().unwrap()).unwrap();
+    mirror.synchronize().unwrap();
     let is_over = AtomicBool::new(false);
     let begin = Instant::now();
     let (inferred, told) = thread::scope(|scope| {
@@ -217,8 +219,8 @@ fn small_buffer(client: &mut Client, events: u32) {
                 while let Some(change) = mirror.try_next().unwrap() {
                     *(if change.inferred { &mut inferred } else { &mut told }) += 1;
                 }
-                let has_work = mirror.due().is_some_and(|due| due <= Instant::now());
-                if over && mirror.table().is_synchronised() && !has_work {
+                let has_work = mirror.next_deadline().is_some_and(|due| due <= Instant::now());
+                if over && mirror.table().is_synchronized() && !has_work {
                     return (inferred, told);
                 }
                 thread::yield_now();
@@ -250,16 +252,13 @@ fn memory(flows: u32) {
     let mut changes = Discard;
     let before = resident_bytes();
     let begin = Instant::now();
-    table.begin_dump();
     for number in 0..flows {
         let new = flow(number);
         let mut flow = Flow::new(new.original, new.reply);
         (flow.id, flow.status, flow.mark) = (Some(number.wrapping_mul(0x9e37_79b1)), Some(new.status), new.mark);
         (flow.protocol_info, flow.timeout) = (new.protocol_info, Some(new.timeout));
-        table.apply_entry(flow, &mut changes);
+        table.apply(&Event::New(FlowEvent::new(flow)), &mut changes);
     }
-    table.end_dump();
-    while table.next_vanished().is_some() {}
     let (seconds, bytes) = (begin.elapsed().as_secs_f64(), resident_bytes() - before);
     let (each, time) = (bytes as f64 / f64::from(flows), seconds * 1e9 / f64::from(flows));
     println!("a table of {flows} flows: {each:.0} bytes a flow, {time:.0} ns to put one in\n");

@@ -1,5 +1,7 @@
-//! Prints events as `conntrack -E` does: `cargo run --example events -- [RECEIVE-BUFFER-BYTES]`.
+//! Prints events like `conntrack -E`, until Ctrl-C: `cargo run --example events -- [RECEIVE-BUFFER-BYTES]`.
 
+#[path = "support/events.rs"]
+mod events;
 mod support;
 
 use std::{
@@ -8,54 +10,61 @@ use std::{
 };
 
 use ctnetlink::{
-    Event, EventGroups, EventSocket,
+    EventGroups, EventRef, EventSocket,
     format::{Sender, Text},
 };
+use events::{Losses, stop_on_interrupt, warn_about_settings};
 use support::{Outcome, parse};
 
-const USAGE: &str = "usage: events [RECEIVE-BUFFER-BYTES]";
+const USAGE: &str = "usage: events [RECEIVE-BUFFER-BYTES]
+
+Prints events of flows like `conntrack -E`, until Ctrl-C.";
 
 fn main() -> ExitCode {
     support::main(USAGE, follow)
 }
 
 fn follow(arguments: &[String]) -> Outcome {
-    let bytes = match arguments {
-        [] => 16 << 20,
-        [bytes] => parse("RECEIVE-BUFFER-BYTES", bytes)?,
+    let mut builder = EventSocket::builder(EventGroups::FLOWS);
+    match arguments {
+        [] => {}
+        [bytes] => builder = builder.receive_buffer(parse("RECEIVE-BUFFER-BYTES", bytes)?),
         _ => return Err(USAGE.into()),
-    };
-    let mut events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(bytes).open()?;
+    }
+    let mut events = builder.open()?;
+    stop_on_interrupt(events.stop_handle()?)?;
+    warn_about_settings();
     let (mut lines, mut output) = (Vec::with_capacity(1 << 16), io::stdout().lock());
+    let mut losses = Losses::default();
     loop {
-        // Whenever nothing more has come, and in pieces of 64 KiB while it comes fast.
+        // Written when nothing more has arrived, and in pieces of 64 KiB while events arrive fast.
         if lines.len() >= 1 << 16 {
             output.write_all(&lines)?;
             lines.clear();
         }
-        match events.try_next()? {
-            Some(event) => print(event, &mut lines),
-            None => {
-                output.write_all(&lines)?;
-                output.flush()?;
-                lines.clear();
-                print(events.next()?, &mut lines);
-            }
+        if let Some(event) = events.try_next_view()? {
+            print(event, &mut lines, &mut losses);
+            continue;
+        }
+        output.write_all(&lines)?;
+        output.flush()?;
+        lines.clear();
+        match events.next_view()? {
+            Some(event) => print(event, &mut lines, &mut losses),
+            None => return Ok(()),
         }
     }
 }
 
-fn print(event: Event<'_>, lines: &mut Vec<u8>) {
-    match (event, event.flow()) {
-        (_, Some((kind, event))) => {
-            let mut text = Text::new().event(kind);
-            if let Some(port_id) = event.port_id {
-                text = text.sender(Sender { port_id, program: None });
-            }
-            text.flow(&event.flow.to_flow()).append_to(lines);
-            lines.push(b'\n');
+fn print(event: EventRef<'_>, lines: &mut Vec<u8>, losses: &mut Losses) {
+    if let Some((kind, event)) = event.flow() {
+        let mut text = Text::new().event(kind);
+        if let Some(port_id) = event.port_id {
+            text = text.sender(Sender { port_id, program: None });
         }
-        (Event::Overrun, _) => eprintln!("events are missing here: the receive buffer was full"),
-        (other, _) => eprintln!("{other:?}"),
+        text.flow(&event.flow.to_flow()).append_to(lines);
+        lines.push(b'\n');
+    } else if matches!(event, EventRef::Overrun) {
+        losses.report("events are missing here");
     }
 }

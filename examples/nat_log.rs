@@ -1,8 +1,9 @@
-//! Logs each translated connection at its end, in one line, as operators have to keep it:
-//! `cargo run --example nat_log`.
+//! Logs each translated connection in one line when it ends, until Ctrl-C: `cargo run --example nat_log`.
 //!
-//! Duration and counters are there for flows that began with `nf_conntrack_timestamp` and `nf_conntrack_acct` on.
+//! Flows have a duration and counters if they began while `nf_conntrack_timestamp` and `nf_conntrack_acct` were on.
 
+#[path = "support/events.rs"]
+mod events;
 mod support;
 
 use std::{
@@ -12,9 +13,12 @@ use std::{
 };
 
 use ctnetlink::{Counters, Endpoint, Event, EventGroups, EventSocket, Flow, Timestamp, sysctl};
-use support::Outcome;
+use events::{Losses, stop_on_interrupt, warn_about_settings};
+use support::{Outcome, complain};
 
-const USAGE: &str = "usage: nat_log";
+const USAGE: &str = "usage: nat_log
+
+Logs each translated connection in one line when it ends, until Ctrl-C.";
 
 fn main() -> ExitCode {
     support::main(USAGE, log)
@@ -22,35 +26,32 @@ fn main() -> ExitCode {
 
 fn log(arguments: &[String]) -> Outcome {
     let [] = arguments else { return Err(USAGE.into()) };
-    warn_of_settings()?;
-    let mut output = io::stdout().lock();
-    // Delivered reliably: the end of a connection is repeated until it could be logged.
+    // Delivered reliably: the kernel repeats the end of a connection until it can be logged.
     let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(64 << 20).reliable(true);
     let mut events = builder.open()?;
-    loop {
-        match events.next()? {
-            Event::Destroy(end) => {
-                let flow = end.flow.to_flow();
-                if flow.is_snat() || flow.is_dnat() {
-                    writeln!(output, "{}", line(&flow))?;
-                }
+    stop_on_interrupt(events.stop_handle()?)?;
+    warn_about_settings();
+    warn_about_attributes()?;
+    let (mut output, mut losses) = (io::stdout().lock(), Losses::default());
+    for event in &mut events {
+        match event? {
+            Event::Destroy(end) if end.flow.is_snat() || end.flow.is_dnat() => {
+                writeln!(output, "{}", line(&end.flow))?;
             }
-            Event::Overrun => eprintln!("the receive buffer was full: the kernel repeats what did not fit"),
-            other => eprintln!("{other:?}"),
+            Event::Overrun => losses.report("the kernel repeats the ends that did not fit"),
+            _ => {}
         }
     }
+    Ok(())
 }
 
-/// What the kernel does not keep from a flow's beginning, the log cannot tell at its end.
-fn warn_of_settings() -> Outcome {
-    let mut off = Vec::new();
-    for (setting, what) in [(sysctl::TIMESTAMP, "durations"), (sysctl::ACCOUNTING, "counters")] {
+/// What the kernel does not record from a flow's begin is missing at its end.
+fn warn_about_attributes() -> Outcome {
+    for (setting, what) in [(sysctl::TIMESTAMP, "duration"), (sysctl::ACCOUNTING, "counters")] {
         if setting.read()? == 0 {
-            off.push(format!("no {what}, for {} is 0", setting.path()));
+            let name = setting.path().rsplit('/').next().unwrap_or_default();
+            complain(&format_args!("warning: {name}=0: new flows have no {what}"));
         }
-    }
-    if !off.is_empty() {
-        eprintln!("flows that begin now will have {}", off.join(", and "));
     }
     Ok(())
 }

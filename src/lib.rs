@@ -94,12 +94,11 @@
 //! ```no_run
 //! use ctnetlink::{Event, EventGroups, EventSocket};
 //!
-//! let mut events = EventSocket::open(EventGroups::FLOWS)?;
-//! loop {
-//!     match events.next()? {
-//!         Event::New(new) => println!("{} begins", new.flow.original().source()),
-//!         Event::Destroy(end) => println!("{} ends", end.flow.original().source()),
-//!         Event::Overrun => println!("some are missing here"),
+//! for event in EventSocket::open(EventGroups::FLOWS)? {
+//!     match event? {
+//!         Event::New(new) => println!("new:   {}", new.flow),
+//!         Event::Destroy(end) => println!("ended: {}", end.flow),
+//!         Event::Overrun => println!("events are missing here"),
 //!         _ => {}
 //!     }
 //! }
@@ -114,10 +113,9 @@
 //! use ctnetlink::{ChangeKind, Mirror};
 //!
 //! let mut mirror = Mirror::open()?;
-//! mirror.synchronise()?;
+//! mirror.synchronize()?;
 //! println!("{} flows now", mirror.table().len());
-//! loop {
-//!     let change = mirror.next()?;
+//! while let Some(change) = mirror.next().transpose()? {
 //!     if change.kind == ChangeKind::Vanished {
 //!         println!("ended: {}, {} left", change.flow, mirror.table().len());
 //!     }

@@ -1,6 +1,6 @@
 //! Replays the kept inputs of fuzzing, in `fuzz/corpus` and `fuzz/regressions`, on any toolchain.
 //!
-//! A unit test of the crate replays those of the target `exchange`.
+//! Unit tests of the crate replay those of the targets `exchange` and `events`.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -47,9 +47,4 @@ fn kept_proc_lines_still_pass() {
 #[test]
 fn kept_filters_still_pass() {
     replay("filter", properties::filter::holds);
-}
-
-#[test]
-fn kept_events_still_pass() {
-    replay("events", properties::events::holds);
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ctnetlink::{Event, EventGroups, EventKind, EventSocket, Filter, filter::SocketFilter};
+use ctnetlink::{Event, EventGroups, EventKind, EventSocket};
 
 use crate::{
     arguments::{Arguments, EventWord, Table},
@@ -11,14 +11,14 @@ use crate::{
     selection::Selection,
 };
 
-/// Opens the socket, with as much of the filter as the kernel can evaluate for it.
+/// Opens the socket, which evaluates the filter. Like the original, it does so even if the kernel sends no events.
 pub fn open(arguments: &Arguments) -> Outcome<Listener> {
     let filter = Selection::new(arguments)?.filter;
-    let mut builder = EventSocket::builder(groups(arguments)).filter(&SocketFilter::new(&filter));
+    let mut builder = EventSocket::builder(groups(arguments)).filter(&filter).allow_disabled(true);
     if let Some(bytes) = arguments.buffer_size {
         builder = builder.receive_buffer(bytes);
     }
-    Ok(Listener { socket: builder.open()?, filter })
+    Ok(Listener { socket: builder.open()? })
 }
 
 pub fn groups(arguments: &Arguments) -> EventGroups {
@@ -37,10 +37,9 @@ pub fn groups(arguments: &Arguments) -> EventGroups {
     if asked.is_empty() { EventGroups::FLOWS } else { asked }
 }
 
-/// The socket, and the filter that its events are checked against.
+/// The socket, which yields only the events that were asked for.
 pub struct Listener {
     socket: EventSocket,
-    filter: Filter,
 }
 
 impl AsFd for Listener {
@@ -60,7 +59,7 @@ impl Source for Listener {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if let Some(received) = convert(&event, &self.filter) {
+            if let Some(received) = convert(event) {
                 return Ok(Some(received));
             }
         }
@@ -71,20 +70,15 @@ impl Source for Listener {
     }
 }
 
-/// Converts an event. Returns `None` if the filter excludes it.
-fn convert(event: &Event<'_>, filter: &Filter) -> Option<Received> {
+/// Converts an event. Returns `None` for kinds of events that are not known yet.
+fn convert(event: Event) -> Option<Received> {
     Some(match event {
-        Event::New(_) | Event::Update(_) | Event::Destroy(_) => {
-            let (kind, event) = event.flow()?;
-            if !filter.matches(&event.flow) {
-                return None;
-            }
-            Received::Flow(kind, event.flow.to_flow(), event.port_id)
-        }
-        Event::ExpectationNew(new) => Received::Expectation(EventKind::New, new.expectation.to_expectation()),
-        Event::ExpectationDestroy(end) => Received::Expectation(EventKind::Destroy, end.expectation.to_expectation()),
+        Event::New(event) => Received::Flow(EventKind::New, event.flow, event.port_id),
+        Event::Update(event) => Received::Flow(EventKind::Update, event.flow, event.port_id),
+        Event::Destroy(event) => Received::Flow(EventKind::Destroy, event.flow, event.port_id),
+        Event::ExpectationNew(event) => Received::Expectation(EventKind::New, event.expectation),
+        Event::ExpectationDestroy(event) => Received::Expectation(EventKind::Destroy, event.expectation),
         Event::Overrun => Received::Overrun,
-        Event::Malformed(malformed) => Received::Malformed(malformed.error.to_string()),
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@ mod messages;
 use std::{
     env,
     error::Error,
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, Write},
     process::ExitCode,
     str::FromStr,
@@ -16,7 +16,19 @@ pub(crate) use messages::complain;
 
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Runs an example with its arguments.
+/// Wrong arguments: the program exits with status 2.
+#[derive(Debug)]
+struct WrongUsage(String);
+
+impl fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for WrongUsage {}
+
+/// Runs an example with its arguments. Wrong arguments exit with status 2, other errors with 1.
 pub(crate) fn main(usage: &str, run: impl FnOnce(&[String]) -> Outcome) -> ExitCode {
     let arguments: Vec<String> = env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
     let outcome = match arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
@@ -26,7 +38,8 @@ pub(crate) fn main(usage: &str, run: impl FnOnce(&[String]) -> Outcome) -> ExitC
     match outcome {
         Err(error) if !is_closed_pipe(&*error) => {
             complain(&error);
-            ExitCode::FAILURE
+            let is_wrong_usage = error.is::<WrongUsage>() || error.to_string() == usage;
+            if is_wrong_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
         _ => ExitCode::SUCCESS,
     }
@@ -39,5 +52,5 @@ fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
 /// The value of the argument `name`, as the usage calls it.
 #[allow(dead_code, reason = "not every example takes arguments")]
 pub(crate) fn parse<T: FromStr<Err: Display>>(name: &str, text: &str) -> Outcome<T> {
-    text.parse().map_err(|error| format!("{name} {text:?}: {error}").into())
+    text.parse().map_err(|error| WrongUsage(format!("{name} {text:?}: {error}")).into())
 }

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::events::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctnetlink::events::property::holds(bytes));

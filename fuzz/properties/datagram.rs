@@ -1,7 +1,7 @@
 //! Views and values say the same of any bytes, and a value is what its own bytes decode to.
 
 use ctnetlink::{
-    DecodeError, Event, Expectation, Flow, Message,
+    DecodeError, EventRef, Expectation, Flow, Message,
     wire::{self, Encoder, Flags, MessageType, Messages},
 };
 
@@ -38,7 +38,7 @@ fn flow_survives(flow: &Flow) {
 }
 
 fn event_agrees(message: &wire::Message<'_>, flow: &Flow) {
-    let event = Event::parse(message).unwrap();
+    let event = EventRef::parse(message).unwrap();
     let (_, told) = event.flow().unwrap();
     assert_eq!(told.flow.to_flow(), *flow);
     assert_eq!(told.port_id.unwrap_or(0), message.header().port);

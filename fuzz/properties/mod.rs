@@ -1,11 +1,10 @@
 //! A property for each fuzz target: a plain function of bytes that panics if the property does not hold.
 //!
-//! The fuzz targets call them, and `tests/corpora.rs` replays the kept inputs on any toolchain. The property of the target
-//! `exchange` is in the crate (`src/exchange`), because it uses private items.
+//! The fuzz targets call them, and `tests/corpora.rs` replays the kept inputs on any toolchain. The properties of the
+//! targets `exchange` and `events` are in the crate (`src/exchange`, `src/events/table`), because they use private items.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 pub mod datagram;
-pub mod events;
 pub mod filter;
 pub mod proc_line;
 pub mod roundtrip;

@@ -31,8 +31,8 @@ pub use dump::{Dump, Entry, ReplyStream};
 pub use {builder::ClientBuilder, namespace::NetworkNamespace};
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub(crate) use {
-    namespace::run_in,
-    socket::{receive, set_receive_buffer, set_timeout, wait_readable},
+    namespace::{id_of_this_thread, run_in},
+    socket::{check_netfilter, receive, set_receive_buffer},
 };
 
 use crate::{

@@ -13,7 +13,10 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::error::{ENTER_NAMESPACE, Error};
+use crate::{
+    error::{ENTER_NAMESPACE, Error},
+    exchange::NamespaceId,
+};
 
 /// A network namespace to open a socket in.
 ///
@@ -92,13 +95,23 @@ impl NetworkNamespace {
         Ok(Self { file: self.file.try_clone()? })
     }
 
-    fn is_that_of_this_thread(&self) -> bool {
-        let here = std::fs::metadata("/proc/thread-self/ns/net");
-        match (self.file.metadata(), here) {
-            (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
-            _ => false,
-        }
+    /// Returns what identifies the namespace; `None` if the system does not say.
+    pub(crate) fn id(&self) -> Option<NamespaceId> {
+        self.file.metadata().ok().map(|file| identify(&file))
     }
+
+    fn is_that_of_this_thread(&self) -> bool {
+        self.id().is_some_and(|id| id_of_this_thread() == Some(id))
+    }
+}
+
+/// Returns what identifies the namespace of the calling thread; `None` without `/proc`.
+pub(crate) fn id_of_this_thread() -> Option<NamespaceId> {
+    std::fs::metadata("/proc/thread-self/ns/net").ok().map(|file| identify(&file))
+}
+
+fn identify(file: &std::fs::Metadata) -> NamespaceId {
+    NamespaceId { device: file.dev(), inode: file.ino() }
 }
 
 /// Runs `work` in a namespace, if there is one, which takes a capability unless this thread is there already.

@@ -14,7 +14,7 @@ use rustix::{
 use super::{NetworkNamespace, builder::Options, namespace::run_in};
 use crate::{
     error::{Errno, Error, ErrorKind},
-    exchange::{Datagram, Transport, Wait},
+    exchange::{Datagram, NamespaceId, Transport, Wait},
 };
 
 /// The default time-out of a client.
@@ -40,12 +40,7 @@ impl Socket {
 
     /// Takes a socket that was opened elsewhere.
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let is_netfilter = sockopt::socket_domain(&fd) == Ok(AddressFamily::NETLINK)
-            && sockopt::socket_protocol(&fd) == Ok(Some(netlink::NETFILTER));
-        if !is_netfilter {
-            let text = "the descriptor is not a socket of domain AF_NETLINK and protocol NETLINK_NETFILTER";
-            return Err(Error::message(ErrorKind::InvalidInput, text));
-        }
+        check_netfilter(&fd)?;
         let prepare = || {
             let socket = Self::new(fd, Options::DEFAULT)?;
             set_timeout(&socket.fd, socket.options.timeout)?;
@@ -73,6 +68,17 @@ impl Socket {
 
 const OPEN: &str = "open a netfilter socket";
 
+/// Fails unless the descriptor is a netlink socket of netfilter.
+pub(crate) fn check_netfilter(fd: &impl AsFd) -> Result<(), Error> {
+    let is_netfilter = sockopt::socket_domain(fd) == Ok(AddressFamily::NETLINK)
+        && sockopt::socket_protocol(fd) == Ok(Some(netlink::NETFILTER));
+    if !is_netfilter {
+        let text = "the descriptor is not a socket of domain AF_NETLINK and protocol NETLINK_NETFILTER";
+        return Err(Error::message(ErrorKind::InvalidInput, text));
+    }
+    Ok(())
+}
+
 /// Opens a socket in the namespace of the options.
 fn open_bound(options: &Options) -> Result<OwnedFd, Error> {
     run_in(options.namespace.as_ref(), || bound_socket(options))?.map_err(|error| Error::io(OPEN, error))
@@ -91,7 +97,7 @@ fn bound_socket(options: &Options) -> io::Result<OwnedFd> {
 }
 
 /// How long to wait for a datagram. The system knows no time-out of zero: the shortest that it knows stands in.
-pub(crate) fn set_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
+pub(super) fn set_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
     Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
 }
@@ -119,7 +125,7 @@ pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::
 }
 
 /// Waits for something to receive, a loss too; `false` where the time is up first.
-pub(crate) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
+pub(super) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
     let patience = Timespec::try_from(patience).ok();
     Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], patience.as_ref())? > 0)
 }
@@ -166,6 +172,10 @@ impl Transport for Socket {
 
     fn send_capacity(&self) -> usize {
         self.send_capacity
+    }
+
+    fn namespace_id(&self) -> Option<NamespaceId> {
+        self.options.namespace.as_ref()?.id()
     }
 }
 

@@ -156,6 +156,14 @@ impl Error {
         Self::new(Reason::Message { kind, text: text.into() })
     }
 
+    /// The kernel sends no events in the namespace.
+    #[cold]
+    pub(crate) fn events_disabled() -> Self {
+        let text = "the kernel sends no events: net.netfilter.nf_conntrack_events is 0 (set it to 1, or to 2 for events \
+                    of flows that are created from now on)";
+        Self::message(ErrorKind::EventsDisabled, text)
+    }
+
     /// An error of a layer above this one. Displays as `source` does.
     #[cold]
     pub(crate) fn wrap(kind: ErrorKind, source: impl core::error::Error + Send + Sync + 'static) -> Self {

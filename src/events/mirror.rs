@@ -1,4 +1,4 @@
-//! A table that follows the kernel's by itself.
+//! A copy of the table that follows the kernel's by itself.
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
@@ -6,69 +6,128 @@ use std::{
 };
 
 use super::{
-    Change, EventGroups, EventSocket, FlowTable,
+    Change, EventGroups, EventSocket, FlowTable, StopHandle,
     socket::Listener,
-    stream::{Patience, Source as _},
-    synchroniser::Synchroniser,
+    stop::Stop,
+    stream::Source as _,
+    synchronizer::{Settings as _, Synchronizer},
 };
 use crate::{
-    client::{Client, sysctl, wait_readable},
-    error::Error,
-    exchange::Transport,
+    client::Client,
+    error::{Error, ErrorKind},
+    exchange::{Deadline, Transport},
 };
 
-/// Room for some 26,000 events.
+/// Granted twice, it holds some 26,000 events.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
-/// A table that follows the kernel's by itself, and tells what changes.
+/// A live copy of the kernel's table, kept in sync by events.
 ///
-/// It listens first, then dumps, then follows the events; where events were lost it dumps again, while events go on, and
-/// tells the differences. The table is worked on only inside of the calls that give changes, which never wait for one
-/// another: call one of them often enough for the events to fit the receive buffer meanwhile.
+/// A mirror listens first, then dumps the table, then follows the events. If events were lost, it dumps the table again
+/// while it follows the events, and yields the differences as changes. It is an iterator over the changes of its
+/// [`table`](Self::table).
 ///
-/// Natural ends come late where the kernel is late to notice them (a minute at worst), and flows that began before
-/// anybody listened end without an event: [`audit_every`](Self::audit_every) finds both.
+/// The table advances only inside of the calls that yield changes. Call one of them often enough that the events that
+/// arrive in between fit the receive buffer.
+///
+/// # What events do not report
+///
+/// - A flow that was created while nobody listened ends without an event, unless `nf_conntrack_events` is 1.
+/// - The kernel notices up to a minute late that a flow has timed out.
+/// - An nft rule (`ct event set`) can limit the events of a flow.
+///
+/// [`audit_every`](Self::audit_every) finds all of this by comparing the table with a dump from time to time.
+///
+/// If somebody sets `net.netfilter.nf_conntrack_events` to 0, the kernel sends no events for new flows. A mirror reads the
+/// setting every ten seconds and reports once an error of kind [`EventsDisabled`](ErrorKind::EventsDisabled);
+/// [`events_enabled`](Self::events_enabled) tells the state. Until the setting is back, only audits keep the table
+/// current. When it is back, the mirror dumps the table.
 ///
 /// # Example
 ///
 /// ```no_run
-/// use ctnetlink::Mirror;
+/// use ctnetlink::{ChangeKind, Mirror};
 ///
 /// let mut mirror = Mirror::open()?;
-/// loop {
-///     let change = mirror.next()?;
-///     println!("{:<8} {} ({} now)", change.kind, change.flow, mirror.table().len());
+/// mirror.synchronize()?;
+/// for entry in mirror.table() {
+///     println!("{} {:?}", entry.original(), entry.tcp_state());
+/// }
+/// while let Some(change) = mirror.next().transpose()? {
+///     if change.kind == ChangeKind::Vanished {
+///         println!("ended: {}, {} left", change.flow, mirror.table().len());
+///     }
 /// }
 /// # Ok::<(), ctnetlink::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Mirror {
-    inner: Synchroniser<Listener, Box<dyn Transport>>,
+    inner: Synchronizer<Listener, Box<dyn Transport>>,
 }
 
 impl Mirror {
-    /// A mirror of the namespace of the calling thread, with room for some 26,000 events that wait, and without audits.
+    /// Opens a mirror of the network namespace of the calling thread, with room for some 26,000 waiting events and without
+    /// audits.
     ///
     /// # Errors
     ///
-    /// As [`EventSocket::open`].
+    /// Fails like [`EventSocket::open`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ctnetlink::Mirror;
+    ///
+    /// let mut mirror = Mirror::open()?.audit_every(Some(Duration::from_secs(60)));
+    /// mirror.synchronize()?;
+    /// println!("{} flows", mirror.table().len());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn open() -> Result<Self, Error> {
         let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(RECEIVE_BUFFER).open()?;
-        Ok(Self::new(events, Client::open()?))
+        Self::new(events, Client::open()?)
     }
 
-    /// A mirror made of a listener and a client of the same namespace.
+    /// Builds a mirror from a listener and a client of the same network namespace.
     ///
-    /// The listener has to hear [`EventGroups::FLOWS`]. With fewer groups the table is as true as its last audit in what
-    /// they would have told.
-    #[must_use]
-    pub fn new(events: EventSocket, client: Client) -> Self {
-        let buckets = || sysctl::BUCKETS.read().ok();
-        Self { inner: Synchroniser::new(events.stream, client.connection, buckets) }
+    /// The listener has to receive [`EventGroups::FLOWS`]. With fewer groups, what the others would have reported is only
+    /// as current as the last audit.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the listener has a filter, or if listener and client are known to
+    /// belong to different namespaces.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use ctnetlink::{Client, EventGroups, EventSocket, Mirror, NetworkNamespace};
+    ///
+    /// let blue = NetworkNamespace::from_path("/run/netns/blue")?;
+    /// let client = Client::builder().namespace(blue.try_clone()?).open()?;
+    /// let events = EventSocket::builder(EventGroups::FLOWS).namespace(blue).open()?;
+    /// let mirror = Mirror::new(events, client)?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn new(mut events: EventSocket, client: Client) -> Result<Self, Error> {
+        let refuse = |text: &'static str| Err(Error::message(ErrorKind::InvalidInput, text));
+        if events.is_filtered() {
+            return refuse("a mirror needs a listener without a filter: it would take the flows left out for ended");
+        }
+        if let (Some(one), Some(other)) = (events.namespace_id(), client.connection.transport().namespace_id()) {
+            if one != other {
+                return refuse("the listener and the client of a mirror belong to different network namespaces");
+            }
+        }
+        events.watch_buckets();
+        let mut inner = Synchronizer::new(events.stream, client.connection);
+        inner.check_setting();
+        Ok(Self { inner })
     }
 
-    /// Dumps the table that long after each dump, to find what no event tells. A dump also has the kernel end the flows
-    /// that are overdue. `None`, the default, is never.
+    /// Sets how long after each dump the table is audited: compared with another dump, to find what no event reports. A
+    /// dump also makes the kernel end flows that are overdue. The default, `None`, is never.
     #[must_use]
     pub fn audit_every(mut self, period: Option<Duration>) -> Self {
         self.inner.set_audit_period(period);
@@ -80,108 +139,201 @@ impl Mirror {
         self.inner.audit();
     }
 
-    /// Waits for the next change.
+    /// Waits for the next change no longer than `timeout`. Returns `None` if there is none by then, or after the mirror
+    /// was stopped.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) where none came within the [`timeout`](super::EventSocketBuilder::timeout) of the
-    /// listener; [`Decode`](crate::ErrorKind::Decode) for an event or entry that cannot be read; or where a socket or a dump fails.
-    /// After each of them the mirror goes on, and what may have been missed is made up for by another dump.
-    #[allow(clippy::should_implement_trait, reason = "it has no end, as `EventSocket::next`")]
-    pub fn next(&mut self) -> Result<Change, Error> {
-        self.inner.next(Patience::OfSource)?.ok_or_else(Error::timed_out)
-    }
-
-    /// Waits for the next change, and no longer than that; `None` where none came.
+    /// - [`Decode`](ErrorKind::Decode) if an event or an entry does not decode.
+    /// - [`EventsDisabled`](ErrorKind::EventsDisabled) once, if somebody has switched events off.
+    /// - Others if a socket or a dump fails.
     ///
-    /// # Errors
+    /// The mirror goes on after every error, and another dump makes up for what may have been missed.
     ///
-    /// As [`next`](Self::next).
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::Mirror;
+    /// # use std::time::Duration;
+    /// let mut mirror = Mirror::open()?;
+    /// while let Some(change) = mirror.next_within(Duration::from_secs(1))? {
+    ///     println!("{} {}", change.kind, change.flow);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Change>, Error> {
-        self.inner.next(Patience::within(timeout))
+        self.inner.next(Deadline::after(timeout))
     }
 
-    /// The next change, without waiting for events; `None` where there is none for now. It does a bounded piece of work: a
-    /// dump that is under way goes on with the next call, which is [`due`](Self::due) at once.
+    /// Returns the next change without waiting for events, and `None` if there is none at the moment. Does a bounded piece
+    /// of work: if a dump is under way, it goes on with the next call, for which [`next_deadline`](Self::next_deadline) is
+    /// now.
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
+    /// Fails like [`next_within`](Self::next_within).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// while let Some(change) = mirror.try_next()? {
+    ///     println!("{} {}", change.kind, change.flow);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn try_next(&mut self) -> Result<Option<Change>, Error> {
-        self.inner.next(Patience::None)
+        self.inner.next(Deadline::Now)
     }
 
-    /// Works until the table is the kernel's. The changes until then are dropped: they are in the table. Where events are
-    /// lost faster than a dump takes, there is no end to it: see [`synchronise_within`](Self::synchronise_within).
+    /// Blocks until the table equals the kernel's. Changes until then are not yielded.
+    ///
+    /// If events are lost faster than a dump takes, that may never happen: see
+    /// [`synchronize_within`](Self::synchronize_within).
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
-    pub fn synchronise(&mut self) -> Result<(), Error> {
-        self.inner.synchronise(None).map(drop)
+    /// Fails like [`next_within`](Self::next_within), and if the mirror is stopped first.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.synchronize()?;
+    /// println!("{} flows", mirror.table().len());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn synchronize(&mut self) -> Result<(), Error> {
+        match self.inner.synchronize(Deadline::Never)? {
+            true => Ok(()),
+            false => Err(Error::message(ErrorKind::Other, "the mirror was stopped before it was synchronized")),
+        }
     }
 
-    /// As [`synchronise`](Self::synchronise), and no longer than that: whether the table is the kernel's. What was done
-    /// by then is not lost, and goes on with the next call.
+    /// Blocks until the table equals the kernel's, but no longer than `timeout`. Returns whether it does. Work done by
+    /// then is kept, and the next call continues it.
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
-    pub fn synchronise_within(&mut self, timeout: Duration) -> Result<bool, Error> {
-        // Where no clock counts so far, there is no end.
-        self.inner.synchronise(Instant::now().checked_add(timeout))
+    /// Fails like [`next_within`](Self::next_within).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// if !mirror.synchronize_within(std::time::Duration::from_secs(5))? {
+    ///     println!("events are lost faster than the table can be dumped");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn synchronize_within(&mut self, timeout: Duration) -> Result<bool, Error> {
+        self.inner.synchronize(Deadline::after(timeout))
     }
 
-    /// The table, with every change that was taken, and some that wait to be.
+    /// Returns the table. It contains all changes that were yielded, and may contain some that are still to be yielded.
     #[must_use]
     pub const fn table(&self) -> &FlowTable {
         self.inner.table()
     }
 
-    /// When the mirror has to be called again even if no event comes: a dump is to begin then, or goes on. `None` where
-    /// none is planned.
+    /// Returns when the mirror has to be called again even if no event arrives: a dump begins or goes on then, or the
+    /// kernel's settings are read. `None` if nothing is planned.
     #[must_use]
-    pub fn due(&self) -> Option<Instant> {
-        self.inner.due()
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.inner.next_deadline()
     }
 
-    /// How often events were lost. Each time the table was compared with a dump.
+    /// Returns whether the kernel sends events in the namespace at this moment. Returns true if the setting cannot be
+    /// read.
+    #[must_use]
+    pub fn events_enabled(&self) -> bool {
+        self.inner.stream().source().events_enabled()
+    }
+
+    /// Returns how many times events were lost. Each time, the table was compared with a dump.
     #[must_use]
     pub const fn overruns(&self) -> u64 {
         self.inner.stream().overruns()
     }
 
-    /// How many dumps the table has been through.
+    /// Returns the number of dumps that were completed.
     #[must_use]
     pub const fn dumps(&self) -> u64 {
         self.inner.dumps()
     }
 
-    /// Datagrams that were dropped since they did not come from the kernel.
+    /// Returns the number of datagrams that were dropped because they did not come from the kernel.
     #[must_use]
-    pub const fn foreign_datagrams(&self) -> u64 {
-        self.inner.stream().foreign()
+    pub const fn rejected_datagrams(&self) -> u64 {
+        self.inner.stream().rejected()
     }
 
-    /// Bytes that the kernel granted for events that wait to be received.
+    /// Returns the bytes that the kernel granted for events that wait to be received.
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.inner.stream().source().capacity()
     }
 
-    /// Something to wait with while the mirror itself is lent or locked.
+    /// Returns a handle that ends every wait of the mirror, from another thread or from a signal handler. It also ends the
+    /// wait of every [`Waiter`] that is created afterwards.
     ///
     /// # Errors
     ///
-    /// Where this process has too many open files.
+    /// Fails if the process has too many open files.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// let stop = mirror.stop_handle()?;
+    /// std::thread::spawn(move || {
+    ///     let _ = std::io::stdin().read_line(&mut String::new());
+    ///     stop.stop();
+    /// });
+    /// for change in &mut mirror {
+    ///     println!("{}", change?.flow);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn stop_handle(&self) -> Result<StopHandle, Error> {
+        self.inner.stream().source().stop().handle()
+    }
+
+    /// Returns whether a [stop handle](Self::stop_handle) has stopped the mirror.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.inner.stream().source().is_stopped()
+    }
+
+    /// Returns something to wait with while the mirror itself is borrowed or locked.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process has too many open files.
     pub fn waiter(&self) -> Result<Waiter, Error> {
         let fd = self.as_fd().try_clone_to_owned().map_err(|error| Error::io("duplicate a descriptor", error))?;
-        Ok(Waiter { fd })
+        Ok(Waiter { fd, stop: self.inner.stream().source().stop().clone() })
+    }
+}
+
+/// Waits for each change. The iterator ends after the mirror was [stopped](Mirror::stop_handle).
+///
+/// Errors are those of [`next_within`](Mirror::next_within), and [`TimedOut`](ErrorKind::TimedOut) if the
+/// [`timeout`](super::EventSocketBuilder::timeout) of the listener passed. The iterator goes on after every error.
+impl Iterator for Mirror {
+    type Item = Result<Change, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.inner.next(self.inner.stream().deadline()) {
+            Ok(None) if !self.is_stopped() => Some(Err(Error::timed_out())),
+            result => result.transpose(),
+        }
     }
 }
 
 impl AsFd for Mirror {
-    /// The descriptor of the events, to be waited for, but not beyond what is [`due`](Mirror::due).
+    /// Returns the descriptor of the events. Wait for it no longer than until
+    /// [`next_deadline`](Mirror::next_deadline).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.stream().source().as_fd()
     }
@@ -193,20 +345,22 @@ impl AsRawFd for Mirror {
     }
 }
 
-/// Waits for the events of a [`Mirror`] that another thread may hold meanwhile.
+/// Waits for the events of a [`Mirror`] while another thread may hold the mirror.
 #[derive(Debug)]
 pub struct Waiter {
     fd: OwnedFd,
+    stop: Stop,
 }
 
 impl Waiter {
-    /// Waits until an event can be taken, and no longer than that; `false` where none came.
+    /// Waits no longer than `timeout` until an event can be read. Returns false if none can by then, or if the mirror is
+    /// stopped. A signal ends the wait early.
     ///
     /// # Errors
     ///
-    /// Where the system refuses to wait.
+    /// Fails if the system call fails.
     pub fn wait(&self, timeout: Duration) -> Result<bool, Error> {
-        match wait_readable(&self.fd, timeout) {
+        match self.stop.wait(self.fd.as_fd(), Some(timeout)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(false),
             result => result.map_err(|error| Error::io("wait for events", error)),
         }
@@ -221,6 +375,6 @@ impl AsFd for Waiter {
 
 impl AsRawFd for Waiter {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
     }
 }

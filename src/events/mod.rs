@@ -1,24 +1,24 @@
-//! Events: what happens to flows and expectations, as it happens, and a table that follows it.
+//! Events of flows and expectations, and a copy of the table that follows them.
 //!
-//! [`EventSocket`] listens. What it gives ([`Event`]) is read where it lies in the receive buffer, in the order in which
-//! the kernel sent it; that events were lost is one of the things it says, at the place where they are missing.
+//! [`EventSocket`] yields events in the order in which the kernel sent them. If events were lost, it says so at the place
+//! where they are missing.
 //!
 //! # Loss
 //!
-//! The kernel drops an event where the listener's receive buffer is full, and from then on every event until the
-//! listener has emptied the buffer. It tells so by an error (`ENOBUFS`) that comes *before* the events that are still
-//! in the buffer. The stream gives those first, then [`Event::Overrun`], and goes on. An event takes about 1280 bytes of
-//! the buffer: see [`EventSocketBuilder::receive_buffer`].
+//! The kernel drops an event if the listener's receive buffer is full, and from then on every event until the listener has
+//! emptied the buffer. It reports this by an error (`ENOBUFS`) that arrives *before* the events that are still in the
+//! buffer. The socket yields those first, then [`Event::Overrun`], and goes on. An event takes about 1,280 bytes of the
+//! buffer: see [`EventSocketBuilder::receive_buffer`].
 //!
-//! # A table that stays true
+//! # A copy of the table
 //!
-//! [`FlowTable`] is a copy of the kernel's table, and [`Mirror`] feeds it: it listens, then dumps, then follows the events,
-//! and where some were lost it dumps again and tells the differences as changes, marked as inferred. What events never
-//! tell, the silent end of flows that began before anybody listened, an audit finds: a dump from time to time.
+//! A [`Mirror`] keeps a [`FlowTable`] equal to the kernel's table. It listens, then dumps the table, then follows the
+//! events. If events were lost, it dumps the table again and yields the differences as changes, marked as inferred. An
+//! audit, a dump from time to time, finds what events never report, such as the silent end of a flow that was created
+//! while nobody listened.
 //!
-//! Nothing here locks; a table has one owner. To read it from other threads, let one thread wait for the mirror's
-//! descriptor without a lock, and take a lock for as long as it takes what has come. This is what the example `mirror`
-//! does:
+//! A table has one owner and no lock. To read it from several threads, let one thread wait for events without holding a
+//! lock, and hold it only while it applies what has arrived. The example `mirror` does this:
 //!
 //! ```no_run
 //! use std::sync::{Arc, RwLock};
@@ -26,17 +26,17 @@
 //! use ctnetlink::Mirror;
 //!
 //! let mirror = Mirror::open()?;
-//! let ready = mirror.waiter()?;
+//! let waiter = mirror.waiter()?;
 //! let mirror = Arc::new(RwLock::new(mirror));
 //! let readers = Arc::clone(&mirror);
 //! std::thread::spawn(move || -> Result<(), ctnetlink::Error> {
 //!     loop {
-//!         // A dump that is due, or under way, needs no event.
-//!         let due = mirror.read().expect("no thread panicked").due();
+//!         // A dump that is due or under way needs no event.
+//!         let deadline = mirror.read().expect("no thread panicked").next_deadline();
 //!         let second = Duration::from_secs(1);
-//!         let patience = due.map_or(second, |due| due.saturating_duration_since(Instant::now()));
-//!         ready.wait(patience.min(second))?;
-//!         // For one change at a time, so that readers need not wait long.
+//!         let timeout = deadline.map_or(second, |deadline| deadline.saturating_duration_since(Instant::now()));
+//!         waiter.wait(timeout.min(second))?;
+//!         // One change at a time, so that readers never wait long.
 //!         while mirror.write().expect("no thread panicked").try_next()?.is_some() {}
 //!     }
 //! });
@@ -44,17 +44,22 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
+//! # Stopping
+//!
+//! A wait goes on after a signal whose handler returns, because interrupted system calls are repeated. A [`StopHandle`]
+//! ends it: it may be used from another thread or inside of a signal handler, for instance to end on Ctrl-C and still
+//! print what was counted. Without a handler for the signal, Ctrl-C ends the process as usual.
+//!
 //! # Example
 //!
 //! ```no_run
 //! use ctnetlink::{Event, EventGroups, EventSocket};
 //!
-//! let mut events = EventSocket::open(EventGroups::NEW | EventGroups::DESTROY)?;
-//! loop {
-//!     match events.next()? {
-//!         Event::New(new) => println!("{} begins", new.flow.original().source()),
-//!         Event::Destroy(end) => println!("{} ends", end.flow.original().source()),
-//!         Event::Overrun => println!("some are missing here"),
+//! for event in EventSocket::open(EventGroups::NEW | EventGroups::DESTROY)? {
+//!     match event? {
+//!         Event::New(new) => println!("new:   {}", new.flow),
+//!         Event::Destroy(end) => println!("ended: {}", end.flow),
+//!         Event::Overrun => println!("events are missing here"),
 //!         _ => {}
 //!     }
 //! }
@@ -62,23 +67,25 @@
 //! ```
 
 mod event;
-mod groups;
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]
-mod namespaces;
-#[cfg(all(target_os = "linux", feature = "client"))]
 mod socket;
+#[cfg(all(target_os = "linux", feature = "client"))]
+mod stop;
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
 mod stream;
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
-mod synchroniser;
+mod synchronizer;
 mod table;
 
-pub use event::{Event, ExpectationEvent, FlowEvent, Malformed};
-pub use groups::EventGroups;
+pub use event::{Event, EventGroups, EventRef, ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use mirror::{Mirror, Waiter};
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use socket::{EventSocket, EventSocketBuilder};
-pub use table::{Change, ChangeKind, FlowTable, TableEntry};
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub use stop::StopHandle;
+#[cfg(fuzzing)]
+pub use table::property;
+pub use table::{Change, ChangeKind, FlowTable, TableEntry, TableIter};

@@ -50,6 +50,8 @@
 
 mod batch;
 mod connection;
+#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+mod deadline;
 // What the fuzz target `exchange` holds true: it looks at connections, which are no part of the API.
 mod attribute_path;
 #[cfg(any(test, fuzzing))]
@@ -63,7 +65,11 @@ mod transport;
 pub(crate) use batch::PendingBatch;
 pub use batch::{BatchReport, Outcome};
 pub(crate) use connection::{Connection, ReplyCursor};
+#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+pub(crate) use deadline::Deadline;
 pub use reply::{Exchange, Received, Refusal};
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) use transport::NamespaceId;
 pub(crate) use transport::{Datagram, Transport, Wait};
 
 #[cfg(test)]

@@ -16,6 +16,13 @@ pub(crate) struct Datagram {
     pub(crate) namespace: Option<i32>,
 }
 
+/// The identity of a network namespace: device and inode of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamespaceId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
 /// Whether to wait for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -47,6 +54,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
     /// Bytes that may be sent at once.
     fn send_capacity(&self) -> usize;
+
+    /// The network namespace that the transport leads to, if it is known.
+    fn namespace_id(&self) -> Option<NamespaceId> {
+        None
+    }
 }
 
 impl Transport for Box<dyn Transport> {
@@ -76,5 +88,9 @@ impl Transport for Box<dyn Transport> {
 
     fn send_capacity(&self) -> usize {
         (**self).send_capacity()
+    }
+
+    fn namespace_id(&self) -> Option<NamespaceId> {
+        (**self).namespace_id()
     }
 }

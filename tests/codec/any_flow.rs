@@ -1,7 +1,7 @@
 //! Every type that holds a flow reads the same through `AnyFlow`.
 
 use ctnetlink::{
-    AnyFlow, EventKind, Filter, Flow, FlowRef, FlowTable, Timestamp,
+    AnyFlow, Event, Filter, Flow, FlowEvent, FlowRef, FlowTable, Timestamp,
     wire::{Encoder, Flags, MessageType, Messages},
 };
 use proptest::{prop_assert_eq, proptest};
@@ -70,7 +70,7 @@ proptest! {
         let mut table = FlowTable::new();
         let mut flow = flow;
         flow.status = None;
-        table.apply_flow(EventKind::New, flow, &mut Vec::new());
+        table.apply(&Event::New(FlowEvent::new(flow)), &mut Vec::new());
         for entry in table.iter() {
             let value = entry.to_flow();
             prop_assert_eq!(rebuilt(&entry), value.clone());

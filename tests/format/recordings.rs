@@ -51,7 +51,7 @@ pub(crate) fn time_of_listing() -> Timestamp {
 }
 
 fn kind(message: &Message<'_>) -> EventKind {
-    ctnetlink::Event::parse(message).unwrap().kind().unwrap()
+    ctnetlink::EventRef::parse(message).unwrap().kind().unwrap()
 }
 
 fn read<T>(recording: &str, value: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {

@@ -33,7 +33,7 @@ impl Follower {
     pub fn new(receive_buffer: usize) -> Self {
         let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(receive_buffer).open().unwrap();
         Self {
-            mirror: Mirror::new(events, Client::open().unwrap()),
+            mirror: Mirror::new(events, Client::open().unwrap()).unwrap(),
             flows: HashMap::new(),
             inferred: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -74,8 +74,8 @@ impl Follower {
             while let Some(change) = self.mirror.try_next().unwrap() {
                 self.take(change);
             }
-            let has_work = self.mirror.due().is_some_and(|due| due <= Instant::now());
-            if self.mirror.table().is_synchronised() && !has_work {
+            let has_work = self.mirror.next_deadline().is_some_and(|due| due <= Instant::now());
+            if self.mirror.table().is_synchronized() && !has_work {
                 return;
             }
             assert!(Instant::now() < deadline, "it does not get synchronised");

@@ -8,7 +8,8 @@ use std::{
 };
 
 use ctnetlink::{
-    ChangeKind, EventGroups, EventSocket, FlowKey, Mirror, Protocol, TcpState, Tuple, request::FlowUpdate, sysctl,
+    ChangeKind, ErrorKind, EventGroups, EventSocket, FlowKey, Mirror, Protocol, TcpState, Tuple, request::FlowUpdate,
+    sysctl,
 };
 
 use crate::{
@@ -39,6 +40,9 @@ cases! {
     repeated_begins_are_not_new_flows;
     repeated_begins_are_not_new_flows_after_an_audit;
     mirrors_stay_equal_beside_a_reliable_listener;
+    a_mirror_reports_that_events_were_switched_off;
+    listener_and_client_of_different_namespaces_are_refused;
+    a_listener_with_a_filter_is_refused;
 }
 
 fn it_begins_with_what_is_there_and_follows(lab: &Lab) {
@@ -104,10 +108,10 @@ fn it_stays_true_while_loss_and_churn_go_on(lab: &Lab) {
 
 /// So it is for flows that began before anybody listened, whom other listeners would wake.
 fn an_audit_finds_what_no_event_tells(lab: &Lab) {
-    lab.sysctl(sysctl::EVENTS, 0);
     let mut client = lab.client();
     let mut follower = Follower::new(1 << 20);
     follower.check();
+    lab.sysctl(sysctl::EVENTS, 0);
     create(&mut client, (1..=10).map(udp_flow));
     client.delete(FlowKey::original(udp_flow(1).original)).unwrap();
     follower.catch_up();
@@ -194,7 +198,7 @@ fn traffic_is_followed(lab: &Lab) {
 
 fn it_is_fed_by_one_thread_and_read_by_others(lab: &Lab) {
     let mut mirror = Mirror::open().unwrap();
-    mirror.synchronise().unwrap();
+    mirror.synchronize().unwrap();
     let ready = mirror.waiter().unwrap();
     let mirror = Arc::new(RwLock::new(mirror));
     let fed = Arc::clone(&mirror);
@@ -215,9 +219,9 @@ fn it_is_fed_by_one_thread_and_read_by_others(lab: &Lab) {
 }
 
 fn audits_come_by_themselves(lab: &Lab) {
-    lab.sysctl(sysctl::EVENTS, 0);
     let mut mirror = Mirror::open().unwrap().audit_every(Some(Duration::from_millis(5)));
-    mirror.synchronise().unwrap();
+    mirror.synchronize().unwrap();
+    lab.sysctl(sysctl::EVENTS, 0);
     lab.client().create(&udp_flow(1)).unwrap();
     let change = mirror.next_within(PATIENCE).unwrap().unwrap();
     assert_eq!((change.kind, change.inferred), (ChangeKind::Appeared, true));
@@ -237,7 +241,7 @@ fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
         lab.sysctl(sysctl::EVENTS, 1);
         let before = lab.flow(tcp_flow(1).original).id;
         let mut mirror = Mirror::open().unwrap();
-        mirror.synchronise().unwrap();
+        mirror.synchronize().unwrap();
         assert_eq!(mirror.next_within(Duration::from_millis(1100)).unwrap(), None);
         client.delete(FlowKey::original(tcp_flow(1).original)).unwrap();
         client.create(&tcp_flow(1)).unwrap();
@@ -280,14 +284,15 @@ fn repeat_ends(lab: &Lab, follower: &mut Follower, mut meanwhile: impl FnMut(u16
     let mut ends = 0;
     while let Some(event) = raw.try_next().unwrap() {
         let (_, end) = event.flow().unwrap();
-        let end = end.flow.to_flow();
+        let end = &end.flow;
         // What makes repeats harmless: as long as the kernel repeats an end, no other flow gets its identifier.
         assert_ne!(living[&end.original], end.id, "{end}");
         ends += 1;
     }
     assert!(ends >= 500, "the kernel repeats ends: {ends}");
     assert_eq!(follower.mirror.overruns(), 0);
-    assert!(follower.inferred.is_empty(), "{:?}", follower.inferred);
+    // An audit may be ahead of the events.
+    assert!(follower.mirror.dumps() > 1 || follower.inferred.is_empty(), "{:?}", follower.inferred);
 }
 
 fn repeated_ends_leave_new_flows_alone(lab: &Lab) {
@@ -378,4 +383,35 @@ fn mirrors_stay_equal_beside_a_reliable_listener(lab: &Lab) {
         println!("{points} quiet points, {delivered} events delivered reliably; overruns of the mirrors: {overruns:?}");
     }
     assert!(overruns[0] > 0 && overruns[2] == 0, "{overruns:?}");
+}
+
+/// It reads the setting every ten seconds.
+fn a_mirror_reports_that_events_were_switched_off(lab: &Lab) {
+    let mut mirror = Mirror::open().unwrap();
+    mirror.synchronize().unwrap();
+    lab.sysctl(sysctl::EVENTS, 0);
+    assert!(!mirror.events_enabled());
+    lab.client().create(&udp_flow(1)).unwrap();
+    let error = mirror.next_within(Duration::from_secs(30)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::EventsDisabled);
+    assert_eq!(mirror.next_within(Duration::from_millis(10)).unwrap(), None);
+    lab.sysctl(sysctl::EVENTS, 1);
+    let change = mirror.next_within(Duration::from_secs(30)).unwrap().unwrap();
+    assert_eq!((change.kind, change.inferred), (ChangeKind::Appeared, true));
+}
+
+fn listener_and_client_of_different_namespaces_are_refused(lab: &Lab) {
+    let elsewhere = thread::spawn(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        EventSocket::open(EventGroups::FLOWS).unwrap()
+    });
+    let error = Mirror::new(elsewhere.join().unwrap(), lab.client()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("different network namespaces"), "{error}");
+}
+
+fn a_listener_with_a_filter_is_refused(lab: &Lab) {
+    let builder = EventSocket::builder(EventGroups::FLOWS).filter(&"proto tcp".parse().unwrap());
+    let error = Mirror::new(builder.open().unwrap(), lab.client()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

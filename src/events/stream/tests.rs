@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::{
-    EventKind, Expectation, Flow,
+    ErrorKind, EventKind, Expectation, Flow,
     exchange::script::{Step, tuple},
     wire::{Encoder, Flags, MessageType},
 };
@@ -15,20 +15,27 @@ const BEGINNING: Flags = Flags::CREATE.union(Flags::EXCLUSIVE);
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Step>,
-    /// Whether each receive was to wait.
-    waits: Vec<Wait>,
-    polls: usize,
+    /// The timeout of each wait.
+    waits: Vec<Option<Duration>>,
+    /// What the next wait fails with.
+    wait_failure: Option<Errno>,
+    /// The source is stopped by a wait that comes to nothing.
+    is_stopped: bool,
 }
 
 impl Source for Script {
-    fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
-        self.waits.push(wait);
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
         Step::play(&mut self.steps, buffer)
     }
 
-    fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
-        self.polls += 1;
-        Ok(!self.steps.is_empty())
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.waits.push(timeout);
+        self.is_stopped = self.steps.is_empty() && timeout.is_none();
+        self.wait_failure.take().map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno.0)))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     fn capacity(&self) -> usize {
@@ -37,7 +44,7 @@ impl Source for Script {
 }
 
 fn stream(steps: impl IntoIterator<Item = Step>) -> EventStream<Script> {
-    EventStream::new(Script { steps: steps.into_iter().collect(), ..Script::default() }, None)
+    EventStream::new(Script { steps: steps.into_iter().collect(), ..Script::default() }, None, None)
 }
 
 fn kernel(bytes: Vec<u8>) -> Step {
@@ -64,20 +71,20 @@ fn new(port: u16) -> Vec<u8> {
     event(MessageType::FLOW_NEW, BEGINNING, port)
 }
 
-/// What an event is, in short.
+/// What the stream yielded, in short.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Flow(EventKind, u16),
     Expectation(EventKind),
     Overrun,
+    /// An event does not decode; its message has so many bytes.
     Malformed(usize),
 }
 
-fn see(event: Event<'_>) -> Seen {
+fn see(event: EventRef<'_>) -> Seen {
     match event {
-        Event::Overrun => Seen::Overrun,
-        Event::Malformed(malformed) => Seen::Malformed(malformed.bytes.len()),
-        Event::ExpectationNew(_) | Event::ExpectationDestroy(_) => Seen::Expectation(event.kind().unwrap()),
+        EventRef::Overrun => Seen::Overrun,
+        EventRef::ExpectationNew(_) | EventRef::ExpectationDestroy(_) => Seen::Expectation(event.kind().unwrap()),
         _ => {
             let (kind, event) = event.flow().unwrap();
             Seen::Flow(kind, event.flow.original().source_port().unwrap())
@@ -92,10 +99,14 @@ fn begins(port: u16) -> Seen {
 /// Everything until there is nothing more.
 fn all(stream: &mut EventStream<Script>) -> Vec<Seen> {
     let mut seen = Vec::new();
-    while let Some(event) = stream.next(Patience::None).unwrap() {
-        seen.push(see(event));
+    loop {
+        match stream.next(Deadline::Now) {
+            Ok(Some(event)) => seen.push(see(event)),
+            Ok(None) => return seen,
+            Err(error) if error.kind() == ErrorKind::Decode => seen.push(Seen::Malformed(stream.message().len())),
+            Err(error) => panic!("{error}"),
+        }
     }
-    seen
 }
 
 #[test]
@@ -124,7 +135,7 @@ fn the_port_of_who_caused_an_event_is_told() {
     caused[12..16].copy_from_slice(&4711_u32.to_ne_bytes());
     let mut stream = stream([kernel([new(1), caused].concat())]);
     for expected in [None, Some(4711)] {
-        let (_, event) = stream.next(Patience::None).unwrap().unwrap().flow().unwrap();
+        let (_, event) = stream.next(Deadline::Now).unwrap().unwrap().flow().unwrap();
         assert_eq!(event.port_id, expected);
     }
 }
@@ -154,10 +165,9 @@ fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
 #[test]
 fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
     let mut stream = stream([OVERRUN, kernel(new(1)), Step::EMPTY]);
-    assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), begins(1));
-    assert_eq!(see(stream.next(Patience::OfSource).unwrap().unwrap()), Seen::Overrun);
-    assert_eq!(stream.source().waits, [Wait::Yes, Wait::No, Wait::No]);
-    assert_eq!(stream.source().polls, 0);
+    assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), begins(1));
+    assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), Seen::Overrun);
+    assert_eq!(stream.source().waits, []);
 }
 
 #[test]
@@ -187,7 +197,7 @@ fn look_alikes_from_other_senders_are_dropped_and_counted() {
         kernel(new(2)),
     ]);
     assert_eq!(all(&mut stream), [begins(1), begins(2)]);
-    assert_eq!(stream.foreign(), 2);
+    assert_eq!(stream.rejected(), 2);
 }
 
 #[test]
@@ -218,42 +228,86 @@ fn an_empty_datagram_is_passed_over() {
 #[test]
 fn a_truncated_datagram_is_an_error_and_the_stream_goes_on() {
     let mut stream = stream([Step::Truncated(40_000), kernel(new(1))]);
-    assert_eq!(stream.next(Patience::None).unwrap_err().truncated_length(), Some(40_000));
+    assert_eq!(stream.next(Deadline::Now).unwrap_err().truncated_length(), Some(40_000));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
 
 #[test]
 fn errors_of_the_socket_are_told_and_the_stream_goes_on() {
     let mut stream = stream([Step::Failure(Errno::ENOMEM), kernel(new(1))]);
-    assert_eq!(stream.next(Patience::OfSource).unwrap_err().errno(), Some(Errno::ENOMEM));
+    assert_eq!(stream.next(Deadline::Never).unwrap_err().errno(), Some(Errno::ENOMEM));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
 
 #[test]
-fn patience_ends_in_an_error_a_none_or_at_once() {
-    assert!(stream([]).next(Patience::OfSource).unwrap_err().is_timed_out());
-    let mut patient = stream([]);
-    assert!(patient.next(Patience::Until(Instant::now())).unwrap().is_none());
-    assert_eq!(patient.source().polls, 1);
+fn a_wait_ends_in_an_error_a_none_or_at_once() {
     let mut impatient = stream([]);
-    assert!(impatient.next(Patience::None).unwrap().is_none());
-    assert_eq!(impatient.source().polls, 0);
+    impatient.timeout = Some(Duration::ZERO);
+    assert!(impatient.next_in_time().unwrap_err().is_timed_out());
+    let mut patient = stream([]);
+    assert!(patient.next(Deadline::after(Duration::from_millis(1))).unwrap().is_none());
+    assert!(!patient.source().waits.is_empty());
+    let mut now = stream([]);
+    assert!(now.next(Deadline::Now).unwrap().is_none());
+    assert_eq!(now.source().waits, []);
 }
 
-/// The socket's own time-out begins anew with each receive.
 #[test]
-fn an_interruption_does_not_prolong_the_wait() {
-    let mut stream = stream([Step::Failure(Errno::EINTR), Step::EMPTY, kernel(new(1))]);
+fn a_stopped_stream_ends_without_an_error() {
+    let mut stream = stream([kernel(new(1))]);
+    assert_eq!(see(stream.next_in_time().unwrap().unwrap()), begins(1));
+    assert!(stream.next_in_time().unwrap().is_none(), "the script stops the wait");
+    stream.source.steps.push_back(kernel(new(2)));
+    assert!(stream.next_in_time().unwrap().is_none() && stream.next(Deadline::Now).unwrap().is_none());
+}
+
+#[test]
+fn an_interrupted_wait_goes_on_for_the_rest_of_its_time() {
+    let mut stream = stream([Step::EMPTY, Step::EMPTY, kernel(new(1))]);
     stream.timeout = Some(Duration::from_secs(10));
-    assert!(matches!(stream.next(Patience::OfSource), Ok(Some(Event::New(_)))));
-    assert_eq!(stream.source().waits, [Wait::Yes, Wait::No, Wait::No]);
-    assert_eq!(stream.source().polls, 1);
+    stream.source.wait_failure = Some(Errno::EINTR);
+    assert_eq!(see(stream.next_in_time().unwrap().unwrap()), begins(1));
+    let waits = &stream.source().waits;
+    assert!(waits.len() == 2 && waits[1] < waits[0] && waits[0] <= Some(Duration::from_secs(10)), "{waits:?}");
 }
 
 #[test]
-fn look_alikes_do_not_prolong_the_wait() {
+fn foreign_datagrams_do_not_prolong_the_wait() {
     let mut stream = stream((0..5).map(|_| Step::Datagram(new(66), 4711)));
     stream.timeout = Some(Duration::ZERO);
-    assert!(stream.next(Patience::OfSource).unwrap_err().is_timed_out());
-    assert_eq!(stream.foreign(), 1);
+    assert!(stream.next_in_time().unwrap_err().is_timed_out());
+    assert_eq!(stream.rejected(), 1);
+}
+
+/// As many as the buffer may have held when the call began: whatever is there then came later.
+#[test]
+fn a_flood_of_foreign_datagrams_ends_a_call_that_does_not_wait() {
+    let flood = 100;
+    let mut stream = stream((0..flood).map(|_| Step::Datagram(new(66), 4711)).chain([kernel(new(1))]));
+    let mut calls = 1;
+    while stream.next(Deadline::Now).unwrap().is_none() {
+        calls += 1;
+        assert!(calls < flood, "the event is found");
+    }
+    assert!(calls > 5, "{calls}");
+}
+
+#[test]
+fn events_that_the_filter_does_not_match_are_skipped() {
+    let filter = Filter::source_port(2) | Filter::source_port(4);
+    let mut stream = stream((1..=5).map(|port| kernel(new(port))));
+    stream.filter = Some(filter);
+    assert_eq!(all(&mut stream), [begins(2), begins(4)]);
+}
+
+#[test]
+fn a_flood_of_other_events_ends_a_call_that_does_not_wait() {
+    let mut stream = stream((0..100).map(|_| kernel(new(1))).chain([kernel(new(2))]));
+    stream.filter = Some(Filter::source_port(2));
+    let mut calls = 1;
+    while stream.next(Deadline::Now).unwrap().is_none() {
+        calls += 1;
+        assert!(calls < 100, "the event is found");
+    }
+    assert!(calls > 5, "{calls}");
 }

@@ -1,4 +1,4 @@
-//! What became of a flow of the table.
+//! A change of the table.
 
 use core::fmt;
 
@@ -6,30 +6,30 @@ use crate::model::Flow;
 
 /// A difference between the table before and after.
 ///
-/// Changes are complete: whoever applies them all to an empty table (insert, replace, remove by original tuple and zone)
-/// has the same flows.
+/// Changes are complete: applying all of them to an empty map (insert, replace, remove by original tuple and zone)
+/// reproduces the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Change {
-    /// What became of the flow.
+    /// What happened to the flow.
     pub kind: ChangeKind,
-    /// No event told it: it was found by comparison with a dump, or follows from an event of another flow.
+    /// True if no event reported the change: a dump revealed it, or it follows from an event of another flow.
     pub inferred: bool,
-    /// The flow, with all that is known of it: as it is now, or as it was last.
+    /// The flow with everything known of it, as it is now; or as it was last, if it vanished.
     pub flow: Flow,
 }
 
-/// What became of a flow.
+/// What happened to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[allow(clippy::exhaustive_enums, reason = "a table knows no fourth")]
+#[allow(clippy::exhaustive_enums, reason = "a table cannot change in a fourth way")]
 pub enum ChangeKind {
-    /// It is in the table now and was not before.
+    /// The flow entered the table.
     Appeared,
-    /// Something of it is not as it was, or the kernel was asked for a change.
+    /// The flow changed, or a program asked the kernel for a change.
     Changed,
-    /// It is not in the table any more.
+    /// The flow left the table.
     Vanished,
 }
 

@@ -1,4 +1,4 @@
-//! A flow of the table, read where it is kept.
+//! A view of one flow of the table.
 
 use core::{fmt, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::model::{
     inherent_attributes, inherent_getters,
 };
 
-/// A flow of a [`FlowTable`](super::FlowTable), read where it is kept.
+/// A view of one flow of a [`FlowTable`](super::FlowTable).
 ///
-/// Timeout, counters and window are those of the last message that told them.
+/// Timeout, counters and window are those of the last message that carried them.
 #[derive(Clone, Copy)]
 pub struct TableEntry<'a>(pub(super) &'a Record);
 
@@ -111,7 +111,7 @@ inherent_attributes!(TableEntry<'_>);
 inherent_getters!(TableEntry<'_>);
 
 impl TableEntry<'_> {
-    /// The flow as a value, with all that is known of it.
+    /// Returns the flow as a value, with everything known of it.
     #[must_use]
     pub fn to_flow(&self) -> Flow {
         self.0.to_flow()

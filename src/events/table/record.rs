@@ -1,16 +1,16 @@
-//! A flow in little space.
+//! A flow in little space, and how it changes with what a message adds.
 
 use core::num::NonZeroU64;
 
-use super::key::Key;
+use super::store::Key;
 use crate::model::{
-    Counters, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SequenceAdjustment, Status, Synproxy, TcpInfo, Timestamp,
-    Tuple,
+    Counters, DccpInfo, EventKind, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SctpInfo, SequenceAdjustment, Status,
+    Synproxy, TcpInfo, Timestamp, Tuple,
 };
 
-/// What is kept of a flow: all that a dump tells but the use count.
+/// A flow as the table keeps it: everything in an entry of a dump except the use count.
 ///
-/// What few flows have stands apart.
+/// Attributes that few flows have are kept apart, in a box.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) original: Tuple,
@@ -25,40 +25,40 @@ pub(super) struct Record {
     pub(super) counters_reply: Option<Counters>,
     start: Option<NonZeroU64>,
     rest: Option<Box<Rest>>,
-    /// The dump during or after which the flow was last heard of.
+    /// The number of the dump during or after which the flow was last seen, in an entry or an event.
     pub(super) generation: u32,
-    /// What of it events have told since then; nothing where the dump alone did.
-    pub(super) told: Told,
-    /// An event has told of the flow at some time, so that its end will be told too.
+    /// What events carried of it since then; empty if only the dump did.
+    pub(super) seen: SeenInEvents,
+    /// Whether some event was about this flow, so that its end will have an event too.
     pub(super) has_events: bool,
-    /// A SYN proxy's numbers that are all zero, as every flow has that a user created.
+    /// Whether it has SYN proxy numbers that are all zero, as every flow has that a program created.
     blank_synproxy: bool,
 }
 
 bitflags::bitflags! {
-    /// What events have told of a flow. They leave out what did not change; a dump tells everything.
+    /// The parts of a flow that events have carried. An event leaves out what did not change; a dump carries everything.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Told: u8 {
-        /// What every event tells: status, mark and helper.
+    pub(super) struct SeenInEvents: u8 {
+        /// Status, mark and helper: every event carries them.
         const FLOW = 1 << 0;
-        /// What the protocol knows: the state.
+        /// The state of the protocol.
         const PROTOCOL_INFO = 1 << 1;
         const LABELS = 1 << 2;
     }
 }
 
-impl Told {
-    pub(super) fn by(event: &Flow) -> Self {
-        let mut told = Self::FLOW;
-        told.set(Self::PROTOCOL_INFO, event.protocol_info.is_some());
-        told.set(Self::LABELS, event.labels.is_some());
-        told
+impl SeenInEvents {
+    pub(super) fn of(event: &Flow) -> Self {
+        let mut seen = Self::FLOW;
+        seen.set(Self::PROTOCOL_INFO, event.protocol_info.is_some());
+        seen.set(Self::LABELS, event.labels.is_some());
+        seen
     }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Rest {
-    /// Of another protocol than TCP.
+    /// That of other protocols than TCP.
     protocol_info: Option<ProtocolInfo>,
     pub(super) helper: Option<Helper>,
     labels: Option<Labels>,
@@ -70,36 +70,58 @@ pub(super) struct Rest {
 }
 
 impl Record {
-    pub(super) fn new(flow: Flow, generation: u32, told: Told) -> Self {
-        let tcp = flow.protocol_info.and_then(|info| info.tcp().copied());
+    pub(super) fn new(flow: Flow, generation: u32, seen: SeenInEvents) -> Self {
+        // Every attribute is named, so that a new one does not compile until it is kept or left out on purpose.
+        let Flow {
+            original,
+            reply,
+            zone,
+            status,
+            mark,
+            security_context,
+            id,
+            use_count: _,
+            master,
+            timeout,
+            protocol_info,
+            counters_original,
+            counters_reply,
+            times,
+            helper,
+            labels,
+            sequence_adjustment_original,
+            sequence_adjustment_reply,
+            synproxy,
+            event_time: _,
+        } = flow;
         let blank = Synproxy::default();
         let rest = Rest {
-            protocol_info: flow.protocol_info.filter(|info| info.tcp().is_none()),
-            helper: flow.helper,
-            labels: flow.labels,
-            security_context: flow.security_context,
-            master: flow.master,
-            sequence_adjustment_original: flow.sequence_adjustment_original,
-            sequence_adjustment_reply: flow.sequence_adjustment_reply,
-            synproxy: flow.synproxy.filter(|synproxy| *synproxy != blank),
+            protocol_info: protocol_info.filter(|info| info.tcp().is_none()),
+            helper,
+            labels,
+            security_context,
+            master,
+            sequence_adjustment_original,
+            sequence_adjustment_reply,
+            synproxy: synproxy.filter(|synproxy| *synproxy != blank),
         };
         Self {
-            original: flow.original,
-            reply: flow.reply,
-            zone: flow.zone,
-            id: flow.id,
-            status: flow.status,
-            timeout: flow.timeout,
-            mark: flow.mark,
-            tcp,
-            counters_original: flow.counters_original,
-            counters_reply: flow.counters_reply,
-            start: flow.times.and_then(|times| NonZeroU64::new(times.start?.0)),
+            original,
+            reply,
+            zone,
+            id,
+            status,
+            timeout,
+            mark,
+            tcp: protocol_info.and_then(|info| info.tcp().copied()),
+            counters_original,
+            counters_reply,
+            start: times.and_then(|times| NonZeroU64::new(times.start?.0)),
             rest: (rest != Rest::default()).then(|| Box::new(rest)),
             generation,
-            told,
-            has_events: !told.is_empty(),
-            blank_synproxy: flow.synproxy == Some(blank),
+            seen,
+            has_events: !seen.is_empty(),
+            blank_synproxy: synproxy == Some(blank),
         }
     }
 
@@ -155,10 +177,10 @@ impl Record {
         Key::new(&self.reply, self.zone)
     }
 
-    /// Whether that may be the same flow, its original tuple and zone being the same.
+    /// Whether `flow`, which has the same original tuple and zone, may be this flow.
     ///
-    /// Identifiers that differ are those of different flows; equal ones prove nothing, since the next flow of a tuple
-    /// has the same one if it is put in the same place.
+    /// Different identifiers prove that it is another flow. Equal identifiers prove nothing: the next flow of a tuple has
+    /// the same identifier if the kernel stores it in the same place.
     pub(super) fn may_be(&self, flow: &Flow) -> bool {
         let start = flow.times.and_then(|times| times.start);
         self.reply_key() == Key::new(&flow.reply, flow.zone)
@@ -169,6 +191,114 @@ impl Record {
 
 fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
     one.is_none() || other.is_none() || one == other
+}
+
+/// Updates a flow from an event. Attributes that the event leaves out are unchanged, with two exceptions: an event leaves
+/// out a mark of 0, and, unless it is a DESTROY, the helper of a flow that has none.
+pub(super) fn merge_event(known: &mut Flow, kind: EventKind, event: Flow) {
+    let mark = event.mark.or(known.mark.map(|_| 0));
+    let helper = if kind == EventKind::Destroy { known.helper.take() } else { event.helper.clone() };
+    let before = core::mem::replace(known, event);
+    fill(known, before);
+    known.mark = mark;
+    known.helper = helper;
+}
+
+/// Updates a flow from an entry of a dump, if events were about the flow since the dump began: what they carried stays,
+/// and everything else is older than the entry.
+pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: Flow) {
+    if !seen.contains(SeenInEvents::PROTOCOL_INFO) {
+        known.protocol_info = entry.protocol_info;
+    }
+    if !seen.contains(SeenInEvents::LABELS) {
+        known.labels = entry.labels;
+    }
+    fill(known, entry);
+}
+
+/// Adds from `other` the attributes that `known` lacks.
+fn fill(known: &mut Flow, other: Flow) {
+    // Every attribute is named, so that a new one does not compile until it is merged.
+    let Flow {
+        original: _,
+        reply: _,
+        zone,
+        status,
+        mark,
+        security_context,
+        id,
+        use_count,
+        master,
+        timeout,
+        protocol_info,
+        counters_original,
+        counters_reply,
+        times,
+        helper,
+        labels,
+        sequence_adjustment_original,
+        sequence_adjustment_reply,
+        synproxy,
+        event_time,
+    } = other;
+    known.zone = known.zone.or(zone);
+    known.status = known.status.or(status);
+    known.mark = known.mark.or(mark);
+    known.security_context = known.security_context.take().or(security_context);
+    known.id = known.id.or(id);
+    known.use_count = known.use_count.or(use_count);
+    known.master = known.master.or(master);
+    known.timeout = known.timeout.or(timeout);
+    known.protocol_info = fill_info(known.protocol_info, protocol_info);
+    known.counters_original = known.counters_original.or(counters_original);
+    known.counters_reply = known.counters_reply.or(counters_reply);
+    known.times = match (known.times, times) {
+        (Some(one), Some(two)) => Some(FlowTimes { start: one.start.or(two.start), stop: one.stop.or(two.stop) }),
+        (one, two) => one.or(two),
+    };
+    known.helper = known.helper.take().or(helper);
+    known.labels = known.labels.or(labels);
+    known.sequence_adjustment_original = known.sequence_adjustment_original.or(sequence_adjustment_original);
+    known.sequence_adjustment_reply = known.sequence_adjustment_reply.or(sequence_adjustment_reply);
+    known.synproxy = known.synproxy.or(synproxy);
+    known.event_time = known.event_time.or(event_time);
+}
+
+/// A DESTROY carries only the state.
+fn fill_info(known: Option<ProtocolInfo>, other: Option<ProtocolInfo>) -> Option<ProtocolInfo> {
+    match (known, other) {
+        (Some(ProtocolInfo::Tcp(one)), Some(ProtocolInfo::Tcp(two))) => Some(ProtocolInfo::Tcp(TcpInfo {
+            state: one.state.or(two.state),
+            window_scale_original: one.window_scale_original.or(two.window_scale_original),
+            window_scale_reply: one.window_scale_reply.or(two.window_scale_reply),
+            flags_original: one.flags_original.or(two.flags_original),
+            flags_reply: one.flags_reply.or(two.flags_reply),
+        })),
+        (Some(ProtocolInfo::Sctp(one)), Some(ProtocolInfo::Sctp(two))) => Some(ProtocolInfo::Sctp(SctpInfo {
+            state: one.state.or(two.state),
+            verification_tag_original: one.verification_tag_original.or(two.verification_tag_original),
+            verification_tag_reply: one.verification_tag_reply.or(two.verification_tag_reply),
+        })),
+        (Some(ProtocolInfo::Dccp(one)), Some(ProtocolInfo::Dccp(two))) => Some(ProtocolInfo::Dccp(DccpInfo {
+            state: one.state.or(two.state),
+            role: one.role.or(two.role),
+            handshake_sequence: one.handshake_sequence.or(two.handshake_sequence),
+        })),
+        (one, two) => one.or(two),
+    }
+}
+
+/// Whether two versions of a flow differ in something that an event carries: status, mark, state, helper or labels. What
+/// changes with every packet (timeout, counters, window) does not count.
+pub(super) fn differs(one: &Flow, other: &Flow) -> bool {
+    let state = |flow: &Flow| (flow.tcp_state(), flow.sctp_state(), flow.dccp_state());
+    let labels = |flow: &Flow| flow.labels.unwrap_or(Labels(0));
+    let helper = |flow: &Flow| flow.helper.as_ref().map(|helper| helper.name.clone());
+    one.status != other.status
+        || one.mark.unwrap_or(0) != other.mark.unwrap_or(0)
+        || state(one) != state(other)
+        || labels(one) != labels(other)
+        || helper(one) != helper(other)
 }
 
 #[cfg(test)]
@@ -186,7 +316,7 @@ mod tests {
     fn a_flow_comes_out_as_it_went_in() {
         let tuple = Tuple::tcp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 80).into());
         let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
-        let assert_kept = |flow: &Flow| assert_eq!(Record::new(flow.clone(), 1, Told::FLOW).to_flow(), *flow);
+        let assert_kept = |flow: &Flow| assert_eq!(Record::new(flow.clone(), 1, SeenInEvents::FLOW).to_flow(), *flow);
         assert_kept(&flow);
         flow.zone = Some(3);
         flow.id = Some(0);

@@ -21,7 +21,7 @@ fn sockets_pass_what_userspace_selects(lab: &Lab) {
     let mut filtered: Vec<(SocketFilter, EventSocket)> = Vec::new();
     for filter in &filters {
         let program = SocketFilter::new(filter);
-        let socket = listen(EventSocket::builder(EventGroups::FLOWS).filter(&program));
+        let socket = listen(EventSocket::builder(EventGroups::FLOWS).program(&program));
         filtered.push((program, socket));
     }
     mixed_table(&mut client, 200);
@@ -45,7 +45,7 @@ fn heard(socket: &mut EventSocket) -> Vec<(EventKind, Flow)> {
     let mut heard = Vec::new();
     while let Some(event) = socket.try_next().unwrap() {
         let (kind, event) = event.flow().unwrap_or_else(|| panic!("{event:?}"));
-        heard.push((kind, event.flow.to_flow()));
+        heard.push((kind, event.flow.clone()));
     }
     heard
 }

@@ -261,7 +261,7 @@ impl World {
         }
         let Some((kind, flow)) = kernel.events.pop_front() else {
             if kernel.late.is_none() {
-                self.table.settle();
+                self.table.mark_events_drained();
             }
             return false;
         };
@@ -276,7 +276,7 @@ impl World {
     }
 
     fn begin_dump(&mut self) {
-        if self.kernel.dump.is_none() && self.table.phase == Phase::Idle {
+        if self.kernel.dump.is_none() && self.table.is_following() {
             self.table.begin_dump();
             self.kernel.dump = Some(Dump::default());
         }
@@ -344,7 +344,7 @@ impl World {
             assert_eq!(by_reply.to_flow().labels.unwrap_or_default(), Labels(live.labels));
             assert!(self.table.with_id(live.id).any(|entry| entry.original() == original(*key)));
         }
-        assert!(self.table.ended.is_empty() && self.table.is_synchronised());
+        assert!(self.table.is_following() && self.table.is_synchronized());
     }
 }
 

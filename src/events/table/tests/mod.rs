@@ -165,9 +165,9 @@ fn a_loss_during_a_dump_asks_for_another() {
     table.note_loss();
     table.end_dump();
     assert_eq!(table.next_vanished(), None);
-    assert!(table.needs_dump() && !table.is_synchronised());
+    assert!(table.needs_dump() && !table.is_synchronized());
     dump(&mut table, []);
-    assert!(table.is_synchronised());
+    assert!(table.is_synchronized());
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_repeated_begin_is_no_new_flow() {
     dump(&mut table, []);
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
     dump(&mut table, [flow(1, 1, 1, 0)]);
-    table.settle();
+    table.mark_events_drained();
     assert_eq!(apply(&mut table, EventKind::New, flow(1, 1, 1, 0)), []);
     assert_eq!(kinds(&apply(&mut table, EventKind::New, flow(1, 1, 1, 5))), [(ChangeKind::Changed, false)]);
 }
@@ -286,7 +286,7 @@ fn an_update_of_the_next_flow_is_not_passed_over_for_what_an_earlier_dump_told()
     table.end_dump();
     assert_eq!(table.next_vanished(), None);
     assert_eq!(table.get(FlowKey::original(original(1))).unwrap().mark(), Some(9));
-    assert!(table.is_synchronised());
+    assert!(table.is_synchronized());
 }
 
 /// What was lost before the dump began is known from the dump alone, even if an event tells of the flow meanwhile.

@@ -1,0 +1,56 @@
+//! The parts that the examples of events share: warnings, and a clean end on Ctrl-C.
+#![allow(dead_code, reason = "not every example needs all of it")]
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use ctnetlink::{StopHandle, sysctl};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::support::{Outcome, complain};
+
+/// Says which events will be missing because of the kernel's settings.
+pub(crate) fn warn_about_settings() {
+    if sysctl::EVENTS.read().is_ok_and(|value| value == 2) {
+        complain(&"warning: nf_conntrack_events=2: flows that were created while nobody listened send no events");
+    }
+}
+
+/// Stops the wait for events on Ctrl-C. Call it before any thread is started.
+pub(crate) fn stop_on_interrupt(stop: StopHandle) -> Outcome {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    // Blocked, so that the signals wait for the thread that waits for them.
+    signals.thread_block()?;
+    thread::spawn(move || {
+        if signals.wait().is_ok() {
+            stop.stop();
+        }
+    });
+    Ok(())
+}
+
+/// Reports losses, at most once a second.
+#[derive(Default)]
+pub(crate) struct Losses {
+    reported: Option<Instant>,
+    unreported: u64,
+}
+
+impl Losses {
+    pub(crate) fn report(&mut self, consequence: &str) {
+        self.unreported += 1;
+        if self.reported.is_some_and(|reported| reported.elapsed() < Duration::from_secs(1)) {
+            return;
+        }
+        self.reported = Some(Instant::now());
+        let times = match core::mem::take(&mut self.unreported) {
+            1 => String::new(),
+            times => format!(" {times} times"),
+        };
+        complain(&format_args!("warning: the receive buffer was full{times}: {consequence}"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Ending a wait from outside.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::error::Error;
+
+/// Stops an [`EventSocket`](super::EventSocket) or a [`Mirror`](super::Mirror) from another thread or from a signal
+/// handler.
+///
+/// A signal alone does not end a wait: an interrupted wait goes on. [`stop`](Self::stop) ends it, and every later one.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{EventGroups, EventSocket};
+///
+/// let mut events = EventSocket::open(EventGroups::FLOWS)?;
+/// let stop = events.stop_handle()?;
+/// std::thread::spawn(move || {
+///     std::thread::sleep(std::time::Duration::from_secs(10));
+///     stop.stop();
+/// });
+/// for event in &mut events {
+///     println!("{:?}", event?);
+/// }
+/// assert!(events.is_stopped());
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StopHandle(Arc<Signal>);
+
+#[derive(Debug)]
+struct Signal {
+    /// Readable for ever once it has been written to, so that it ends every wait.
+    fd: OwnedFd,
+    is_stopped: AtomicBool,
+}
+
+impl StopHandle {
+    /// Ends the wait that is under way, and every later one: from then on there is no next event.
+    ///
+    /// It may be called in a signal handler: it sets a flag and writes to an eventfd(2).
+    pub fn stop(&self) {
+        self.0.is_stopped.store(true, Ordering::Release);
+        // It cannot fail: the counter is far from its maximum, and the descriptor is open.
+        let _ = rustix::io::write(&self.0.fd, &1_u64.to_ne_bytes());
+    }
+
+    /// Returns whether [`stop`](Self::stop) was called.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped.load(Ordering::Acquire)
+    }
+}
+
+/// The stop handle of a socket, created when it is first asked for: without one, no descriptor is spent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop(OnceLock<StopHandle>);
+
+impl Stop {
+    pub(super) fn handle(&self) -> Result<StopHandle, Error> {
+        if let Some(handle) = self.0.get() {
+            return Ok(handle.clone());
+        }
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let fd = eventfd(0, flags).map_err(|error| Error::io("create an eventfd", error.into()))?;
+        let handle = StopHandle(Arc::new(Signal { fd, is_stopped: AtomicBool::new(false) }));
+        // Another thread may have been faster.
+        Ok(self.0.get_or_init(|| handle).clone())
+    }
+
+    #[inline]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.0.get().is_some_and(StopHandle::is_stopped)
+    }
+
+    /// Waits until `fd` is readable, until the handle stops the wait, or for that long; `None` is no limit. Returns
+    /// whether `fd` is readable.
+    pub(super) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+        // A time too long for the system is no limit.
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let readable = PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let Some(StopHandle(signal)) = self.0.get() else {
+            return Ok(poll(&mut [readable], timeout.as_ref())? > 0);
+        };
+        let mut either = [readable, PollFd::from_borrowed_fd(signal.fd.as_fd(), PollFlags::IN)];
+        poll(&mut either, timeout.as_ref())?;
+        Ok(!either[0].revents().is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Instant};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_wait_is_ended_from_another_thread() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let stop = Stop::default();
+        let handle = stop.handle().unwrap();
+        let begin = Instant::now();
+        let stopper = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            handle.stop();
+        });
+        assert!(!stop.wait(reader.as_fd(), Some(HOUR)).unwrap());
+        stopper.join().unwrap();
+        assert!(!stop.wait(reader.as_fd(), None).unwrap(), "no later wait takes time");
+        assert!(stop.is_stopped() && begin.elapsed() < HOUR);
+    }
+
+    #[test]
+    fn every_handle_is_the_same() {
+        let stop = Stop::default();
+        let (one, other) = (stop.handle().unwrap(), stop.handle().unwrap());
+        one.stop();
+        assert!(other.is_stopped() && stop.is_stopped());
+    }
+
+    #[test]
+    fn a_wait_without_a_handle_ends_with_its_time() {
+        let (reader, _writer) = io::pipe().unwrap();
+        assert!(!Stop::default().wait(reader.as_fd(), Some(Duration::ZERO)).unwrap());
+    }
+}

@@ -1,0 +1,317 @@
+//! Datagrams → events, and the place at which events are missing.
+
+use std::{fmt, io, ops::Range, time::Duration};
+
+use super::EventRef;
+use crate::{
+    error::{Errno, Error},
+    exchange::{Datagram, Deadline},
+    filter::Filter,
+    wire::Messages,
+};
+
+/// Longer than any datagram of the kernel.
+const RECEIVE_BUFFER: usize = 32 * 1024;
+/// The least that a datagram takes of the kernel's buffer beyond its length.
+const LEAST_OVERHEAD: usize = 256;
+
+/// The socket that a stream reads from.
+pub(crate) trait Source {
+    /// Receives one datagram without waiting; `WouldBlock` if there is none.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram>;
+
+    /// Waits until there is something to receive, until the source is stopped, or for that long; `None` is no limit.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Whether waiting is over for good.
+    fn is_stopped(&self) -> bool;
+
+    /// The bytes of datagrams that may wait to be received.
+    fn capacity(&self) -> usize;
+}
+
+/// The events of a source.
+///
+/// # Loss
+///
+/// If the kernel's buffer is full, the kernel drops events until the buffer has been emptied, and reports `ENOBUFS`
+/// *before* the events that are still in the buffer. The stream yields those first, then [`EventRef::Overrun`].
+///
+/// The invariant: while `loss` is set, everything received so far is older than the loss. Nothing older is left if the
+/// buffer is found empty, if it overran again, or if more was received since than it can hold. Each of the three ends
+/// the search for the place of the loss; without the third, a kernel that sends as fast as the stream reads would hide
+/// the loss for ever.
+pub(crate) struct EventStream<S> {
+    source: S,
+    /// Events of flows that it does not match are skipped.
+    filter: Option<Filter>,
+    /// How long a wait without a deadline of its own takes.
+    timeout: Option<Duration>,
+    buffer: Vec<u8>,
+    /// Where the message starts that was yielded last.
+    current: usize,
+    /// Where the next message starts.
+    position: usize,
+    /// The length of the datagram in the buffer.
+    length: usize,
+    /// The namespace of the datagram in the buffer, if it is not the listener's own.
+    namespace: Option<i32>,
+    loss: Option<Loss>,
+    overruns: u64,
+    rejected: u64,
+}
+
+/// A loss that has not been yielded yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loss {
+    received_since: usize,
+}
+
+/// What a step of the stream came to.
+enum Step {
+    Event(Range<usize>),
+    Overrun,
+    /// The wait is over.
+    Nothing,
+}
+
+/// What one receive came to.
+enum Received {
+    /// A datagram of the kernel is in the buffer.
+    Datagram,
+    /// A datagram that is not an event of the kernel.
+    Rejected,
+    Overrun,
+    Nothing,
+}
+
+impl<S: fmt::Debug> fmt::Debug for EventStream<S> {
+    /// Leaves out the contents of the buffer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, timeout, overruns, rejected, .. } = self;
+        let mut text = f.debug_struct("EventStream");
+        text.field("source", source).field("timeout", timeout);
+        text.field("overruns", overruns).field("rejected", rejected).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> EventStream<S> {
+    pub(crate) fn new(source: S, timeout: Option<Duration>, filter: Option<Filter>) -> Self {
+        Self {
+            source,
+            filter,
+            timeout,
+            buffer: vec![0; RECEIVE_BUFFER],
+            current: 0,
+            position: 0,
+            length: 0,
+            namespace: None,
+            loss: None,
+            overruns: 0,
+            rejected: 0,
+        }
+    }
+
+    pub(crate) const fn source(&self) -> &S {
+        &self.source
+    }
+
+    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    pub(crate) const fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// The end of a wait that has no deadline of its own.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after_optional(self.timeout)
+    }
+
+    #[cfg(all(target_os = "linux", feature = "client"))]
+    pub(crate) const fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// The overruns that were yielded.
+    pub(crate) const fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// The datagrams that did not come from the kernel.
+    pub(crate) const fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// The message of the event or decode error that was yielded last.
+    pub(crate) fn message(&self) -> &[u8] {
+        self.buffer.get(self.current..self.position).unwrap_or_default()
+    }
+
+    /// The next event; `None` if there is none before the deadline, or if the source is stopped.
+    ///
+    /// An event that does not decode is an error. The stream goes on after every error.
+    #[inline]
+    pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<EventRef<'_>>, Error> {
+        let step = self.advance(deadline)?;
+        self.event(step)
+    }
+
+    /// The next event; an error if there is none before the stream's own timeout, and `None` if the source is stopped.
+    #[inline]
+    pub(crate) fn next_in_time(&mut self) -> Result<Option<EventRef<'_>>, Error> {
+        match self.advance(self.deadline())? {
+            Step::Nothing if !self.source.is_stopped() => Err(Error::timed_out()),
+            step => self.event(step),
+        }
+    }
+
+    #[inline]
+    fn event(&self, step: Step) -> Result<Option<EventRef<'_>>, Error> {
+        match step {
+            Step::Event(place) => self.event_at(place),
+            Step::Overrun => Ok(Some(EventRef::Overrun)),
+            Step::Nothing => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn event_at(&self, place: Range<usize>) -> Result<Option<EventRef<'_>>, Error> {
+        let Some(message) = Messages::at(self.received(), place.start).next() else { return Ok(None) };
+        let event = EventRef::parse(&message?)?;
+        Ok(Some(match self.namespace {
+            None => event,
+            Some(id) => event.in_namespace(id),
+        }))
+    }
+
+    /// Whether this is an event of a flow that the filter does not match.
+    #[inline]
+    fn is_filtered_out(&self, place: &Range<usize>) -> bool {
+        let Some(filter) = &self.filter else { return false };
+        let Ok(Some(event)) = self.event_at(place.clone()) else { return false };
+        event.flow().is_some_and(|(_, event)| !filter.matches(&event.flow))
+    }
+
+    #[inline]
+    fn received(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    /// Steps over everything that is not to be yielded.
+    #[inline]
+    fn advance(&mut self, deadline: Deadline) -> Result<Step, Error> {
+        let mut skipped = 0;
+        loop {
+            match self.step(deadline, &mut skipped)? {
+                Step::Event(place) if self.is_filtered_out(&place) => skipped += place.len() + LEAST_OVERHEAD,
+                step => return Ok(step),
+            }
+            if self.has_skipped_enough(skipped, deadline) {
+                return Ok(Step::Nothing);
+            }
+        }
+    }
+
+    /// Moves past the next message and returns its place, after receiving if the datagram in the buffer is used up.
+    #[inline]
+    fn step(&mut self, deadline: Deadline, skipped: &mut usize) -> Result<Step, Error> {
+        while self.position >= self.length {
+            match self.receive()? {
+                Received::Datagram => break,
+                Received::Overrun => return Ok(Step::Overrun),
+                Received::Rejected => {
+                    *skipped += LEAST_OVERHEAD;
+                    if self.has_skipped_enough(*skipped, deadline) {
+                        return Ok(Step::Nothing);
+                    }
+                }
+                Received::Nothing => {
+                    if self.source.is_stopped() || deadline.has_passed() {
+                        return Ok(Step::Nothing);
+                    }
+                    self.wait(deadline)?;
+                }
+            }
+        }
+        self.current = self.position;
+        let mut messages = Messages::at(self.received(), self.current);
+        self.position = match messages.next() {
+            Some(Ok(_)) => messages.offset(),
+            // Where the next message would start is unknown: skip the rest of the datagram.
+            _ => self.length,
+        };
+        Ok(Step::Event(self.current..self.position))
+    }
+
+    /// Whether a call that only skips has to end. A call that does not wait ends when everything must have been read
+    /// that was in the kernel's buffer when it began: what is there now came later, and made the descriptor readable
+    /// again.
+    fn has_skipped_enough(&self, skipped: usize, deadline: Deadline) -> bool {
+        match deadline {
+            Deadline::Now => skipped > self.source.capacity(),
+            later => self.source.is_stopped() || later.has_passed(),
+        }
+    }
+
+    /// Receives one datagram without waiting, or finds the place of a loss.
+    #[inline]
+    fn receive(&mut self) -> Result<Received, Error> {
+        if self.source.is_stopped() {
+            return Ok(Received::Nothing);
+        }
+        if self.loss.is_some_and(|loss| loss.received_since > self.source.capacity()) {
+            return Ok(self.overrun(None));
+        }
+        loop {
+            let error = match self.source.receive(&mut self.buffer) {
+                Ok(datagram) => return self.accept(datagram),
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock if self.loss.is_some() => return Ok(self.overrun(None)),
+                io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                _ if error.raw_os_error() != Some(Errno::ENOBUFS.0) => {
+                    return Err(Error::io("receive events", error));
+                }
+                // The second of two: nothing older than the first is left.
+                _ if self.loss.is_some() => return Ok(self.overrun(Some(Loss::default()))),
+                _ => self.loss = Some(Loss::default()),
+            }
+        }
+    }
+
+    #[inline]
+    fn accept(&mut self, datagram: Datagram) -> Result<Received, Error> {
+        if let Some(loss) = &mut self.loss {
+            loss.received_since = loss.received_since.saturating_add(datagram.length + LEAST_OVERHEAD);
+        }
+        if datagram.sender != 0 {
+            self.rejected += 1;
+            return Ok(Received::Rejected);
+        }
+        if datagram.length > self.buffer.len() {
+            return Err(Error::truncated(datagram.length));
+        }
+        (self.position, self.length, self.namespace) = (0, datagram.length, datagram.namespace);
+        Ok(if datagram.length > 0 { Received::Datagram } else { Received::Rejected })
+    }
+
+    #[cold]
+    fn overrun(&mut self, next: Option<Loss>) -> Received {
+        self.overruns += 1;
+        self.loss = next;
+        Received::Overrun
+    }
+
+    /// A signal does not end the wait: the caller looks again and waits for the rest.
+    #[cold]
+    fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
+        match self.source.wait(deadline.remaining()) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(Error::io("wait for events", error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

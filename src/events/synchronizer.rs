@@ -1,0 +1,408 @@
+//! A table, fed from a stream of events and the dumps that it needs.
+//!
+//! # The life of a table
+//!
+//! The phase of the [`FlowTable`] is the state of the synchronizer:
+//!
+//! ```text
+//!             a dump is due                 its last entry is read
+//! Following ───────────────▶ Dumping ─────────────────────────────▶ Sweeping
+//!     ▲                         │                                       │
+//!     └─────────────────────────┴───────────────────────────────────────┘
+//!         it failed, or cannot be trusted         all vanished flows are removed
+//! ```
+//!
+//! Events are read in every phase. Between two datagrams of a dump, the events that have arrived are read first: the
+//! kernel writes a datagram when it hands out the one before, so that, except in bursts, no event is read that is older
+//! than an entry read before it. The table is right in any order; this keeps the number of corrections small.
+//!
+//! # Which dumps can be trusted
+//!
+//! A dump walks over the buckets of the kernel's hash table. If the table is resized meanwhile, the dump may lack flows,
+//! and the kernel does not report it. Therefore the number of buckets is read before and after every receive, inside of
+//! which the kernel fills a datagram. If it ever differs from the number at the begin, the dump is abandoned and repeated.
+//! Two resizes that undo each other between these two moments cannot hide: the kernel waits for a grace period after each.
+//!
+//! A resize between two datagrams that was undone before the second may still turn the order within one bucket. So a dump
+//! is repeated once, too, if it contradicts the events: if more than a small share of the flows are missing from it,
+//! although they have events and nothing was lost.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Change, EventRef, FlowTable,
+    stream::{EventStream, Source},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    exchange::{Connection, Deadline, ReplyCursor, Transport},
+    model::Flow,
+    request::DumpFlows,
+};
+
+/// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
+/// waits long for the other.
+const BURST: usize = 256;
+/// How long after a failed dump the next one begins.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long after a flow has entered the table its NEW may arrive. It is sent at once, but by a thread that may have to
+/// wait for its turn.
+const LATE: Duration = Duration::from_secs(1);
+/// How often the kernel's setting for events is read.
+const CHECK_PERIOD: Duration = Duration::from_secs(10);
+/// A dump that lacks more than one in so many flows, and more than the least number, contradicts the events.
+const SMALL_SHARE: usize = 64;
+const LEAST_CONTRADICTIONS: usize = 16;
+
+/// What is read from the kernel's settings.
+pub(crate) trait Settings {
+    /// The number of buckets of the hash table, if it is known.
+    fn buckets(&self) -> Option<u32>;
+
+    /// Whether the kernel sends events.
+    fn events_enabled(&self) -> bool;
+}
+
+/// A table, the stream and the connection that feed it, and when what is due.
+#[derive(Debug)]
+pub(crate) struct Synchronizer<S, T> {
+    stream: EventStream<S>,
+    connection: Connection<T>,
+    table: FlowTable,
+    /// Changes of the table that were not yielded yet.
+    changes: VecDeque<Change>,
+    /// The dump that is under way, exactly while the table is in its phase `Dumping`.
+    dump: Option<Dump>,
+    schedule: Schedule,
+    /// Dumps that were completed.
+    dumps: u64,
+}
+
+#[derive(Debug)]
+struct Dump {
+    replies: ReplyCursor,
+    begin: Instant,
+    buckets: Option<u32>,
+}
+
+/// When what is due.
+#[derive(Debug, Default)]
+struct Schedule {
+    /// No dump begins earlier, so that at most half of the time is spent on dumps.
+    earliest: Option<Instant>,
+    audit_period: Option<Duration>,
+    audit: Option<Instant>,
+    /// When the last dump ended, until no event can arrive any more that is older.
+    dumped: Option<Instant>,
+    /// When the kernel's setting for events is read next.
+    check: Option<Instant>,
+    /// Whether the setting was found to be off.
+    is_disabled: bool,
+    /// Whether the dump is repeated because the one before contradicted the events.
+    is_second_look: bool,
+}
+
+impl Schedule {
+    fn postpone_dumps(&mut self, pause: Duration) {
+        self.earliest = Instant::now().checked_add(pause);
+    }
+
+    /// Plans the next regular audit. An audit that was requested explicitly stays.
+    fn plan_audit(&mut self) {
+        let planned = self.audit_period.and_then(|period| Instant::now().checked_add(period));
+        self.audit = earlier(self.audit, planned);
+    }
+
+    fn plan_check(&mut self) {
+        self.check = Instant::now().checked_add(CHECK_PERIOD);
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
+}
+
+fn is_due(instant: Option<Instant>) -> bool {
+    instant.is_some_and(|instant| instant <= Instant::now())
+}
+
+impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
+    pub(crate) fn new(stream: EventStream<S>, connection: Connection<T>) -> Self {
+        Self {
+            stream,
+            connection,
+            table: FlowTable::new(),
+            changes: VecDeque::new(),
+            dump: None,
+            schedule: Schedule::default(),
+            dumps: 0,
+        }
+    }
+
+    /// Reads the kernel's setting for events from time to time, and reports when it is switched off.
+    #[cfg(all(target_os = "linux", feature = "client"))]
+    pub(crate) fn check_setting(&mut self) {
+        self.schedule.is_disabled = !self.stream.source().events_enabled();
+        self.schedule.plan_check();
+    }
+
+    pub(crate) const fn stream(&self) -> &EventStream<S> {
+        &self.stream
+    }
+
+    #[cfg(all(target_os = "linux", feature = "client"))]
+    pub(crate) const fn table(&self) -> &FlowTable {
+        &self.table
+    }
+
+    /// The number of completed dumps.
+    pub(crate) const fn dumps(&self) -> u64 {
+        self.dumps
+    }
+
+    pub(crate) fn set_audit_period(&mut self, period: Option<Duration>) {
+        self.schedule.audit_period = period;
+        self.schedule.plan_audit();
+    }
+
+    /// Makes a dump due now.
+    pub(crate) fn audit(&mut self) {
+        self.schedule.audit = Some(Instant::now());
+    }
+
+    /// Whether a dump is under way, or flows are removed that it has not shown.
+    const fn is_dumping(&self) -> bool {
+        !self.table.is_following()
+    }
+
+    /// The next change; `None` if there is none before the deadline, or if the stream is stopped.
+    pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
+        loop {
+            if let Some(change) = self.changes.pop_front() {
+                return Ok(Some(change));
+            }
+            if self.stream.source().is_stopped() {
+                return Ok(None);
+            }
+            let worked = self.work()?;
+            if !self.changes.is_empty() {
+                continue;
+            }
+            match deadline {
+                // A dump takes as long as the table is large: it goes on with the next call.
+                Deadline::Now if self.is_dumping() || !worked => return Ok(None),
+                Deadline::Now => {}
+                later if later.has_passed() => return Ok(None),
+                later if !worked => self.wait(later)?,
+                _ => {}
+            }
+        }
+    }
+
+    /// Works until the table equals the kernel's and returns true, or false if that takes longer than the deadline or the
+    /// stream is stopped. Changes until then are dropped.
+    pub(crate) fn synchronize(&mut self, deadline: Deadline) -> Result<bool, Error> {
+        loop {
+            self.changes.clear();
+            if self.table.is_synchronized() && !self.is_dumping() {
+                return Ok(true);
+            }
+            if deadline.has_passed() || self.stream.source().is_stopped() {
+                return Ok(false);
+            }
+            if !self.work()? {
+                self.wait(deadline)?;
+            }
+        }
+    }
+
+    /// Reads some events and a part of a dump. Returns whether there was anything to do.
+    fn work(&mut self) -> Result<bool, Error> {
+        let mut events = 0;
+        while events < BURST && self.take_event(Deadline::Now)? {
+            events += 1;
+        }
+        if events < BURST {
+            self.note_drained();
+        }
+        if is_due(self.schedule.check) {
+            self.take_setting()?;
+        }
+        if self.dump.is_some() {
+            self.take_datagram()?;
+        } else if self.table.is_sweeping() {
+            self.sweep();
+        } else if is_due(self.next_dump()) {
+            self.begin_dump()?;
+        } else {
+            return Ok(events > 0);
+        }
+        Ok(true)
+    }
+
+    /// No event waits: those from before the end of a dump have all been read, some while after it.
+    fn note_drained(&mut self) {
+        if self.schedule.dumped.is_some_and(|end| end.elapsed() >= LATE) {
+            self.schedule.dumped = None;
+            self.table.mark_events_drained();
+        }
+    }
+
+    /// Waits for an event, until the deadline or until something is due, and reads it.
+    fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
+        self.take_event(deadline.or_at(self.next_deadline())).map(drop)
+    }
+
+    /// Returns whether there was an event.
+    fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
+        match self.stream.next(deadline) {
+            // No dump of this connection shows the flows of another namespace.
+            Ok(Some(event)) if event.namespace_id().is_some() => Ok(true),
+            Ok(Some(EventRef::Overrun)) => {
+                self.table.note_loss();
+                Ok(true)
+            }
+            Ok(Some(event)) => {
+                if let Some((kind, event)) = event.flow() {
+                    self.table.apply_flow(kind, event.flow.to_flow(), &mut self.changes);
+                }
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(error) => {
+                // An event may have been lost with it.
+                self.table.note_loss();
+                if error.kind() != ErrorKind::Decode {
+                    self.schedule.postpone_dumps(RETRY);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Reports once that events were switched off. When they are back, a dump shows what happened meanwhile.
+    fn take_setting(&mut self) -> Result<(), Error> {
+        self.schedule.plan_check();
+        let is_disabled = !self.stream.source().events_enabled();
+        if is_disabled == self.schedule.is_disabled {
+            return Ok(());
+        }
+        self.schedule.is_disabled = is_disabled;
+        if is_disabled {
+            return Err(Error::events_disabled());
+        }
+        self.table.note_loss();
+        Ok(())
+    }
+
+    /// When there is work without an event, if ever: a dump begins or goes on, or the setting is read.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.is_dumping() { Some(Instant::now()) } else { earlier(self.next_dump(), self.schedule.check) }
+    }
+
+    fn next_dump(&self) -> Option<Instant> {
+        if self.table.needs_dump() {
+            Some(self.schedule.earliest.unwrap_or_else(Instant::now))
+        } else {
+            self.schedule.audit
+        }
+    }
+
+    fn begin_dump(&mut self) -> Result<(), Error> {
+        (self.schedule.audit, self.schedule.dumped) = (None, None);
+        let (begin, buckets) = (Instant::now(), self.stream.source().buckets());
+        self.table.begin_dump();
+        match self.connection.start(&DumpFlows::new()) {
+            Ok(replies) => {
+                self.dump = Some(Dump { replies, begin, buckets });
+                Ok(())
+            }
+            Err(error) => Err(self.dump_failed(error)),
+        }
+    }
+
+    /// Reads one datagram of the dump, inside of whose receive the kernel fills the next one.
+    fn take_datagram(&mut self) -> Result<(), Error> {
+        if self.was_resized() {
+            self.repeat_dump_of_resized_table();
+            return Ok(());
+        }
+        let result = self.take_entries();
+        // Before anything is concluded from the entries.
+        if result.is_ok() && self.was_resized() {
+            self.repeat_dump_of_resized_table();
+            return Ok(());
+        }
+        match result {
+            Ok(true) => self.end_dump(),
+            Ok(false) => {}
+            Err(error) => return Err(self.dump_failed(error)),
+        }
+        Ok(())
+    }
+
+    /// Receives a datagram and applies its entries. Returns whether the dump is complete.
+    fn take_entries(&mut self) -> Result<bool, Error> {
+        let Some(dump) = &mut self.dump else { return Ok(false) };
+        loop {
+            let Some(message) = dump.replies.next(&mut self.connection)? else { return Ok(true) };
+            let flow = Flow::decode(&message)?;
+            self.table.apply_entry(flow, &mut self.changes);
+            if dump.replies.is_between_datagrams() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn was_resized(&self) -> bool {
+        self.dump.as_ref().is_some_and(|dump| self.stream.source().buckets() != dump.buckets)
+    }
+
+    /// The dump may lack flows, which must not be taken for gone.
+    fn repeat_dump_of_resized_table(&mut self) {
+        let Some(dump) = self.dump.take() else { return };
+        self.schedule.postpone_dumps(dump.begin.elapsed());
+        self.table.abandon_dump();
+        self.table.note_loss();
+    }
+
+    fn end_dump(&mut self) {
+        let Some(dump) = self.dump.take() else { return };
+        self.schedule.postpone_dumps(dump.begin.elapsed());
+        let tolerated = LEAST_CONTRADICTIONS.max(self.table.len() / SMALL_SHARE);
+        if !self.schedule.is_second_look && self.table.contradictions() > tolerated {
+            self.schedule.is_second_look = true;
+            self.table.abandon_dump();
+            self.schedule.audit = self.schedule.earliest;
+            return;
+        }
+        self.schedule.is_second_look = false;
+        self.table.end_dump();
+    }
+
+    fn sweep(&mut self) {
+        for _ in 0..BURST {
+            let Some(change) = self.table.next_vanished() else {
+                self.schedule.dumped = Some(Instant::now());
+                self.schedule.plan_audit();
+                self.dumps += 1;
+                return;
+            };
+            self.changes.push_back(change);
+        }
+    }
+
+    fn dump_failed(&mut self, error: Error) -> Error {
+        self.dump = None;
+        self.table.abandon_dump();
+        self.table.note_loss();
+        self.schedule.postpone_dumps(RETRY);
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,416 @@
+//! Events and dumps from scripts.
+
+use std::{cell::RefCell, io};
+
+use super::*;
+use crate::{
+    ChangeKind, Errno, Tuple,
+    exchange::{Datagram, Wait},
+    wire::{Encoder, Family, Flags, MessageType},
+};
+
+/// What the next receive of events gives: a datagram, an error, or, as 0, nothing.
+#[derive(Default)]
+struct Events {
+    steps: VecDeque<Result<Vec<u8>, Errno>>,
+    /// The number of buckets that each look finds; the last one stays.
+    buckets: RefCell<VecDeque<u32>>,
+    is_disabled: bool,
+    is_stopped: bool,
+}
+
+const NOTHING: Errno = Errno(0);
+
+impl Source for Events {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
+        match self.steps.pop_front() {
+            Some(Ok(bytes)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(Datagram { length: bytes.len(), sender: 0, namespace: None })
+            }
+            Some(Err(NOTHING)) | None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(Err(errno)) => Err(io::Error::from_raw_os_error(errno.0)),
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        std::thread::sleep(timeout.unwrap_or_default().min(Duration::from_millis(1)));
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    fn capacity(&self) -> usize {
+        212_992
+    }
+}
+
+impl Settings for Events {
+    fn buckets(&self) -> Option<u32> {
+        let mut buckets = self.buckets.borrow_mut();
+        if buckets.len() > 1 { buckets.pop_front() } else { buckets.front().copied() }
+    }
+
+    fn events_enabled(&self) -> bool {
+        !self.is_disabled
+    }
+}
+
+/// The datagrams of each dump, without the numbers that tie them to their request; or the error that it fails with.
+#[derive(Debug, Default)]
+struct Dumps {
+    scripts: VecDeque<Vec<Result<Vec<u8>, Errno>>>,
+    current: VecDeque<Result<Vec<u8>, Errno>>,
+    sequence: [u8; 4],
+}
+
+impl Transport for Dumps {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.sequence = datagram[8..12].try_into().unwrap();
+        let script = self.scripts.pop_front().unwrap_or_default();
+        self.current = script.into_iter().chain([Ok(done())]).collect();
+        Ok(())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _wait: Wait) -> io::Result<Datagram> {
+        let mut bytes = match self.current.pop_front() {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(errno)) => return Err(io::Error::from_raw_os_error(errno.0)),
+            None => return Err(io::ErrorKind::WouldBlock.into()),
+        };
+        bytes[8..12].copy_from_slice(&self.sequence);
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(Datagram { length: bytes.len(), sender: 0, namespace: None })
+    }
+
+    fn wait(&mut self, _patience: Duration) -> io::Result<bool> {
+        Ok(!self.current.is_empty())
+    }
+
+    fn renew(&mut self) -> io::Result<bool> {
+        self.current.clear();
+        Ok(true)
+    }
+
+    fn open_another(&self) -> Result<Box<dyn Transport>, Error> {
+        Ok(Box::new(Self::default()))
+    }
+
+    fn receive_capacity(&self) -> usize {
+        212_992
+    }
+
+    fn send_capacity(&self) -> usize {
+        212_992
+    }
+}
+
+fn message(message_type: MessageType, flags: Flags, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    let mut buffer = vec![0; 512];
+    let mut encoder = Encoder::new(&mut buffer);
+    encoder.message(message_type, flags, 0, Family::IPV4, write);
+    let length = encoder.finish().unwrap();
+    buffer.truncate(length);
+    buffer
+}
+
+/// A code of 0.
+fn done() -> Vec<u8> {
+    let mut bytes = message(MessageType::DONE, Flags::MULTI, |_| ());
+    bytes[16..20].fill(0);
+    bytes
+}
+
+fn flow(port: u16) -> Flow {
+    let tuple = Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
+    Flow::new(tuple, tuple.inverted().unwrap())
+}
+
+type Step = Result<Vec<u8>, Errno>;
+
+fn entry(port: u16) -> Step {
+    Ok(message(MessageType::FLOW_NEW, Flags::MULTI, |body| flow(port).encode(body)))
+}
+
+fn begins(port: u16) -> Step {
+    Ok(message(MessageType::FLOW_NEW, Flags::CREATE, |body| flow(port).encode(body)))
+}
+
+fn ends(port: u16) -> Step {
+    Ok(message(MessageType::FLOW_DELETE, Flags::empty(), |body| flow(port).encode(body)))
+}
+
+fn source(events: impl IntoIterator<Item = Step>) -> Events {
+    Events { steps: events.into_iter().collect(), ..Events::default() }
+}
+
+fn synchronizer(
+    events: impl IntoIterator<Item = Step>,
+    dumps: impl IntoIterator<Item = Vec<Step>>,
+) -> Synchronizer<Events, Dumps> {
+    let stream = EventStream::new(source(events), None, None);
+    let dumps = Dumps { scripts: dumps.into_iter().collect(), ..Dumps::default() };
+    Synchronizer::new(stream, Connection::new(dumps, Some(Duration::from_secs(10))))
+}
+
+/// Everything until there is nothing more, errors without their text.
+fn all(synchronizer: &mut Synchronizer<Events, Dumps>) -> Vec<Option<(ChangeKind, bool, u16)>> {
+    let mut seen = Vec::new();
+    loop {
+        match synchronizer.next(Deadline::Now) {
+            Ok(Some(change)) => {
+                seen.push(Some((change.kind, change.inferred, change.flow.original.source_port().unwrap())));
+            }
+            Ok(None) if synchronizer.is_dumping() => {}
+            Ok(None) => return seen,
+            Err(_) => seen.push(None),
+        }
+    }
+}
+
+/// Has the table have the dumps that it needs, each of which waits for as long as the one before it took.
+fn dump_until_synchronized(
+    synchronizer: &mut Synchronizer<Events, Dumps>,
+    seen: &mut Vec<Option<(ChangeKind, bool, u16)>>,
+) {
+    for _ in 0..1000 {
+        if synchronizer.table.is_synchronized() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        seen.extend(all(synchronizer));
+    }
+    panic!("it does not get synchronized");
+}
+
+const fn inferred(kind: ChangeKind, port: u16) -> Option<(ChangeKind, bool, u16)> {
+    Some((kind, true, port))
+}
+
+const fn told(kind: ChangeKind, port: u16) -> Option<(ChangeKind, bool, u16)> {
+    Some((kind, false, port))
+}
+
+use ChangeKind::{Appeared, Vanished};
+
+#[test]
+fn it_dumps_and_follows() {
+    let mut synchronizer = synchronizer([Err(NOTHING), Err(NOTHING), ends(2), begins(3)], [vec![entry(1), entry(2)]]);
+    // The second look for events is before the first datagram, the third before the second, of which the end of 2 is
+    // older.
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1), told(Appeared, 3)]);
+    assert_eq!((synchronizer.table.len(), synchronizer.dumps()), (2, 1));
+}
+
+#[test]
+fn after_a_loss_it_tells_the_differences() {
+    let mut synchronizer = synchronizer(
+        [Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(Errno::ENOBUFS), begins(5)],
+        [vec![entry(1), entry(2)], vec![entry(2), entry(3), entry(5)]],
+    );
+    let mut seen = all(&mut synchronizer);
+    dump_until_synchronized(&mut synchronizer, &mut seen);
+    let expected =
+        [inferred(Appeared, 1), inferred(Appeared, 2), told(Appeared, 5), inferred(Appeared, 3), inferred(Vanished, 1)];
+    assert_eq!(seen, expected);
+    assert_eq!((synchronizer.stream.overruns(), synchronizer.dumps()), (1, 2));
+}
+
+#[test]
+fn a_dump_that_fails_is_told_and_tried_again_later() {
+    let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(1), Err(Errno::ENOMEM)], vec![entry(2)]]);
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer), [None]);
+    assert_eq!(synchronizer.table.len(), 1, "what the dump did not come to is not taken for gone");
+    assert!(synchronizer.next_deadline().unwrap() > Instant::now());
+    synchronizer.schedule.earliest = None;
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 2), inferred(Vanished, 1)]);
+}
+
+#[test]
+fn an_event_that_does_not_decode_is_told_and_made_up_for() {
+    let mut garbled = begins(1).unwrap();
+    garbled[20..24].fill(0xff);
+    let mut synchronizer =
+        synchronizer([Err(NOTHING), Err(NOTHING), Err(NOTHING), Ok(garbled)], [vec![], vec![entry(1)]]);
+    let mut seen = all(&mut synchronizer);
+    dump_until_synchronized(&mut synchronizer, &mut seen);
+    assert_eq!(seen, [None, inferred(Appeared, 1)]);
+}
+
+#[test]
+fn an_entry_that_does_not_decode_ends_the_dump() {
+    let mut garbled = entry(1).unwrap();
+    garbled[20..24].fill(0xff);
+    let mut synchronizer = synchronizer([], [vec![Ok(garbled)], vec![entry(1)]]);
+    assert_eq!(all(&mut synchronizer), [None]);
+    assert!(!synchronizer.table.is_synchronized());
+}
+
+/// Plays a dump of a table of 1000 flows that is resized in the middle of it, by the numbers of buckets that the looks
+/// before and after each receive find. The dump lacks all flows but one.
+fn dump_of_a_resized_table(buckets: impl IntoIterator<Item = u32>) -> (u64, usize) {
+    let whole: Vec<Step> = (1..=1000).map(entry).collect();
+    let mut synchronizer = synchronizer([], [whole.clone(), vec![entry(1)], whole]);
+    assert_eq!(all(&mut synchronizer).len(), 1000);
+    synchronizer.stream.source_mut().buckets = RefCell::new(buckets.into_iter().collect());
+    synchronizer.audit();
+    let mut seen = all(&mut synchronizer);
+    dump_until_synchronized(&mut synchronizer, &mut seen);
+    (synchronizer.dumps(), seen.len())
+}
+
+#[test]
+fn a_dump_is_trusted_if_the_table_kept_its_size() {
+    assert_eq!(dump_of_a_resized_table([1024]), (2, 999));
+}
+
+#[test]
+fn the_dump_of_a_resized_table_is_repeated() {
+    assert_eq!(dump_of_a_resized_table([1024, 2048]), (2, 0));
+}
+
+#[test]
+fn a_resize_that_is_undone_before_the_dump_ends_is_noticed() {
+    for looks_before in 1..=4 {
+        let buckets = std::iter::repeat_n(1024, looks_before).chain([2048, 1024]);
+        assert_eq!(dump_of_a_resized_table(buckets), (2, 0), "{looks_before}");
+    }
+}
+
+#[test]
+fn a_dump_that_contradicts_the_events_is_repeated_once() {
+    let begin = |port| begins(port);
+    let whole = || (1..=100).map(entry).collect::<Vec<Step>>();
+    let mut synchronizer = synchronizer((1..=100).map(begin), [whole(), vec![entry(1)], whole(), vec![], vec![]]);
+    assert_eq!(all(&mut synchronizer).len(), 100);
+    for (expected_dumps, vanished) in [(2, 0), (3, 100)] {
+        synchronizer.audit();
+        let mut seen = all(&mut synchronizer);
+        while synchronizer.dumps() < expected_dumps {
+            std::thread::sleep(Duration::from_millis(1));
+            seen.extend(all(&mut synchronizer));
+        }
+        assert_eq!(seen.len(), vanished, "what two dumps agree on is believed");
+    }
+}
+
+#[test]
+fn events_that_are_switched_off_are_reported_once() {
+    let mut synchronizer = synchronizer([], [vec![], vec![entry(1)]]);
+    assert_eq!(all(&mut synchronizer), []);
+    let look = |synchronizer: &mut super::Synchronizer<Events, Dumps>, is_disabled| {
+        synchronizer.stream.source_mut().is_disabled = is_disabled;
+        synchronizer.schedule.check = Some(Instant::now());
+        synchronizer.next(Deadline::Now)
+    };
+    assert_eq!(look(&mut synchronizer, true).unwrap_err().kind(), ErrorKind::EventsDisabled);
+    assert_eq!(look(&mut synchronizer, true).unwrap(), None);
+    assert!(synchronizer.table.is_synchronized());
+    look(&mut synchronizer, false).unwrap();
+    assert!(synchronizer.dumps() == 1 && !synchronizer.table.is_synchronized(), "a dump shows what happened");
+    let mut seen = Vec::new();
+    dump_until_synchronized(&mut synchronizer, &mut seen);
+    assert_eq!(seen, [inferred(Appeared, 1)]);
+}
+
+#[test]
+fn a_stopped_mirror_yields_what_it_has_and_ends() {
+    let mut synchronizer = synchronizer([], [vec![entry(1), entry(2)]]);
+    while synchronizer.changes.is_empty() {
+        synchronizer.work().unwrap();
+    }
+    synchronizer.stream.source_mut().is_stopped = true;
+    assert!(synchronizer.next(Deadline::Never).unwrap().is_some());
+    assert!(synchronizer.next(Deadline::Never).unwrap().is_none());
+    assert!(!synchronizer.synchronize(Deadline::Never).unwrap());
+}
+
+#[test]
+fn audits_are_due_when_their_period_is_over() {
+    let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(2)]]);
+    assert_eq!(all(&mut synchronizer).len(), 1);
+    assert_eq!(synchronizer.next_deadline(), None);
+    synchronizer.audit();
+    synchronizer.set_audit_period(Some(Duration::from_secs(3600)));
+    assert_eq!(all(&mut synchronizer).len(), 2);
+    assert!(synchronizer.next_deadline().unwrap() > Instant::now() + Duration::from_secs(3000));
+}
+
+#[test]
+fn synchronizing_leaves_nothing_to_tell() {
+    let mut synchronizer = synchronizer([], [vec![entry(1), entry(2)]]);
+    assert!(synchronizer.synchronize(Deadline::Never).unwrap());
+    assert_eq!(synchronizer.table.len(), 2);
+    assert_eq!(all(&mut synchronizer), []);
+}
+
+#[test]
+fn synchronizing_ends_with_its_time() {
+    let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect()]);
+    assert!(!synchronizer.synchronize(Deadline::Now).unwrap());
+    assert!(synchronizer.synchronize(Deadline::after(Duration::from_secs(10))).unwrap());
+    assert_eq!(synchronizer.table.len(), 50);
+}
+
+#[test]
+fn patience_ends() {
+    let mut synchronizer = synchronizer([], []);
+    assert!(synchronizer.next(Deadline::after(Duration::ZERO)).unwrap().is_none());
+    assert!(synchronizer.next(Deadline::after(Duration::from_millis(2))).unwrap().is_none());
+}
+
+#[test]
+fn a_dump_does_not_hold_up_whoever_waits_no_longer_than_that() {
+    let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect()]);
+    // A piece of the dump, not all of it.
+    assert!(synchronizer.next(Deadline::Now).unwrap().is_none());
+    assert!(synchronizer.is_dumping() && synchronizer.next_deadline().unwrap() <= Instant::now());
+    assert_eq!(all(&mut synchronizer).len(), 50);
+    synchronizer.audit();
+    assert!(synchronizer.next(Deadline::after(Duration::ZERO)).unwrap().is_none());
+    assert!(synchronizer.is_dumping());
+}
+
+#[test]
+fn audits_that_are_asked_for_late_come_all_the_same() {
+    let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(2)]]);
+    assert_eq!(all(&mut synchronizer).len(), 1);
+    synchronizer.set_audit_period(Some(Duration::ZERO));
+    assert!(synchronizer.next_deadline().is_some());
+}
+
+#[test]
+fn an_audit_that_is_asked_for_during_a_dump_is_not_forgotten() {
+    let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect(), vec![entry(1)]]);
+    assert!(synchronizer.next(Deadline::Now).unwrap().is_none());
+    assert!(synchronizer.is_dumping());
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer).len(), 50 + 49);
+    assert_eq!(synchronizer.dumps(), 2);
+}
+
+/// With nobody to listen when the first flow began, the kernel tells no end of it.
+#[test]
+fn the_begin_of_a_tuple_that_is_used_again_is_told_where_no_end_was() {
+    let mut synchronizer = synchronizer([], [vec![entry(1)]]);
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
+    let begin_again = |synchronizer: &mut super::Synchronizer<_, _>| {
+        synchronizer.stream = EventStream::new(source([begins(1)]), None, None);
+        all(synchronizer)
+    };
+    assert_eq!(begin_again(&mut synchronizer), [], "it may be the begin of the flow that the dump told");
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer), [inferred(Vanished, 1)]);
+    synchronizer.audit();
+    synchronizer.connection =
+        Connection::new(Dumps { scripts: [vec![entry(1)]].into(), ..Dumps::default() }, Some(Duration::from_secs(10)));
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
+    synchronizer.schedule.dumped = Instant::now().checked_sub(LATE);
+    assert_eq!(all(&mut synchronizer), []);
+    assert_eq!(begin_again(&mut synchronizer), [inferred(Vanished, 1), told(Appeared, 1)]);
+    assert_eq!(begin_again(&mut synchronizer), [], "it has been told by an event now");
+}

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     client::{NetworkNamespace, check_netfilter, id_of_this_thread, receive, run_in, set_receive_buffer, sysctl},
-    error::{ATTACH_PROGRAM, Errno, Error, ErrorKind, LISTEN_TO_ALL},
+    error::{ATTACH_PROGRAM, Errno, Error, LISTEN_TO_ALL},
     exchange::{Datagram, Deadline, NamespaceId, Wait},
     filter::{Filter, Instruction, SocketFilter},
 };
@@ -49,7 +49,7 @@ const NETLINK_LISTEN_ALL_NSID: i32 = 8;
 ///
 /// - [`next`](Iterator::next) and [`next_view`](Self::next_view) wait until an event arrives, or for the builder's
 ///   [`timeout`](EventSocketBuilder::timeout), after which they fail with an error of kind
-///   [`TimedOut`](ErrorKind::TimedOut).
+///   [`TimedOut`](crate::ErrorKind::TimedOut).
 /// - [`next_within`](Self::next_within) and [`next_view_within`](Self::next_view_within) wait for a given time.
 /// - [`try_next`](Self::try_next) and [`try_next_view`](Self::try_next_view) do not wait. A program that waits for
 ///   several things polls the descriptor ([`AsFd`]) and then calls them until they return `None`. The descriptor needs
@@ -81,10 +81,10 @@ impl EventSocket {
     ///
     /// # Errors
     ///
-    /// - [`PermissionDenied`](ErrorKind::PermissionDenied) without CAP_NET_ADMIN in the user namespace that owns the
+    /// - [`PermissionDenied`](crate::ErrorKind::PermissionDenied) without CAP_NET_ADMIN in the user namespace that owns the
     ///   network namespace.
-    /// - [`EventsDisabled`](ErrorKind::EventsDisabled) if `net.netfilter.nf_conntrack_events` is 0.
-    /// - [`Unsupported`](ErrorKind::Unsupported) if the kernel has no netfilter netlink.
+    /// - [`EventsDisabled`](crate::ErrorKind::EventsDisabled) if `net.netfilter.nf_conntrack_events` is 0.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the kernel has no netfilter netlink.
     ///
     /// # Example
     ///
@@ -134,7 +134,7 @@ impl EventSocket {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](ErrorKind::InvalidInput) if the descriptor is not such a socket.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the descriptor is not such a socket.
     ///
     /// # Example
     ///
@@ -159,9 +159,9 @@ impl EventSocket {
     ///
     /// # Errors
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the builder's [`timeout`](EventSocketBuilder::timeout) passed.
-    /// - [`Decode`](ErrorKind::Decode) if an event does not decode: see [`message`](Self::message).
-    /// - [`Io`](ErrorKind::Io) if the socket fails.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut) if the builder's [`timeout`](EventSocketBuilder::timeout) passed.
+    /// - [`Decode`](crate::ErrorKind::Decode) if an event does not decode: see [`message`](Self::message).
+    /// - [`Io`](crate::ErrorKind::Io) if the socket fails.
     ///
     /// The next call goes on after every error.
     ///
@@ -308,7 +308,7 @@ impl EventSocket {
         self.stream.source().events_enabled()
     }
 
-    /// Returns the bytes of the message that was yielded last. After an error of kind [`Decode`](ErrorKind::Decode) they
+    /// Returns the bytes of the message that was yielded last. After an error of kind [`Decode`](crate::ErrorKind::Decode) they
     /// are the message that does not decode; if its length is not valid either, they are the rest of its datagram.
     #[must_use]
     pub fn message(&self) -> &[u8] {
@@ -668,6 +668,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
+    use crate::ErrorKind;
 
     const fn give_back(value: u32) -> Instruction {
         Instruction { code: 6, jump_true: 0, jump_false: 0, value }

@@ -128,8 +128,9 @@
 //! query    = type "/" code "/" identifier
 //! ```
 //!
-//! A tuple consists of everything that its protocol has: ports for TCP, UDP, UDP-Lite, SCTP and DCCP, keys (written like
-//! ports) for GRE, a query for ICMP and ICMPv6, and only addresses for other protocols.
+//! A tuple is written as [`Tuple`](crate::Tuple) prints it, but without a zone. It consists of everything that its protocol
+//! has: ports for TCP, UDP, UDP-Lite, SCTP and DCCP, keys (written like ports) for GRE, a query for ICMP and ICMPv6, and
+//! only addresses for other protocols.
 //!
 //! ```text
 //! tuple tcp 10.0.0.1:40000 10.0.0.2:22, udp [fd00::1]:53 [fd00::2]:53

@@ -7,7 +7,7 @@ use ctnetlink::{
 use proptest::prelude::*;
 
 use crate::{
-    flows::flows,
+    flows::{flows, tuples},
     messages::{NOW, encoded, message},
     specs::specs,
 };
@@ -37,6 +37,31 @@ proptest! {
             Ok(read) => prop_assert_eq!(read, filter, "{}", text),
             Err(error) => prop_assert!(false, "{text}: {error}"),
         }
+    }
+
+    #[test]
+    fn collected_sets_match_like_their_members(flow in flows(), tuples in prop::collection::vec(tuples(), 0..4)) {
+        let singly = Filter::any_of(tuples.iter().map(|tuple| Filter::tuples([tuple])));
+        prop_assert_eq!(&Filter::tuples(&tuples), &singly);
+        prop_assert_eq!(singly.matches(&flow), tuples.iter().any(|tuple| Filter::tuples([*tuple]).matches(&flow)));
+    }
+
+    /// Filters share their trees, which are extended in place: no clone may change with them.
+    #[test]
+    fn combining_filters_leaves_clones_unchanged(one in specs(), other in specs(), flow in flows()) {
+        let (one, other) = (one.build(), other.build());
+        let text = one.to_string();
+        let before = one.matches_at(&flow, NOW);
+        let (mut all, mut any) = (one.clone(), one.clone());
+        all &= &other;
+        any |= &other;
+        prop_assert_eq!(&all, &(&one & &other));
+        prop_assert_eq!(&any, &(&one | &other));
+        prop_assert_eq!(&any, &[one.clone(), other.clone()].into_iter().collect::<Filter>());
+        prop_assert_eq!(&!!&one, &one);
+        prop_assert_eq!(all.matches_at(&flow, NOW), before && other.matches_at(&flow, NOW));
+        prop_assert_eq!(any.matches_at(&flow, NOW), before || other.matches_at(&flow, NOW));
+        prop_assert_eq!((one.to_string(), one.matches_at(&flow, NOW)), (text, before));
     }
 
     #[test]

@@ -40,6 +40,9 @@ proptest! {
     fn serialized_filters_read_back_equal(spec in specs()) {
         let filter = spec.build();
         let text = serde_json::to_vec(&filter).unwrap();
-        prop_assert_eq!(serde_json::from_slice::<Filter>(&text).unwrap(), filter);
+        prop_assert_eq!(&serde_json::from_slice::<Filter>(&text).unwrap(), &filter);
+        // A binary format that does not describe itself.
+        let bytes = postcard::to_allocvec(&filter).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Filter>(&bytes).unwrap(), filter);
     }
 }

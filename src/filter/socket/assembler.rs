@@ -74,6 +74,11 @@ impl Assembler {
         instructions
     }
 
+    /// The number of instructions so far.
+    pub(super) fn length(&self) -> usize {
+        self.reversed.len()
+    }
+
     /// The instruction that was written last, and runs next.
     pub(super) fn here(&self) -> Label {
         Label(self.reversed.len())

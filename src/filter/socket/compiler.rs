@@ -29,17 +29,21 @@ struct Condition<'f> {
 
 /// Compiles one filter for all events, or one each for new, update and destroy, into at most `longest` instructions.
 pub(super) fn compile(filters: &[&Filter], longest: usize) -> SocketFilter {
-    let fits = |program: &SocketFilter| program.instructions.len() <= longest;
     let conditions: Vec<_> = filters.iter().map(|filter| Condition::of(filter)).collect();
-    let fitting = LIMITS.into_iter().map(|limit| assemble(&conditions, limit)).find(fits);
-    fitting.unwrap_or_else(|| {
+    let narrowed = || {
         // Whole conditions are left out until each filter fits into its share.
         let share = longest / 2 / filters.len().max(1);
         let narrowed: Vec<_> = filters.iter().map(|filter| Condition::shortened(filter, share)).collect();
-        let coarsest = assemble(&narrowed, COARSEST);
-        let all = || assemble(&[Condition { programs: Vec::new(), wider: true }], COARSEST);
-        if fits(&coarsest) { coarsest } else { all() }
-    })
+        assemble(&narrowed, COARSEST, longest)
+    };
+    let fitting = LIMITS.into_iter().find_map(|limit| assemble(&conditions, limit, longest));
+    fitting.or_else(narrowed).unwrap_or_else(accept_everything)
+}
+
+fn accept_everything() -> SocketFilter {
+    let mut assembler = Assembler::default();
+    assembler.push(Opcode::Return, u32::MAX);
+    SocketFilter { exact: false, instructions: assembler.finish() }
 }
 
 impl<'f> Condition<'f> {
@@ -50,12 +54,13 @@ impl<'f> Condition<'f> {
     /// The filter, without the conditions that make it longer than `share` instructions.
     fn shortened(filter: &'f Filter, share: usize) -> Self {
         let whole = Self::of(filter);
-        if whole.length() <= share {
+        if whole.length(share).is_some() {
             return whole;
         }
         let (conditions, negated) = filter.expression().conditions();
         let part = |condition| Self { programs: vec![Cow::Owned(Program::new(condition, negated))], wider: false };
-        let mut parts: Vec<_> = conditions.iter().map(part).map(|part| (part.length(), part)).collect();
+        let with_length = |part: Self| Some((part.length(share)?, part));
+        let mut parts: Vec<_> = conditions.iter().map(part).filter_map(with_length).collect();
         parts.sort_by_key(|(length, _)| *length);
         let (mut left, mut kept) = (share, Self { programs: Vec::new(), wider: true });
         for (length, part) in parts {
@@ -67,31 +72,32 @@ impl<'f> Condition<'f> {
         kept
     }
 
-    fn length(&self) -> usize {
-        assemble(core::slice::from_ref(self), COARSEST).instructions.len()
+    /// The number of instructions, or `None` if it exceeds `longest`.
+    fn length(&self, longest: usize) -> Option<usize> {
+        assemble(core::slice::from_ref(self), COARSEST, longest).map(|program| program.instructions.len())
     }
 }
 
-fn assemble(conditions: &[Condition<'_>], limit: usize) -> SocketFilter {
+/// Returns `None` if the program exceeds `longest` instructions. It gives up early: a filter may have any length.
+fn assemble(conditions: &[Condition<'_>], limit: usize, longest: usize) -> Option<SocketFilter> {
     let mut assembler = Assembler::default();
     let accept = assembler.push(Opcode::Return, u32::MAX);
     let drop = assembler.push(Opcode::Return, 0);
     let mut emitter = Emitter::new(assembler, limit);
-    let bodies: Vec<_> = conditions
-        .iter()
-        .map(|condition| {
-            let programs = condition.programs.iter().rev();
-            let body = programs.fold(accept, |next, program| emitter.program(program, next, drop));
-            require_tuples(&mut emitter.assembler, body, accept)
-        })
-        .collect();
+    let mut bodies = Vec::with_capacity(conditions.len());
+    for condition in conditions {
+        let mut programs = condition.programs.iter().rev();
+        let body = programs.try_fold(accept, |next, program| emitter.program(program, next, drop, longest))?;
+        bodies.push(require_tuples(&mut emitter.assembler, body, accept));
+    }
     match *bodies {
         [new, update, destroy] => dispatch(&mut emitter.assembler, [new, update, destroy], accept),
         [body] => dispatch(&mut emitter.assembler, [body; 3], accept),
         _ => accept,
     };
     let exact = !emitter.wider && conditions.iter().all(|condition| !condition.wider);
-    SocketFilter { exact, instructions: emitter.assembler.finish() }
+    let instructions = emitter.assembler.finish();
+    (instructions.len() <= longest).then_some(SocketFilter { exact, instructions })
 }
 
 /// Accepts messages without tuples: the program cannot judge them.

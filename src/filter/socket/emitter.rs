@@ -51,10 +51,11 @@ impl Emitter {
         Self { assembler, limit, wider: false }
     }
 
-    /// Continues at `yes` if the program may accept the flow, and at `no` if it rejects it.
-    pub(super) fn program(&mut self, program: &Program, yes: Label, no: Label) -> Label {
+    /// Continues at `yes` if the program may accept the flow, and at `no` if it rejects it. Returns `None` as soon as
+    /// there are more than `longest` instructions.
+    pub(super) fn program(&mut self, program: &Program, yes: Label, no: Label, longest: usize) -> Option<Label> {
         // A program only jumps forward, so the targets of a step have been written before it.
-        let mut entries: Vec<Label> = Vec::with_capacity(program.steps().len());
+        let mut entries: Vec<Label> = Vec::new();
         let entry_of = |entries: &[Label], target: usize| match target {
             Program::ACCEPT => yes,
             Program::REJECT => no,
@@ -67,8 +68,11 @@ impl Emitter {
             let (satisfied, violated) = if step.negated { (step.fails, step.holds) } else { (step.holds, step.fails) };
             let (satisfied, violated) = (entry_of(&entries, satisfied), entry_of(&entries, violated));
             entries.push(self.condition(&Lowered::new(&step.term, step.negated), satisfied, violated));
+            if self.assembler.length() > longest {
+                return None;
+            }
         }
-        entry_of(&entries, program.start())
+        Some(entry_of(&entries, program.start()))
     }
 
     /// Continues at `yes` if the condition may hold, and at `no` if it does not.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, Family, Flow, FlowKey, GreKeys, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol,
+    Expectation, Family, Flow, FlowKey, GreKeys, Helper, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol,
     ProtocolInfo, Status, TcpFlags, TcpInfo, TcpState, Tuple,
     request::{ExpectationKey, FlowUpdate, NewFlow},
 };
@@ -96,6 +96,7 @@ pub fn new_flow(arguments: &Arguments) -> Outcome<NewFlow> {
     flow.zone = arguments.zone;
     flow.mark = arguments.mark.map(|(mark, _)| mark);
     flow.labels = arguments.labels_added;
+    flow.helper = arguments.helper.as_deref().map(Helper::new);
     flow.status = arguments.status.map_or(Ok(Status::empty()), |status| settable(status.set))?;
     flow.protocol_info = arguments.protocol_info().map(tracked);
     flow.snat = arguments.source_nat.map(|to| nat_range("src-nat", to)).transpose()?;

@@ -52,6 +52,7 @@ Selecting flows with -L, -D and -E, and values to set with -I, -A and -U:
   -m, --mark MARK[/MASK]
   -u, --status STATUS[,STATUS...]         ASSURED, SEEN_REPLY, FIXED_TIMEOUT; to select also EXPECTED, OFFLOAD,
                                           HW_OFFLOAD, UNREPLIED, UNSET, and `!' before any but the last two
+      --helper NAME                       with -I and -A only: for example ftp
       --label-add LABEL[,LABEL...]
       --label-del [LABEL[,LABEL...]]      all labels unless some are named
   -c, --secmark NUMBER                    ignored, because the kernel does not report it

@@ -58,30 +58,31 @@ impl Row {
 
 /// The options that a command accepts.
 ///
-/// In addition to conntrack(8): zones with `-G` and `-U`, which flows in zones need, and a family with `-C expect`.
+/// In addition to conntrack(8): zones with `-G` and `-U`, which flows in zones need, a helper with `-A` and `-I`, and a
+/// family with `-C expect`.
 #[rustfmt::skip]
 fn parameters(command: Command, table: Table) -> Row {
     match (command, table) {
-        //                                                                    s d r q p t u z e [ ] { } a m i f n g o c b j w l < > ( ) M F X
-        (Command::List, Table::Conntrack) =>              const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2") },
+        //                                                                    s d r q p t u z e [ ] { } a m i f n g o c b j w l < > ( ) M F X H
+        (Command::List, Table::Conntrack) =>              const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2 0") },
         (Command::List, Table::Dying | Table::Unconfirmed) =>
-                                                          const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2") },
+                                                          const { Row::new("2 2 2 2 2 0 2 2 0 0 0 2 2 2 2 0 2 2 2 2 2 0 2 2 2 0 0 2 2 2 2 2 0") },
         (Command::Create | Command::Add, Table::Conntrack) =>
-                                                          const { Row::new("3 3 3 3 1 1 2 0 0 0 0 0 0 2 2 0 0 2 2 0 0 0 0 2 0 2 0 2 2 2 0 2") },
-        (Command::Update, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 2 2 2 2 2 2 2") },
-        (Command::Delete, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 0 0 2 2 2 2 2") },
-        (Command::Get, Table::Conntrack) =>               const { Row::new("3 3 3 3 1 0 0 0 0 0 0 0 0 2 0 2 0 0 0 2 0 0 0 2 2 0 0 2 2 2 0 2") },
-        (Command::Flush, Table::Conntrack) =>             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
-        (Command::Event, Table::Conntrack) =>             const { Row::new("2 2 2 2 2 0 0 0 2 0 0 2 2 2 2 0 2 2 2 2 2 2 2 2 2 0 0 2 2 2 2 2") },
-        (Command::List, Table::Expect) =>                 const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 2") },
-        (Command::Create, Table::Expect) =>               const { Row::new("1 1 2 2 1 1 2 0 0 1 1 1 1 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
+                                                          const { Row::new("3 3 3 3 1 1 2 0 0 0 0 0 0 2 2 0 0 2 2 0 0 0 0 2 0 2 0 2 2 2 0 2 2") },
+        (Command::Update, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 2 2 2 2 2 2 2 0") },
+        (Command::Delete, Table::Conntrack) =>            const { Row::new("2 2 2 2 2 2 2 0 0 0 0 2 2 2 2 2 2 2 2 2 0 0 0 2 2 0 0 2 2 2 2 2 0") },
+        (Command::Get, Table::Conntrack) =>               const { Row::new("3 3 3 3 1 0 0 0 0 0 0 0 0 2 0 2 0 0 0 2 0 0 0 2 2 0 0 2 2 2 0 2 0") },
+        (Command::Flush, Table::Conntrack) =>             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0") },
+        (Command::Event, Table::Conntrack) =>             const { Row::new("2 2 2 2 2 0 0 0 2 0 0 2 2 2 2 0 2 2 2 2 2 2 2 2 2 0 0 2 2 2 2 2 0") },
+        (Command::List, Table::Expect) =>                 const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 2 0") },
+        (Command::Create, Table::Expect) =>               const { Row::new("1 1 2 2 1 1 2 0 0 1 1 1 1 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0") },
         (Command::Delete | Command::Get, Table::Expect) =>
-                                                          const { Row::new("1 1 2 2 1 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
-        (Command::Event, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 2 0 2 0 0 0 0 0 0 0 0 0 2") },
-        (Command::Count, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
-        (Command::Help, _) =>                             const { Row::new("0 0 0 0 2 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0") },
-        (Command::Load, _) =>                             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 2") },
-        _ =>                                              const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2") },
+                                                          const { Row::new("1 1 2 2 1 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0") },
+        (Command::Event, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 2 0 2 0 0 0 0 0 0 0 0 0 2 0") },
+        (Command::Count, Table::Expect) =>                const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0") },
+        (Command::Help, _) =>                             const { Row::new("0 0 0 0 2 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0") },
+        (Command::Load, _) =>                             const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 2 0") },
+        _ =>                                              const { Row::new("0 0 0 0 0 0 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 2 0") },
     }
 }
 

@@ -80,6 +80,7 @@ pub struct Arguments {
     pub labels_deleted: Option<Labels>,
     pub label_map: Option<LabelMap>,
     pub filter: Option<Filter>,
+    pub helper: Option<String>,
 
     pub outputs: Vec<Output>,
     pub events: Vec<EventWord>,
@@ -162,6 +163,7 @@ impl Arguments {
             labels_deleted: None,
             label_map: None,
             filter: None,
+            helper: None,
             outputs: Vec::new(),
             events: Vec::new(),
             buffer_size: None,
@@ -240,6 +242,7 @@ impl Arguments {
                     Some(text.parse().map_err(|error| Failure::usage(format_args!("Invalid filter: {error}")))?);
             }
             P::Explain => self.probes = is_given && values::explanation(text)?,
+            P::Helper => self.helper = Some(text.to_owned()),
             P::Zero => {}
         }
         Ok(())

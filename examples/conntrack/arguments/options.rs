@@ -112,6 +112,7 @@ options! {
         LabelMap: Always, , "labelmap";
         Filter: Always, , "filter";
         Explain: Attached, , "explain";
+        Helper: Always, , "helper";
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
-    sync::mpsc::SyncSender,
+    sync::{Arc, mpsc::SyncSender},
 };
 
 use ctnetlink::{
     Family,
-    format::LabelMap,
+    format::{LabelMap, SaveCommand, SaveLine},
     request::{FlowUpdate, NewFlow},
 };
 
@@ -16,7 +16,7 @@ use super::words::{plain_words, quoted_words};
 use crate::{
     arguments::{Arguments, Command, Parameter, Table},
     failure::{Failure, Outcome},
-    request::{self, Answers},
+    request,
     selection::Selection,
 };
 
@@ -56,21 +56,20 @@ impl Job {
 pub struct Creation {
     pub line: u64,
     pub flow: NewFlow,
-    pub answers: Answers,
-    /// Whether to update the flow if it exists.
-    pub or_update: bool,
+    /// The text of a line that updates the flow if it exists (`-A`).
+    pub or_update: Option<String>,
 }
 
 /// Reads lines and sends jobs in their order.
 pub struct Lines {
     path: String,
-    labels: LabelMap,
+    labels: Arc<LabelMap>,
     jobs: SyncSender<Job>,
     creations: Vec<Creation>,
 }
 
 impl Lines {
-    pub fn new(path: String, labels: LabelMap, jobs: SyncSender<Job>) -> Self {
+    pub fn new(path: String, labels: Arc<LabelMap>, jobs: SyncSender<Job>) -> Self {
         Self { path, labels, jobs, creations: Vec::with_capacity(CHUNK) }
     }
 
@@ -109,30 +108,32 @@ impl Lines {
         if line.trim_ascii_start().starts_with('#') {
             return Ok(());
         }
-        match plain_words(line) {
-            Some(words) => self.words(number, &words),
-            None => self.words(number, &quoted_words(line)?.iter().map(String::as_str).collect::<Vec<_>>()),
+        if let Some(flow) = saved_flow(line, &self.labels) {
+            return self.create(number, flow, line);
+        }
+        match arguments_of(line, &self.labels)? {
+            Some(arguments) => self.command(number, arguments, line),
+            None => Ok(()),
         }
     }
 
-    fn words(&mut self, line: u64, words: &[&str]) -> Outcome {
-        if words.is_empty() {
-            return Ok(());
-        }
-        let mut arguments = Arguments::parse_with(words, Some(&self.labels))?;
+    fn create(&mut self, line: u64, mut flow: NewFlow, text: &str) -> Outcome {
+        let or_update = flow.or_update.then(|| text.to_owned());
+        // The update is a request of its own, which leaves the flags of a live TCP connection alone.
+        flow.or_update = false;
+        self.creations.push(Creation { line, flow, or_update });
+        if self.creations.len() == CHUNK { self.hand_on_creations() } else { Ok(()) }
+    }
+
+    fn command(&mut self, line: u64, mut arguments: Arguments, text: &str) -> Outcome {
         if arguments.has(Parameter::Explain) {
             return Err(Failure::usage("Cannot use `--explain' in a line: explain the whole file"));
         }
         match (arguments.command, arguments.table) {
             (command @ (Command::Create | Command::Add), Table::Conntrack) => {
-                let flow = request::new_flow(&arguments)?;
-                self.creations.push(Creation {
-                    line,
-                    flow,
-                    answers: Answers::new(&arguments),
-                    or_update: command == Command::Add,
-                });
-                if self.creations.len() == CHUNK { self.hand_on_creations() } else { Ok(()) }
+                let mut flow = request::new_flow(&arguments)?;
+                flow.or_update = command == Command::Add;
+                self.create(line, flow, text)
             }
             (Command::Update, Table::Conntrack) => {
                 let (selection, update) = (Selection::new(&arguments)?, request::update(&arguments)?);
@@ -184,4 +185,27 @@ fn open(path: &str) -> Outcome<Box<dyn BufRead>> {
     }
     let file = File::open(path).map_err(|_| Failure::usage(format_args!("Failed to open file {path} for reading")))?;
     Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+}
+
+/// The flow of a line of `-A` or `-I`, as the library reads it.
+///
+/// All other lines, and those that it refuses, are read like a command line, with the checks and messages of that.
+fn saved_flow(line: &str, labels: &LabelMap) -> Option<NewFlow> {
+    let creates = ["-A ", "-I "].iter().any(|command| line.trim_ascii_start().starts_with(command));
+    match creates.then(|| SaveLine::parse(line, labels))?.ok()?.into_command() {
+        SaveCommand::Create(flow) => Some(*flow),
+        _ => None,
+    }
+}
+
+/// Reads a line like a command line. A blank line has no arguments.
+pub fn arguments_of(line: &str, labels: &LabelMap) -> Outcome<Option<Arguments>> {
+    let parse = |words: &[&str]| match words {
+        [] => Ok(None),
+        words => Arguments::parse_with(words, Some(labels)).map(Some),
+    };
+    match plain_words(line) {
+        Some(words) => parse(&words),
+        None => parse(&quoted_words(line)?.iter().map(String::as_str).collect::<Vec<_>>()),
+    }
 }

@@ -6,7 +6,10 @@ mod words;
 use std::{
     fmt,
     path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -18,9 +21,11 @@ use crate::{
     failure::{Failure, Outcome},
     interrupt,
     progress::Progress,
-    report, request, table,
+    report,
+    request::{self, Answers},
+    table,
 };
-use lines::{Creation, Job, Lines};
+use lines::{Creation, Job, Lines, arguments_of};
 
 /// Jobs that may wait for the kernel.
 const WAITING: usize = 8;
@@ -41,7 +46,8 @@ pub fn load(arguments: &Arguments) -> Outcome {
         None if Path::new(LabelMap::DEFAULT_PATH).exists() => LabelMap::open(LabelMap::DEFAULT_PATH)?,
         None => LabelMap::default(),
     };
-    let mut loader = Loader::new(path.clone(), arguments.has(Parameter::Explain))?;
+    let labels = Arc::new(labels);
+    let mut loader = Loader::new(path.clone(), Arc::clone(&labels), arguments.has(Parameter::Explain))?;
     interrupt::listen()?;
     let (sender, jobs) = sync_channel(WAITING);
     let reader = thread::spawn(|| Lines::new(path, labels, sender).read());
@@ -93,6 +99,7 @@ fn lines(count: u64) -> String {
 /// Runs jobs.
 struct Loader {
     path: String,
+    labels: Arc<LabelMap>,
     client: Client,
     tally: Tally,
     progress: Progress,
@@ -101,9 +108,9 @@ struct Loader {
 }
 
 impl Loader {
-    fn new(path: String, is_dry: bool) -> Outcome<Self> {
+    fn new(path: String, labels: Arc<LabelMap>, is_dry: bool) -> Outcome<Self> {
         let client = Client::builder().receive_buffer(4 << 20).open()?;
-        Ok(Self { path, client, tally: Tally::default(), progress: Progress::new("lines loaded"), is_dry })
+        Ok(Self { path, labels, client, tally: Tally::default(), progress: Progress::new("lines loaded"), is_dry })
     }
 
     /// Runs jobs until the last line, an error or a signal.
@@ -157,9 +164,9 @@ impl Loader {
         }
         for (place, error) in report.failures() {
             let Some(creation) = pushed.get(*place) else { continue };
-            match creation.or_update && error.errno() == Errno::EEXIST {
-                true => self.update(creation)?,
-                false => self.refuse(creation.line, format_args!("Operation failed: {error}")),
+            match &creation.or_update {
+                Some(text) if error.errno() == Errno::EEXIST => self.update(creation, text)?,
+                _ => self.refuse(creation.line, format_args!("Operation failed: {error}")),
             }
         }
         self.tally.done += report.succeeded() as u64;
@@ -167,10 +174,10 @@ impl Loader {
     }
 
     /// Updates the existing flow of an `-A` line.
-    fn update(&mut self, creation: &Creation) -> Outcome {
+    fn update(&mut self, creation: &Creation, text: &str) -> Outcome {
         let key = FlowKey::original(creation.flow.original);
         let key = creation.flow.zone.map_or(key, |zone| key.in_zone(zone));
-        match self.update_as_said(key, creation) {
+        match self.update_as_said(key, creation, text) {
             Ok(()) => self.tally.done += 1,
             Err(Failure::Failed(message)) => self.refuse(creation.line, message),
             Err(other) => return Err(other),
@@ -178,9 +185,15 @@ impl Loader {
         Ok(())
     }
 
-    fn update_as_said(&mut self, key: FlowKey, creation: &Creation) -> Outcome {
+    fn update_as_said(&mut self, key: FlowKey, creation: &Creation, text: &str) -> Outcome {
         if let Some(existing) = self.client.get(key)? {
-            creation.answers.check(&existing)?;
+            // A range of a translation is known to the library only.
+            let arguments = arguments_of(text, &self.labels).ok().flatten().ok_or_else(|| {
+                Failure::failed(
+                    "Operation failed: such a flow exists, and its translation cannot be compared with a range",
+                )
+            })?;
+            Answers::new(&arguments).check(&existing)?;
         }
         Ok(self.client.update(key, &request::update_to(&creation.flow))?)
     }

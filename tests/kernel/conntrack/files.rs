@@ -6,6 +6,8 @@ use crate::{cases, lab::Lab};
 cases! {
     load_continues_after_a_refusal;
     files_are_read_alike: "conntrack";
+    helpers_and_nat_ranges_are_loaded;
+    saved_file_is_loaded_in_batches: "strace";
 }
 
 /// Comments, blank lines, quotes, a last line without a newline, and lines that match no flow.
@@ -48,4 +50,41 @@ fn load_continues_after_a_refusal(lab: &Lab) {
     assert_eq!(refused.status, Some(2));
     assert!(refused.message.ends_with("bad:2: unknown option `--nosuch'"), "{refused:?}");
     assert_eq!(lab.flows().len(), 3002, "what the lines before it say was done");
+}
+
+/// conntrack(8) has no options for them.
+fn helpers_and_nat_ranges_are_loaded(lab: &Lab) {
+    let programs = SideBySide::new(lab);
+    let file = Scratch::new(
+        "helpers",
+        "-A -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --sport 1 --dport 69 --helper tftp\n\
+         -A -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --sport 2 --dport 53 -n 10.9.0.7-10.9.0.7:500-500\n",
+    );
+    // The second time both flows exist, and a translation is not changed.
+    for (status, is_refused) in [(0, false), (1, true)] {
+        let output = lab.output(&programs.ours, &["-R", file.0.to_str().unwrap()]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{told}");
+        assert_eq!(told.contains(":2: Operation failed: such a flow exists"), is_refused, "{told}");
+        let flows = lab.flows();
+        let helpers: Vec<&str> = flows.iter().filter_map(|flow| flow.helper_name()).collect();
+        assert_eq!(helpers, ["tftp"]);
+        let translated = flows.iter().find_map(|flow| flow.snat()).unwrap();
+        assert_eq!(translated.to_string(), "10.9.0.7:500");
+    }
+    let created = programs.ours("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --sport 3 --dport 69 --helper tftp");
+    assert_eq!(created.status, Some(0));
+    assert_eq!(lab.flows().iter().filter(|flow| flow.helper_name() == Some("tftp")).count(), 2);
+}
+
+/// One system call sends many lines.
+fn saved_file_is_loaded_in_batches(lab: &Lab) {
+    let line = |port: u16| format!("-A -t 300 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 53 --sport {port}\n");
+    let file = Scratch::new("batches", &(1..=2560).map(line).collect::<String>());
+    let ours = lab.example("conntrack");
+    let words = ["-f", "-e", "trace=sendto,sendmsg", &ours, "-R", file.0.to_str().unwrap()];
+    let traced = String::from_utf8_lossy(&lab.output("strace", &words).stderr).into_owned();
+    let sends = traced.lines().filter(|line| line.contains("IPCTNL_MSG_CT_NEW")).count();
+    assert!((1..=40).contains(&sends), "{sends}");
+    assert_eq!(lab.flows().len(), 2560);
 }

@@ -65,7 +65,8 @@ impl SaveCommand {
         if let Some(table) = command.value.as_ref().filter(|table| !is_conntrack(&table.text)) {
             return Err(table.expected("the table `conntrack`"));
         }
-        let options = LineOptions { given, labels, end };
+        let present = OptionSet::given(given);
+        let options = LineOptions { given, present, labels, end };
         options.check_legality(command.option)?;
         match command.option {
             SaveOption::Add | SaveOption::Create => {
@@ -152,6 +153,8 @@ type NumberPair = (Option<u16>, Option<u16>);
 /// The options of one line.
 struct LineOptions<'o, 'l> {
     given: &'o [GivenOption<'l>],
+    /// The options in `given`. Most options are not, and this answers without a search.
+    present: OptionSet,
     labels: &'o LabelMap,
     end: usize,
 }
@@ -182,6 +185,9 @@ impl<'o, 'l> LineOptions<'o, 'l> {
 
     /// The option's last occurrence.
     fn find(&self, option: SaveOption) -> Option<&'o GivenOption<'l>> {
+        if !self.present.contains(option) {
+            return None;
+        }
         self.given.iter().rev().find(|given| given.option == option)
     }
 

@@ -33,6 +33,13 @@ macro_rules! save_options {
                 match self { $( Self::$option => TakesValue::$value, )* }
             }
 
+            fn of_whole_name(name: &str) -> Option<Self> {
+                match name {
+                    $( $first $( | $more )* => Some(Self::$option), )*
+                    _ => None,
+                }
+            }
+
             const fn of_letter(letter: u8) -> Option<Self> {
                 match letter {
                     $( $( $letter => Some(Self::$option), )? )*
@@ -101,9 +108,8 @@ impl SaveOption {
 
     /// The option with this long name, or the only one whose name begins so.
     fn of_name(name: &str) -> Option<Self> {
-        let exact = Self::NAMES.iter().find(|(known, _)| *known == name);
-        if let Some((_, option)) = exact {
-            return Some(*option);
+        if let Some(option) = Self::of_whole_name(name) {
+            return Some(option);
         }
         let mut beginning = Self::NAMES.iter().filter(|(known, _)| known.starts_with(name)).map(|(_, option)| *option);
         let first = beginning.next()?;
@@ -147,6 +153,11 @@ impl OptionSet {
             rest = others;
         }
         Self(bits)
+    }
+
+    /// The options of a line.
+    pub(super) fn given(given: &[GivenOption<'_>]) -> Self {
+        Self(given.iter().fold(0, |bits, given| bits | 1 << given.option as u8))
     }
 
     /// These, and every option that belongs to a protocol.

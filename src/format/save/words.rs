@@ -37,18 +37,12 @@ pub(super) fn words(line: &str) -> Result<Vec<SaveWord<'_>>, SaveError> {
     }
     // As many as a line of TCP has: most files grow this once.
     let mut words = Vec::with_capacity(32);
-    let mut start = None;
-    for (at, byte) in line.bytes().chain([b' ']).enumerate() {
-        match (byte.is_ascii_whitespace(), start) {
-            (false, None) => start = Some(at),
-            (true, Some(from)) => {
-                let text = Cow::Borrowed(line.get(from..at).unwrap_or_default());
-                words.push(SaveWord { text, column: from + 1 });
-                start = None;
-            }
-            _ => {}
-        }
-    }
+    let begin = line.as_ptr().addr();
+    words.extend(line.split_ascii_whitespace().map(|word| {
+        // Words are parts of the line.
+        let column = word.as_ptr().addr() - begin + 1;
+        SaveWord { text: Cow::Borrowed(word), column }
+    }));
     Ok(words)
 }
 

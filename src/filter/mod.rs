@@ -58,8 +58,8 @@
 //! ```
 //!
 //! `not` binds tighter than `and`, and `and` binds tighter than `or`: `not a and b or c` means `((not a) and b) or c`.
-//! Parentheses and `not` may be nested 64 levels deep. Keywords and names may be in any case, and white space, line ends
-//! included, separates words. A term is one of these:
+//! Parentheses and `not` may be nested 64 levels deep. Keywords and the names of protocols, states and status bits may be
+//! in any case. White space, line ends included, separates words. A term is one of these:
 //!
 //! | term | matches flows |
 //! |---|---|

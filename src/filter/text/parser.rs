@@ -1,6 +1,6 @@
 //! Turns tokens into a filter.
 
-use core::{fmt::Display, net::IpAddr, result, str::FromStr};
+use core::{fmt::Display, result, str::FromStr};
 
 use super::{
     DEPTH,
@@ -256,18 +256,18 @@ impl<'t> FilterParser<'t> {
 
     fn tuple(&mut self) -> Result<Tuple> {
         let protocol: Protocol = self.expect("a protocol")?.parse("a protocol")?;
-        let (source, source_port) = endpoint(&self.expect("a source")?)?;
+        let source = endpoint(&self.expect("a source")?)?;
         let token = self.expect("a destination")?;
-        let (destination, destination_port) = endpoint(&token)?;
-        if source.is_ipv4() != destination.is_ipv4() {
+        let destination = endpoint(&token)?;
+        if source.address.is_ipv4() != destination.address.is_ipv4() {
             return Err(token.unexpected("an address of the same family as the source"));
         }
-        let layer4 = match (source_port, destination_port) {
+        let layer4 = match (source.port, destination.port) {
             (Some(source), Some(destination)) => Layer4::pair(protocol, source, destination),
             (None, None) => self.query_or_nothing(protocol)?,
             _ => return Err(token.unexpected("ports of both endpoints, or of neither")),
         };
-        Ok(Tuple { layer4, ..Tuple::new(protocol, source, destination) })
+        Ok(Tuple { layer4, ..Tuple::new(protocol, source.address, destination.address) })
     }
 
     /// `type/code/id`, or nothing if the protocol has nothing or `none` says so.
@@ -436,10 +436,9 @@ fn helper(token: &Token<'_>) -> Result<Filter> {
 }
 
 /// Reads an address, or an address and a port.
-fn endpoint(token: &Token<'_>) -> Result<(IpAddr, Option<u16>)> {
+fn endpoint(token: &Token<'_>) -> Result<Endpoint> {
     let expected = "an address, with or without a port";
-    let Endpoint { address, port } = token.word(expected)?.parse().map_err(|_| token.unexpected(expected))?;
-    Ok((address, port))
+    token.word(expected)?.parse().map_err(|_| token.unexpected(expected))
 }
 
 #[cfg(test)]
@@ -457,6 +456,34 @@ mod tests {
         assert_eq!(implicit, explicit);
         let other: Filter = "not (assured and (dport 1 or sport 2) and sport 3)".parse().unwrap();
         assert_ne!(implicit, other);
+    }
+
+    #[test]
+    fn examples_of_the_documentation_parse() {
+        for text in [
+            "(dst-nat 192.0.2.7 port 80 or label 3) and bytes >= 1000000",
+            "src 10.0.0.0/8 or mark 0x10/0xff",
+            "dport = 22",
+            "src 10.0.0.0/8,fd00::/8",
+            "port 80,443,8000-8099",
+            "timeout < 30",
+            "age >= 2h",
+            "PROTO TCP and State Established",
+            "helper \"a name\"",
+            "status SEEN_REPLY,!ASSURED",
+            "role client",
+            "family ipv4,ipv6 and role server",
+            "tuple tcp 10.0.0.1:40000 10.0.0.2:22, udp [fd00::1]:53 [fd00::2]:53",
+            "tuple icmp 10.0.0.1 10.0.0.2 8/0/77",
+            "assured\nand\tunreplied",
+        ] {
+            let filter: Filter = text.parse().unwrap();
+            assert_eq!(filter.to_string().parse::<Filter>().unwrap(), filter, "{text}");
+        }
+        assert_eq!("proto tcp".parse::<Filter>().unwrap(), "proto 6".parse().unwrap());
+        assert_eq!("age >= 2h".parse::<Filter>().unwrap(), Filter::age(7200..));
+        // Names of helpers are compared exactly.
+        assert_ne!("helper FTP".parse::<Filter>().unwrap(), Filter::helper("ftp"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is printed of a line says what the line says; a line of the kernel's prints as it was.
+//! Printing a line keeps its values, and a line of the kernel prints as the same bytes.
 
 use ctnetlink::proc::Line;
 
@@ -11,7 +11,7 @@ mod readers;
 
 use printed::{PROTOCOLS, Printed};
 
-/// No line begins with this: what follows is not text, but the values to make a line of.
+/// The first byte of inputs that contain the values of a line instead of its text. No line begins with it.
 const VALUES: u8 = 0;
 
 pub fn holds(bytes: &[u8]) {
@@ -51,7 +51,7 @@ fn printed(source: &mut Source<'_>) -> Printed {
     }
 }
 
-/// A security context: words, of which none looks like a piece.
+/// A security context: words that do not look like fields.
 fn context(source: &mut Source<'_>) -> String {
     let letter = |source: &mut Source<'_>| char::from(source.pick(b"abcdefghijklmnopqrstuvwxyz_:"));
     let word = |source: &mut Source<'_>| String::from_iter([letter(source)].into_iter().chain(source.list(20, letter)));

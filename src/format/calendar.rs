@@ -2,7 +2,7 @@
 
 use crate::Timestamp;
 
-/// A second of the calendar.
+/// A date and a time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Date {
     pub(super) year: u32,
@@ -19,14 +19,14 @@ pub(super) struct Date {
 
 impl Date {
     const SECONDS_OF_A_DAY: i64 = 86_400;
-    /// Days of 400 years, after which the calendar repeats.
+    /// The days in 400 years, after which the calendar repeats.
     const DAYS_OF_AN_ERA: i64 = 146_097;
-    /// Days from 1 March of the year 0 to 1 January 1970.
+    /// The days from 1 March of the year 0 to 1 January 1970.
     const DAYS_BEFORE_1970: i64 = 719_468;
 
-    /// The date at a point in time, that many seconds east of UTC.
+    /// The date in a time zone that is `utc_offset_seconds` east of UTC.
     pub(super) fn at(time: Timestamp, utc_offset_seconds: i32) -> Self {
-        // A timestamp is at most the year 2554, so that nothing here overflows.
+        // No overflow: the last timestamp is in the year 2554.
         let seconds = time.seconds() as i64 + i64::from(utc_offset_seconds);
         let (days, second) = (seconds.div_euclid(Self::SECONDS_OF_A_DAY), seconds.rem_euclid(Self::SECONDS_OF_A_DAY));
         let (year, month, day) = Self::civil(days);
@@ -42,13 +42,13 @@ impl Date {
         }
     }
 
-    /// Year, month and day. Years are counted from March, so that the day that leap years add is their last.
+    /// Year, month and day. Counting years from March makes the leap day the last day of a year.
     fn civil(days: i64) -> (u32, u32, u32) {
         let days = days + Self::DAYS_BEFORE_1970;
         let (era, day) = (days.div_euclid(Self::DAYS_OF_AN_ERA), days.rem_euclid(Self::DAYS_OF_AN_ERA));
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
-        // Five months from March on have 153 days, and so have the next five.
+        // March to July have 153 days, and so have August to December.
         let month = (5 * day + 2) / 153;
         let day = day - (153 * month + 2) / 5 + 1;
         let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_day_of_four_centuries_follows_the_one_before() {
+    fn days_of_four_centuries_are_consecutive() {
         let mut expected = (1970, 1, 1);
         for day in 0..Date::DAYS_OF_AN_ERA {
             let date = Date::at(Timestamp(day as u64 * 86_400_000_000_000), 0);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_may_reach_before_1970() {
+    fn offsets_reach_before_1970() {
         let date = Date::at(Timestamp(0), -3600);
         assert_eq!((date.year, date.month, date.day, date.hour), (1969, 12, 31, 23));
         assert_eq!(date.weekday_name(), "Wed");

@@ -1,27 +1,27 @@
-//! Parts of a line that have a bound.
+//! Chunks of output whose length has a bound.
 
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::digits::{self, Digits, EIGHT_DIGITS, OCTETS};
 
-/// Enough for two addresses and the words around them, and for what is stored behind the last digit.
+/// Room for two addresses and the words around them, and for the unused bytes that are stored after the last digit.
 pub(super) type ChunkBuffer = [u8; 128];
 
-/// A piece of a line being printed: parts that together find [`ChunkBuffer`].
+/// A chunk being printed: fragments that together fit a [`ChunkBuffer`].
 ///
-/// Its length is in a register. That of the line is in memory, where each part of the piece would wait for the one
-/// before it.
+/// Its length is in a register. If each fragment updated the length of the whole output, which is in memory, each would
+/// wait for the store of the one before it.
 pub(super) struct Chunk<'l> {
     buffer: &'l mut ChunkBuffer,
     length: usize,
 }
 
-/// What has a bound: a word that is known, a number in decimal, an address, or several of them.
+/// A part of a chunk: a constant word, a decimal number, an address, or a tuple of those.
 pub(super) trait Fragment {
     fn print(self, chunk: &mut Chunk<'_>);
 }
 
-/// A number in hexadecimal, and one ASCII byte behind it.
+/// A number in hexadecimal, followed by one ASCII byte.
 pub(super) struct HexadecimalAnd(pub(super) u16, pub(super) u8);
 
 impl Fragment for &'static str {
@@ -91,7 +91,7 @@ fragments!(A B C D);
 fragments!(A B C D E);
 
 impl<'l> Chunk<'l> {
-    /// Prints, and gives how many bytes it came to.
+    /// Prints a fragment and returns its length in bytes.
     #[inline(always)]
     pub(super) fn print(buffer: &'l mut ChunkBuffer, fragment: impl Fragment) -> usize {
         let mut chunk = Self { buffer, length: 0 };
@@ -109,7 +109,7 @@ impl<'l> Chunk<'l> {
         self.drop_last();
     }
 
-    /// Groups in hexadecimal, each with a colon behind it, but for those that `::` stands for.
+    /// Prints groups in hexadecimal, each followed by a colon. `::` replaces the longest run of zeros.
     #[inline(always)]
     fn groups(&mut self, groups: [u16; 8]) {
         let left_out = longest_run_of_zeros(groups);
@@ -133,7 +133,7 @@ impl<'l> Chunk<'l> {
         self.length -= 1;
     }
 
-    /// Stores all `N` bytes, and keeps those that count.
+    /// Stores all `N` bytes and counts the valid ones.
     #[inline(always)]
     fn digits<const N: usize>(&mut self, digits: Digits<N>) {
         self.store(&digits.bytes, digits.length.into());
@@ -151,7 +151,7 @@ impl<'l> Chunk<'l> {
     }
 }
 
-// These are calls: the length goes in and comes out, and so stays in its register.
+// These functions are not inlined. They take and return the length by value, which keeps it in a register of the caller.
 
 #[inline(never)]
 fn long_decimal(buffer: &mut ChunkBuffer, length: usize, value: u64) -> usize {
@@ -168,8 +168,8 @@ fn long_decimal(buffer: &mut ChunkBuffer, length: usize, value: u64) -> usize {
     chunk.length
 }
 
-/// Prints as `inet_ntop` does: the first longest run of two or more zero groups left out (RFC 5952), and the last 32
-/// bits as an IPv4 address where 80 zero bits and `ffff`, or 96 zero bits, go before them.
+/// Prints like `inet_ntop`: `::` replaces the first of the longest runs of two or more zero groups (RFC 5952), and the last
+/// 32 bits print as an IPv4 address after 80 zero bits and `ffff`, or after 96 zero bits.
 #[inline(never)]
 fn ipv6(buffer: &mut ChunkBuffer, length: usize, bits: u128) -> usize {
     let mut chunk = Chunk { buffer, length };
@@ -178,7 +178,7 @@ fn ipv6(buffer: &mut ChunkBuffer, length: usize, bits: u128) -> usize {
         "::ffff:".print(&mut chunk);
         chunk.ipv4(last);
     } else if first_bits == 0 && bits >> 16 != 0 {
-        // `::1` and `::` are no IPv4 addresses.
+        // `::1` and `::` do not contain IPv4 addresses.
         "::".print(&mut chunk);
         chunk.ipv4(last);
     } else {
@@ -187,14 +187,14 @@ fn ipv6(buffer: &mut ChunkBuffer, length: usize, bits: u128) -> usize {
     chunk.length
 }
 
-/// The first longest run of two or more zero groups, a bit for each, the lowest for the first; 0 where there is none.
+/// The first of the longest runs of two or more zero groups, as a set of bits (the lowest for the first group), or 0.
 #[inline(always)]
 fn longest_run_of_zeros(groups: [u16; 8]) -> u8 {
     let zeros = groups.into_iter().rev().fold(0_u8, |zeros, group| zeros << 1 | u8::from(group == 0));
     RUNS.get(usize::from(zeros)).copied().unwrap_or_default()
 }
 
-/// Of every set of zero groups the first longest run of two or more.
+/// For every set of zero groups, the first of its longest runs of two or more.
 #[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
 static RUNS: [u8; 256] = {
     let mut runs = [0_u8; 256];
@@ -231,7 +231,7 @@ mod tests {
         printed(address.into())
     }
 
-    /// As `inet_ntop` prints it. The standard library does the same, but prints no IPv4-compatible addresses.
+    /// The form of `inet_ntop`. The standard library differs only for IPv4-compatible addresses.
     fn expected(address: Ipv6Addr) -> String {
         match address.segments() {
             [0, 0, 0, 0, 0, 0, high, _] if high != 0 => format!("::{}", Ipv4Addr::from_bits(address.to_bits() as u32)),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pattern_of_zero_groups_prints_as_inet_ntop_prints_it() {
+    fn every_pattern_of_zero_groups_matches_inet_ntop() {
         for zeros in 0..=u8::MAX {
             for group in [1, 0xf, 0x10, 0xff, 0x100, 0xfff, 0x1000, 0xffff] {
                 let groups: [u16; 8] = core::array::from_fn(|place| if zeros >> place & 1 == 0 { group } else { 0 });
@@ -250,9 +250,9 @@ mod tests {
         }
     }
 
-    /// Written down as `inet_ntop` of glibc 2.36 printed them.
+    /// Recorded from `inet_ntop` of glibc 2.36.
     #[test]
-    fn addresses_with_ipv4_in_them_print_as_inet_ntop_prints_them() {
+    fn embedded_ipv4_addresses_match_inet_ntop() {
         for text in [
             "::",
             "::1",
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Groups that are zero as often as not, so that runs of zeros of every length come up.
+    /// Half of the groups are zero, so runs of zeros of every length are likely.
     fn ipv6() -> impl Strategy<Value = Ipv6Addr> {
         let group = prop_oneof![3 => Just(0_u16), 1 => 0..=0xff_u16, 1 => any::<u16>(), 1 => Just(0xffff)];
         proptest::array::uniform8(group).prop_map(Ipv6Addr::from)
@@ -290,24 +290,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ipv4_addresses_print_as_the_standard_library_prints_them(bits: u32) {
+        fn ipv4_addresses_match_the_standard_library(bits: u32) {
             let address = Ipv4Addr::from_bits(bits);
             prop_assert_eq!(printed_address(address), address.to_string());
         }
 
         #[test]
-        fn ipv6_addresses_print_as_inet_ntop_prints_them(address in ipv6()) {
+        fn ipv6_addresses_match_inet_ntop(address in ipv6()) {
             prop_assert_eq!(printed_address(address), expected(address));
         }
 
         #[test]
-        fn ipv4_addresses_in_ipv6_print_as_inet_ntop_prints_them(bits: u32, sixth in prop_oneof![Just(0), Just(0xffff)]) {
+        fn ipv4_addresses_in_ipv6_match_inet_ntop(bits: u32, sixth in prop_oneof![Just(0), Just(0xffff)]) {
             let address = Ipv6Addr::from_bits(sixth << 32 | u128::from(bits));
             prop_assert_eq!(printed_address(address), expected(address));
         }
 
         #[test]
-        fn numbers_print_as_the_standard_library_prints_them(value: u64, shift in 0..64_u32) {
+        fn numbers_match_the_standard_library(value: u64, shift in 0..64_u32) {
             let value = value >> shift;
             prop_assert_eq!(printed(value), value.to_string());
         }
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_two_addresses_and_the_words_around_them() {
+    fn two_addresses_and_their_words_fit() {
         let longest = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
         let text = format!("master-src={longest} master-dst={longest} ");
         assert_eq!(printed(("master-src=", longest, " master-dst=", longest, " ")), text);

@@ -1,4 +1,4 @@
-//! What the printers share: their options, the sender of an event, and what conntrack(8) shows of a tuple and a state.
+//! Shared by the printers: options, the sender of an event, and the numbers and names that conntrack(8) shows.
 
 use super::LabelMap;
 use crate::{EventKind, GreKeys, Layer4, Protocol, ProtocolInfo, Timestamp, Tuple};

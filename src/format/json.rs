@@ -1,16 +1,16 @@
-//! One JSON object a line.
+//! JSON, one object for each line.
 
 use std::io;
 
 use super::{Printed, output::Output, printed::Job};
 use crate::{EventKind, Expectation, Flow};
 
-/// Prints flows and expectations as JSON: what their `Serialize` gives, as one object without blanks or newlines.
+/// Prints flows and expectations as JSON: their serde form, as one object without blanks or newlines.
 ///
-/// Any JSON reader with serde gives the same flow back. Addresses are strings, and states, status bits and protocols
-/// too, where they have names: others are numbers. What is absent is left out.
+/// Reading the object with serde returns an equal flow. Addresses are strings. States, status bits and protocols are
+/// strings if they have names, and numbers otherwise. Absent attributes are left out.
 ///
-/// Times are integers, in nanoseconds. They are above 2⁵³: JavaScript and jq round them.
+/// Times are integers in nanoseconds. They exceed 2⁵³, so JavaScript and jq round them.
 ///
 /// # Example
 ///
@@ -30,14 +30,13 @@ pub struct Json {
 }
 
 impl Json {
-    /// Flows and expectations alone.
+    /// Creates a printer of flows and expectations without an event.
     #[must_use]
     pub const fn new() -> Self {
         Self { event: None }
     }
 
-    /// What the event that is printed tells: objects begin with a field `event`, which is `new`, `update` or
-    /// `destroy`.
+    /// Prints an event of this kind: the object begins with the field `event`, which is `new`, `update` or `destroy`.
     #[must_use]
     pub const fn event(self, event: EventKind) -> Self {
         Self { event: Some(event) }
@@ -54,12 +53,12 @@ impl Json {
     }
 
     pub(super) fn print(&self, item: &impl serde::Serialize, output: &mut Output<'_>) {
-        // A line takes everything, and nothing in a flow or expectation has no form in JSON.
+        // Neither can fail: the output accepts everything, and every attribute has a form in JSON.
         let _ = serde_json::to_writer(output, &Object { event: self.event, item });
     }
 }
 
-/// The fields of what is printed, behind what the event tells.
+/// The printed object: the kind of the event, if there is one, and the fields of the item.
 #[derive(serde::Serialize)]
 struct Object<'a, T> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +68,7 @@ struct Object<'a, T> {
 }
 
 impl io::Write for Output<'_> {
-    /// Takes whole characters of UTF-8, as a serializer gives them.
+    /// Accepts whole characters of UTF-8, as serializers write them.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text(core::str::from_utf8(bytes).map_err(io::Error::other)?);
         Ok(bytes.len())

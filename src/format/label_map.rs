@@ -1,4 +1,4 @@
-//! The names of labels.
+//! Names of labels.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,11 @@ use std::{
 
 use crate::Labels;
 
-/// Names for label bits, as `connlabel.conf` gives them.
+/// Names of label bits, from a `connlabel.conf`.
 ///
-/// The file has a line for each label: its number, blanks, its name. A number is decimal, hexadecimal (`0x…`) or octal
-/// (`0…`), a name is of letters, digits, blanks and hyphens. Lines that begin with `#`, and lines that are anything
-/// else, are passed over; of several names for a number, or numbers for a name, the first counts.
+/// The file has a line for each label: its number, blanks, and its name. The number is decimal, hexadecimal (`0x…`) or
+/// octal (`0…`). The name consists of letters, digits, blanks and hyphens. Other lines are skipped, such as comments (`#`).
+/// If a number or a name is repeated, the first line counts.
 ///
 /// # Example
 ///
@@ -31,12 +31,12 @@ pub struct LabelMap {
 }
 
 impl LabelMap {
-    /// Where conntrack(8) and iptables(8) look for the file.
+    /// The path at which conntrack(8) and iptables(8) look for the file.
     pub const DEFAULT_PATH: &'static str = "/etc/xtables/connlabel.conf";
 
-    /// Labels are numbered below this.
+    /// The number of labels.
     const BITS: u32 = 128;
-    /// No more of a file is read.
+    /// At most this many bytes of a file are read.
     const FILE_LIMIT: u64 = 1 << 20;
 
     /// Names every label by its number, so that all of them are printed.
@@ -45,7 +45,7 @@ impl LabelMap {
         Self { names: (0..Self::BITS as u8).map(|bit| (bit, bit.to_string().into())).collect() }
     }
 
-    /// Reads the text of a `connlabel.conf`. What is not a label is passed over.
+    /// Reads the text of a `connlabel.conf`. Lines that do not name a label are skipped.
     #[must_use]
     pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut map = Self::default();
@@ -57,47 +57,47 @@ impl LabelMap {
         map
     }
 
-    /// Reads a `connlabel.conf`, of which it takes the first mebibyte.
+    /// Reads a `connlabel.conf`, of which only the first mebibyte is used.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be opened or read.
+    /// Fails if the file cannot be opened or read.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut text = Vec::new();
         File::open(path)?.take(Self::FILE_LIMIT).read_to_end(&mut text)?;
         Ok(Self::parse(text))
     }
 
-    /// Whether no label has a name.
+    /// Returns true if no label has a name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The name of a label.
+    /// Returns the name of a label.
     #[must_use]
     pub fn name(&self, bit: u8) -> Option<&str> {
         self.names.get(&bit).map(|name| &**name)
     }
 
-    /// The label of that name.
+    /// Returns the label with this name.
     #[must_use]
     pub fn bit(&self, name: &str) -> Option<u8> {
         self.iter().find(|(_, known)| *known == name).map(|(bit, _)| bit)
     }
 
-    /// Every label that has a name, in the order of their numbers.
+    /// Returns every label that has a name, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &str)> {
         self.names.iter().map(|(bit, name)| (*bit, &**name))
     }
 
-    /// The names of those labels that have one, in the order of their numbers.
+    /// Returns the names of the given labels, in the order of their numbers. Labels without a name are skipped.
     pub fn names(&self, labels: Labels) -> impl Iterator<Item = &str> {
         self.iter().filter(move |(bit, _)| labels.contains(*bit)).map(|(_, name)| name)
     }
 }
 
-/// The label that a line gives a name to.
+/// The label that the line names, and its name.
 fn label(line: &[u8]) -> Option<(u8, &str)> {
     let line = core::str::from_utf8(line).ok().filter(|line| !line.starts_with('#'))?;
     let (number, name) = line.trim_start().split_once([' ', '\t'])?;
@@ -106,7 +106,7 @@ fn label(line: &[u8]) -> Option<(u8, &str)> {
     (!name.is_empty() && name.bytes().all(is_name)).then_some((bit(number)?, name))
 }
 
-/// A number as strtoul(3) reads it.
+/// Reads a number like strtoul(3).
 fn bit(text: &str) -> Option<u8> {
     let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
         (Some(digits), _) => (digits, 16),
@@ -133,24 +133,24 @@ mod tests {
     }
 
     #[test]
-    fn the_first_definition_of_a_number_or_a_name_counts() {
+    fn the_first_definition_counts() {
         assert_eq!(labels("1 a\n1 b\n2 a\n"), [(1, "a".into())]);
     }
 
     #[test]
-    fn names_are_trimmed_and_may_hold_blanks() {
+    fn names_are_trimmed_and_may_contain_blanks() {
         assert_eq!(labels("  3 \t a b-C \r\n"), [(3, "a b-C".into())]);
     }
 
     #[test]
-    fn lines_that_are_no_labels_are_passed_over() {
+    fn other_lines_are_skipped() {
         assert!(LabelMap::parse("#1 a\n2\n3 \n128 a\n4 a_b\n5 é\nfive x\n-1 x\n99999999999 x\n\n0x x\n").is_empty());
         assert_eq!(LabelMap::parse(b"1 \xff\n2 a").name(2), Some("a"));
     }
 
     proptest! {
         #[test]
-        fn what_was_read_is_found_both_ways(text in "([0-9x# ]{0,4}[a-c -]{0,3}\n?){0,40}") {
+        fn labels_are_found_by_name_and_by_number(text in "([0-9x# ]{0,4}[a-c -]{0,3}\n?){0,40}") {
             let map = LabelMap::parse(&text);
             for (bit, name) in map.iter() {
                 prop_assert_eq!(map.name(bit), Some(name));
@@ -159,7 +159,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        fn any_bytes_are_accepted(bytes: Vec<u8>) {
             let _ = LabelMap::parse(bytes);
         }
     }

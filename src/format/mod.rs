@@ -1,46 +1,46 @@
-//! Printers: flows and expectations in the formats of conntrack(8), and as JSON.
+//! Printers of flows and expectations in the formats of conntrack(8) and as JSON, and a reader of saved lines.
 //!
-//! A printer is an object whose options are set once; what it makes of a flow ([`Printed`]) goes into a byte buffer, a
-//! writer of text, or `format!`. `Display` of [`Flow`](crate::Flow) and [`Expectation`](crate::Expectation) is the
+//! A printer holds options. Its methods combine it with a flow into a [`Printed`], which prints to a byte buffer, to a
+//! writer of text, or through `Display`. `Display` of [`Flow`](crate::Flow) and [`Expectation`](crate::Expectation) is the
 //! plain form of [`Text`]. No printer writes a newline.
 //!
-//! | printer | prints as | options of it |
+//! | printer | format | options |
 //! |---|---|---|
 //! | [`Text`] | `conntrack -L`, `-E` | extended, id, timestamp, ktimestamp, labels, userspace |
-//! | [`Save`] | `-o save` | labels |
+//! | [`Save`] | `-o save`; [`read_save`] reads it | labels, helpers |
 //! | [`Xml`] | `-o xml` | timestamp, ktimestamp, labels |
-//! | `Json` (feature `json`) | | |
+//! | `Json` (feature `json`) | JSON | |
 //!
 //! # Differences from conntrack 1.4.7
 //!
-//! Text is the same byte for byte, but that
+//! Text is identical byte for byte, except:
 //!
-//! - dates are in UTC, or in the zone that the caller names, where conntrack prints local time;
-//! - the age of a flow that begins in the future, by a clock that was set back, is 0, not 2⁶⁴ less the difference;
-//! - helpers and security contexts are printed whole, where conntrack cuts the names of helpers to 15 bytes;
-//! - the name of the program behind an event is for the caller to find.
+//! - Dates are in UTC or in the zone that the caller sets, not in local time.
+//! - The age of a flow that begins in the future (after the clock was set back) is 0, not a number near 2⁶⁴.
+//! - Names of helpers are not cut off after 15 bytes.
+//! - The caller has to find the name of the program that caused an event.
 //!
-//! XML is the same as well, but that
+//! XML is identical as well, except:
 //!
-//! - the states of SCTP and DCCP are their own, where conntrack takes them from the table of TCP;
-//! - `<layer4>` of ICMP and ICMPv6 has `<type>`, `<code>` and `<id>`, where conntrack has nothing;
-//! - flows that a flow table or hardware carries are marked, by `<offload/>` and `<hw-offload/>`;
-//! - text is escaped, and what XML cannot hold is U+FFFD;
-//! - a security context stands in the `<meta>` of neither direction even if nothing else does;
-//! - nothing follows `</flow>`, where conntrack appends ` [USERSPACE] portid=…`;
-//! - the document is closed where the caller closes it, whatever it lists.
+//! - SCTP and DCCP have the names of their own states. conntrack prints the names of TCP states.
+//! - `<layer4>` of ICMP and ICMPv6 contains `<type>`, `<code>` and `<id>`. conntrack prints nothing.
+//! - Offloaded flows are marked with `<offload/>` and `<hw-offload/>`.
+//! - Text is escaped, and characters that XML cannot contain are U+FFFD.
+//! - A security context alone is enough for a `<meta direction="independent">`.
+//! - Nothing follows `</flow>`. conntrack appends ` [USERSPACE] portid=…`.
+//! - The caller closes the document, for every kind of list.
 //!
-//! Lines of options ([`Save`]) say what those of conntrack say and `conntrack -R` reads, and besides
+//! Saved lines ([`Save`]) can be read by `conntrack -R`. In addition to conntrack's own lines they contain:
 //!
-//! - marks, labels on request, and the port that a flow of TCP or UDP is translated to, which conntrack drops;
-//! - what `-A` asks for and the flow does not tell: a timeout, a state, the ports of DCCP;
+//! - marks, labels and helpers (both on request), and the port that a flow of TCP or UDP is translated to;
+//! - everything that `-A` requires and the flow lacks: a timeout, a state, the ports of DCCP.
 //!
-//! but not
+//! They do not contain:
 //!
 //! - `EXPECTED`, with which the kernel refuses the whole line;
-//! - in a `-D`, what changes in the life of a flow, with which `-R` would not find it; and it names zone 0, without
-//!   which `-R` would delete the flow in every zone (1.4.7 takes a flow that has a zone in one direction alone for one of
-//!   zone 0 too);
+//! - in a `-D`, the values that change during the life of a flow, because `-R` would not find the flow by them. The line
+//!   names zone 0, or `-R` would delete the flow in every zone. (1.4.7 treats a flow with a zone in one direction only as
+//!   a flow of zone 0 too.)
 //! - in a `-U`, a translation, which the kernel refuses, or a zone, which `-R` refuses;
 //! - the sender of an event, which `-R` does not read.
 //!

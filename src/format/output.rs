@@ -7,7 +7,7 @@ use super::{
     digits,
 };
 
-/// What takes the finished bytes: always whole characters of UTF-8.
+/// Accepts finished bytes, which are whole characters of UTF-8.
 pub(super) trait Sink {
     fn take(&mut self, bytes: &[u8]) -> fmt::Result;
 }
@@ -19,24 +19,24 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Any writer of text as a sink.
+/// A sink that writes to a writer of text.
 pub(super) struct TextSink<W>(pub(super) W);
 
 impl<W: fmt::Write> Sink for TextSink<W> {
     fn take(&mut self, bytes: &[u8]) -> fmt::Result {
-        // Pieces are never split, so that this is text: the check costs less than a second way through the printers.
+        // Chunks are never split, so the bytes are text. Checking it costs less than a second set of printers for text.
         let text = core::str::from_utf8(bytes).map_err(|_| fmt::Error)?;
         self.0.write_str(text)
     }
 }
 
-/// Longer than an ordinary line of text or options; elements and objects go to the sink in two or three parts.
+/// Longer than an ordinary line of text or options. XML elements and JSON objects reach the sink in two or three parts.
 const CAPACITY: usize = 512;
 
-/// A line being printed.
+/// A line, element or object being printed.
 ///
-/// It gathers in a buffer on the stack, so that the many short pieces of a line cost a store each, and goes to the
-/// sink when it is finished, or earlier if the buffer is full. Pieces are not split between two handings over.
+/// It is gathered in a buffer on the stack, which makes each of its many short chunks one store, and handed to the sink
+/// when it is finished or when the buffer is full. Chunks are never split.
 pub(super) struct Output<'a> {
     sink: &'a mut dyn Sink,
     bytes: [u8; CAPACITY],
@@ -49,7 +49,7 @@ impl<'a> Output<'a> {
         Self { sink, bytes: [0; CAPACITY], length: 0, result: Ok(()) }
     }
 
-    /// Hands the rest over.
+    /// Hands the rest to the sink.
     pub(super) fn finish(mut self) -> fmt::Result {
         self.hand_over();
         self.result
@@ -67,13 +67,13 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Takes the last byte back: the separator after the last item. It has to be ASCII, and the last thing written.
+    /// Removes the last byte, the separator after the last item. It must be ASCII, and written last.
     #[inline]
     pub(super) fn drop_last(&mut self) {
         self.length = self.length.saturating_sub(1);
     }
 
-    /// Prints what has a bound.
+    /// Prints a chunk, whose length has a bound.
     #[inline(always)]
     pub(super) fn print(&mut self, part: impl Fragment) {
         if self.bytes.len() - self.length < size_of::<ChunkBuffer>() {
@@ -84,7 +84,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// A number below 10⁸ with leading zeros to `width`, at most eight digits.
+    /// Prints a number below 10⁸ with leading zeros, in `width` digits (at most eight).
     pub(super) fn padded_decimal(&mut self, value: u32, width: usize) {
         let padded = digits::padded_decimal(value);
         let digits = padded.get(padded.len().saturating_sub(width)..).unwrap_or_default();
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_longer_than_the_buffer_come_out_whole(pieces in proptest::collection::vec((0..2000_usize, 0..9_u32), 0..8)) {
+        fn output_longer_than_the_buffer_is_complete(pieces in proptest::collection::vec((0..2000_usize, 0..9_u32), 0..8)) {
             let mut expected = String::new();
             let output = printed(|output| {
                 for (length, number) in pieces {

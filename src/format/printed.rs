@@ -1,4 +1,4 @@
-//! What a printer makes of a flow: text on its way to where it is wanted.
+//! A flow with the printer that prints it.
 
 use core::fmt;
 
@@ -10,11 +10,10 @@ use super::{
 };
 use crate::{Expectation, Flow};
 
-/// A flow or an expectation in one of the formats, not printed yet.
+/// A flow or an expectation that is to be printed in one of the formats.
 ///
-/// It prints into a byte buffer ([`append_to`](Self::append_to)), into any [`fmt::Write`]
-/// ([`write_to`](Self::write_to)), or by its `Display` wherever `format!` and its kin print: always straight to its
-/// destination, with no string in between. There is no newline at the end.
+/// It prints to a byte buffer ([`append_to`](Self::append_to)), to any [`fmt::Write`] ([`write_to`](Self::write_to)), or
+/// through `Display`, always without a string in between. The output does not end with a newline.
 ///
 /// # Example
 ///
@@ -36,7 +35,7 @@ pub struct Printed<'a> {
     job: Job<'a>,
 }
 
-/// A printer and what it is to print.
+/// A printer, and the item to print.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Job<'a> {
     FlowText(Text<'a>, &'a Flow),
@@ -55,17 +54,17 @@ impl<'a> Printed<'a> {
         Self { job }
     }
 
-    /// Prints at the end of a buffer. It allocates only where the buffer has to grow.
+    /// Appends the text to a buffer. Allocates only if the buffer has to grow.
     pub fn append_to(&self, buffer: &mut Vec<u8>) {
-        // A vector takes everything.
+        // A vector accepts everything.
         let _ = self.print(buffer);
     }
 
-    /// Prints into a writer of text.
+    /// Prints to a writer of text.
     ///
     /// # Errors
     ///
-    /// The writer's.
+    /// Fails if the writer fails.
     pub fn write_to(&self, writer: impl fmt::Write) -> fmt::Result {
         self.print(&mut TextSink(writer))
     }

@@ -15,10 +15,10 @@ use crate::{
     Timestamp, Tuple,
 };
 
-/// Prints flows and expectations as conntrack(8) does without `-o`, or with any `-o` but `xml` and `save`.
+/// Prints flows and expectations like conntrack(8) without `-o`, or with any `-o` except `xml` and `save`.
 ///
-/// The line of an event begins with `    [NEW] `, ` [UPDATE] ` or `[DESTROY] `, and before that with its timestamp, if
-/// that is given: seconds and microseconds since 1970.
+/// The line of an event begins with its timestamp, if there is one (seconds and microseconds since 1970), and with
+/// `    [NEW] `, ` [UPDATE] ` or `[DESTROY] `.
 ///
 /// # Example
 ///
@@ -50,25 +50,25 @@ pub struct Text<'a> {
 print_options!(Text);
 
 impl<'a> Text<'a> {
-    /// The plain form, that of `conntrack -L`.
+    /// Creates a printer in the form of `conntrack -L`.
     #[must_use]
     pub const fn new() -> Self {
         Self { options: PrintOptions::new(), extended: false, id: false, sender: None }
     }
 
-    /// Whether flows begin with the layer 3 family (`-o extended`).
+    /// Sets whether flows begin with the layer 3 family (`-o extended`).
     #[must_use]
     pub const fn extended(self, extended: bool) -> Self {
         Self { extended, ..self }
     }
 
-    /// Whether flows show their identifier (`-o id`).
+    /// Sets whether flows show their identifier (`-o id`).
     #[must_use]
     pub const fn id(self, id: bool) -> Self {
         Self { id, ..self }
     }
 
-    /// Who caused the event that is printed (`-E -o userspace`): shown at the end of the line.
+    /// Prints who caused the event at the end of the line (`-E -o userspace`).
     #[must_use]
     pub const fn sender(self, sender: Sender<'a>) -> Self {
         Self { sender: Some(sender), ..self }
@@ -84,7 +84,7 @@ impl<'a> Text<'a> {
         Printed::new(Job::ExpectationText(*self, expectation))
     }
 
-    // Every item ends with a space, and the last one is taken back.
+    // Every item ends with a space. The last one is removed.
 
     pub(super) fn print_flow(&self, flow: &Flow, output: &mut Output<'_>) {
         self.event_prefix(output);
@@ -187,7 +187,7 @@ impl<'a> Text<'a> {
     fn times(&self, times: FlowTimes, output: &mut Output<'_>) {
         if let Some(start) = times.start {
             let stop = times.stop.unwrap_or_else(|| self.options.now());
-            // A difference of whole seconds, not the whole seconds of a difference.
+            // Both times are rounded to seconds before they are subtracted, as in conntrack(8).
             item("delta-time=", stop.seconds().saturating_sub(start.seconds()), output);
         }
         if self.options.kernel_timestamps {
@@ -231,8 +231,8 @@ impl<'a> Text<'a> {
     }
 }
 
-// A text that is known where it is printed costs a store or two, one that is chosen before it is printed a call: so
-// these print in each arm.
+// Each arm prints its text itself: a constant text is one or two stores, but a text chosen before it is printed is a
+// call.
 
 #[inline]
 fn family(family: Family, output: &mut Output<'_>) {
@@ -242,7 +242,7 @@ fn family(family: Family, output: &mut Output<'_>) {
     }
 }
 
-/// Name and number, the name in a column of eight.
+/// Prints name and number, the name in a column of eight.
 #[inline]
 fn protocol(protocol: Protocol, output: &mut Output<'_>) {
     match protocol {
@@ -318,7 +318,7 @@ fn text_item(name: &str, value: &str, output: &mut Output<'_>) {
     output.text(" ");
 }
 
-/// Names joined by commas, and a space if there are any.
+/// Prints names joined by commas, and a space if there are any.
 fn flags(flags: ExpectationFlags, output: &mut Output<'_>) {
     let mut separator = "";
     for (name, _) in flags.iter_names() {
@@ -331,8 +331,8 @@ fn flags(flags: ExpectationFlags, output: &mut Output<'_>) {
     }
 }
 
-/// Labels are the last item and end with commas, so that the byte taken back is one; of labels that all lack a name
-/// it is the equals sign, as in conntrack(8).
+/// Prints labels, the last item. Each name ends with a comma, and the caller removes the last one. If no label has a name,
+/// the caller removes the equals sign instead, as conntrack(8) does.
 fn label_names(map: &LabelMap, labels: Labels, output: &mut Output<'_>) {
     output.text("labels=");
     for name in map.names(labels) {
@@ -341,7 +341,7 @@ fn label_names(map: &LabelMap, labels: Labels, output: &mut Output<'_>) {
     }
 }
 
-/// As ctime(3): `Mon Nov 23 02:23:41 2026`.
+/// Prints a date like ctime(3): `Mon Nov 23 02:23:41 2026`.
 fn date(date: Date, output: &mut Output<'_>) {
     output.text(date.weekday_name());
     output.text(" ");
@@ -356,21 +356,21 @@ fn date(date: Date, output: &mut Output<'_>) {
 }
 
 impl fmt::Display for Flow {
-    /// Prints the line of `conntrack -L`, as [`Text::new`] does.
+    /// Prints the line of `conntrack -L`, like [`Text::new`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Text::new().flow(self).write_to(f)
     }
 }
 
 impl fmt::Display for FlowRef<'_> {
-    /// Prints as the [`Flow`] does.
+    /// Prints like [`Flow`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_flow().fmt(f)
     }
 }
 
 impl fmt::Display for Expectation {
-    /// Prints the line of `conntrack -L expect`, as [`Text::new`] does.
+    /// Prints the line of `conntrack -L expect`, like [`Text::new`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Text::new().expectation(self).write_to(f)
     }

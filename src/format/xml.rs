@@ -13,14 +13,14 @@ use crate::{
     Tuple,
 };
 
-/// Prints flows and expectations as conntrack(8) does with `-o xml`.
+/// Prints flows and expectations like conntrack(8) with `-o xml`.
 ///
 /// An entry is one `<flow>` element. A document of them begins with [`FLOWS_BEGIN`](Self::FLOWS_BEGIN) or
 /// [`EXPECTATIONS_BEGIN`](Self::EXPECTATIONS_BEGIN) and ends with [`FLOWS_END`](Self::FLOWS_END) or
 /// [`EXPECTATIONS_END`](Self::EXPECTATIONS_END), with a newline after each entry.
 ///
-/// The kind of an event is the `type` of the element, and its timestamp a date, `<when>`; when a flow began and ended is
-/// in nanoseconds since 1970.
+/// The kind of an event is the attribute `type` of the element, its timestamp is a date in `<when>`. The times at which a
+/// flow began and ended are in nanoseconds since 1970.
 ///
 /// # Example
 ///
@@ -41,16 +41,16 @@ pub struct Xml<'a> {
 print_options!(Xml);
 
 impl<'a> Xml<'a> {
-    /// What goes before the first flow.
+    /// The text before the first flow.
     pub const FLOWS_BEGIN: &'static str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<conntrack>\n";
-    /// What goes after the last flow.
+    /// The text after the last flow.
     pub const FLOWS_END: &'static str = "</conntrack>\n";
-    /// What goes before the first expectation.
+    /// The text before the first expectation.
     pub const EXPECTATIONS_BEGIN: &'static str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<expect>\n";
-    /// What goes after the last expectation.
+    /// The text after the last expectation.
     pub const EXPECTATIONS_END: &'static str = "</expect>\n";
 
-    /// The plain form, that of `conntrack -L -o xml`.
+    /// Creates a printer in the form of `conntrack -L -o xml`.
     #[must_use]
     pub const fn new() -> Self {
         Self { options: PrintOptions::new() }
@@ -144,8 +144,7 @@ impl<'a> Xml<'a> {
             }
             output.text("</timestamp>");
         }
-        // As conntrack(8): of an ended flow the whole seconds of the difference, of others, as in text, the difference
-        // of whole seconds.
+        // As in conntrack(8), the times of a flow that has not ended are rounded to seconds before they are subtracted.
         let age = match times.stop {
             Some(stop) => stop.since(start).as_secs(),
             None => self.options.now().seconds().saturating_sub(start.seconds()),
@@ -192,7 +191,7 @@ impl<'a> Xml<'a> {
     }
 }
 
-/// The rest of a `<meta>` of one direction.
+/// Prints the rest of the `<meta>` of one direction.
 #[inline(always)]
 fn direction(tuple: &Tuple, counters: Option<Counters>, output: &mut Output<'_>) {
     output.text(layer3(tuple.family()));
@@ -211,7 +210,7 @@ fn direction(tuple: &Tuple, counters: Option<Counters>, output: &mut Output<'_>)
     output.text("</meta>");
 }
 
-/// Whether anything is known of a flow that is a matter of neither direction.
+/// Returns true if the flow has an attribute that belongs to neither direction.
 const fn has_meta(flow: &Flow) -> bool {
     flow.status.is_some()
         || flow.id.is_some()
@@ -249,7 +248,7 @@ fn flags(status: Status, output: &mut Output<'_>) {
     }
 }
 
-/// What the three tuples of an expectation show, each in an element of its own.
+/// Prints the three tuples of an expectation, each in its own element.
 fn three(expectation: &Expectation, print: impl Fn(&Tuple, &mut Output<'_>), output: &mut Output<'_>) {
     for (begin, tuple, end) in [
         ("<expected>", &expectation.tuple, "</expected>"),
@@ -273,7 +272,7 @@ fn text(begin: &str, value: &str, end: &str, output: &mut Output<'_>) {
     output.text(end);
 }
 
-/// Text as the content of an element: markup as references, and what XML 1.0 has no place for as U+FFFD.
+/// Prints text as the content of an element, with markup as references and characters outside XML 1.0 as U+FFFD.
 fn escaped(text: &str, output: &mut Output<'_>) {
     let mut rest = text;
     while let Some((at, found)) = rest.char_indices().find(|(_, char)| reference(*char).is_some()) {
@@ -289,7 +288,7 @@ const fn reference(char: char) -> Option<&'static str> {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
         '>' => Some("&gt;"),
-        // A reader takes a bare carriage return for a newline.
+        // XML readers turn a bare carriage return into a newline.
         '\r' => Some("&#13;"),
         '\t' | '\n' => None,
         '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => Some("\u{fffd}"),
@@ -305,7 +304,7 @@ const fn layer3(family: Family) -> &'static str {
     }
 }
 
-/// The tag that opens what the protocol adds.
+/// The tag that opens the ports, keys or query.
 #[inline]
 fn layer4(protocol: Protocol, output: &mut Output<'_>) {
     output.text(match protocol {
@@ -351,7 +350,7 @@ fn numbers(tuple: &Tuple, output: &mut Output<'_>) {
     }
 }
 
-/// A date, in elements of its own. Sunday is the first day of the week.
+/// Prints a date as elements. Sunday is day 1 of the week.
 fn when(time: Timestamp, utc_offset_seconds: i32, output: &mut Output<'_>) {
     let date = Date::at(time, utc_offset_seconds);
     number("<when><hour>", date.hour, "</hour><min>", output);

@@ -1,4 +1,4 @@
-//! A line as the kernel prints it.
+//! Printing a line as the kernel does.
 
 use core::{
     fmt,
@@ -9,7 +9,7 @@ use super::Line;
 use crate::model::{Counters, Family, GreKeys, Layer4, Status, Tuple};
 
 impl fmt::Display for Line<'_> {
-    /// Prints the values in the order and the form of the kernel's file (without a line end).
+    /// Prints the values in the order and form of the kernel's file, without a line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = self.layer3.unwrap_or(self.family);
         let layer3 = if matches!(family, Family::IPV4 | Family::IPV6) { family.name() } else { None };
@@ -46,7 +46,7 @@ fn value(f: &mut fmt::Formatter<'_>, key: &str, value: Option<impl fmt::Display>
     }
 }
 
-/// The kernel prints the first of these that is set.
+/// The kernel prints only the first of these bits that is set.
 const fn last_flag(status: Status) -> &'static str {
     if status.contains(Status::HW_OFFLOAD) {
         " [HW_OFFLOAD]"
@@ -66,7 +66,7 @@ fn counters(f: &mut fmt::Formatter<'_>, counters: Option<Counters>) -> fmt::Resu
     }
 }
 
-/// Prints ` src=… dst=…` and what the protocol adds.
+/// Prints ` src=… dst=…`, and the ports, keys or query.
 pub(super) fn tuple(f: &mut fmt::Formatter<'_>, tuple: &Tuple) -> fmt::Result {
     write!(f, " src={} dst={}", Full(tuple.source), Full(tuple.destination))?;
     match tuple.layer4 {
@@ -77,7 +77,7 @@ pub(super) fn tuple(f: &mut fmt::Formatter<'_>, tuple: &Tuple) -> fmt::Result {
     }
 }
 
-/// An address with all its digits, as `%pI4` and `%pI6` print it.
+/// An address with all its digits, in the form of the kernel's `%pI4` and `%pI6`.
 struct Full(IpAddr);
 
 impl fmt::Display for Full {
@@ -94,7 +94,7 @@ fn full(f: &mut fmt::Formatter<'_>, address: Ipv6Addr) -> fmt::Result {
     write!(f, "{a:04x}:{b:04x}:{c:04x}:{d:04x}:{e:04x}:{g:04x}:{h:04x}:{i:04x}")
 }
 
-/// Text of the line: what is no UTF-8 is replaced, since a [`fmt::Formatter`] takes nothing else.
+/// Bytes of the line as text. A [`fmt::Formatter`] accepts only UTF-8, so other bytes are replaced.
 pub(super) struct Lossy<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Lossy<'_> {

@@ -1,4 +1,4 @@
-//! Lines that are none, and files that cannot be read.
+//! Errors of malformed lines and unreadable files.
 
 use core::{fmt, num::NonZeroU64};
 use std::{io, path::Path};
@@ -6,11 +6,11 @@ use std::{io, path::Path};
 use super::LONGEST_LINE;
 use crate::error::{Error, ErrorKind};
 
-/// What a line has to have at the place where it has something else.
+/// The part of a line that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expected {
-    /// The name of a protocol, padded with spaces and followed by its number.
+    /// The name of a protocol and its number.
     Protocol,
     /// A number of 8 bits.
     U8,
@@ -50,13 +50,13 @@ pub enum Expected {
     IcmpCode,
     /// The identifier of the ICMP query.
     IcmpId,
-    /// The ports, keys or query of the reply tuple: the original has them.
+    /// The ports, keys or query of the reply tuple, because the original tuple has them.
     ReplyKeys,
     /// The bytes after the packets.
     Bytes,
     /// The stream timeout of GRE.
     StreamTimeout,
-    /// The fields of a tuple, or packets and bytes, in their order.
+    /// The fields of a tuple, or packets and bytes, in the kernel's order.
     Order,
     /// The layer 3 protocol of an expectation.
     Layer3,
@@ -66,11 +66,11 @@ pub enum Expected {
     Tuple,
     /// The mask and the master of an expectation.
     MaskAndMaster,
-    /// Names of columns.
+    /// The names of the columns.
     Columns,
     /// A value for each column.
     Column,
-    /// No more rows than a kernel can have processors.
+    /// The end of the file: a kernel cannot have more processors.
     NoMoreRows,
 }
 
@@ -97,17 +97,17 @@ impl Expected {
             Self::DestinationKey => "`dstkey=`",
             Self::IcmpCode => "`code=`",
             Self::IcmpId => "`id=`",
-            Self::ReplyKeys => "the reply's ports, keys or query, as the original has them",
+            Self::ReplyKeys => "the ports, keys or query of the reply, like those of the original",
             Self::Bytes => "`bytes=`",
             Self::StreamTimeout => "`, stream_timeout=`",
             Self::Order => "addresses, ports, keys, query and counters in the order in which the kernel prints them",
             Self::Layer3 => "`l3proto = `",
             Self::Layer4 => "`proto=`",
             Self::Tuple => "`src=` of the expected tuple",
-            Self::MaskAndMaster => "the mask and the master, which the kernel's own file does not tell",
+            Self::MaskAndMaster => "the mask and the master, which the kernel's own file does not contain",
             Self::Columns => "the names of the columns",
             Self::Column => "a hexadecimal number for each column",
-            Self::NoMoreRows => "no more rows: no kernel has as many processors",
+            Self::NoMoreRows => "the end of the file, because no kernel has more processors",
         }
     }
 }
@@ -118,10 +118,10 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Why a line could not be read: where, and what should have been there.
+/// A malformed line: the place of the error, the expected text, and the text found there.
 ///
-/// Prints like ``line 3, column 62: expected a number up to 65535, found `70000` ``; the line is there where a reader
-/// counted it. Columns count bytes from 1.
+/// Prints like ``line 3, column 62: expected a number up to 65535, found `70000` ``. Only a reader knows the number of the
+/// line. Columns count bytes from 1.
 ///
 /// # Example
 ///
@@ -137,12 +137,12 @@ pub struct LineError {
     line: Option<NonZeroU64>,
     column: u32,
     found: Word,
-    /// `None` for a line that is too long.
+    /// `None` if the line is too long.
     expected: Option<Expected>,
 }
 
 impl LineError {
-    /// The error at that byte of `line`, counted from 0.
+    /// The error at byte `at` of `line`, counted from 0.
     #[cold]
     #[inline(never)]
     pub(super) fn new(expected: Expected, line: &[u8], at: usize) -> Self {
@@ -162,38 +162,38 @@ impl LineError {
         Self { line: None, column: LONGEST_LINE as u32 + 1, found: Word::NONE, expected: None }
     }
 
-    /// The same error, in that line of a file.
+    /// The same error in line `number` of a file.
     #[cold]
     #[inline(never)]
     pub(super) const fn in_line(self, number: u64) -> Self {
         Self { line: NonZeroU64::new(number), ..self }
     }
 
-    /// The line's number, counted from 1, where a reader counted it.
+    /// Returns the number of the line, counted from 1, if a reader counted it.
     #[must_use]
     pub const fn line(&self) -> Option<NonZeroU64> {
         self.line
     }
 
-    /// The byte of the line at which the error is, counted from 1.
+    /// Returns the position of the error in bytes, counted from 1.
     #[must_use]
     pub const fn column(&self) -> usize {
         self.column as usize
     }
 
-    /// What should have been there; `None` where the line is too long.
+    /// Returns what was expected. `None` if the line is too long.
     #[must_use]
     pub const fn expected(&self) -> Option<Expected> {
         self.expected
     }
 
-    /// What is there, up to the next space and no more than 40 bytes of it; empty at the end of the line.
+    /// Returns what was found: at most 40 bytes, up to the next blank. Empty at the end of the line.
     #[must_use]
     pub fn found(&self) -> &[u8] {
         self.found.as_bytes()
     }
 
-    /// Whether the line is longer than [`LONGEST_LINE`].
+    /// Returns true if the line is longer than [`LONGEST_LINE`].
     #[must_use]
     pub const fn is_too_long(&self) -> bool {
         self.expected.is_none()
@@ -207,7 +207,7 @@ impl fmt::Display for LineError {
         }
         write!(f, "column {}: ", self.column)?;
         match self.expected {
-            None => write!(f, "the line is longer than {LONGEST_LINE} bytes"),
+            None => write!(f, "expected at most {LONGEST_LINE} bytes in a line"),
             Some(expected) => write!(f, "expected {expected}, found {}", self.found),
         }
     }
@@ -223,7 +223,7 @@ impl From<LineError> for Error {
     }
 }
 
-/// A word of a line, or the beginning of a long one: enough for the longest address.
+/// A word of a line, cut off after the length of the longest address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word {
     bytes: [u8; Self::LONGEST],
@@ -235,9 +235,10 @@ impl Word {
     const LONGEST: usize = 40;
     const NONE: Self = Self { bytes: [0; Self::LONGEST], length: 0, is_cut: false };
 
-    /// Up to the first space behind the first byte.
+    /// The word up to the first blank after its first byte.
     fn at_start_of(line: &[u8]) -> Self {
-        let end = line.iter().skip(1).position(|byte| *byte == b' ').map_or(line.len(), |spaces| spaces + 1);
+        let end =
+            line.iter().skip(1).position(|byte| matches!(byte, b' ' | b'\t')).map_or(line.len(), |spaces| spaces + 1);
         let mut word = Self { is_cut: end > Self::LONGEST, ..Self::NONE };
         for (kept, byte) in word.bytes.iter_mut().zip(line.iter().take(end)) {
             *kept = *byte;
@@ -260,17 +261,17 @@ impl fmt::Display for Word {
     }
 }
 
-/// Why a file gave no value: a line that is none, or a failure to read.
+/// Why a reader returned no value.
 #[non_exhaustive]
 pub enum ReadError {
-    /// A line that could not be read. The next one can be.
+    /// A malformed line. Reading may continue with the next line.
     Line(LineError),
-    /// A failure to read the file. Nothing comes after it.
+    /// The file could not be read. Reading ends.
     Io(io::Error),
 }
 
 impl ReadError {
-    /// The line's error, if it is one.
+    /// Returns the error of a malformed line, if this is one.
     #[must_use]
     pub const fn line(&self) -> Option<&LineError> {
         if let Self::Line(error) = self { Some(error) } else { None }
@@ -327,7 +328,7 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// Why a file of the kernel's could not be opened, and what to do about it.
+/// Why a file of the kernel could not be opened, and what to do about it.
 pub struct OpenError {
     path: &'static Path,
     error: io::Error,
@@ -338,19 +339,19 @@ impl OpenError {
         Self { path, error }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub const fn path(&self) -> &'static Path {
         self.path
     }
 
-    /// Whether there is no such file: the kernel lacks the tracker, or this file of its.
+    /// Returns true if the file does not exist: the kernel lacks the tracker, or this file.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.error.kind() == io::ErrorKind::NotFound
     }
 
-    /// Whether the file may not be read by this process.
+    /// Returns true if this process may not read the file.
     #[must_use]
     pub fn is_permission_denied(&self) -> bool {
         self.error.kind() == io::ErrorKind::PermissionDenied
@@ -362,11 +363,11 @@ impl fmt::Display for OpenError {
         write!(f, "{}: {}", self.path.display(), self.error)?;
         match self.error.kind() {
             io::ErrorKind::NotFound => f.write_str(
-                ": load the module nf_conntrack, or use netlink where the kernel has no CONFIG_NF_CONNTRACK_PROCFS",
+                ": load the module nf_conntrack, or use netlink if the kernel has no CONFIG_NF_CONNTRACK_PROCFS",
             ),
             io::ErrorKind::PermissionDenied => f.write_str(
-                ": the file is for root in the user namespace that owns the network namespace, or for a process with \
-                 CAP_DAC_READ_SEARCH (with CAP_NET_ADMIN alone, use netlink)",
+                ": needs root in the user namespace that owns the network namespace, or CAP_DAC_READ_SEARCH (with \
+                 CAP_NET_ADMIN, use netlink instead)",
             ),
             _ => Ok(()),
         }

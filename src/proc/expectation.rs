@@ -1,4 +1,4 @@
-//! `/proc/net/nf_conntrack_expect`: flows that helpers foresee.
+//! `/proc/net/nf_conntrack_expect`: the flows that helpers expect.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, T
 
 /// One line of `/proc/net/nf_conntrack_expect`, or of `conntrack -L expect` and `-E expect`.
 ///
-/// [`Display`](fmt::Display) prints the values as the kernel does: for a line of the kernel's the same bytes again.
+/// [`Display`](fmt::Display) prints the values in the kernel's form. A line of the kernel prints as the same bytes.
 ///
 /// Source: `exp_seq_show` in `net/netfilter/nf_conntrack_expect.c`.
 ///
@@ -28,7 +28,7 @@ use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, T
 /// let line = ExpectationLine::parse(text)?;
 /// assert_eq!((line.protocol(), line.tuple().destination_port()), (Protocol::UDP, Some(4012)));
 /// assert_eq!(line.flags(), ExpectationFlags::INACTIVE);
-/// assert_eq!((line.helper(), line.class_name()), (Some(&b"sip"[..]), Some(&b"audio"[..])));
+/// assert_eq!((line.helper(), line.class_name()), (Some("sip"), Some("audio")));
 /// assert_eq!(line.to_string().as_bytes(), text);
 /// # Ok::<(), ctnetlink::proc::LineError>(())
 /// ```
@@ -56,8 +56,8 @@ impl<'a> ExpectationLine<'a> {
     ///
     /// # Errors
     ///
-    /// Where the line is longer than [`LONGEST_LINE`], has no protocol or no tuple, or has a known field with a value
-    /// that is none.
+    /// Fails if the line is longer than [`LONGEST_LINE`], lacks the protocol or the tuple, or has a known field whose value
+    /// is malformed.
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
         let bytes = without_line_end(line);
         if bytes.len() > LONGEST_LINE {
@@ -135,7 +135,7 @@ impl<'a> ExpectationLine<'a> {
         Ok(())
     }
 
-    /// Flags, or the helper and its class.
+    /// A word is the flags, or the helper and its class.
     fn read_word(&mut self, word: &'a [u8]) {
         let flags = word.split(|byte| *byte == b',').try_fold(ExpectationFlags::empty(), |flags, name| {
             Some(flags | ExpectationFlags::from_name(core::str::from_utf8(name).ok()?)?)
@@ -150,88 +150,89 @@ impl<'a> ExpectationLine<'a> {
         }
     }
 
-    /// The line as it was read, without its line end.
+    /// Returns the line itself, without its line end.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The event, in what `conntrack -E expect` prints.
+    /// Returns the kind of the event, for a line of `conntrack -E expect`.
     #[must_use]
     pub const fn event(&self) -> Option<EventKind> {
         self.event
     }
 
-    /// When the event was read (`conntrack -E expect -o timestamp`).
+    /// Returns when the event was read (`conntrack -E expect -o timestamp`).
     #[must_use]
     pub const fn event_time(&self) -> Option<Timestamp> {
         self.event_time
     }
 
-    /// Seconds until the expectation ends; `None` where the kernel prints `-`, for a helper without timeouts, or where the
-    /// line begins with the protocol, as that of a value without a timeout does.
+    /// Returns the seconds until the expectation ends. `None` if the line contains `-`, which the kernel prints for a helper
+    /// without timeouts, or no timeout at all.
     #[must_use]
     pub const fn timeout(&self) -> Option<u32> {
         self.timeout
     }
 
-    /// The layer 4 protocol.
+    /// Returns the layer 4 protocol.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// What is expected.
+    /// Returns the tuple of the expected flow.
     #[must_use]
     pub fn tuple(&self) -> Tuple {
         self.tuple.tuple(self.family, self.protocol, None)
     }
 
-    /// The bits of the tuple that have to fit. The kernel's file does not print it.
+    /// Returns the bits of the tuple that have to match. `None` in the kernel's file.
     #[must_use]
     pub fn mask(&self) -> Option<Tuple> {
         self.mask.map(|mask| mask.tuple(self.family, self.protocol, None))
     }
 
-    /// The original tuple of the flow whose helper foresees it. The kernel's file does not print it.
+    /// Returns the original tuple of the flow whose helper expects it. `None` in the kernel's file.
     ///
-    /// Of its protocol nobody says a word: it is taken to be that of the expected flow.
+    /// The line does not contain its protocol. It is assumed to be the protocol of the expected flow.
     #[must_use]
     pub fn master(&self) -> Option<Tuple> {
         self.master.map(|master| master.tuple(self.family, self.protocol, None))
     }
 
-    /// Flags.
+    /// Returns the flags.
     #[must_use]
     pub const fn flags(&self) -> ExpectationFlags {
         self.flags
     }
 
-    /// The name of the helper.
+    /// Returns the name of the helper. `None` if it is not UTF-8.
     #[must_use]
-    pub const fn helper(&self) -> Option<&'a [u8]> {
-        self.helper
+    pub fn helper(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.helper?).ok()
     }
 
-    /// The helper's class of expectation, by its number (`conntrack`).
+    /// Returns the number of the helper's class, which `conntrack` prints.
     #[must_use]
     pub const fn class(&self) -> Option<u32> {
         self.class
     }
 
-    /// The helper's class of expectation, by its name (the kernel's file, where the class has a name).
+    /// Returns the name of the helper's class, which the kernel's file contains if the class has one. `None` if it is not
+    /// UTF-8.
     #[must_use]
-    pub const fn class_name(&self) -> Option<&'a [u8]> {
-        self.class_name
+    pub fn class_name(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.class_name?).ok()
     }
 
-    /// The zone (`conntrack`).
+    /// Returns the zone, which `conntrack` prints.
     #[must_use]
     pub const fn zone(&self) -> Option<u16> {
         self.zone
     }
 
-    /// The expectation as a value; `None` without a mask and a master, which the kernel's file does not print.
+    /// Copies the expectation into a value. `None` without a mask and a master, which the kernel's file lacks.
     #[must_use]
     pub fn to_expectation(&self) -> Option<Expectation> {
         let mut expectation = Expectation::new(self.master()?, self.tuple(), self.mask()?);
@@ -244,7 +245,7 @@ impl<'a> ExpectationLine<'a> {
     }
 }
 
-/// A dash, or nothing at all, where there is no timeout.
+/// A missing timeout is a dash, or nothing at all.
 fn read_timeout(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Expected> {
     if cursor.starts_with(b"proto=") {
         return Ok(None);
@@ -255,7 +256,7 @@ fn read_timeout(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Expected> {
 }
 
 impl fmt::Display for ExpectationLine<'_> {
-    /// Prints the values in the order and the form of the kernel's file (without a line end).
+    /// Prints the values in the order and form of the kernel's file, without a line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.timeout {
             Some(timeout) => write!(f, "{timeout}")?,
@@ -263,7 +264,7 @@ impl fmt::Display for ExpectationLine<'_> {
         }
         write!(f, " l3proto = {} proto={}", self.layer3.unwrap_or(self.family).0, self.protocol.0)?;
         display::tuple(f, &self.tuple())?;
-        // After the tuple the kernel leaves a space, whatever follows; between flags and helper one, after neither.
+        // The kernel prints a space after the tuple, even at the end of the line, and one between flags and helper.
         f.write_str(" ")?;
         let mut separator = "";
         if !self.flags.is_empty() {

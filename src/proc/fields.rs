@@ -1,28 +1,28 @@
-//! The fields that a line is made of.
+//! The fields of a line.
 
 use core::fmt;
 
 use super::scan::Cursor;
 
-/// A field of a line.
+/// A field of a line, such as `mark=7`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field<'a> {
     /// `key=value`.
     Value {
-        /// What stands before the sign.
+        /// The part before the equals sign.
         key: &'a [u8],
-        /// What stands after it.
+        /// The part after the equals sign.
         value: &'a [u8],
     },
-    /// A field in brackets, here without them.
+    /// A field in brackets, without the brackets.
     Flag(&'a [u8]),
-    /// A word with neither.
+    /// A word without brackets or an equals sign.
     Word(&'a [u8]),
 }
 
 impl Field<'_> {
-    /// Whether a [`Line`](super::Line) has an accessor for it.
+    /// Returns true if a [`Line`](super::Line) has an accessor for the field.
     #[must_use]
     pub fn is_known(&self) -> bool {
         match self {
@@ -65,7 +65,7 @@ impl Field<'_> {
 }
 
 impl fmt::Display for Field<'_> {
-    /// Prints the field as it stands in the line; bytes that are no printable ASCII are escaped.
+    /// Prints the field as in the line, with bytes other than printable ASCII escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value { key, value } => write!(f, "{}={}", key.escape_ascii(), value.escape_ascii()),
@@ -81,7 +81,7 @@ impl fmt::Debug for Field<'_> {
     }
 }
 
-/// The fields of a line, in their order: see [`Line::fields`](super::Line::fields).
+/// The fields of a line, in order. See [`Line::fields`](super::Line::fields).
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     cursor: Cursor<'a>,
@@ -103,7 +103,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Takes whatever field is next, and the spaces after it.
+    /// Takes the next field and the blanks after it.
     pub(super) fn field(&mut self) -> Field<'a> {
         let field = if self.peek() == Some(b'[') { self.flag() } else { self.value_or_word() };
         self.skip_blanks();
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
         ahead.skip(1);
         *self = ahead;
         let value = match key {
-            // A process may give itself a name with spaces: it comes last.
+            // The name of a process may contain spaces. It is the last field.
             b"progname" => self.until(|_| false),
             b"secctx" | b"labels" => self.phrase(),
             _ => self.word(),
@@ -135,7 +135,7 @@ impl<'a> Cursor<'a> {
         Field::Value { key, value }
     }
 
-    /// Takes words up to the next `key=` or flag: profiles of AppArmor and labels may have spaces in their names.
+    /// Takes words up to the next `key=` or flag. Names of AppArmor profiles and of labels may contain spaces.
     fn phrase(&mut self) -> &'a [u8] {
         let text = self.rest();
         self.word();

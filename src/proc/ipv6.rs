@@ -1,11 +1,11 @@
-//! IPv6 addresses: as the kernel prints them, and as everybody else does.
+//! IPv6 addresses: the kernel's full form, and the short form of everything else.
 
 use super::{error::Expected, scan::Cursor};
 
-/// Bytes of an address as the kernel prints it (`%pI6`): all eight groups, with all their digits.
+/// The length of an address in the kernel's form (`%pI6`): eight groups of four digits.
 const FULL: usize = 39;
 
-/// No digit, in [`DIGITS`].
+/// The entry in [`DIGITS`] of a byte that is not a digit.
 const NONE: u8 = 0xff;
 
 /// The value of each hexadecimal digit.
@@ -26,7 +26,7 @@ const DIGITS: [u8; 256] = {
 };
 
 impl Cursor<'_> {
-    /// Reads an IPv6 address in any of its forms.
+    /// Reads an IPv6 address in any form.
     #[inline(always)]
     pub(super) fn ipv6(&mut self) -> Result<u128, Expected> {
         match self.rest().first_chunk::<FULL>().and_then(full) {
@@ -38,7 +38,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Reads an address that may have groups left out (RFC 4291, 2.2).
+    /// Reads an address in the short form (RFC 4291, section 2.2).
     #[inline(never)]
     fn short_ipv6(&mut self) -> Result<u128, Expected> {
         let mut rest = *self;
@@ -48,7 +48,7 @@ impl Cursor<'_> {
     }
 }
 
-/// The address in the kernel's form, or `None` where it has another.
+/// Reads the kernel's form. Errors are gathered and checked once at the end, so the loop has no branches and unrolls.
 #[inline(always)]
 fn full(text: &[u8; FULL]) -> Option<u128> {
     let mut address = 0_u128;
@@ -65,21 +65,21 @@ fn full(text: &[u8; FULL]) -> Option<u128> {
     (wrong == 0).then_some(address)
 }
 
-/// What a part of an address between colons is.
+/// The kind of a part between colons.
 #[derive(PartialEq, Eq)]
 enum Group {
     Hexadecimal,
-    /// Two groups, and the end.
+    /// Two groups. Nothing may follow.
     Ipv4,
 }
 
-/// Groups of an address, those before `::` and those after it.
+/// The groups of an address, before and after `::`.
 #[derive(Default)]
 struct Groups {
-    /// Every group so far, the last in the lowest bits.
+    /// All groups so far, the last in the lowest bits.
     bits: u128,
     count: u32,
-    /// How many groups stand before `::`.
+    /// The number of groups before `::`.
     gap: Option<u32>,
 }
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn malformed_addresses_are_refused() {
         for text in [
             "",
             ":",
@@ -177,8 +177,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_forms_are_read_as_the_standard_library_does(bits: u128, mask: u128, low in 0..3_u32) {
-            // Masked, so that runs of zeros come up; low, so that mapped IPv4 addresses do.
+        fn both_forms_match_the_standard_library(bits: u128, mask: u128, low in 0..3_u32) {
+            // The mask makes runs of zeros likely. The last case is an IPv4-mapped address.
             let bits = match low { 0 => bits, 1 => bits & mask, _ => bits as u32 as u128 | 0xffff_0000_0000 };
             let address = Ipv6Addr::from_bits(bits);
             let short = address.to_string();
@@ -188,7 +188,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_whole_the_standard_library_reads_too(text in "[0-9a-fg:.]{0,24}") {
+        fn accepted_text_matches_the_standard_library(text in "[0-9a-fg:.]{0,24}") {
             let whole = read(&text).filter(|(_, length)| *length == text.len()).map(|(bits, _)| Ipv6Addr::from_bits(bits));
             prop_assert_eq!(whole, text.parse().ok());
         }

@@ -1,4 +1,4 @@
-//! One line, read.
+//! One line of a flow: its values.
 
 use core::{fmt, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::model::{
 
 /// One line of `/proc/net/nf_conntrack`, of the older `/proc/net/ip_conntrack`, or of `conntrack -L` and `-E`.
 ///
-/// Parsing reads every value once and allocates nothing; texts borrow the line. Values that the line does not have are
-/// `None`, so that zero and absent are never confused.
+/// Parsing reads every value once and does not allocate: texts borrow from the line. A value that the line does not
+/// contain is `None`, never 0. All methods of [`AnyFlow`](crate::AnyFlow) are available without importing the trait.
 ///
-/// [`Display`](fmt::Display) prints the values as the kernel does: for a line of the kernel's the same bytes again, for
-/// another one the same flow in the kernel's form, without what the kernel does not print (event, helper, labels,
-/// identifier, fields unknown). [`as_bytes`](Self::as_bytes) is the line as it was.
+/// [`Display`](fmt::Display) prints the values in the kernel's form. A line of the kernel prints as the same bytes. A line
+/// of conntrack(8) loses what the kernel does not print: event, helper, labels, identifier and unknown fields.
+/// [`as_bytes`](Self::as_bytes) returns the line itself.
 ///
 /// Source: `ct_seq_show` in `net/netfilter/nf_conntrack_standalone.c`, Linux 4.19 to 6.18.
 ///
@@ -42,7 +42,7 @@ pub struct Line<'a> {
     pub(super) fields_at: usize,
     pub(super) event: Option<EventKind>,
     pub(super) event_time: Option<Timestamp>,
-    /// As printed; `None` in the old form and where `conntrack` was not asked for it.
+    /// As printed. `None` in the old form, and in the output of `conntrack` without `-o extended`.
     pub(super) layer3: Option<Family>,
     pub(super) family: Family,
     pub(super) protocol: Protocol,
@@ -72,14 +72,14 @@ pub struct Line<'a> {
     pub(super) program: Option<&'a [u8]>,
 }
 
-/// The timeouts that the kernel's file prints for a GRE flow, in seconds: settings, where the flow's own timeout is
-/// what is left of one of them.
+/// The timeouts that the kernel's file prints for a GRE flow, in seconds. They are settings, from which the timeout of
+/// the flow counts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "the kernel prints these two")]
 pub struct GreTimeouts {
-    /// While no answer was seen (`timeout=`).
+    /// The timeout before a packet of the responder is seen (`timeout=`).
     pub unreplied: u32,
-    /// After an answer was seen (`stream_timeout=`).
+    /// The timeout after a packet of the responder is seen (`stream_timeout=`).
     pub replied: u32,
 }
 
@@ -121,49 +121,50 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The line as it was read, without its line end.
+    /// Returns the line itself, without its line end.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The event, in what `conntrack -E` prints.
+    /// Returns the kind of the event, for a line of `conntrack -E`.
     #[must_use]
     pub const fn event(&self) -> Option<EventKind> {
         self.event
     }
 
-    /// When the event was read, or with newer tools and kernels happened (`conntrack -E -o timestamp`).
+    /// Returns the time of the event (`conntrack -E -o timestamp`). Older tools and kernels print when the tool read the
+    /// event, newer ones when the event happened.
     #[must_use]
     pub const fn event_time(&self) -> Option<Timestamp> {
         self.event_time
     }
 
-    /// The layer 3 family, that of the addresses.
+    /// Returns the layer 3 family of the addresses.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The layer 4 protocol, by the number that stands in the line: names differ between kernels.
+    /// Returns the layer 4 protocol. It is read from the number in the line, because the names differ between kernels.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Seconds until the flow ends unless a packet comes. `None` for a flow that is offloaded.
+    /// Returns the seconds until the flow ends unless a packet arrives. `None` for an offloaded flow.
     #[must_use]
     pub const fn timeout(&self) -> Option<u32> {
         self.timeout
     }
 
-    /// The state as it is printed, of TCP, SCTP and DCCP.
+    /// Returns the state of TCP, SCTP or DCCP as it is printed.
     #[must_use]
     pub const fn state(&self) -> Option<&'a [u8]> {
         self.state
     }
 
-    /// The state as a flow has it.
+    /// Returns the state of TCP, SCTP or DCCP, if its name is known.
     #[must_use]
     pub fn protocol_info(&self) -> Option<ProtocolInfo> {
         match self.protocol {
@@ -178,74 +179,84 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The settings that the kernel's file prints for a GRE flow.
+    /// Returns the settings that the kernel's file prints for a GRE flow.
     #[must_use]
     pub const fn gre_timeouts(&self) -> Option<GreTimeouts> {
         self.gre_timeouts
     }
 
-    /// The tuple of packets from the initiator.
+    /// Returns the tuple of packets from the initiator.
     #[must_use]
     #[inline]
     pub fn original(&self) -> Tuple {
         self.original.tuple(self.family, self.protocol, self.zone_original)
     }
 
-    /// The tuple of the answers.
+    /// Returns the tuple of packets from the responder.
     #[must_use]
     #[inline]
     pub fn reply(&self) -> Tuple {
         self.reply.tuple(self.family, self.protocol, self.zone_reply)
     }
 
-    /// Packets and bytes from the initiator.
+    /// Returns packets and bytes from the initiator.
     #[must_use]
     pub const fn counters_original(&self) -> Option<Counters> {
         self.counters_original
     }
 
-    /// Packets and bytes from the responder.
+    /// Returns packets and bytes from the responder.
     #[must_use]
     pub const fn counters_reply(&self) -> Option<Counters> {
         self.counters_reply
     }
 
-    /// The status bits that the line tells: `SEEN_REPLY` unless it says `[UNREPLIED]`, and one of `ASSURED`, `OFFLOAD`
-    /// and `HW_OFFLOAD`.
+    /// Returns the printed status bits: `SEEN_REPLY` unless the line contains `[UNREPLIED]`, and one of `ASSURED`,
+    /// `OFFLOAD` and `HW_OFFLOAD`.
     ///
-    /// Of these three only the last that is set is printed, so that of an offloaded flow nobody can tell whether it is
-    /// assured. Other bits are never printed.
+    /// Only the last of these three is printed, and no other bit ever is. So the line of an offloaded flow does not say
+    /// whether the flow is assured.
     #[must_use]
     pub const fn status(&self) -> Status {
         self.status
     }
 
-    /// The mark that rules and users put on flows (`ct mark`).
+    /// Returns the mark that rules and users set on flows (`ct mark` in nft).
     #[must_use]
     pub const fn mark(&self) -> Option<u32> {
         self.mark
     }
 
-    /// The security mark, in lines of old kernels and tools.
+    /// Returns the security mark, which old kernels and tools print.
     #[must_use]
     pub const fn secmark(&self) -> Option<u32> {
         self.secmark
     }
 
-    /// The security context, as the security module prints it.
+    /// Returns the security context, as the security module prints it. `None` if it is not UTF-8:
+    /// [`fields`](Self::fields) returns its bytes.
     #[must_use]
-    pub const fn security_context(&self) -> Option<&'a [u8]> {
-        self.security_context
+    pub fn security_context(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.security_context?).ok()
     }
 
-    /// The zone of both directions as printed: the kernel prints `zone=0` for the default zone, `conntrack` nothing.
-    /// The zone of one direction stands in its tuple.
+    /// Returns the zone of both directions. `None` for the default zone. The zone of one direction is in its tuple.
     #[must_use]
     pub const fn zone(&self) -> Option<u16> {
+        match self.zone {
+            Some(0) => None,
+            zone => zone,
+        }
+    }
+
+    /// Returns the zone of both directions as printed: the kernel prints `zone=0` for the default zone, `conntrack`
+    /// prints nothing.
+    #[must_use]
+    pub const fn printed_zone(&self) -> Option<u16> {
         self.zone
     }
 
-    /// How long the flow has lived, in whole seconds, or for the event of its end how long it lived.
+    /// Returns how long the flow has existed, in whole seconds. For the event of its end, this is its whole life.
     #[must_use]
     pub const fn delta_time(&self) -> Option<Duration> {
         match self.delta_time {
@@ -254,74 +265,77 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// When the flow began, in the words of the tool and the time zone of its user (`conntrack -o ktimestamp`).
+    /// Returns when the flow began, in the tool's format and the time zone of its user (`conntrack -o ktimestamp`).
     #[must_use]
     pub const fn start(&self) -> Option<&'a [u8]> {
         self.start
     }
 
-    /// When the flow ended, as [`start`](Self::start).
+    /// Returns when the flow ended, in the format of [`start`](Self::start).
     #[must_use]
     pub const fn stop(&self) -> Option<&'a [u8]> {
         self.stop
     }
 
-    /// The name of the helper that looks into the flow. The kernel's file does not print it.
+    /// Returns the helper that inspects the flow. `None` in the kernel's file, which does not print it, or if its name is
+    /// not UTF-8.
     #[must_use]
-    pub const fn helper(&self) -> Option<&'a [u8]> {
-        self.helper
+    pub fn helper(&self) -> Option<HelperRef<'a>> {
+        core::str::from_utf8(self.helper?).ok().map(HelperRef::new)
     }
 
-    /// How many references the kernel holds, as printed: its file counts the reference of its own reading too, so that
-    /// it is one more than netlink and `conntrack` tell.
+    /// Returns the number of references that the kernel holds, as printed. The kernel's file counts its own reference,
+    /// so its number is one more than the number in netlink messages and in the output of `conntrack`.
     #[must_use]
     pub const fn use_count(&self) -> Option<u32> {
         self.use_count
     }
 
-    /// The identifier of the flow (`conntrack -o id`); that of an ICMP query stands in the tuples.
+    /// Returns the identifier of the flow (`conntrack -o id`). The identifier of an ICMP query is in the tuples.
     #[must_use]
     pub const fn id(&self) -> Option<u32> {
         self.id
     }
 
-    /// The names of the labels, joined by commas (`conntrack -o labels`). Empty where the flow has none with a name.
+    /// Returns the names of the labels, separated by commas (`conntrack -o labels`). Empty if none of the labels has a
+    /// name.
     #[must_use]
-    pub const fn labels(&self) -> Option<&'a [u8]> {
+    pub const fn label_names(&self) -> Option<&'a [u8]> {
         self.labels
     }
 
-    /// The netlink port of the process that caused the event (`conntrack -E -o userspace`).
+    /// Returns the netlink port of the process that caused the event (`conntrack -E -o userspace`).
     #[must_use]
     pub const fn port_id(&self) -> Option<u32> {
         self.port_id
     }
 
-    /// The name of the process that caused the event, where the tool found it.
+    /// Returns the name of the process that caused the event, if the tool found it.
     #[must_use]
     pub const fn program(&self) -> Option<&'a [u8]> {
         self.program
     }
 
-    /// All fields after protocol and number, in their order.
+    /// Returns all fields after protocol, timeout and state, in order.
     #[must_use]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new(self.bytes.get(self.fields_at..).unwrap_or_default())
     }
 
-    /// The fields that this parser has no accessor for.
+    /// Returns the fields that this parser does not know.
     pub fn unknown(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         self.fields().filter(|field| !field.is_known())
     }
 
-    /// The flow as a value. Allocates only for a helper's name and a security context.
+    /// Copies the flow into a value. Allocates only for a helper and a security context, in which bytes that are not
+    /// UTF-8 are replaced.
     ///
-    /// The default zone is `None`, and the [use count](Self::use_count) is as printed. Names of labels are not
-    /// resolved, and `delta-time` is left behind: the line does not say when it was written.
+    /// The [use count](Self::use_count) stays as printed. Names of labels are not resolved. `delta-time` is lost, because
+    /// the line does not say when it was written.
     #[must_use]
     pub fn to_flow(&self) -> Flow {
         let mut flow = Flow::new(self.original(), self.reply());
-        flow.zone = self.zone.filter(|zone| *zone != 0);
+        flow.zone = self.zone();
         flow.status = Some(self.status);
         flow.timeout = self.timeout;
         flow.mark = self.mark;
@@ -353,7 +367,7 @@ impl AnyFlow for Line<'_> {
     }
 
     fn zone(&self) -> Option<u16> {
-        self.zone.filter(|zone| *zone != 0)
+        self.zone()
     }
 
     fn status(&self) -> Option<Status> {
@@ -365,7 +379,7 @@ impl AnyFlow for Line<'_> {
     }
 
     fn security_context(&self) -> Option<&str> {
-        core::str::from_utf8(self.security_context?).ok()
+        self.security_context()
     }
 
     fn id(&self) -> Option<u32> {
@@ -401,8 +415,7 @@ impl AnyFlow for Line<'_> {
     }
 
     fn helper(&self) -> Option<HelperRef<'_>> {
-        let name = core::str::from_utf8(self.helper?).ok()?;
-        Some(HelperRef::new(name))
+        self.helper()
     }
 
     fn labels(&self) -> Option<Labels> {
@@ -429,7 +442,7 @@ impl AnyFlow for Line<'_> {
         self.to_flow()
     }
 
-    /// A line tells how long the flow has lived, not when it began.
+    /// A line contains how long the flow has existed, not when it began.
     fn duration(&self, _: Timestamp) -> Option<Duration> {
         self.delta_time()
     }

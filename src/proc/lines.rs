@@ -1,28 +1,30 @@
-//! The lines of a file, one at a time, each of bounded length.
+//! Lines of a file, each of bounded length.
 
 use std::io::{self, BufRead};
 
 use super::{LONGEST_LINE, LineError, ReadError};
 
-/// With a carriage return, which is none of it. Whoever parses a line tells one that is a byte too long.
+/// With the carriage return, which is not part of the line. The parser refuses a line that is longer by one byte.
 const LONGEST_WITH_RETURN: usize = LONGEST_LINE + 1;
 
-/// Reads a file line by line: numbered, without copying a line that lies whole in the reader's own buffer, and never
-/// holding more than [`LONGEST_LINE`] bytes of one.
+/// Reads and numbers the lines of a file.
+///
+/// A line that is complete in the source's buffer is lent from there. Other lines are gathered in a buffer of at most
+/// [`LONGEST_LINE`] bytes.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     source: R,
     number: u64,
-    /// Bytes of the source's buffer that the last line took, not consumed while it was lent.
+    /// The length of the lent line in the source's buffer, to be consumed before the next read.
     lent: usize,
-    /// A line that came in parts.
+    /// A line that was read in parts.
     parts: Vec<u8>,
     is_finished: bool,
 }
 
-/// Where the line is that was read last.
+/// The place of the line that was read last.
 enum LineAt {
-    /// In the source's buffer, that many bytes long.
+    /// In the source's buffer, with this length.
     InSource(usize),
     InParts,
     TooLong,
@@ -44,7 +46,7 @@ impl<R: BufRead> Lines<R> {
         self.source
     }
 
-    /// The next line that is not blank, and its number.
+    /// Returns the next line that is not blank, and its number.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Result<(u64, &[u8]), ReadError>> {
         match self.advance() {
@@ -59,7 +61,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// What is read in the next line that is not blank.
+    /// Parses the next line that is not blank.
     #[inline]
     pub(super) fn next_as<'l, T>(
         &'l mut self,
@@ -71,7 +73,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Reads until there is a line that is not blank.
+    /// Finds the next line that is not blank.
     #[inline]
     fn advance(&mut self) -> io::Result<LineAt> {
         loop {
@@ -106,7 +108,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Gathers a line that does not lie whole in the source's buffer; of one that is too long, all is passed over.
+    /// Gathers a line that is not complete in the source's buffer, or skips it if it is too long.
     #[cold]
     fn collect(&mut self) -> io::Result<LineAt> {
         self.parts.clear();
@@ -145,10 +147,10 @@ fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The place of the first line end.
+/// The position of the first line end.
 #[inline]
 fn line_end(bytes: &[u8]) -> Option<usize> {
-    /// Bytes that are looked at together: the inner loop becomes two comparisons of vectors.
+    /// The bytes compared in one step. The inner loop compiles to two vector comparisons.
     const STEP: usize = 32;
     let mut before = 0;
     let mut chunks = bytes.chunks_exact(STEP);

@@ -1,7 +1,7 @@
-//! Lines of text: `/proc/net/nf_conntrack` and its relatives, and what `conntrack` prints.
+//! Readers of text: `/proc/net/nf_conntrack` and related files, and the output of conntrack(8).
 //!
-//! For a process that may not use netlink, a table that somebody sent as a file, or a machine that runs another system:
-//! nothing here knows netlink or needs Linux, but for the kernel's own files that [`open`] opens.
+//! They serve a process that may not use netlink, a table that arrived as a file, or a machine without Linux. Nothing here
+//! knows netlink, and only [`open`], [`open_expectations`] and [`read_statistics`] need Linux.
 //!
 //! | text | type |
 //! |---|---|
@@ -11,22 +11,23 @@
 //! | `/proc/net/nf_conntrack_expect` | [`ExpectationLine`], [`ExpectationReader`], [`open_expectations`] |
 //! | `conntrack -L expect`, `-E expect` | [`ExpectationLine`], [`ExpectationReader`] |
 //! | `/proc/net/stat/nf_conntrack` | [`Statistics`], [`read_statistics`] |
+//! | `conntrack -o save` | [`format::read_save`](crate::format::read_save) |
 //!
-//! # The contract
+//! # Contract
 //!
-//! Any bytes give a value or an error that says where and what was expected, and nothing panics. Reading a line takes
-//! one pass and no allocation; a reader holds at most [`LONGEST_LINE`] bytes of one. Keys and flags that are not known
-//! are no error, and are kept ([`Line::unknown`]).
+//! Any bytes give a value, or an error with the place and what was expected there. No input can cause a panic. A line is
+//! parsed in one pass and without allocation, and a reader holds at most [`LONGEST_LINE`] bytes of a line. Runs of spaces
+//! and tabs separate fields. Unknown fields are not errors: [`Line::unknown`] returns them.
 //!
-//! # What the text does not say
+//! # Limits of the text
 //!
-//! The kernel's file has neither identifier, helper, labels nor master, and of the status only [what it
-//! prints](Line::status). It counts one [use](Line::use_count) more than netlink. It is written a page at a time while
-//! the table changes, so that a flow may come twice or be missed. Where netlink can be had, it is the better source.
+//! The kernel's file contains neither identifiers, helpers, labels nor masters, and only [some bits](Line::status) of the
+//! status. Its [use count](Line::use_count) is one more than in netlink messages. The kernel writes it page by page while
+//! the table changes, so a flow may appear twice or not at all. If netlink is available, prefer it.
 //!
 //! # Example
 //!
-//! The busiest flow in a file:
+//! Finds the busiest flow in a file:
 //!
 //! ```
 //! use ctnetlink::proc::Reader;
@@ -66,6 +67,6 @@ pub use open::{open, open_expectations, read_statistics};
 pub use reader::{ExpectationReader, Reader};
 pub use statistics::{Statistics, StatisticsRow};
 
-/// The longest line that is read, in bytes: many times what the kernel prints, whose longest field is the security
-/// context, of one page at most.
+/// The longest line that is read, in bytes. The kernel prints far less: its longest field is the security context, with
+/// at most one page.
 pub const LONGEST_LINE: usize = 16 * 1024;

@@ -8,11 +8,11 @@ use std::{
 
 use super::{ExpectationReader, OpenError, ReadError, Reader, Statistics};
 
-/// Bytes asked of the kernel at a time.
+/// The bytes requested from the kernel in one read.
 const BUFFER: usize = 64 * 1024;
 
-/// One file under both of its names: the network namespace of the calling thread, and that of the process's main
-/// thread, which is another one where a thread has changed its own.
+/// The two names of a file: in the network namespace of the calling thread, and in that of the process's main thread. They
+/// differ if a thread has changed its namespace.
 struct Paths {
     thread: &'static str,
     process: &'static str,
@@ -20,8 +20,8 @@ struct Paths {
 
 impl Paths {
     fn open(&self) -> Result<BufReader<File>, OpenError> {
-        // Kernels without `thread-self` (before Linux 3.17) are the only ones to fall back for: where the tracker is
-        // missing, or the file may not be read, the other name says the same.
+        // Only kernels without `thread-self` (before Linux 3.17) need the other name. If the tracker is missing or the
+        // file is not readable, the other name fails in the same way.
         let path = if Path::new("/proc/thread-self").exists() { self.thread } else { self.process };
         match File::open(path) {
             Ok(file) => Ok(BufReader::with_capacity(BUFFER, file)),
@@ -30,16 +30,17 @@ impl Paths {
     }
 }
 
-/// Opens the table of the network namespace that the calling thread is in (`/proc/thread-self/net/nf_conntrack`).
+/// Opens the table of the calling thread's network namespace (`/proc/thread-self/net/nf_conntrack`).
 ///
-/// The file is `-r--r-----` and belongs to root in the user namespace that owns the network namespace. While the table
-/// changes, the kernel may give a flow twice or not at all; a dump over netlink does not share this.
+/// The file has mode `-r--r-----` and belongs to root in the user namespace that owns the network namespace. While the
+/// table changes, a flow may appear twice or not at all.
 ///
 /// # Errors
 ///
-/// [`is_permission_denied`](OpenError::is_permission_denied) for a process that is neither that root nor has
-/// `CAP_DAC_READ_SEARCH`; [`is_not_found`](OpenError::is_not_found) where the module `nf_conntrack` is not loaded, the
-/// kernel was built without `CONFIG_NF_CONNTRACK_PROCFS`, or this is not Linux.
+/// - [`is_permission_denied`](OpenError::is_permission_denied): the process is neither that root nor has
+///   `CAP_DAC_READ_SEARCH`.
+/// - [`is_not_found`](OpenError::is_not_found): the module `nf_conntrack` is not loaded, the kernel was built without
+///   `CONFIG_NF_CONNTRACK_PROCFS`, or the system is not Linux.
 ///
 /// # Example
 ///
@@ -54,24 +55,24 @@ pub fn open() -> Result<Reader<BufReader<File>>, OpenError> {
     PATHS.open().map(Reader::new)
 }
 
-/// Opens the expectations (`/proc/thread-self/net/nf_conntrack_expect`).
+/// Opens the table of expectations (`/proc/thread-self/net/nf_conntrack_expect`).
 ///
-/// Kernels before 7.0, and stable ones before 2026, list those of all network namespaces.
+/// Kernels before 7.0, and stable kernels before 2026, list the expectations of all network namespaces.
 ///
 /// # Errors
 ///
-/// As [`open`].
+/// The same as [`open`].
 pub fn open_expectations() -> Result<ExpectationReader<BufReader<File>>, OpenError> {
     const PATHS: Paths =
         Paths { thread: "/proc/thread-self/net/nf_conntrack_expect", process: "/proc/net/nf_conntrack_expect" };
     PATHS.open().map(ExpectationReader::new)
 }
 
-/// Reads the statistics (`/proc/thread-self/net/stat/nf_conntrack`), which everybody may.
+/// Reads the statistics (`/proc/thread-self/net/stat/nf_conntrack`). Every user may read this file.
 ///
 /// # Errors
 ///
-/// As [`open`], and as [`Statistics::read`].
+/// The same as [`open`] and [`Statistics::read`].
 pub fn read_statistics() -> Result<Statistics, ReadError> {
     const PATHS: Paths =
         Paths { thread: "/proc/thread-self/net/stat/nf_conntrack", process: "/proc/net/stat/nf_conntrack" };

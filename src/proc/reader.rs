@@ -127,7 +127,7 @@ impl<R: BufRead> ExpectationReader<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`Reader::next_view`].
+    /// The same as [`Reader::next_view`].
     pub fn next_view(&mut self) -> Result<Option<ExpectationLine<'_>>, ReadError> {
         self.lines.next_as(ExpectationLine::parse).transpose()
     }

@@ -1,17 +1,28 @@
-//! Bytes of text, read from left to right.
+//! Tokens of a line: numbers, keys and addresses.
 //!
-//! Numbers, keys and addresses are recognised a machine word at a time: a word of text is loaded, the bytes that end
-//! the token are found with arithmetic on all its bytes at once, and its value comes from three multiplications. What
-//! lies past the end of the line reads as zeros, which are part of no token.
+//! Each function has a plain meaning, and the tests compare it with the standard library on random text: a number is what
+//! `str::parse` reads, an IPv4 address is what `Ipv4Addr` reads, a key is everything before the next `=`.
+//!
+//! The implementation works on eight or sixteen bytes at once. The invariant of all of them:
+//!
+//! 1. [`load`](Cursor::load) returns the next eight bytes as an integer, the first byte in the lowest bits, zeros after the
+//!    end of the line. Zero is part of no token, so the end of the line ends every token.
+//! 2. Arithmetic on the whole integer sets the top bit of each byte that ends the token. A carry can only spoil bytes after
+//!    the first such byte, so `trailing_zeros` finds the end of the token, and nothing after it is used.
+//! 3. The digits before the end are shifted to the top, which fills the rest with zeros. [`value`] adds the eight digits up
+//!    with three multiplications.
+//!
+//! For the lines of the kernel, reading numbers digit by digit takes 4 % more instructions, and finding keys byte by byte
+//! 14 % more. An IPv4 address takes as many instructions as a loop, but no branch depends on the length of its octets.
 
 use super::error::Expected;
 
-/// Eight times the same byte.
+/// Eight copies of a byte.
 const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// The word that a key of up to eight bytes reads as.
+/// The integer that [`Cursor::key`] returns for a key of up to eight bytes.
 pub(super) const fn pack(mut text: &[u8]) -> u64 {
     let mut word = 0;
     let mut shift = 0;
@@ -23,14 +34,15 @@ pub(super) const fn pack(mut text: &[u8]) -> u64 {
     word
 }
 
-/// The top bit of every byte that is no decimal digit, of digits as `byte ^ b'0'`. A byte that is no ASCII carries into
-/// the next, so that nothing counts past the first byte that is neither digit nor what the caller takes.
+/// Sets the top bit of every byte that is not a decimal digit. Takes `byte ^ b'0'`, which is below 10 for a digit. A byte
+/// above 0x7f may carry into the next byte, so only the first marked byte is reliable.
 #[inline(always)]
 const fn non_digits(digits: u64) -> u64 {
     (digits.wrapping_add(each(0x7f - 9)) | digits) & each(0x80)
 }
 
-/// The value of eight decimal digits, the first in the lowest byte.
+/// The value of eight decimal digits, the first in the lowest byte. Pairs of digits are added up first, then pairs of
+/// pairs, then both halves.
 #[inline(always)]
 const fn value(digits: u64) -> u64 {
     let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8;
@@ -38,11 +50,11 @@ const fn value(digits: u64) -> u64 {
     (fours & 0x0000_ffff_0000_ffff).wrapping_mul((10_000 << 32) + 1) >> 32
 }
 
-/// What is left of a line.
+/// The rest of a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
-    /// The last eight bytes of the line, for where fewer are left.
+    /// The last eight bytes of the line, from which [`load`](Self::load) reads if fewer are left.
     tail: u64,
 }
 
@@ -83,7 +95,7 @@ impl<'a> Cursor<'a> {
         self.rest.first_chunk::<N>() == Some(literal)
     }
 
-    /// Passes over `literal` if it comes next.
+    /// Takes `literal`, if it comes next.
     #[inline(always)]
     pub(super) fn eat<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
         match self.rest.split_first_chunk::<N>() {
@@ -100,7 +112,7 @@ impl<'a> Cursor<'a> {
         if self.eat(literal) { Ok(()) } else { Err(expected) }
     }
 
-    /// Takes the blanks after a field, and the key of the one that has to follow.
+    /// Takes the blanks after a field, and the key of the required next field.
     #[inline(always)]
     pub(super) fn expect_next<const N: usize>(&mut self, key: &[u8; N], expected: Expected) -> Result<(), Expected> {
         self.separate()?;
@@ -111,8 +123,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Whether the next field begins with such a byte. Blanks before it are skipped: they are looked for last, since
-    /// there are hardly ever more than [`separate`](Self::separate) took.
+    /// Returns true if the next field begins with such a byte. Skips additional blanks before it, and checks for them last,
+    /// because there are hardly ever any.
     #[inline(always)]
     pub(super) fn begins(&mut self, is_first: impl Fn(&u8) -> bool) -> bool {
         match self.rest {
@@ -130,8 +142,8 @@ impl<'a> Cursor<'a> {
         self.rest = without_blanks(self.rest);
     }
 
-    /// Takes the space between two fields, or nothing at the end of the line. Where more blanks may follow, the reader
-    /// of the next field skips them.
+    /// Takes the space between two fields, or nothing at the end of the line. The reader of the next field skips
+    /// additional blanks.
     #[inline(always)]
     pub(super) fn separate(&mut self) -> Result<(), Expected> {
         match self.rest {
@@ -147,7 +159,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn padded_word(&mut self) -> &'a [u8] {
         let text = self.load();
-        // The top bit of every byte up to the space, of which the first ends the word.
+        // The top bit of every byte that is at most a space. The first of them ends the word.
         let ends = text.wrapping_sub(each(b' ' + 1)) & !text & each(0x80);
         let length = ends.trailing_zeros() & !7;
         let padding = (text ^ each(b' ')).checked_shr(length);
@@ -170,7 +182,7 @@ impl<'a> Cursor<'a> {
         self.until(|byte| matches!(byte, b' ' | b'\t'))
     }
 
-    /// Takes everything up to the first byte that is as asked for.
+    /// Takes everything before the first byte that satisfies `end`.
     #[inline(always)]
     pub(super) fn until(&mut self, end: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest.iter().position(|byte| end(*byte)).unwrap_or(self.rest.len());
@@ -193,7 +205,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next sixteen bytes, as [`load`](Self::load).
+    /// The next sixteen bytes, in the form of [`load`](Self::load).
     #[inline(always)]
     fn load_wide(&self) -> u128 {
         match self.rest.first_chunk() {
@@ -211,8 +223,8 @@ impl<'a> Cursor<'a> {
         u128::from_le_bytes(bytes)
     }
 
-    /// The key before the next `=` as [`pack`] makes it, and its length; where it is longer than seven bytes, the next
-    /// eight bytes and 8.
+    /// The key before the next `=` in the form of [`pack`], and its length. If no `=` is among the next eight bytes, those
+    /// eight bytes and the length 8.
     #[inline(always)]
     pub(super) fn key(&self) -> (u64, usize) {
         let word = self.load();
@@ -244,7 +256,7 @@ impl<'a> Cursor<'a> {
         Ok(number)
     }
 
-    /// Reads a number of eight digits and more.
+    /// Reads a number of eight digits or more, eight at a time.
     #[inline(never)]
     fn long_number<T: TryFrom<u64>>(&mut self, expected: Expected) -> Result<T, Expected> {
         let mut ahead = *self;
@@ -265,7 +277,7 @@ impl<'a> Cursor<'a> {
         Ok(number)
     }
 
-    /// Reads a number of at most four hexadecimal digits after `0x`.
+    /// Reads `0x` and one to four hexadecimal digits.
     pub(super) fn hexadecimal(&mut self) -> Result<u16, Expected> {
         let mut rest = *self;
         let number = match rest.eat(b"0x") {
@@ -291,7 +303,9 @@ impl<'a> Cursor<'a> {
         if length == 0 { None } else { u16::try_from(number).ok() }
     }
 
-    /// Reads an IPv4 address.
+    /// Reads an IPv4 address: four numbers below 256 without leading zeros, between dots.
+    ///
+    /// The ends of the four numbers are the first four bytes that are not digits. Errors are gathered and checked once.
     #[inline(always)]
     pub(super) fn ipv4(&mut self) -> Result<u32, Expected> {
         let text = self.load_wide();
@@ -315,21 +329,21 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What is left after blanks and `key`.
+/// The rest after blanks and `key`.
 #[cold]
 #[inline(never)]
 fn after_blanks<'a>(bytes: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     without_blanks(bytes).strip_prefix(key)
 }
 
-/// The end of the line separates too, and so does a tab, which is skipped with the blanks before the next field.
+/// The end of the line is a separator too, and so is a tab, which is skipped as a blank before the next field.
 #[cold]
 #[inline(never)]
 const fn separate_otherwise(bytes: &[u8]) -> Result<(), Expected> {
     if let [] | [b'\t', ..] = bytes { Ok(()) } else { Err(Expected::Separator) }
 }
 
-/// What is left behind the blanks.
+/// The rest after blanks.
 #[cold]
 #[inline(never)]
 fn without_blanks(mut bytes: &[u8]) -> &[u8] {
@@ -343,18 +357,18 @@ fn rest_if<'a>(before: Cursor<'a>, after: Cursor<'a>, moved: bool) -> Cursor<'a>
     if moved { after } else { before }
 }
 
-/// The top bits of eight bytes, in the order of the bytes.
+/// The top bits of eight bytes as eight bits, the first byte in the lowest bit.
 #[inline(always)]
 const fn gather(top_bits: u64) -> u32 {
     ((top_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
-/// The value of the first `length` digits, and whether they are one to three without a leading zero and below 256.
+/// The value of the first `length` digits, and whether it is an octet: one to three digits, no leading zero, below 256.
 #[inline(always)]
 const fn octet(digits: u32, length: u32) -> (u32, bool) {
     let aligned = digits << (32_u32.wrapping_sub(8 * (length & 3)) & 31);
     let value = (aligned >> 24) + 10 * (aligned >> 16 & 0xf) + 100 * (aligned >> 8 & 0xf);
-    // The least that one, two and three digits say: 0, 10 and 100.
+    // The smallest numbers of one, two and three digits: 0, 10 and 100.
     let least = 0x64_0a_00_00_u32 >> (8 * (length & 3)) & 0xff;
     (value, length.wrapping_sub(1) < 3 && value >= least && value < 256)
 }
@@ -368,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_as_long_as_it_stands_before_the_sign() {
+    fn keys_end_at_the_equals_sign() {
         assert_eq!(Cursor::new(b"use=2").key(), (pack(b"use"), 3));
         assert_eq!(Cursor::new(b"packets=1").key(), (pack(b"packets"), 7));
         assert_eq!(Cursor::new(b"zone-orig=1").key(), (pack(b"zone-ori"), 8));
@@ -377,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_read_padded_and_not() {
+    fn words_are_read_with_and_without_padding() {
         for (text, word, rest) in [
             ("ipv4     2 tcp", "ipv4", "2 tcp"),
             ("udplite  136 ", "udplite", "136 "),
@@ -393,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_no_token_is_not_passed_over() {
+    fn a_malformed_token_is_not_consumed() {
         for text in ["", "x", "256", "99999999999999999999"] {
             let mut cursor = Cursor::new(text.as_bytes());
             assert_eq!((cursor.number::<u8>(Expected::U8), cursor.rest()), (Err(Expected::U8), text.as_bytes()));
@@ -407,7 +421,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_read_as_the_standard_library_does(number: u64, shift in 0..64_u32, zeros in 0..9_usize, tail in "[ ,\\]é]?.{0,9}") {
+        fn numbers_match_the_standard_library(number: u64, shift in 0..64_u32, zeros in 0..9_usize, tail in "[ ,\\]é]?.{0,9}") {
             let digits = format!("{}{}", "0".repeat(zeros), number >> shift);
             prop_assume!(!tail.starts_with(|first: char| first.is_ascii_digit()));
             let text = format!("{digits}{tail}");
@@ -421,7 +435,7 @@ mod tests {
         }
 
         #[test]
-        fn ipv4_addresses_are_read_as_the_standard_library_does(text in "[0-9]{1,3}(\\.[0-9]{1,3}){2,3}(\\.|é|x)?", tail in " .{0,9}|") {
+        fn ipv4_addresses_match_the_standard_library(text in "[0-9]{1,3}(\\.[0-9]{1,3}){2,3}(\\.|é|x)?", tail in " .{0,9}|") {
             let mut cursor = Cursor::new(text.as_bytes());
             let alone = cursor.ipv4().ok().filter(|_| cursor.is_at_end());
             prop_assert_eq!(alone.map(Ipv4Addr::from_bits), text.parse().ok());

@@ -1,18 +1,17 @@
-//! `/proc/net/stat/nf_conntrack`: counts of each processor.
+//! `/proc/net/stat/nf_conntrack`: counts for each processor.
 
 use std::io::BufRead;
 
 use super::{Expected, LineError, ReadError, lines::Lines, scan::Cursor};
 use crate::model::{CpuStatistics, ExpectationStatistics};
 
-/// The most processors that a kernel can be built for (`CONFIG_NR_CPUS`): as many rows are read.
+/// The maximum number of rows: a kernel cannot be built for more processors (`CONFIG_NR_CPUS`).
 const MOST_ROWS: usize = 8192;
 
 /// The counts of `/proc/net/stat/nf_conntrack`.
 ///
-/// Columns are found by their names, since kernels have renamed them in place: the second is `searched` before Linux
-/// 5.10 and `clashres` since, the eighth `delete_list` before 5.15 and `chainlength` since. Columns with names that are
-/// not known are passed over.
+/// Columns are found by name, because kernels rename them in place: the second is `searched` before Linux 5.10 and
+/// `clashres` since, the eighth is `delete_list` before 5.15 and `chainlength` since. Unknown columns are skipped.
 ///
 /// Source: `ct_cpu_seq_show` in `net/netfilter/nf_conntrack_standalone.c`.
 ///
@@ -37,9 +36,10 @@ const MOST_ROWS: usize = 8192;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Flows in the table of the namespace, those being made and removed too. (Every row of the file repeats it.)
+    /// The number of flows in the table of the namespace, including flows being created and removed. Every row of the
+    /// file repeats it.
     pub entries: Option<u32>,
-    /// One row for each possible processor, in their order.
+    /// One row for each possible processor, in order.
     pub rows: Vec<StatisticsRow>,
 }
 
@@ -47,14 +47,14 @@ pub struct Statistics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatisticsRow {
-    /// What it did with packets and flows. `cpu` is the place of the row, from 0: the file names no processor.
+    /// Counts of packets and flows. `cpu` is the index of the row, because the file does not name processors.
     pub flows: CpuStatistics,
-    /// What it did with expectations.
+    /// Counts of expectations.
     pub expectations: ExpectationStatistics,
 }
 
 impl StatisticsRow {
-    /// The count of that column, or `None` where the name is not known.
+    /// The count of a column, or `None` for an unknown name.
     fn column(&mut self, name: &[u8]) -> Option<&mut Option<u32>> {
         let Self { flows, expectations } = self;
         Some(match name {
@@ -90,7 +90,7 @@ impl Statistics {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read, has no header, or a row has not a hexadecimal number for each column.
+    /// Fails if the file cannot be read, has no header, or has a row without a hexadecimal number for each column.
     pub fn read(source: impl BufRead) -> Result<Self, ReadError> {
         let mut lines = Lines::new(source);
         let header = match lines.next() {
@@ -127,7 +127,7 @@ impl Statistics {
         Ok(())
     }
 
-    /// The sum over all processors; counts wrap at 32 bits, as the kernel's do.
+    /// Returns the sum over all processors. Counts wrap at 32 bits, like the kernel's.
     #[must_use]
     pub fn sum(&self) -> StatisticsRow {
         self.rows.iter().fold(StatisticsRow::default(), StatisticsRow::sum)

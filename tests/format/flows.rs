@@ -1,4 +1,4 @@
-//! Any flow and any expectation.
+//! Strategies for flows and expectations.
 
 use std::{net::IpAddr, sync::LazyLock};
 
@@ -36,7 +36,7 @@ fn protocol(is_ipv4: bool) -> impl Strategy<Value = Protocol> {
     proptest::sample::select(known.to_vec())
 }
 
-/// A tuple that shows what its protocol shows.
+/// A tuple with the numbers of its protocol.
 fn tuple(is_ipv4: bool, protocol: Protocol) -> BoxedStrategy<Tuple> {
     (address(is_ipv4), address(is_ipv4), any::<[u16; 2]>())
         .prop_map(move |(from, to, [source, destination])| {
@@ -56,7 +56,7 @@ fn tuple(is_ipv4: bool, protocol: Protocol) -> BoxedStrategy<Tuple> {
 }
 
 fn protocol_info(protocol: Protocol) -> BoxedStrategy<Option<ProtocolInfo>> {
-    // The ten states that each of the three protocols has.
+    // Each of the three protocols has ten states.
     (0..10_u8, any::<[u32; 2]>(), any::<bool>(), any::<bool>())
         .prop_map(move |(state, tags, is_server, is_known)| {
             let info = match protocol {
@@ -70,7 +70,7 @@ fn protocol_info(protocol: Protocol) -> BoxedStrategy<Option<ProtocolInfo>> {
         .boxed()
 }
 
-/// Text of a helper, a security context: with what XML and JSON have to escape.
+/// The name of a helper or a security context, with characters that XML and JSON have to escape.
 fn text() -> impl Strategy<Value = Box<str>> {
     "[a-z0-9:_<>&\"'\\\\é-]{1,12}".prop_map(String::into_boxed_str)
 }
@@ -79,7 +79,7 @@ fn status() -> impl Strategy<Value = Status> {
     any::<u16>().prop_map(|bits| Status::from_bits_retain(bits.into()))
 }
 
-/// One zone of both directions, or of one of them.
+/// A zone of both directions, or of one direction.
 fn zones() -> impl Strategy<Value = [Option<u16>; 3]> {
     (1..=u16::MAX, 0..4_usize).prop_map(|(zone, place)| [0, 1, 2].map(|other| (other == place).then_some(zone)))
 }
@@ -160,7 +160,7 @@ pub(crate) fn expectation() -> BoxedStrategy<Expectation> {
         .boxed()
 }
 
-/// Every label has a name.
+/// A map with a name for every label.
 pub(crate) static LABELS: LazyLock<LabelMap> = LazyLock::new(|| {
     let lines: Vec<_> = (0..128).map(|bit| format!("{bit} label {bit}")).collect();
     LabelMap::parse(lines.join("\n"))

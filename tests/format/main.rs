@@ -1,4 +1,4 @@
-//! The printers: against what conntrack(8) 1.4.7 printed of the same flows, and against readers of what they print.
+//! The printers, compared with the output of conntrack(8) 1.4.7 and with readers of each format.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/recordings.rs"]

@@ -31,7 +31,7 @@ pub(crate) fn dumped_expectations() -> Vec<Expectation> {
     read("vectors-dump", |message| Expectation::decode(message).ok())
 }
 
-/// The events of flows, in the order in which they came in.
+/// The events of flows, in the order in which they arrived.
 pub(crate) fn flow_events() -> Vec<Event> {
     read("vectors-events", |message| {
         let flow = Flow::decode(message).ok()?;
@@ -40,12 +40,12 @@ pub(crate) fn flow_events() -> Vec<Event> {
     })
 }
 
-/// The expectations that events told of.
+/// The events of expectations.
 pub(crate) fn expectation_events() -> Vec<(EventKind, Expectation)> {
     read("vectors-events", |message| Some((kind(message), Expectation::decode(message).ok()?)))
 }
 
-/// About when the table was listed: the recorded flows of that age were that old.
+/// The approximate time at which the table was listed, derived from the recorded ages.
 pub(crate) fn time_of_listing() -> Timestamp {
     Timestamp(1_795_400_629_000_000_000)
 }

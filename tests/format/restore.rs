@@ -33,7 +33,7 @@ fn create(line: &str) -> NewFlow {
     parse(line).to_new_flow().unwrap()
 }
 
-/// The reply tuple that the kernel gives the flow, with the translation carried out.
+/// The reply tuple after the kernel has set up the translation.
 fn translated_reply(flow: &NewFlow) -> Tuple {
     let mut reply = flow.reply;
     let number = |range: &NatRange, number: u16| range.first_port.unwrap_or(number);
@@ -47,12 +47,12 @@ fn translated_reply(flow: &NewFlow) -> Tuple {
     reply
 }
 
-/// What a saved line carries of a flow to be created, in one form whether the translation stands in ranges or in the
-/// tuples.
+/// The values of a new flow that a saved line contains. The translation is in the reply tuple, whether the flow has it
+/// there or in NAT ranges.
 fn comparable(flow: &NewFlow) -> (Tuple, Tuple, Option<u16>, u32, u32, Status, Option<ProtocolInfo>, Labels, String) {
     let mut reply = translated_reply(flow);
     if let Layer4::Icmp { id, .. } = &mut reply.layer4 {
-        // A line has one query, that of the original tuple.
+        // A line contains the query of the original tuple only.
         *id = 0;
     }
     let state = flow.protocol_info.map(|info| match info {
@@ -86,7 +86,7 @@ proptest! {
         prop_assert!(read.or_update);
     }
 
-    /// The kernel translates from the reply tuple: an end that stands there translated already is not translated at all.
+    /// The kernel compares the NAT target with the reply tuple. If they agree already, it translates nothing.
     #[test]
     fn translated_ends_are_mirrored_in_the_reply(flow in flow()) {
         let Ok(line) = SaveLine::parse(&Save::new().flow(&flow).to_string(), &LABELS) else { return Ok(()) };
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn deletes_select_the_flow_that_they_were_printed_of(flow in flow(), other in flow()) {
+    fn deletes_select_their_own_flow_only(flow in flow(), other in flow()) {
         prop_assume!(flow.original.inverted().is_some());
         let line = Save::new().event(EventKind::Destroy).flow(&flow).to_string();
         let SaveCommand::Delete { filter, key, .. } = parse(&line).into_command() else { panic!("{line}") };
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn updates_select_the_flow_that_they_were_printed_of(flow in flow()) {
+    fn updates_select_their_own_flow(flow in flow()) {
         let line = Save::new().event(EventKind::Update).flow(&flow).to_string();
         if let Ok(SaveCommand::Update { filter, update, .. }) = SaveLine::parse(&line, &LABELS).map(SaveLine::into_command) {
             prop_assert!(filter.matches(&flow), "{}", line);
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn any_line_gives_a_command_or_an_error(words in "(-[AIUDFsdrqptumifngjwcal<>()]|--?[a-z-]{0,16}=?|[0-9a-f.:/!,\"\\\\\\[\\]-]{0,12}|tcp|udp|ESTABLISHED|[ ]){0,24}") {
+    fn any_line_is_handled(words in "(-[AIUDFsdrqptumifngjwcal<>()]|--?[a-z-]{0,16}=?|[0-9a-f.:/!,\"\\\\\\[\\]-]{0,12}|tcp|udp|ESTABLISHED|[ ]){0,24}") {
         let words = words.replace("-", " -").replace(" - -", " --");
         match SaveLine::parse(&words, &LABELS) {
             Ok(line) => { let _ = line.to_new_flow(); }
@@ -146,7 +146,7 @@ fn lines_saved_by_conntrack_are_read() {
                 assert_eq!(translated_reply(&read).source, flow.reply.source, "{flow}");
                 assert_eq!(read.status, flow.status.unwrap() & read.status, "{flow}");
             }
-            // conntrack does not save what it asks for itself.
+            // conntrack saves lines that it refuses to load.
             Err(error) => assert!(flow.original.protocol == Protocol::DCCP || error.to_string().contains("EXPECTED")),
         }
     }
@@ -198,7 +198,7 @@ fn translations_are_read_with_ports_and_ranges() {
         create("-A -t 30 -s ::1 -d ::2 -p udp --sport 1 --dport 2 -g [2001:db8::1]:80 -n 2001:db8::2-2001:db8::9");
     assert_eq!(ipv6.dnat, Some(NatRange::address(ip("2001:db8::1")).port(80)));
     assert_eq!(ipv6.snat, Some(NatRange::addresses(ip("2001:db8::2"), ip("2001:db8::9"))));
-    // The number of the reply tuple is what conntrack(8) prints of a translation of SCTP.
+    // For SCTP, conntrack(8) prints the translated port only in the reply tuple.
     let sctp = create(
         "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -n 10.0.0.9 -p sctp --sport 1 --dport 2 --reply-port-src 2 --reply-port-dst 77 \
          --state ESTABLISHED --orig-vtag 1 --reply-vtag 2",
@@ -231,7 +231,7 @@ fn every_label_is_saved_by_its_number() {
 }
 
 #[test]
-fn a_name_of_a_helper_is_quoted() {
+fn names_of_helpers_are_quoted() {
     let mut flow = dumped_flows().remove(0);
     flow.helper = Some(ctnetlink::Helper::new("a \"b\\ c"));
     let line = Save::new().helpers(true).flow(&flow).to_string();
@@ -240,7 +240,7 @@ fn a_name_of_a_helper_is_quoted() {
 }
 
 #[test]
-fn an_update_has_a_filter_and_what_changes() {
+fn an_update_has_a_filter_and_changes() {
     let line = parse("-U -s 10.0.0.0/8 -p tcp --dport 22 -m 1/3 -t 60 -u ASSURED --label-del 3 -w 5 --state CLOSE");
     let SaveCommand::Update { filter, key, update, .. } = line.command() else { panic!("{line:?}") };
     let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
@@ -260,7 +260,7 @@ fn an_update_has_a_filter_and_what_changes() {
 }
 
 #[test]
-fn a_delete_by_a_whole_tuple_has_a_key() {
+fn a_delete_by_a_complete_tuple_has_a_key() {
     let line = parse("-D -w 7 -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport 2");
     let SaveCommand::Delete { key, .. } = line.command() else { panic!("{line:?}") };
     let tuple = Tuple::udp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
@@ -268,7 +268,7 @@ fn a_delete_by_a_whole_tuple_has_a_key() {
 }
 
 #[test]
-fn every_option_that_selects_is_a_term() {
+fn every_selecting_option_is_a_term_of_the_filter() {
     let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
     for (line, filter) in [
         ("-D", Filter::everything()),
@@ -311,7 +311,7 @@ fn every_option_that_selects_is_a_term() {
 }
 
 #[test]
-fn a_tag_is_read_as_conntrack_prints_it() {
+fn tags_are_read_in_the_byte_order_of_the_host() {
     let original = Tuple::sctp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());
     flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678, 1).into());
@@ -382,7 +382,7 @@ fn errors_point_at_the_option() {
 }
 
 #[test]
-fn a_bad_line_is_not_the_end_of_a_file() {
+fn reading_continues_after_a_malformed_line() {
     let flow = "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport 2";
     let long = format!("-A {}", "x".repeat(70_000));
     let file = [flow.as_bytes(), b"\n-A\n\xff\n", long.as_bytes(), b"\n", flow.as_bytes()].concat();
@@ -405,7 +405,7 @@ impl Read for Failing {
 }
 
 #[test]
-fn nothing_follows_a_failure_to_read() {
+fn nothing_follows_an_io_error() {
     let mut reader = read_save(BufReader::new(Failing));
     let error = reader.next().unwrap().unwrap_err();
     assert_eq!((error.to_string(), error.column()), ("gone".to_owned(), None));

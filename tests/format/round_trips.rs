@@ -1,4 +1,4 @@
-//! What is printed is read back: the same flow, as far as the format says.
+//! Printed flows are read back equal, as far as the format can express them.
 
 use ctnetlink::{
     Layer4, Timestamp,
@@ -31,7 +31,7 @@ proptest! {
     fn flows_come_back_from_save(flow in flow()) {
         let line = Save::new().labels(&LABELS).flow(&flow).to_string();
         let (mut read, mut carried) = (save::flow(&line, &LABELS), save::carried(&flow));
-        // A line has one query, that of the original tuple.
+        // A line contains the query of the original tuple only.
         if matches!(carried.reply.layer4, Layer4::Icmp { .. }) {
             (read.reply.layer4, carried.reply.layer4) = (Layer4::None, Layer4::None);
         }
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn every_destination_gets_the_same(flow in flow()) {
+    fn every_destination_receives_the_same_text(flow in flow()) {
         for printed in [Text::new().now(NOW).flow(&flow), Xml::new().now(NOW).flow(&flow), Save::new().flow(&flow)] {
             let (mut bytes, mut string) = (b"before ".to_vec(), "before ".to_owned());
             printed.append_to(&mut bytes);
@@ -63,7 +63,7 @@ proptest! {
 }
 
 #[test]
-fn a_buffer_with_room_stays_where_it_is() {
+fn printing_does_not_reallocate_a_large_buffer() {
     let mut buffer = Vec::with_capacity(4096);
     let place = buffer.as_ptr();
     for flow in dumped_flows() {
@@ -84,14 +84,14 @@ mod json {
 
     proptest! {
         #[test]
-        fn flows_come_back_from_json_whole(flow in flow()) {
+        fn flows_come_back_complete_from_json(flow in flow()) {
             let object = Json::new().flow(&flow).to_string();
             prop_assert_eq!(&object, &serde_json::to_string(&flow).unwrap());
             prop_assert_eq!(serde_json::from_str::<Flow>(&object).unwrap(), flow);
         }
 
         #[test]
-        fn expectations_come_back_from_json_whole(expectation in expectation()) {
+        fn expectations_come_back_complete_from_json(expectation in expectation()) {
             let object = Json::new().expectation(&expectation).to_string();
             prop_assert_eq!(&object, &serde_json::to_string(&expectation).unwrap());
             prop_assert_eq!(serde_json::from_str::<Expectation>(&object).unwrap(), expectation);
@@ -99,7 +99,7 @@ mod json {
     }
 
     #[test]
-    fn an_event_is_one_field_more() {
+    fn an_event_adds_one_field() {
         for flow in dumped_flows() {
             let object = Json::new().event(EventKind::Destroy).flow(&flow).to_string();
             let value: serde_json::Value = serde_json::from_str(&object).unwrap();

@@ -1,4 +1,4 @@
-//! What can be loaded again, against what conntrack(8) saved.
+//! Saved lines, compared with the output of conntrack(8).
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::{
     recordings::{data, dumped_flows, flow_events},
 };
 
-/// What conntrack(8) leaves out of a line, put in.
+/// The options of a recorded line, with those that conntrack(8) leaves out.
 fn corrected(line: &str, flow: &Flow) -> BTreeMap<String, String> {
     let (_, mut options) = options(line.split(" [USERSPACE]").next().unwrap());
-    // Recorded on a little-endian machine: conntrack(8) prints the bytes of a tag as a number of the host.
+    // conntrack(8) prints the bytes of a tag in the byte order of the host. The recording is little-endian.
     for tag in ["--orig-vtag", "--reply-vtag"] {
         if let Some(value) = options.get_mut(tag) {
             let bytes = value.parse::<u32>().unwrap().to_le_bytes();
@@ -45,7 +45,7 @@ fn corrected(line: &str, flow: &Flow) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn dumped_flows_print_as_conntrack_saves_them_with_what_it_loses() {
+fn dumped_flows_match_conntrack_plus_the_options_it_loses() {
     let recorded: Vec<_> = data!("list-save.txt").lines().collect();
     let flows = dumped_flows();
     assert_eq!(flows.len(), recorded.len());
@@ -53,7 +53,7 @@ fn dumped_flows_print_as_conntrack_saves_them_with_what_it_loses() {
         let line = Save::new().flow(flow).to_string();
         let (command, mut printed) = options(&line);
         let mut expected = corrected(recorded, flow);
-        // Saved some seconds before it was dumped.
+        // The table was saved some seconds before it was dumped.
         let timeouts = [printed.remove("-t"), expected.remove("-t")].map(|time| time.unwrap().parse::<u32>().unwrap());
         assert!(timeouts[0].abs_diff(timeouts[1]) <= 3);
         assert_eq!((command.as_str(), printed), ("-A", expected));
@@ -61,7 +61,7 @@ fn dumped_flows_print_as_conntrack_saves_them_with_what_it_loses() {
 }
 
 #[test]
-fn new_flows_print_as_conntrack_prints_them_with_what_it_loses() {
+fn new_flows_match_conntrack_plus_the_options_it_loses() {
     for (event, recorded) in flow_events().iter().zip(data!("events-save.txt").lines()) {
         if event.kind == EventKind::New {
             let line = Save::new().event(event.kind).flow(&event.flow).to_string();
@@ -84,7 +84,7 @@ fn printed(kind: EventKind, flow: &Flow) -> String {
 }
 
 #[test]
-fn a_delete_names_the_flow_and_nothing_that_changes() {
+fn a_delete_contains_only_values_that_never_change() {
     assert_eq!(
         printed(EventKind::Destroy, &flow()),
         "-D -w 0 -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.9 -p udp --sport 1 --dport 2 --reply-port-src 2 \
@@ -96,13 +96,13 @@ fn a_delete_names_the_flow_and_nothing_that_changes() {
 }
 
 #[test]
-fn a_delete_of_a_flow_without_ports_names_none() {
+fn a_delete_of_a_flow_without_ports_contains_none() {
     let dccp = dumped_flows().into_iter().find(|flow| flow.original.protocol.0 == 33).unwrap();
     assert!(printed(EventKind::Destroy, &dccp).ends_with(" -p dccp"));
 }
 
 #[test]
-fn an_update_names_the_reply_tuple_since_the_kernel_refuses_a_translation_in_one() {
+fn an_update_contains_the_reply_tuple_not_a_translation() {
     assert_eq!(
         printed(EventKind::Update, &flow()),
         "-U -t 30 -u SEEN_REPLY -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.9 -p udp --sport 1 --dport 2 \
@@ -111,7 +111,7 @@ fn an_update_names_the_reply_tuple_since_the_kernel_refuses_a_translation_in_one
 }
 
 #[test]
-fn an_update_that_would_change_other_flows_is_an_add() {
+fn an_update_that_would_match_other_flows_is_an_add() {
     let mut zoned = flow();
     zoned.zone = Some(3);
     assert!(printed(EventKind::Update, &zoned).starts_with("-A -t 30 -u SEEN_REPLY -w 3 "));
@@ -121,14 +121,14 @@ fn an_update_that_would_change_other_flows_is_an_add() {
 }
 
 #[test]
-fn an_expected_flow_is_saved_without_the_bit_that_the_kernel_refuses() {
+fn an_expected_flow_is_saved_without_the_expected_bit() {
     let mut expected = flow();
     expected.status = Some(Status::EXPECTED);
     assert!(printed(EventKind::New, &expected).starts_with("-A -t 30 -u UNSET "));
 }
 
 #[test]
-fn a_flow_in_a_flow_table_gets_what_an_add_asks_for() {
+fn an_offloaded_flow_is_saved_with_every_required_option() {
     let original = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "[fd00::1]:2".parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());
     flow.status = Some(Status::OFFLOAD);
@@ -137,7 +137,7 @@ fn a_flow_in_a_flow_table_gets_what_an_add_asks_for() {
 }
 
 #[test]
-fn a_verification_tag_is_written_as_conntrack_reads_it() {
+fn tags_are_saved_in_the_byte_order_of_the_host() {
     let original = Tuple::sctp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());
     flow.protocol_info = Some(SctpInfo::new(SctpState::ESTABLISHED, 0x1234_5678, 1).into());
@@ -147,7 +147,7 @@ fn a_verification_tag_is_written_as_conntrack_reads_it() {
 }
 
 #[test]
-fn a_state_that_conntrack_crashes_on_is_saved_as_none() {
+fn states_that_crash_conntrack_are_saved_as_none() {
     let original = Tuple::sctp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());
     flow.protocol_info = Some(SctpInfo::new(SctpState::HEARTBEAT_SENT, 1, 1).into());
@@ -155,7 +155,7 @@ fn a_state_that_conntrack_crashes_on_is_saved_as_none() {
 }
 
 #[test]
-fn labels_are_kept_on_request() {
+fn labels_are_saved_on_request() {
     let map = LabelMap::parse("3 three\n5 five b\n");
     let mut flow = flow();
     flow.labels = Some(Labels(1 << 3 | 1 << 5 | 1 << 7));

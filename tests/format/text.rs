@@ -1,4 +1,4 @@
-//! Lines, against what conntrack(8) listed.
+//! Text, compared with the output of conntrack(8).
 
 use ctnetlink::{
     Flow, Labels, SctpInfo, SctpState, Timestamp,
@@ -9,10 +9,10 @@ use crate::recordings::{data, dumped_expectations, dumped_flows, expectation_eve
 
 const LABELS: &str = "3 label-three\n";
 
-/// Tables were listed some seconds before they were dumped: timeouts and ages may differ by as much.
+/// Tables were listed some seconds before they were dumped, so timeouts and ages differ by as much.
 const SECONDS_APART: u64 = 3;
 
-/// Holds a printed line against the recorded one, but for seconds.
+/// Compares a printed line with the recorded line, except for some seconds.
 fn assert_same(printed: &str, recorded: &str) {
     let (mut ours, mut theirs) = (printed.split(' '), recorded.split(' '));
     loop {
@@ -26,7 +26,7 @@ fn assert_same(printed: &str, recorded: &str) {
     }
 }
 
-/// A timeout, which alone is a bare number, or an age.
+/// A timeout (the only bare number) or an age.
 fn seconds(word: Option<&str>) -> Option<u64> {
     let word = word?;
     word.strip_prefix("delta-time=").unwrap_or(word).parse().ok()
@@ -41,14 +41,14 @@ fn assert_lists_as(printed: &[String], recorded: &str) {
 }
 
 #[test]
-fn dumped_flows_print_as_conntrack_lists_them() {
+fn dumped_flows_match_conntrack() {
     let text = Text::new().now(time_of_listing());
     let lines: Vec<_> = dumped_flows().iter().map(|flow| text.flow(flow).to_string()).collect();
     assert_lists_as(&lines, data!("list-default.txt"));
 }
 
 #[test]
-fn dumped_flows_print_as_conntrack_lists_them_with_every_flag() {
+fn dumped_flows_match_conntrack_with_every_flag() {
     let labels = LabelMap::parse(LABELS);
     let text = Text::new().extended(true).id(true).kernel_timestamps(true).labels(&labels).now(time_of_listing());
     let lines: Vec<_> = dumped_flows().iter().map(|flow| text.flow(flow).to_string()).collect();
@@ -62,7 +62,7 @@ fn display_of_a_flow_is_the_plain_form() {
     }
 }
 
-/// What a recorded line of an event tells that the message does not: when it was read, and the program's name.
+/// The values of a recorded line that the message lacks: the time of reading, and the name of the program.
 struct Circumstances<'a> {
     timestamp: Option<Timestamp>,
     program: Option<&'a str>,
@@ -95,25 +95,25 @@ fn assert_events_print(text: Text<'_>, recorded: &str) {
 }
 
 #[test]
-fn events_print_as_conntrack_prints_them() {
+fn events_match_conntrack() {
     assert_events_print(Text::new(), data!("events-default.txt"));
 }
 
 #[test]
-fn events_print_as_conntrack_prints_them_with_every_flag() {
+fn events_match_conntrack_with_every_flag() {
     let labels = LabelMap::parse(LABELS);
     let text = Text::new().extended(true).id(true).kernel_timestamps(true).labels(&labels);
     assert_events_print(text, data!("events-all-flags.txt"));
 }
 
 #[test]
-fn expectations_print_as_conntrack_lists_them() {
+fn expectations_match_conntrack() {
     let lines: Vec<_> = dumped_expectations().iter().map(ToString::to_string).collect();
     assert_lists_as(&lines, data!("expect.txt"));
 }
 
 #[test]
-fn expectation_events_print_as_conntrack_prints_them() {
+fn expectation_events_match_conntrack() {
     let recorded: Vec<_> = data!("events-expect.txt").lines().collect();
     let events = expectation_events();
     assert_eq!(events.len(), recorded.len());
@@ -130,7 +130,7 @@ fn changed(change: impl FnOnce(&mut Flow)) -> Flow {
 }
 
 #[test]
-fn a_state_that_conntrack_has_no_name_for_prints_as_none() {
+fn a_state_without_a_name_prints_as_none() {
     for state in [10, 255] {
         let flow = changed(|flow| flow.protocol_info = Some(SctpInfo::new(SctpState(state), 0, 0).into()));
         assert!(flow.to_string().contains(" NONE src="));
@@ -138,7 +138,7 @@ fn a_state_that_conntrack_has_no_name_for_prints_as_none() {
 }
 
 #[test]
-fn labels_that_all_lack_a_name_print_as_a_bare_word() {
+fn labels_without_names_print_as_a_bare_word() {
     let labels = LabelMap::parse(LABELS);
     let flow = changed(|flow| flow.labels = Some(Labels(1 << 7)));
     assert!(Text::new().labels(&labels).flow(&flow).to_string().ends_with(" use=1 labels"));
@@ -146,13 +146,13 @@ fn labels_that_all_lack_a_name_print_as_a_bare_word() {
 }
 
 #[test]
-fn a_flow_that_begins_in_the_future_is_of_no_age() {
+fn a_flow_that_begins_in_the_future_has_age_zero() {
     let flow = dumped_flows().remove(0);
     assert!(Text::new().now(Timestamp(0)).flow(&flow).to_string().contains(" delta-time=0 "));
 }
 
 #[test]
-fn dates_are_in_the_zone_that_the_caller_names() {
+fn dates_are_in_the_time_zone_of_the_caller() {
     let flow = dumped_flows().remove(0);
     let text = Text::new().kernel_timestamps(true).utc_offset_seconds(-(2 * 3600 + 24 * 60)).flow(&flow).to_string();
     assert!(text.contains(" [start=Sun Nov 22 23:59:41 2026] "), "{text}");

@@ -1,4 +1,4 @@
-//! XML, against what conntrack(8) wrote.
+//! XML, compared with the output of conntrack(8).
 
 use ctnetlink::{
     Flow, Protocol, Status, Timestamp,
@@ -7,7 +7,7 @@ use ctnetlink::{
 
 use crate::recordings::{data, dumped_expectations, flow_events};
 
-/// The recorded dates say no more than the second: what was printed, from the line.
+/// The timestamp of a recorded line, in whole seconds.
 fn timestamp(line: &str) -> Timestamp {
     let number = |name: &str| -> u64 { between(line, &format!("<{name}>"), &format!("</{name}>")).parse().unwrap() };
     assert_eq!([number("day"), number("month"), number("year"), number("wday")], [23, 11, 2026, 2]);
@@ -19,7 +19,7 @@ fn between<'a>(line: &'a str, begin: &str, end: &str) -> &'a str {
     line.split(begin).nth(1).unwrap().split(end).next().unwrap()
 }
 
-/// What conntrack(8) gets wrong, put right.
+/// A recorded line with the errors of conntrack(8) corrected.
 fn corrected(line: &str, flow: &Flow) -> String {
     let line = line.split(" [USERSPACE]").next().unwrap().to_owned();
     let line = match flow.sctp_state() {
@@ -40,7 +40,7 @@ fn corrected(line: &str, flow: &Flow) -> String {
 }
 
 #[test]
-fn events_print_as_conntrack_prints_them_but_for_its_defects() {
+fn events_match_conntrack_except_for_its_defects() {
     let labels = LabelMap::parse("3 label-three\n");
     let recorded = data!("events.xml");
     let recorded = recorded.strip_prefix(Xml::FLOWS_BEGIN).unwrap().strip_suffix(Xml::FLOWS_END).unwrap();
@@ -53,10 +53,10 @@ fn events_print_as_conntrack_prints_them_but_for_its_defects() {
 }
 
 #[test]
-fn expectations_print_as_conntrack_lists_them() {
+fn expectations_match_conntrack() {
     let mut document = Xml::EXPECTATIONS_BEGIN.to_owned();
     for expectation in &mut dumped_expectations() {
-        // Listed before it was dumped.
+        // The recorded line was printed earlier than the dump.
         expectation.timeout = Some(293);
         document += &format!("{}\n", Xml::new().expectation(expectation));
     }
@@ -65,7 +65,7 @@ fn expectations_print_as_conntrack_lists_them() {
 }
 
 #[test]
-fn text_is_escaped_and_what_xml_cannot_hold_is_replaced() {
+fn text_is_escaped_and_unprintable_characters_replaced() {
     let mut expectation = dumped_expectations().remove(0);
     expectation.helper = Some("a&<b>\r\u{1}\u{ffff}é\"".into());
     let element = Xml::new().expectation(&expectation).to_string();

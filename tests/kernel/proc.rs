@@ -1,4 +1,4 @@
-//! The table read through `/proc` and the table read through netlink.
+//! Tables read from `/proc`, compared with the same tables read through netlink.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -12,19 +12,19 @@ use crate::{
 };
 
 cases! {
-    both_ways_give_the_same_flows: "nft", "ip", ProcFile;
-    opening_without_permission_says_what_it_takes: ProcFile, OtherUser;
-    expectations_are_read_as_they_are_dumped: ProcFile;
-    statistics_have_a_row_for_every_processor: ProcFile;
+    file_and_dump_contain_the_same_flows: "nft", "ip", ProcFile;
+    opening_without_permission_names_the_remedy: ProcFile, OtherUser;
+    file_and_dump_contain_the_same_expectations: ProcFile;
+    statistics_contain_every_processor: ProcFile;
 }
 
-/// What a line and a message both carry. A flow without a zone of its own is in zone 0, which the file prints.
+/// The tuples and the zone, which lines and messages both contain.
 fn key(flow: &Flow) -> String {
     let zone = if flow.original.zone.or(flow.reply.zone).is_some() { None } else { Some(flow.zone.unwrap_or(0)) };
     format!("{:?} {:?} {zone:?}", flow.original, flow.reply)
 }
 
-fn both_ways_give_the_same_flows(lab: &Lab) {
+fn file_and_dump_contain_the_same_flows(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.track_loopback();
     let (_client, _server) = lab.tcp("127.0.0.1:4443");
@@ -34,8 +34,7 @@ fn both_ways_give_the_same_flows(lab: &Lab) {
     mixed_table(&mut lab.client(), 1000);
     let begun = Instant::now();
     let read: Vec<Flow> = match proc::open() {
-        Ok(reader) => reader.map(|flow| flow.expect("a line of the kernel")).collect(),
-        // The file is root's, of the user namespace that owns the network namespace; and who has none may not read it.
+        Ok(reader) => reader.map(|flow| flow.expect("a line of the kernel parses")).collect(),
         Err(error) => panic!("{error}"),
     };
     let dumped: BTreeMap<String, Flow> = lab.flows().into_iter().map(|flow| (key(&flow), flow)).collect();
@@ -58,16 +57,16 @@ fn both_ways_give_the_same_flows(lab: &Lab) {
     }
 }
 
-fn opening_without_permission_says_what_it_takes(lab: &Lab) {
-    // Root may read its own files, capabilities or not.
+fn opening_without_permission_names_the_remedy(lab: &Lab) {
+    // Root may read its own files even without capabilities.
     lab.as_nobody(|| {
         let Err(error) = proc::open() else { panic!("anybody may read it") };
         assert!(error.to_string().contains("root"), "{error}");
     });
 }
 
-fn expectations_are_read_as_they_are_dumped(lab: &Lab) {
-    // Kernels before 7.0 list those of all namespaces, which are other tests' with other ports.
+fn file_and_dump_contain_the_same_expectations(lab: &Lab) {
+    // Kernels before 7.0 list the expectations of all namespaces. Other tests use other ports.
     let master = master(tcp_flow(1).original);
     let wanted = expectation(master.original, 65_001);
     let mut client = lab.client();
@@ -80,16 +79,16 @@ fn expectations_are_read_as_they_are_dumped(lab: &Lab) {
     let mut read = Vec::new();
     while let Some(line) = lines.next_view().unwrap() {
         if line.tuple() == wanted.tuple {
-            read.push((line.helper().map(<[u8]>::to_vec), line.flags()));
+            read.push((line.helper().map(str::to_owned), line.flags()));
         }
     }
     let [dumped] = dumped.try_into().unwrap();
-    let helper = dumped.helper.map(|name| name.as_bytes().to_vec());
+    let helper = dumped.helper.map(String::from);
     assert!(helper.is_some());
     assert_eq!(read, [(helper, dumped.flags.unwrap())]);
 }
 
-fn statistics_have_a_row_for_every_processor(lab: &Lab) {
+fn statistics_contain_every_processor(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     let statistics = proc::read_statistics().unwrap();
     assert_eq!(statistics.rows.len(), lab.client().cpu_statistics().unwrap().len());

@@ -1,4 +1,4 @@
-//! Tables saved as lines and restored from them.
+//! Tables that are saved and restored.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use ctnetlink::{
 use crate::{cases, lab::Lab, mixed_table::mixed_table, samples::tcp_flow};
 
 cases! {
-    a_saved_table_is_restored_equal: "nft";
-    a_saved_translation_is_restored_as_one;
-    a_saved_helper_is_restored;
+    a_mixed_table_is_restored_equal: "nft";
+    translations_are_restored;
+    helpers_are_restored;
 }
 
-/// What is saved of each flow, by its tuples.
+/// The saved values of each flow, by its tuples and zone.
 fn table(client: &mut Client) -> BTreeMap<String, String> {
     let flows = client.dump().unwrap().into_iter().map(Result::unwrap);
     flows.map(|flow| (format!("{:?} {:?} {:?}", flow.original, flow.reply, flow.zone), carried(&flow))).collect()
@@ -57,7 +57,7 @@ fn restore(client: &mut Client) {
     assert!(report.failures().is_empty(), "{:?}", report.failures());
 }
 
-fn a_saved_table_is_restored_equal(lab: &Lab) {
+fn a_mixed_table_is_restored_equal(lab: &Lab) {
     lab.allow_labels();
     let mut client = lab.client();
     mixed_table(&mut client, 10_000);
@@ -72,7 +72,7 @@ fn a_saved_table_is_restored_equal(lab: &Lab) {
 }
 
 /// Translations of a port alone, of both ends, and of protocols for which conntrack(8) saves no port.
-fn a_saved_translation_is_restored_as_one(lab: &Lab) {
+fn translations_are_restored(lab: &Lab) {
     let ends = |to: &str| -> (Tuple, [NatRange; 2]) {
         let is_ipv4 = to.contains('.');
         let [from, at] = if is_ipv4 { ["10.0.0.1:1000", "10.0.0.2:80"] } else { ["[fd00::1]:1000", "[fd00::2]:80"] };
@@ -106,7 +106,7 @@ fn a_saved_translation_is_restored_as_one(lab: &Lab) {
     assert_eq!(table(&mut client), before);
 }
 
-fn a_saved_helper_is_restored(lab: &Lab) {
+fn helpers_are_restored(lab: &Lab) {
     let mut client = lab.client();
     let mut flow = tcp_flow(1);
     flow.helper = Some(Helper::new("ftp"));

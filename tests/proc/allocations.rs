@@ -1,10 +1,10 @@
-//! A line costs no allocation.
+//! Reading a line does not allocate.
 
 use std::{hint::black_box, io::BufReader};
 
 use ctnetlink::proc::Reader;
 
-/// Bytes that it asks for.
+/// The bytes that `work` allocates.
 pub(crate) fn allocated(work: impl FnOnce()) -> u64 {
     allocation_counter::measure(work).bytes_total
 }
@@ -15,7 +15,7 @@ fn reading_a_file_line_by_line_allocates_nothing() {
         include_str!("../data/proc-nf_conntrack.txt"),
         include_str!("../data/list-all-flags.txt"),
         include_str!("../data/events-all-flags.txt"),
-        "a line that is none\n",
+        "a malformed line\n",
     ]
     .concat();
     let mut reader = Reader::new(text.as_bytes());
@@ -37,7 +37,7 @@ fn reading_a_file_line_by_line_allocates_nothing() {
 }
 
 #[test]
-fn lines_that_lie_across_two_reads_share_one_buffer() {
+fn lines_across_two_reads_share_one_buffer() {
     let line = include_str!("../data/proc-nf_conntrack.txt").lines().next().unwrap();
     let text = format!("{line}\n").repeat(1000);
     let mut reader = Reader::new(BufReader::with_capacity(100, text.as_bytes()));

@@ -1,4 +1,4 @@
-//! Recorded lines against the netlink messages that were recorded with them, and against values written by hand.
+//! Recorded lines, compared with the netlink messages of the same flows and with values written by hand.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn parse(line: &str) -> Line<'_> {
     Line::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// The messages of a recording, decoded by `decode` where they are of its type.
+/// The messages of a recording that `decode` returns a value for.
 fn recorded<T>(recording: &str, decode: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
     let messages = recordings::recorded(recording).into_iter();
     messages.filter_map(|bytes| decode(&Messages::new(&bytes).next().unwrap().unwrap())).collect()
@@ -40,7 +40,7 @@ fn dumped() -> Vec<Flow> {
     recorded_flows("vectors-dump").into_iter().map(|(_, flow)| flow).collect()
 }
 
-/// What a line can say of a flow.
+/// The values of a flow that a line can contain.
 fn sayable(flow: &Flow) -> Flow {
     let printed = Status::SEEN_REPLY | Status::ASSURED | Status::OFFLOAD | Status::HW_OFFLOAD;
     let mut said = Flow::new(flow.original, flow.reply);
@@ -52,10 +52,10 @@ fn sayable(flow: &Flow) -> Flow {
     said
 }
 
-/// The same of a flow that was read from a line, without what is compared by itself.
+/// The same values, read from a line.
 fn said(line: &Line<'_>) -> Flow {
     let mut flow = sayable(&line.to_flow());
-    // The kernel of the recording has no tracker for DCCP: its tuples have no ports, and `conntrack` prints zeros.
+    // The recording kernel has no tracker for DCCP, so its tuples have no ports and `conntrack` prints zeros.
     if line.protocol() == Protocol::DCCP {
         flow.original.layer4 = Layer4::None;
         flow.reply.layer4 = Layer4::None;
@@ -68,7 +68,7 @@ fn tuples(flow: &Flow) -> String {
 }
 
 #[test]
-fn the_kernels_lines_say_what_its_messages_say() {
+fn kernel_lines_match_netlink_messages() {
     let flows: BTreeMap<_, _> = dumped().into_iter().map(|flow| (tuples(&flow), flow)).collect();
     assert_eq!(KERNEL.lines().count(), flows.len());
     for text in KERNEL.lines() {
@@ -79,13 +79,18 @@ fn the_kernels_lines_say_what_its_messages_say() {
         assert_eq!(line.sctp_state(), flow.sctp_state(), "{text}");
         assert_eq!(line.use_count(), flow.use_count.map(|count| count + 1), "one more than netlink: {text}");
         assert!(line.timeout().unwrap().abs_diff(flow.timeout.unwrap()) <= 1, "{text}");
-        assert_eq!(line.zone(), if text.contains(" zone=") { Some(flow.zone.unwrap_or(0)) } else { None }, "{text}");
+        assert_eq!(line.zone(), flow.zone, "{text}");
+        assert_eq!(
+            line.printed_zone(),
+            if text.contains(" zone=") { Some(flow.zone.unwrap_or(0)) } else { None },
+            "{text}"
+        );
         assert_eq!(line.unknown().count(), 0, "{text}");
     }
 }
 
 #[test]
-fn the_kernels_lines_print_as_they_were() {
+fn kernel_lines_print_as_they_were() {
     for text in KERNEL.lines() {
         assert_eq!(parse(text).to_string(), text);
     }
@@ -94,7 +99,7 @@ fn the_kernels_lines_print_as_they_were() {
 }
 
 #[test]
-fn what_conntrack_lists_says_what_the_messages_say() {
+fn listed_lines_match_netlink_messages() {
     let flows = dumped();
     assert_eq!((LISTED.lines().count(), LISTED_ALL.lines().count()), (flows.len(), flows.len()));
     for (flow, (default, all)) in flows.iter().zip(LISTED.lines().zip(LISTED_ALL.lines())) {
@@ -102,7 +107,7 @@ fn what_conntrack_lists_says_what_the_messages_say() {
             let line = parse(text);
             assert_eq!(said(&line), sayable(flow), "{text}");
             assert_eq!((line.id(), line.use_count()), (id, flow.use_count), "{text}");
-            assert_eq!(line.helper(), flow.helper.as_ref().map(|helper| helper.name.as_bytes()), "{text}");
+            assert_eq!(line.helper_name(), flow.helper_name(), "{text}");
             assert_eq!((line.tcp_state(), line.sctp_state()), (flow.tcp_state(), flow.sctp_state()), "{text}");
             assert_eq!(line.start().is_some(), id.is_some(), "{text}");
             assert_eq!(line.unknown().count(), 0, "{text}");
@@ -111,13 +116,13 @@ fn what_conntrack_lists_says_what_the_messages_say() {
 }
 
 #[test]
-fn what_conntrack_prints_of_events_says_what_the_messages_say() {
+fn event_lines_match_netlink_messages() {
     let events = recorded_flows("vectors-events");
     assert_eq!((EVENTS.lines().count(), EVENTS_ALL.lines().count()), (events.len(), events.len()));
     for text in EVENTS.lines().chain(EVENTS_ALL.lines()) {
         assert_eq!(parse(text).unknown().count(), 0, "{text}");
     }
-    // Some events were received in another order than they were printed: each is looked for by its identifier.
+    // Some events were received in another order, so each line is looked up by its identifier.
     for text in EVENTS_ALL.lines() {
         let line = parse(text);
         let tag = |message_type| {
@@ -126,7 +131,7 @@ fn what_conntrack_prints_of_events_says_what_the_messages_say() {
         };
         let found = events.iter().any(|(message_type, flow)| {
             let mut flow = sayable(flow);
-            // The tool leaves a mark of zero in for some events and out for others.
+            // The tool prints a mark of zero for some events only.
             flow.mark = flow.mark.or(line.mark());
             tag(*message_type) && flow == said(&line)
         });
@@ -137,7 +142,7 @@ fn what_conntrack_prints_of_events_says_what_the_messages_say() {
 }
 
 #[test]
-fn old_lines_have_the_values_that_stand_in_them() {
+fn lines_of_old_kernels_are_read() {
     let lines: Vec<_> = OLD.lines().map(parse).collect();
     assert_eq!(lines.len(), 18);
     let first = lines[0].to_flow();
@@ -159,14 +164,14 @@ fn old_lines_have_the_values_that_stand_in_them() {
 }
 
 #[test]
-fn the_line_of_an_offloaded_flow_has_no_time() {
+fn an_offloaded_flow_has_no_timeout() {
     let text = "ipv4     2 tcp      6 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 packets=5 bytes=270 \
                 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 packets=4 bytes=218 [HW_OFFLOAD] mark=0 \
                 secctx=system_u:object_r:unlabeled_t:s0 zone=0 delta-time=3 use=3";
     let line = parse(text);
     assert_eq!((line.timeout(), line.tcp_state()), (None, Some(TcpState::ESTABLISHED)));
     assert_eq!(line.status(), Status::SEEN_REPLY | Status::HW_OFFLOAD);
-    assert_eq!(line.security_context(), Some(&b"system_u:object_r:unlabeled_t:s0"[..]));
+    assert_eq!(line.security_context(), Some("system_u:object_r:unlabeled_t:s0"));
     assert_eq!(line.delta_time().unwrap().as_secs(), 3);
     assert_eq!(line.to_string(), text);
     let udp = "ipv4     2 udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 \
@@ -176,7 +181,7 @@ fn the_line_of_an_offloaded_flow_has_no_time() {
 }
 
 #[test]
-fn gre_has_two_settings_behind_its_timeout() {
+fn gre_lines_contain_two_timeout_settings() {
     let text = "ipv4     2 gre      47 17 timeout=30, stream_timeout=180 src=10.0.0.1 dst=10.0.0.2 srckey=0x1234 \
                 dstkey=0x5678 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 srckey=0x5678 dstkey=0x1234 mark=0 zone=0 use=2";
     let line = parse(text);
@@ -187,7 +192,7 @@ fn gre_has_two_settings_behind_its_timeout() {
 }
 
 #[test]
-fn icmpv6_is_told_by_its_number_where_the_kernel_calls_it_unknown() {
+fn icmpv6_is_recognized_by_its_number() {
     // Linux 4.20 to 5.11.
     let text = "ipv6     10 unknown  58 29 src=fd00:0000:0000:0000:0000:0000:0000:0001 \
                 dst=fd00:0000:0000:0000:0000:0000:0000:0002 type=128 code=0 id=17185 \
@@ -200,7 +205,7 @@ fn icmpv6_is_told_by_its_number_where_the_kernel_calls_it_unknown() {
 }
 
 #[test]
-fn the_identifier_of_a_query_is_not_that_of_the_flow() {
+fn the_identifier_of_a_query_is_not_the_flow_identifier() {
     let query =
         "icmp     1 29 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=7 src=10.0.0.2 dst=10.0.0.1 type=0 code=0 id=8";
     let line = parse(query);
@@ -211,7 +216,7 @@ fn the_identifier_of_a_query_is_not_that_of_the_flow() {
 }
 
 #[test]
-fn a_process_is_read_with_the_spaces_in_its_name() {
+fn the_name_of_a_process_may_contain_spaces() {
     let text = "[1795400630.827117]\t[DESTROY] ipv4     2 udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 \
                 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 zone=11 delta-time=9 [start=Mon Nov 23 02:23:41 2026] \
                 [stop=Mon Nov 23 02:23:50 2026] id=1720270937 labels=a,b [USERSPACE] portid=3613788843 \
@@ -221,24 +226,24 @@ fn a_process_is_read_with_the_spaces_in_its_name() {
     assert_eq!(line.event_time(), Some(Timestamp(1_795_400_630_827_117_000)));
     assert_eq!(line.start(), Some(&b"Mon Nov 23 02:23:41 2026"[..]));
     assert_eq!(line.stop(), Some(&b"Mon Nov 23 02:23:50 2026"[..]));
-    assert_eq!((line.id(), line.labels()), (Some(1_720_270_937), Some(&b"a,b"[..])));
+    assert_eq!((line.id(), line.label_names()), (Some(1_720_270_937), Some(&b"a,b"[..])));
     assert_eq!((line.port_id(), line.program()), (Some(3_613_788_843), Some(&b"Web Content id=3"[..])));
     assert_eq!(line.unknown().count(), 0);
 }
 
 #[test]
-fn a_security_context_may_have_spaces() {
+fn a_security_context_may_contain_spaces() {
     let text = "ipv4     2 unknown  50 299 src=10.0.0.1 dst=10.0.0.2 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 mark=0 \
                 secctx=my profile (enforce) zone=0 use=2";
     let line = parse(text);
-    assert_eq!(line.security_context(), Some(&b"my profile (enforce)"[..]));
-    assert_eq!((line.zone(), line.use_count()), (Some(0), Some(2)));
+    assert_eq!(line.security_context(), Some("my profile (enforce)"));
+    assert_eq!((line.zone(), line.printed_zone(), line.use_count()), (None, Some(0), Some(2)));
     assert_eq!(line.to_string(), text);
 }
 
-/// 41 is called `ipv6` in /etc/protocols.
+/// /etc/protocols calls 41 `ipv6`.
 #[test]
-fn a_protocol_that_is_called_as_a_family_is_no_family() {
+fn a_protocol_named_like_a_family_is_a_protocol() {
     let text = "ipv6     41 29 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.2 dst=10.0.0.1 use=1";
     let line = parse(text);
     assert_eq!((line.family(), line.protocol(), line.timeout()), (Family::IPV4, Protocol(41), Some(29)));
@@ -247,14 +252,14 @@ fn a_protocol_that_is_called_as_a_family_is_no_family() {
 }
 
 #[test]
-fn labels_without_names_are_the_bare_word() {
+fn labels_without_names_are_a_bare_word() {
     let text =
         "udp      17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 labels";
-    assert_eq!(parse(text).labels(), Some(&[][..]));
+    assert_eq!(parse(text).label_names(), Some(&[][..]));
 }
 
 #[test]
-fn what_is_unknown_is_kept() {
+fn unknown_fields_are_kept() {
     let text = "tcp      6 9 HALF_OPEN src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 [NEWFLAG] colour=blue \
                 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1  mark=3 x= word longer-than-eight=1 use=1";
     let line = parse(text);
@@ -265,13 +270,13 @@ fn what_is_unknown_is_kept() {
 }
 
 #[test]
-fn a_sctp_state_has_the_name_of_a_tcp_state_and_another_number() {
+fn sctp_and_tcp_states_of_the_same_name_differ() {
     let line = KERNEL.lines().find(|line| line.contains("ESTABLISHED") && line.contains("sctp")).unwrap();
     assert_eq!((parse(line).sctp_state(), parse(line).tcp_state()), (Some(SctpState::ESTABLISHED), None));
 }
 
 #[test]
-fn an_address_of_the_reply_that_begins_like_one_of_the_original_is_read_to_its_end() {
+fn reply_addresses_with_a_known_prefix_are_read_whole() {
     let line = parse(
         "udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.22 dst=10.0.0.15 sport=2 dport=1 mark=0 use=1",
     );
@@ -280,7 +285,7 @@ fn an_address_of_the_reply_that_begins_like_one_of_the_original_is_read_to_its_e
 }
 
 #[test]
-fn errors_say_where_and_what() {
+fn errors_name_the_place_and_the_expected_text() {
     let tuples = "src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
     for (line, expected) in [
         (String::new(), "column 1: expected the name and number of a protocol, found the end of the line"),
@@ -305,7 +310,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "tcp 6 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1".into(),
-            "column 74: expected the reply's ports, keys or query, as the original has them, found the end of the line",
+            "column 74: expected the ports, keys or query of the reply, like those of the original, found the end of the line",
         ),
         (
             format!("udp 17 src={}", "é".repeat(40)),
@@ -330,9 +335,9 @@ fn errors_say_where_and_what() {
     }
 }
 
-/// Tables that were edited, or that another tool printed, are aligned in other ways.
+/// Edited tables, and tables of other tools, are aligned differently.
 #[test]
-fn blanks_of_any_number_separate_fields() {
+fn any_run_of_blanks_separates_fields() {
     for text in [
         "tcp      6 89  SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=7",
         "tcp 6  89 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=7",
@@ -349,18 +354,18 @@ fn blanks_of_any_number_separate_fields() {
     }
 }
 
-/// A map of labels may give them names of several words.
+/// Names of labels may consist of several words.
 #[test]
-fn labels_with_blanks_in_their_names_are_read_whole() {
+fn labels_with_blanks_in_their_names_are_read() {
     let line = b"udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 use=1 \
                  labels=web,mail out [USERSPACE] portid=7";
     let line = Line::parse(line).unwrap();
-    assert_eq!((line.labels(), line.port_id()), (Some(&b"web,mail out"[..]), Some(7)));
+    assert_eq!((line.label_names(), line.port_id()), (Some(&b"web,mail out"[..]), Some(7)));
     assert_eq!(line.unknown().count(), 0);
 }
 
 #[test]
-fn blanks_of_any_number_separate_fields_of_expectations() {
+fn any_run_of_blanks_separates_fields_of_expectations() {
     let text = include_str!("../data/expect.txt").trim_end();
     let expected = ExpectationLine::parse(text.as_bytes()).unwrap();
     for blanks in ["  ", "\t", " \t "] {
@@ -370,13 +375,13 @@ fn blanks_of_any_number_separate_fields_of_expectations() {
     }
     let line =
         ExpectationLine::parse(b"299  l3proto = 2  proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=1  ftp").unwrap();
-    assert_eq!((line.timeout(), line.helper()), (Some(299), Some(&b"ftp"[..])));
+    assert_eq!((line.timeout(), line.helper()), (Some(299), Some("ftp")));
     let line = ExpectationLine::parse(b"9 proto=6 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=1  class=0").unwrap();
     assert_eq!((line.helper(), line.class()), (None, Some(0)));
 }
 
 #[test]
-fn an_expectation_without_a_timeout_is_read_as_it_is_printed() {
+fn an_expectation_without_a_timeout_is_read() {
     let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let expectation = Expectation::new(tuple, tuple, tuple);
     assert_eq!(expectation.timeout, None);
@@ -411,7 +416,7 @@ fn expectations_are_read_in_every_form() {
     let event = include_str!("../data/events-expect.txt").trim_end();
     let lines = [kernel, listed, event].map(|line| ExpectationLine::parse(line.as_bytes()).unwrap());
     for line in &lines {
-        assert_eq!((line.tuple(), line.helper()), (recorded[0].tuple, Some(&b"ftp"[..])));
+        assert_eq!((line.tuple(), line.helper()), (recorded[0].tuple, Some("ftp")));
     }
     let [kernel, listed, event] = lines;
     assert_eq!((kernel.to_expectation(), event.event()), (None, Some(EventKind::New)));
@@ -436,7 +441,7 @@ fn statistics_are_read_by_their_header() {
     let sum = now.sum();
     assert_eq!((sum.flows.invalid, sum.flows.insert, sum.expectations.create), (Some(10), Some(10), Some(5)));
     assert_eq!((sum.flows.searched, sum.flows.clash_resolve, sum.flows.chain_too_long), (None, Some(0), Some(0)));
-    // Before Linux 5.10 the second column is another one, before 5.15 the eighth.
+    // The second column was renamed in Linux 5.10, the eighth in 5.15.
     let before = "entries  searched found new invalid ignore delete delete_list insert insert_failed drop early_drop \
                   icmp_error  expect_new expect_create expect_delete search_restart\n\
                   00000002  0000000a 00000001 00000002 00000003 00000004 00000005 00000006 00000007 00000008 00000009 \

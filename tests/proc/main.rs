@@ -1,4 +1,4 @@
-//! The parser of text: recorded lines, laws, and what it allocates.
+//! The parser of text: recorded lines, properties, and allocations.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../support/proc/printed.rs"]

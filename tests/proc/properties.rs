@@ -1,4 +1,4 @@
-//! What holds for every line.
+//! Properties of every line.
 
 use ctnetlink::{
     Counters, Protocol, Status,
@@ -24,7 +24,7 @@ const FILES: [&str; 9] = [
 ];
 
 #[test]
-fn every_truncation_of_every_recorded_line_gives_a_value_or_an_error() {
+fn every_truncation_of_a_recorded_line_is_handled() {
     for line in FILES.iter().flat_map(|file| file.lines()) {
         for length in 0..=line.len() {
             read_all(&line.as_bytes()[..length]);
@@ -33,7 +33,7 @@ fn every_truncation_of_every_recorded_line_gives_a_value_or_an_error() {
 }
 
 #[test]
-fn every_truncation_of_a_file_gives_values_and_errors() {
+fn every_truncation_of_a_recorded_file_is_handled() {
     for file in FILES {
         for length in (0..file.len()).step_by(97) {
             let _ = Reader::new(&file.as_bytes()[..length]).count();
@@ -43,7 +43,7 @@ fn every_truncation_of_a_file_gives_values_and_errors() {
 }
 
 fn number() -> impl Strategy<Value = u64> {
-    // Of every length.
+    // Numbers of every length are likely.
     (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift)
 }
 
@@ -77,7 +77,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_line_of_the_kernel_prints_as_it_was_and_has_the_values_it_was_made_of(printed in printed()) {
+    fn kernel_lines_print_as_they_were_and_contain_their_values(printed in printed()) {
         let text = printed.line();
         let line = Line::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
         prop_assert_eq!(line.to_string(), &*text);
@@ -94,7 +94,7 @@ proptest! {
         prop_assert_eq!(line.counters_reply(), printed.counters.map(|[.., packets, bytes]| Counters { packets, bytes }));
         prop_assert_eq!(line.status().contains(Status::SEEN_REPLY), !printed.is_unreplied);
         prop_assert_eq!((line.mark(), line.use_count()), (printed.mark, Some(printed.use_count)));
-        prop_assert_eq!(line.security_context(), printed.context.as_deref().map(str::as_bytes));
+        prop_assert_eq!(line.security_context(), printed.context.as_deref());
         prop_assert_eq!(line.delta_time().map(|time| time.as_secs()), printed.delta_time);
         for length in 0..text.len() {
             read_all(&text.as_bytes()[..length]);
@@ -102,8 +102,8 @@ proptest! {
     }
 
     #[test]
-    fn more_blanks_change_no_value(printed in printed(), blanks in vec("[ \t]{1,3}", 1..40)) {
-        // A security context may have spaces in it, which count.
+    fn additional_blanks_change_no_value(printed in printed(), blanks in vec("[ \t]{1,3}", 1..40)) {
+        // The blanks in a security context belong to its value.
         let text = Printed { context: None, ..printed }.line();
         let mut blanks = blanks.iter().cycle();
         let spread = text.split(' ').filter(|word| !word.is_empty()).fold(String::new(), |mut spread, word| {
@@ -117,12 +117,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_give_a_value_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_handled(bytes in vec(any::<u8>(), 0..300)) {
         read_all(&bytes);
     }
 
     #[test]
-    fn any_pieces_give_a_value_or_an_error(
+    fn any_fields_are_handled(
         head in select(vec!["", "ipv4 2 tcp 6 ", "tcp 6 9 ", "unknown 99 ", "[NEW] icmp 1 ", "9 l3proto = 2 proto=6 "]),
         pieces in vec(("(src|dst|sport|dport|packets|bytes|id|use|zone-orig|delta-time|type|code|labels|[a-z]{0,9})?", "[=\\[\\] ,]?", "([0-9a-fx.:]{0,20}|10.0.0.1)", " {0,2}"), 0..30),
     ) {
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_gives_a_value_or_an_error(file in 0..FILES.len(), line: prop::sample::Index, place: prop::sample::Index, byte: u8) {
+    fn any_changed_byte_is_handled(file in 0..FILES.len(), line: prop::sample::Index, place: prop::sample::Index, byte: u8) {
         let lines: Vec<_> = FILES[file].lines().collect();
         let mut line = lines[line.index(lines.len())].as_bytes().to_vec();
         let place = place.index(line.len());

@@ -1,4 +1,4 @@
-//! Whole files: bounded, counted, and read to their end.
+//! Readers of whole files.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -14,14 +14,14 @@ fn results(source: impl BufRead) -> Vec<Result<Option<u32>, String>> {
 }
 
 #[test]
-fn a_bad_line_is_an_item_and_not_the_end() {
+fn reading_continues_after_a_malformed_line() {
     let text = format!("{LINE}\n \t\r\nrubbish\n{}\n{}", LINE.replace("\n", "\r"), LINE.trim_end());
     let bad = "line 4, column 8: expected a number up to 255, found the end of the line";
     assert_eq!(results(text.as_bytes()), [Ok(Some(5)), Err(bad.into()), Ok(Some(5)), Ok(Some(5))]);
 }
 
 #[test]
-fn every_size_of_buffer_gives_the_same() {
+fn the_size_of_the_buffer_does_not_matter() {
     let text = format!("{LINE}x\n\n{LINE}{}", LINE.trim_end());
     let whole = results(text.as_bytes());
     assert_eq!(whole.len(), 4);
@@ -30,7 +30,7 @@ fn every_size_of_buffer_gives_the_same() {
     }
 }
 
-/// Ten million bytes of one line, of which the source never holds more than a few.
+/// One line of any length, produced without being stored.
 struct Endless {
     left: usize,
 }
@@ -45,7 +45,7 @@ impl Read for Endless {
 }
 
 #[test]
-fn a_line_of_ten_megabytes_is_refused_and_not_held() {
+fn a_line_of_ten_megabytes_is_refused_in_little_memory() {
     let source =
         BufReader::with_capacity(512, Endless { left: 10_000_000 }.chain(io::Cursor::new(format!("\n{LINE}"))));
     let mut reader = Reader::new(source);
@@ -53,14 +53,14 @@ fn a_line_of_ten_megabytes_is_refused_and_not_held() {
     let held = super::allocations::allocated(|| error = reader.next_view().err());
     let error = error.unwrap();
     assert!(error.line().unwrap().is_too_long());
-    assert_eq!(error.to_string(), "line 1, column 16385: the line is longer than 16384 bytes");
+    assert_eq!(error.to_string(), "line 1, column 16385: expected at most 16384 bytes in a line");
     assert!(held <= 4 * LONGEST_LINE as u64, "{held} bytes allocated");
     assert_eq!(reader.next_view().unwrap().unwrap().mark(), Some(5));
     assert!(reader.next_view().unwrap().is_none());
 }
 
 #[test]
-fn a_line_of_the_greatest_length_is_read_in_one_part_and_in_many() {
+fn the_longest_line_is_read_with_any_buffer() {
     let line = LINE.trim_end();
     let longest = format!("{line} x={}", "y".repeat(LONGEST_LINE - line.len() - 3));
     assert_eq!(longest.len(), LONGEST_LINE);
@@ -74,7 +74,7 @@ fn a_line_of_the_greatest_length_is_read_in_one_part_and_in_many() {
     }
 }
 
-/// A source that is interrupted, then fails.
+/// A source that is interrupted once and fails after one line.
 struct Failing(u32);
 
 impl Read for Failing {
@@ -92,7 +92,7 @@ impl Read for Failing {
 }
 
 #[test]
-fn nothing_comes_after_a_failure_to_read() {
+fn nothing_follows_an_io_error() {
     let mut reader = Reader::new(BufReader::new(Failing(0)));
     assert!(reader.next_view().unwrap().is_some());
     assert!(matches!(reader.next_view(), Err(ReadError::Io(_))));
@@ -100,7 +100,7 @@ fn nothing_comes_after_a_failure_to_read() {
 }
 
 #[test]
-fn the_source_comes_back_past_the_line_that_was_lent() {
+fn into_inner_returns_the_source_after_the_lent_line() {
     let text = format!("{LINE}rest");
     let mut reader = Reader::new(text.as_bytes());
     reader.next_view().unwrap().unwrap();
@@ -109,7 +109,7 @@ fn the_source_comes_back_past_the_line_that_was_lent() {
 }
 
 #[test]
-fn expectations_are_read_as_flows_are() {
+fn expectations_are_read_from_files() {
     let kernel = include_str!("../data/proc-nf_conntrack_expect.txt").trim_end();
     let listed = include_str!("../data/expect.txt").trim_end();
     let text = format!("{listed}\n\nrubbish\n{kernel}\nrest");
@@ -120,17 +120,17 @@ fn expectations_are_read_as_flows_are() {
     assert_eq!(lines.next_view().unwrap().unwrap().to_string(), kernel);
     assert_eq!(lines.line_number(), 4);
     assert_eq!(lines.into_inner(), b"rest");
-    // The kernel's own file is without what a value has to have.
+    // The kernel's own file lacks the mask and the master.
     let values: Vec<_> =
         ExpectationReader::new(text.as_bytes()).map(|value| value.map_err(|error| error.to_string())).collect();
     assert_eq!(values[0].as_ref().unwrap().helper.as_deref(), Some("ftp"));
-    let missing = "line 4, column 76: expected the mask and the master, which the kernel's own file does not tell, found the end of the line";
+    let missing = "line 4, column 76: expected the mask and the master, which the kernel's own file does not contain, found the end of the line";
     assert_eq!(values[2], Err(missing.to_owned()));
     assert_eq!(values.len(), 4);
 }
 
 #[test]
-fn the_number_of_the_last_line_stays_at_the_end() {
+fn the_line_number_stays_at_the_end_of_the_file() {
     let mut reader = Reader::new(LINE.as_bytes());
     while reader.next_view().unwrap().is_some() {}
     assert_eq!(reader.line_number(), 1);

@@ -16,7 +16,7 @@ use crate::{
     request::{FlowUpdate, NewFlow},
 };
 
-/// What a saved line asks for.
+/// The command of a saved line.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SaveCommand {
@@ -362,7 +362,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
     }
 }
 
-/// What creates a flow.
+/// New flows.
 impl LineOptions<'_, '_> {
     fn new_flow(&self) -> Result<NewFlow, SaveError> {
         let protocol = self.required(SaveOption::Protocol, self.protocol()?)?;
@@ -401,7 +401,7 @@ impl LineOptions<'_, '_> {
         Ok(flow)
     }
 
-    /// What is not said of one direction mirrors the other.
+    /// An end that is missing in one direction mirrors the other direction.
     fn original_tuple(&self, protocol: Protocol) -> Result<Tuple, SaveError> {
         let ends =
             [(SaveOption::Source, SaveOption::ReplyDestination), (SaveOption::Destination, SaveOption::ReplySource)];
@@ -471,7 +471,7 @@ fn set_number(place: &mut u16, given: Option<u16>, target: &mut Option<NatRange>
     }
 }
 
-/// What selects flows, and what changes them.
+/// Filters and updates.
 impl LineOptions<'_, '_> {
     /// The conjunction of all options that select. In an update, timeout, status, mark and state are what to set.
     fn filter(&self, command: SaveOption) -> Result<Filter, SaveError> {

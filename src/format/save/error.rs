@@ -1,9 +1,9 @@
-//! Why a saved line cannot be read.
+//! The error of a saved line.
 
 use core::{fmt, num::NonZeroU64};
 use std::{borrow::Cow, io};
 
-/// Why a saved line cannot be read: the place, what was expected there, and what was found.
+/// A saved line that cannot be read: the place of the error, the expected text, and the text found there.
 ///
 /// Prints like ``line 3, column 12: expected a number up to 65535, found `70000` ``. Columns count bytes from 1.
 ///

@@ -128,25 +128,25 @@ impl SaveLine {
         Ok(Self { number: None, command: read_command(text, labels)?.ok_or_else(missing)? })
     }
 
-    /// The number of the line, counted from 1, if a reader counted it.
+    /// Returns the number of the line, counted from 1, if a reader counted it.
     #[must_use]
     pub const fn number(&self) -> Option<u64> {
         self.number
     }
 
-    /// What the line asks for.
+    /// Returns the command of the line.
     #[must_use]
     pub const fn command(&self) -> &SaveCommand {
         &self.command
     }
 
-    /// What the line asks for, by value.
+    /// Returns the command of the line by value.
     #[must_use]
     pub fn into_command(self) -> SaveCommand {
         self.command
     }
 
-    /// The flow that the line creates.
+    /// Returns the flow that the line creates.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Readers of the formats, which give back the flow that was printed.
+//! Plain readers of the formats, written independently of the printers.
 
 pub(crate) mod save;
 pub(crate) mod text;
@@ -6,7 +6,7 @@ pub(crate) mod xml;
 
 use ctnetlink::{DccpInfo, GreKeys, Layer4, Protocol, ProtocolInfo, SctpInfo, TcpInfo};
 
-/// The state of a protocol, by its name.
+/// The state with this name.
 pub(crate) fn state(protocol: Protocol, name: &str) -> ProtocolInfo {
     match protocol {
         Protocol::TCP => TcpInfo::new(name.parse().unwrap()).into(),
@@ -24,12 +24,12 @@ pub(crate) fn state(protocol: Protocol, name: &str) -> ProtocolInfo {
     }
 }
 
-/// What a format says of the state, and no more.
+/// The part of the protocol information that a format contains.
 pub(crate) fn state_alone(protocol: Protocol, info: Option<ProtocolInfo>) -> Option<ProtocolInfo> {
     Some(state(protocol, &info?.state()?.to_string()))
 }
 
-/// The numbers of a tuple, found by the names that text and XML give them.
+/// The numbers of a tuple, by their names in text and XML.
 pub(crate) fn layer4(protocol: Protocol, mut number: impl FnMut(&str) -> u16) -> Layer4 {
     match protocol {
         Protocol::GRE => Layer4::Gre(GreKeys { source: number("srckey"), destination: number("dstkey") }),
@@ -42,7 +42,7 @@ pub(crate) fn layer4(protocol: Protocol, mut number: impl FnMut(&str) -> u16) ->
     }
 }
 
-/// A decimal number, or a hexadecimal one after `0x`.
+/// A decimal number, or a hexadecimal number after `0x`.
 pub(crate) fn number(text: &str) -> u16 {
     text.strip_prefix("0x").map_or_else(|| text.parse().unwrap(), |digits| u16::from_str_radix(digits, 16).unwrap())
 }

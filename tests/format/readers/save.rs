@@ -1,4 +1,4 @@
-//! Reads a line of options as conntrack(8) takes it.
+//! Reads a saved line like conntrack(8).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ctnetlink::{
     format::{LabelMap, Save},
 };
 
-/// What an added flow's line says of it.
+/// The values of a flow that a line of `-A` contains.
 pub(crate) fn carried(flow: &Flow) -> Flow {
     let mut carried = Flow::new(flow.original, flow.reply);
     carried.zone = flow.zone;
@@ -91,7 +91,7 @@ pub(crate) fn flow(line: &str, labels: &LabelMap) -> Flow {
     (flow.timeout, flow.mark) = (number("-t"), number("-m"));
     flow.status = option("-u").map(|status| status.parse().unwrap());
     flow.labels = option("--label-add").map(|names| names.split(',').map(|name| labels.bit(name).unwrap()).collect());
-    // A tag is the number that its bytes are to the host.
+    // A tag is printed as a number in the byte order of the host.
     let tag = |name| u32::from_be_bytes(number(name).unwrap().to_ne_bytes());
     flow.protocol_info = option("--state").map(|name| match super::state(protocol, name) {
         ProtocolInfo::Sctp(info) => SctpInfo::new(info.state.unwrap(), tag("--orig-vtag"), tag("--reply-vtag")).into(),
@@ -104,7 +104,7 @@ pub(crate) fn flow(line: &str, labels: &LabelMap) -> Flow {
     flow
 }
 
-/// The address of `192.0.2.1:80` and `[2001:db8::1]:80`, which stand for the end of a translation.
+/// The address of the target of a translation, such as `192.0.2.1:80` or `[2001:db8::1]:80`.
 fn host(end: &str) -> &str {
     match end.strip_prefix('[') {
         Some(end) => end.split(']').next().unwrap(),

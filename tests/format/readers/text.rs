@@ -8,7 +8,7 @@ use super::{layer4, number, state, state_alone};
 
 type Words<'a> = Peekable<std::str::SplitWhitespace<'a>>;
 
-/// What a line says of a flow.
+/// The values of a flow that a line contains.
 pub(crate) fn carried(flow: &Flow) -> Flow {
     let mut flow = flow.clone();
     flow.protocol_info = state_alone(flow.original.protocol, flow.protocol_info);
@@ -20,7 +20,7 @@ pub(crate) fn carried(flow: &Flow) -> Flow {
     flow
 }
 
-/// What a line says of an expectation.
+/// The values of an expectation that a line contains.
 pub(crate) fn carried_of_expectation(expectation: &Expectation) -> Expectation {
     let mut expectation = expectation.clone();
     (expectation.id, expectation.nat, expectation.function) = (None, None, None);
@@ -99,7 +99,7 @@ fn direction(protocol: Protocol, zone: &str, words: &mut Words<'_>) -> (Tuple, O
     (tuple, packets.zip(bytes).map(|(packets, bytes)| Counters::new(packets, bytes)))
 }
 
-/// The names after `labels`: with an equals sign, if there are any.
+/// The names after `labels=`. Without names, the equals sign is missing.
 fn read_labels(names: &str, labels: &LabelMap) -> Labels {
     let names = names.strip_prefix('=').unwrap_or_default();
     names.split(',').filter(|name| !name.is_empty()).map(|name| labels.bit(name).unwrap()).collect()

@@ -7,7 +7,7 @@ use ctnetlink::{
 
 use super::{layer4, number, state, state_alone};
 
-/// An element, its text with references resolved.
+/// An element. References in its text are resolved.
 #[derive(Debug, Default)]
 pub(crate) struct Element {
     pub(crate) name: String,
@@ -79,7 +79,7 @@ fn resolved(text: &str) -> String {
     resolved
 }
 
-/// What an element says of a flow.
+/// The flow in an element.
 pub(crate) fn carried(flow: &Flow) -> Flow {
     let mut flow = flow.clone();
     flow.protocol_info = state_alone(flow.original.protocol, flow.protocol_info);

@@ -42,7 +42,7 @@ fn kernels(line: &Line<'_>) -> (Flow, [Option<u64>; 5], Option<String>) {
     let gre = line.gre_timeouts();
     let rest = [
         line.secmark().map(u64::from),
-        line.zone().map(u64::from),
+        line.printed_zone().map(u64::from),
         line.delta_time().map(|time| time.as_secs()),
         gre.map(|gre| gre.unreplied.into()),
         gre.map(|gre| gre.replied.into()),

@@ -1,11 +1,9 @@
-//! Reads `/proc/net/nf_conntrack`, a file of such lines, or what `conntrack -L` printed, and sums it up.
+//! Reads `/proc/net/nf_conntrack`, a file of such lines, or the output of `conntrack -L`: prints matching flows and a
+//! summary.
 //!
 //! ```text
-//! cargo run --example proc -- [FILE|-] [--json] [FILTER]
+//! cargo run --example proc -- /proc/net/nf_conntrack 'proto tcp and dport 22'
 //! ```
-//!
-//! Without a file: the table of this network namespace. The filter is one of the filter language
-//! (`proto tcp and dport 22`), in quotes. On a terminal, the busiest pairs of hosts as well.
 
 mod support;
 
@@ -19,19 +17,26 @@ use std::{
 
 use ctnetlink::{
     Filter,
-    proc::{self, Line, Reader},
+    proc::{self, Line, ReadError, Reader},
 };
 use lexopt::prelude::*;
-use support::Outcome;
+use support::{Outcome, complain, wrong_usage};
 
-const USAGE: &str = "usage: proc [FILE|-] [--json] [FILTER]
-The file comes first, `-` is the standard input. The filter is one argument, in quotes, and comes second.
-Of the live table: proc /proc/net/nf_conntrack 'proto tcp and dport 22'";
+const USAGE: &str = "usage: proc [FILE|-] [FILTER] [--json]
 
-/// How many pairs of hosts are listed.
+Prints the flows of a file of lines, and a summary to the standard error.
+
+  FILE    lines of /proc/net/nf_conntrack or conntrack -L; - reads the standard input; default: the live table
+  FILTER  a filter in one argument, such as 'proto tcp and dport 22'
+  --json  prints JSON (needs the feature json)
+
+example: conntrack -L | proc - 'src 10.0.0.0/8 and not assured'";
+
+/// The number of pairs of hosts in the summary.
 const TOP: usize = 10;
 
 struct Arguments {
+    /// The path, `-`, or the live table.
     file: Option<String>,
     filter: Option<Filter>,
     print: Print,
@@ -52,13 +57,20 @@ impl Arguments {
         Ok(read)
     }
 
+    /// The name of the input in messages.
+    fn name(&self) -> &str {
+        match self.file.as_deref() {
+            None => "the live table",
+            Some("-") => "the standard input",
+            Some(path) => path,
+        }
+    }
+
     fn open(&self) -> Outcome<Reader<Box<dyn BufRead>>> {
         Ok(Reader::new(match self.file.as_deref() {
             None => Box::new(proc::open()?.into_inner()),
             Some("-") => Box::new(io::stdin().lock()),
-            Some(path) => {
-                Box::new(BufReader::new(File::open(path).map_err(|error| format!("{path}: {error}\n{USAGE}"))?))
-            }
+            Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| format!("{path}: {error}"))?)),
         }))
     }
 }
@@ -66,9 +78,9 @@ impl Arguments {
 #[derive(Default)]
 struct Summary {
     flows: u64,
-    /// By protocol and state.
+    /// The number of flows for each protocol and state.
     states: BTreeMap<(String, String), u64>,
-    /// Bytes in both directions between two hosts.
+    /// The bytes in both directions between two hosts.
     talkers: HashMap<(IpAddr, IpAddr), u64>,
 }
 
@@ -84,22 +96,22 @@ impl Summary {
     }
 
     fn print(&self, with_talkers: bool) {
-        eprintln!("{} flows", self.flows);
+        complain(format_args!("{} {}", self.flows, if self.flows == 1 { "flow" } else { "flows" }));
         for ((protocol, state), count) in &self.states {
-            eprintln!("{count:>8} {protocol} {state}");
+            complain(format_args!("{count:>8} {protocol} {state}"));
         }
         let mut talkers: Vec<_> = self.talkers.iter().filter(|(_, bytes)| **bytes > 0).collect();
         if with_talkers && !talkers.is_empty() {
             talkers.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
-            eprintln!("most bytes");
+            complain("most bytes");
             for ((source, destination), bytes) in talkers.into_iter().take(TOP) {
-                eprintln!("{bytes:>16} {source} -> {destination}");
+                complain(format_args!("{bytes:>16} {source} -> {destination}"));
             }
         }
     }
 }
 
-/// Prints one flow, and no newline.
+/// Prints one flow without a newline.
 type Print = fn(&mut dyn Write, &Line<'_>) -> io::Result<()>;
 
 fn as_it_was(output: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
@@ -113,7 +125,7 @@ fn as_json() -> Result<Print, String> {
 
 #[cfg(not(feature = "json"))]
 fn as_json() -> Result<Print, String> {
-    Err("JSON takes the feature `json`: cargo run --features json --example proc -- ...".into())
+    Err("--json needs the feature json: cargo run --features json --example proc -- ...".into())
 }
 
 fn main() -> ExitCode {
@@ -121,28 +133,31 @@ fn main() -> ExitCode {
 }
 
 fn sum_up(arguments: &[String]) -> Outcome {
-    let arguments = Arguments::read(arguments).map_err(|error| format!("{error}\n{USAGE}"))?;
+    let arguments = Arguments::read(arguments).map_err(|error| wrong_usage(format_args!("{error}\n{USAGE}")))?;
     let mut reader = arguments.open()?;
     let mut output = BufWriter::new(io::stdout().lock());
     let (mut summary, mut malformed) = (Summary::default(), 0_u64);
-    while let Some(line) = reader.next_view().transpose() {
-        match line {
-            Ok(line) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line.to_flow())) => {}
-            Ok(line) => {
+    loop {
+        match reader.next_view() {
+            Ok(None) => break,
+            Ok(Some(line)) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line)) => {}
+            Ok(Some(line)) => {
                 summary.add(&line);
                 (arguments.print)(&mut output, &line)?;
                 output.write_all(b"\n")?;
             }
-            Err(error) => {
+            Err(ReadError::Line(error)) => {
                 malformed += 1;
-                eprintln!("{error}");
+                complain(format_args!("{}: {error}", arguments.name()));
             }
+            Err(error) => return Err(format!("{}: {error}", arguments.name()).into()),
         }
     }
     output.flush()?;
     summary.print(io::stdout().is_terminal());
     match malformed {
         0 => Ok(()),
-        lines => Err(format!("{lines} lines are no flows").into()),
+        1 => Err(format!("{}: 1 line is malformed", arguments.name()).into()),
+        lines => Err(format!("{}: {lines} lines are malformed", arguments.name()).into()),
     }
 }

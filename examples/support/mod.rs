@@ -49,6 +49,12 @@ fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// An error that makes the program exit with status 2.
+#[allow(dead_code, reason = "not every example reads its arguments with a parser")]
+pub(crate) fn wrong_usage(message: impl Display) -> Box<dyn Error + Send + Sync> {
+    WrongUsage(message.to_string()).into()
+}
+
 /// The value of the argument `name`, as the usage calls it.
 #[allow(dead_code, reason = "not every example takes arguments")]
 pub(crate) fn parse<T: FromStr<Err: Display>>(name: &str, text: &str) -> Outcome<T> {

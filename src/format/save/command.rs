@@ -9,11 +9,11 @@ use super::{
     words::SaveWord,
 };
 use crate::{
-    DccpInfo, DccpRole, DccpState, Family, Filter, FlowKey, GreKeys, Helper, Labels, Layer4, MaskedLabels,
-    MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpFlags, TcpInfo, TcpState, Tuple,
+    DccpInfo, DccpRole, DccpState, Family, Filter, FlowKey, FlowUpdate, GreKeys, Helper, Labels, Layer4, MaskedLabels,
+    MaskedTcpFlags, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpFlags, TcpInfo,
+    TcpState, Tuple,
     filter::{Prefix, Translation},
     format::LabelMap,
-    request::{FlowUpdate, NewFlow},
 };
 
 /// The command of a saved line.

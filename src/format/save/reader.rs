@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read as _};
 
 use super::{SaveCommand, SaveError, options::options, words::words};
-use crate::{format::LabelMap, request::NewFlow};
+use crate::{NewFlow, format::LabelMap};
 
 /// Reads lines that `conntrack -R` reads: those that [`Save`](super::Save) and `conntrack -o save` print.
 ///
@@ -13,7 +13,7 @@ use crate::{format::LabelMap, request::NewFlow};
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{Flow, Tuple, format::{Save, SaveCommand, read_save}, request::NewFlow};
+/// use ctnetlink::{Flow, NewFlow, Tuple, format::{Save, SaveCommand, read_save}};
 ///
 /// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
 /// let mut flow = Flow::new(original, original.inverted().ok_or("UDP has a reply")?);

@@ -1,10 +1,16 @@
 //! Every type that holds a flow reads the same through `AnyFlow`.
 
+use std::collections::BTreeSet;
+
 use ctnetlink::{
-    AnyFlow, Event, Filter, Flow, FlowEvent, FlowRef, FlowTable, Timestamp,
+    AnyFlow, Event, Filter, Flow, FlowEvent, FlowRef, FlowTable, FlowTimes, Timestamp, Tuple,
     wire::{Encoder, Flags, MessageType, Messages},
 };
-use proptest::{prop_assert_eq, proptest};
+use proptest::{
+    prop_assert_eq, proptest,
+    strategy::{Strategy as _, ValueTree as _},
+    test_runner::TestRunner,
+};
 
 use crate::arbitrary;
 
@@ -66,6 +72,19 @@ proptest! {
     }
 
     #[test]
+    fn table_keeps_every_attribute(flow in arbitrary::flow()) {
+        let mut kept = flow;
+        // A flow that is dying is not kept, and these attributes change with every message.
+        (kept.status, kept.use_count, kept.event_time) = (None, None, None);
+        let start = kept.times.and_then(|times| times.start).filter(|start| start.0 != 0);
+        kept.times = start.map(|start| FlowTimes::new(start, None));
+        let mut table = FlowTable::new();
+        table.apply(&Event::New(FlowEvent::new(kept.clone())), &mut Vec::new());
+        let flows: Vec<Flow> = table.iter().map(|entry| entry.to_flow()).collect();
+        prop_assert_eq!(flows, [kept]);
+    }
+
+    #[test]
     fn table_entries_read_as_their_value(flow in arbitrary::flow()) {
         let mut table = FlowTable::new();
         let mut flow = flow;
@@ -80,4 +99,25 @@ proptest! {
             prop_assert_eq!(filter.matches_at(&entry, now), filter.matches_at(&value, now));
         }
     }
+}
+
+/// Otherwise the properties would not notice an attribute that a copy of a flow leaves out.
+#[test]
+fn arbitrary_flows_have_every_attribute() {
+    let absent = |flow: &Flow| -> BTreeSet<String> {
+        let text = format!("{flow:#?}");
+        let fields = text.lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(": None,"));
+        fields.filter(|name| !name.starts_with(' ')).map(str::to_owned).collect()
+    };
+    let mut runner = TestRunner::deterministic();
+    let mut never = absent(&Flow::new(tuple(), tuple()));
+    assert!(never.len() > 15, "{never:?}");
+    for _ in 0..256 {
+        never = &never & &absent(&arbitrary::flow().new_tree(&mut runner).unwrap().current());
+    }
+    assert!(never.is_empty(), "no generated flow has {never:?}");
+}
+
+fn tuple() -> Tuple {
+    Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap())
 }

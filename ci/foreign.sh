@@ -33,7 +33,8 @@ case $mode in ""|tests|kernel) ;; *) echo "foreign: expected tests or kernel, fo
 install_packages "gcc-$prefix" "libc6-dev-$architecture-cross" qemu-user-static
 
 folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR=$folder CARGO_PROFILE_DEV_DEBUG=0
+# An emulated processor is slow: optimizing takes less time than it saves.
+export CARGO_TARGET_DIR=$folder CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=1
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")
 export "${variable}_LINKER=$prefix-gcc"
 # Static programs need no library of that architecture, neither under qemu-user nor in a virtual machine.

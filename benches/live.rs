@@ -17,10 +17,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use ctnetlink::{
-    Client, Filter, Layer4,
-    request::{FlowUpdate, NewFlow},
-};
+use ctnetlink::{Client, Filter, FlowUpdate, Layer4, NewFlow};
 
 use support::{FLOWS_OF_A_SOURCE, Netns, Programs, Table, asked, command, create, example, flow, peak_kib, time};
 

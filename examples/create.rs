@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use ctnetlink::{Client, FlowKey, NatRange, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, FlowKey, NatRange, NewFlow, Status, TcpState, Tuple};
 use support::{Outcome, parse};
 
 const USAGE: &str = "usage: create SOURCE:PORT DESTINATION:PORT TRANSLATED-ADDRESS";

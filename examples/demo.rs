@@ -62,7 +62,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 /// A table of our own.
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod private {
-    use ctnetlink::{Client, Flow, NatRange, Status, TcpState, Tuple, request::NewFlow};
+    use ctnetlink::{Client, Flow, NatRange, NewFlow, Status, TcpState, Tuple};
     use nix::sched::{CloneFlags, unshare};
 
     use crate::support::Outcome;

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use ctnetlink::{Client, Filter, request::FlowUpdate};
+use ctnetlink::{Client, Filter, FlowUpdate};
 use support::{Outcome, parse};
 
 const USAGE: &str = "usage: mark FILTER MARK

@@ -55,7 +55,7 @@
 //!
 //! ```no_run
 //! # let mut client = ctnetlink::Client::open()?;
-//! use ctnetlink::{FlowKey, NatRange, TcpState, Tuple, request::{FlowUpdate, NewFlow}};
+//! use ctnetlink::{FlowUpdate, NewFlow, FlowKey, NatRange, TcpState, Tuple};
 //!
 //! let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:80".parse()?);
 //! let mut flow = NewFlow::untranslated(original, 300).expect("TCP has an answer").liberal_tcp(TcpState::ESTABLISHED);
@@ -79,7 +79,7 @@
 //!
 //! ```no_run
 //! # let mut client = ctnetlink::Client::open()?;
-//! # let flows: Vec<ctnetlink::request::NewFlow> = Vec::new();
+//! # let flows: Vec<ctnetlink::NewFlow> = Vec::new();
 //! let mut batch = client.batch();
 //! for flow in &flows {
 //!     batch.push(flow)?;
@@ -229,10 +229,12 @@ pub use error::{
 #[doc(inline)]
 pub use events::*;
 #[doc(inline)]
+pub use exchange::batch::{BatchOutcome, BatchReport};
+#[doc(inline)]
 pub use filter::Filter;
 #[doc(inline)]
 pub use message::Message;
 #[doc(inline)]
 pub use model::*;
 #[doc(inline)]
-pub use request::{FlowUpdate, NewFlow};
+pub use request::{create::NewFlow, update::FlowUpdate};

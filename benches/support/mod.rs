@@ -8,7 +8,7 @@ mod programs;
 
 use std::{net::Ipv4Addr, time::Instant};
 
-use ctnetlink::{Client, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, NewFlow, Status, TcpState, Tuple};
 
 pub use figures::{Table, median};
 pub use netns::Netns;

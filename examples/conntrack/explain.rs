@@ -7,9 +7,9 @@ use std::{
 };
 
 use ctnetlink::{
-    Client, DccpInfo, Filter, Labels, MaskedLabels, MaskedMark, ProtocolInfo, SctpInfo, TcpInfo,
+    Client, DccpInfo, Filter, FlowUpdate, Labels, MaskedLabels, MaskedMark, ProtocolInfo, SctpInfo, TcpInfo,
     filter::{Capabilities, SocketFilter},
-    request::{DumpFlows, FlowUpdate, Table as FlowTable},
+    request::{DumpFlows, Table as FlowTable},
 };
 
 use crate::{

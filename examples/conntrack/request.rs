@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Expectation, Family, Flow, FlowKey, GreKeys, Helper, Layer4, MaskedLabels, MaskedTcpFlags, NatRange, Protocol,
-    ProtocolInfo, Status, TcpFlags, TcpInfo, TcpState, Tuple,
-    request::{ExpectationKey, FlowUpdate, NewFlow},
+    Expectation, Family, Flow, FlowKey, FlowUpdate, GreKeys, Helper, Layer4, MaskedLabels, MaskedTcpFlags, NatRange,
+    NewFlow, Protocol, ProtocolInfo, Status, TcpFlags, TcpInfo, TcpState, Tuple, request::ExpectationKey,
 };
 
 use crate::{

@@ -1,8 +1,8 @@
 //! Commands on every flow that a filter matches: dump, delete, update.
 
 use ctnetlink::{
-    Client, Errno, Error, Flow, FlowKey, KernelError, exchange,
-    request::{DeleteFlow, FlowUpdate, UpdateFlow},
+    BatchOutcome, Client, Errno, Error, Flow, FlowKey, FlowUpdate, KernelError,
+    request::{DeleteFlow, UpdateFlow},
 };
 
 use crate::{
@@ -106,15 +106,15 @@ pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&
 
 impl Changed {
     /// Counts an outcome, and returns whether the flow was changed. A flow that has ended is neither counted nor refused.
-    fn note(&mut self, outcome: exchange::Outcome<'_>) -> bool {
+    fn note(&mut self, outcome: BatchOutcome<'_>) -> bool {
         match outcome {
-            exchange::Outcome::Done => self.count += 1,
-            exchange::Outcome::Refused(error) if error.errno() != Errno::ENOENT => {
+            BatchOutcome::Done => self.count += 1,
+            BatchOutcome::Refused(error) if error.errno() != Errno::ENOENT => {
                 self.refused = self.refused.take().or_else(|| Some(error.clone()));
             }
             _ => {}
         }
-        outcome == exchange::Outcome::Done
+        outcome == BatchOutcome::Done
     }
 }
 

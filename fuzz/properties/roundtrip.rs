@@ -1,12 +1,10 @@
 //! Any value that can be sent arrives as it was.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, Labels, MaskedLabels, Message, NatRange, Status,
-    TableStatistics,
-    message::Acknowledged,
-    request::{
-        DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
-    },
+    CpuStatistics, Errno, ExpectationStatistics, Family, FlowUpdate, Labels, MaskedLabels, Message, NatRange, NewFlow,
+    Status, TableStatistics,
+    request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlushFlows, GetFlow, Table},
+    wire::Acknowledgement,
 };
 
 use super::{
@@ -154,8 +152,8 @@ fn statistics(source: &mut Source<'_>) -> Message {
     Message::ExpectationStatistics(counts)
 }
 
-fn acknowledged(source: &mut Source<'_>) -> Acknowledged {
-    let mut answer = Acknowledged::new(errno(source));
+fn acknowledged(source: &mut Source<'_>) -> Acknowledgement {
+    let mut answer = Acknowledgement::new(errno(source));
     answer.text = source.option(Source::text).map(Into::into);
     answer.offset = source.option(Source::u32);
     answer.missing = source.option(Source::u16);

@@ -223,7 +223,7 @@ impl Client {
     /// # Examples
     ///
     /// ```no_run
-    /// use ctnetlink::{Client, request::FlowUpdate};
+    /// use ctnetlink::{FlowUpdate, Client};
     ///
     /// let mut client = Client::open()?;
     /// let report = client.update_matching(&"proto tcp and dport 993".parse()?, &FlowUpdate::new().mark(10))?;
@@ -508,7 +508,7 @@ impl<'a, 'o> Changes<'a, 'o> {
         self.report.changed += batch.succeeded() as u64;
         self.report.unanswered += batch.unanswered() as u64;
         let mut changed: Vec<bool> = match self.observer {
-            Some(_) => batch.outcomes().map(|outcome| outcome == crate::exchange::Outcome::Done).collect(),
+            Some(_) => batch.outcomes().map(|outcome| outcome == crate::exchange::BatchOutcome::Done).collect(),
             None => Vec::new(),
         };
         for (place, refusal) in batch.into_failures() {

@@ -6,7 +6,7 @@ use crate::{
     exchange::{Connection, Transport},
     filter::Capabilities,
     model::{Protocol, Tuple},
-    request::{Request, RequestHeader},
+    request::{EncodeRequest, RequestHeader},
     wire::{
         CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
         Encoder, Family, Flags, MessageType,
@@ -43,7 +43,7 @@ impl Probe {
     }
 }
 
-impl Request for Probe {
+impl EncodeRequest for Probe {
     fn operation(&self) -> Operation {
         Operation::ProbeFilters
     }

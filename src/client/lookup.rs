@@ -9,7 +9,7 @@ use crate::{
     error::{Errno, Error, ErrorKind, KernelError, Operation},
     exchange::{Connection, Transport},
     model::{Direction, Flow, FlowKey, Protocol, Tuple},
-    request::{DumpFlows, FlowUpdate, GetFlow, Request, RequestHeader, UNUSED_ZONE, UpdateFlow, aimed, zone_of},
+    request::{DumpFlows, EncodeRequest, FlowUpdate, GetFlow, RequestHeader, UNUSED_ZONE, UpdateFlow, aimed, zone_of},
     wire::Encoder,
 };
 
@@ -25,7 +25,7 @@ struct Lookup {
     operation: Operation,
 }
 
-impl Request for Lookup {
+impl EncodeRequest for Lookup {
     fn operation(&self) -> Operation {
         self.operation
     }

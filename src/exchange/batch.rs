@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use super::{Connection, Refusal, Transport, Wait, request_buffer::RequestBuffer};
+use super::{Connection, Transport, Wait, reply::refusal, request_buffer::RequestBuffer};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,
-    wire::{Flags, Message, MessageType, Messages},
+    wire::{Acknowledgement, Flags, Message, MessageType, Messages},
 };
 
 /// What became of a batch: how many operations there were, and those that the kernel refused.
@@ -43,7 +43,7 @@ pub struct BatchReport {
 /// What became of one operation of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome<'a> {
+pub enum BatchOutcome<'a> {
     /// It succeeded.
     Done,
     /// The kernel refused it.
@@ -91,12 +91,12 @@ impl BatchReport {
     }
 
     /// What became of each operation, in order.
-    pub fn outcomes(&self) -> impl Iterator<Item = Outcome<'_>> {
+    pub fn outcomes(&self) -> impl Iterator<Item = BatchOutcome<'_>> {
         let mut failures = self.failures.iter().peekable();
         (0..self.operations).map(move |place| match failures.next_if(|(failed, _)| *failed == place) {
-            Some((_, error)) => Outcome::Refused(error),
-            None if self.is_in_doubt(place) => Outcome::Unknown,
-            None => Outcome::Done,
+            Some((_, error)) => BatchOutcome::Refused(error),
+            None if self.is_in_doubt(place) => BatchOutcome::Unknown,
+            None => BatchOutcome::Done,
         })
     }
 }
@@ -228,7 +228,7 @@ impl PendingBatch {
 
     /// Notes the answer to one operation.
     fn note(&mut self, message: &Message<'_>, index: usize) -> Answers {
-        let refusal = Refusal::read(message);
+        let refusal = refusal(message);
         let denied = index == 0 && refusal.as_ref().is_some_and(|refusal| refusal.errno == Errno::EPERM);
         if let Some(refusal) = refusal {
             self.fail(index, refusal);
@@ -243,11 +243,11 @@ impl PendingBatch {
     /// Every operation that was not refused by itself was refused like this.
     fn fail_all(&mut self, errno: Errno) {
         for index in 0..self.messages.len() {
-            self.fail(index, Refusal { errno, text: None, offset: None });
+            self.fail(index, Acknowledgement::new(errno));
         }
     }
 
-    fn fail(&mut self, index: usize, refusal: Refusal) {
+    fn fail(&mut self, index: usize, refusal: Acknowledgement) {
         let place = self.report.operations + index;
         let Some(&Pending { start, operation, .. }) = self.messages.get(index) else { return };
         // An answer that comes twice counts once.

@@ -6,13 +6,12 @@ use std::{
 };
 
 use super::{
-    Datagram, Exchange, Received, Refusal, Transport, Wait, attribute_path::attribute_path,
-    request_buffer::RequestBuffer,
+    Datagram, Exchange, Received, Transport, Wait, attribute_path::attribute_path, request_buffer::RequestBuffer,
 };
 use crate::{
     error::{DecodeError, Errno, Error, KernelError, Operation},
     request::Request,
-    wire::{Message, Messages},
+    wire::{Acknowledgement, Message, Messages},
 };
 
 /// The receive buffer: the kernel fills at most 32,448 bytes of it, and a larger one brings nothing.
@@ -293,7 +292,7 @@ impl ReplyCursor {
 }
 
 /// A refusal as an error that names the attribute of the request which the kernel points at.
-pub(super) fn describe(refusal: Refusal, operation: Operation, request: &[u8]) -> KernelError {
+pub(super) fn describe(refusal: Acknowledgement, operation: Operation, request: &[u8]) -> KernelError {
     let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
     KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
 }

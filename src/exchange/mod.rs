@@ -22,13 +22,14 @@
 //! use ctnetlink::{
 //!     FlowRef, Operation,
 //!     exchange::{Exchange, Received},
-//!     request::{DumpFlows, Request},
+//!     message::Message,
+//!     request::DumpFlows,
 //!     wire::{Encoder, Messages},
 //! };
 //!
 //! let mut buffer = [0; 64];
 //! let mut encoder = Encoder::new(&mut buffer);
-//! DumpFlows::new().encode(7, &mut encoder);
+//! Message::from(DumpFlows::new()).encode(7, &mut encoder);
 //! let length = encoder.finish()?;
 //! let request = &buffer[..length];
 //!
@@ -48,7 +49,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod batch;
+pub(crate) mod batch;
 mod connection;
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
 mod deadline;
@@ -63,11 +64,11 @@ pub(crate) mod script;
 mod transport;
 
 pub(crate) use batch::PendingBatch;
-pub use batch::{BatchReport, Outcome};
+pub(crate) use batch::{BatchOutcome, BatchReport};
 pub(crate) use connection::{Connection, ReplyCursor};
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
 pub(crate) use deadline::Deadline;
-pub use reply::{Exchange, Received, Refusal};
+pub use reply::{Exchange, Received};
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub(crate) use transport::NamespaceId;
 pub(crate) use transport::{Datagram, Transport, Wait};

@@ -158,7 +158,7 @@ fn batch(connection: &mut Connection<Script>, operations: u16) -> Outcome {
     let mut error = (1..=operations).try_for_each(push).err();
     error = error.or_else(|| batch.send(connection).err());
     let report = batch.take_report();
-    let done = report.outcomes().filter(|outcome| *outcome == crate::exchange::Outcome::Done).count();
+    let done = report.outcomes().filter(|outcome| *outcome == crate::BatchOutcome::Done).count();
     assert_eq!((report.outcomes().count(), done), (report.operations(), report.succeeded()));
     let failed = report.failures().len() + report.unanswered();
     assert_eq!(report.succeeded() + failed, report.operations());

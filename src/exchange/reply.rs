@@ -1,8 +1,8 @@
 //! The answer to one request, message by message.
 
 use crate::{
-    error::{Errno, KernelError, Operation},
-    wire::{Acknowledgement, Done, Message, MessageType},
+    error::{Errno, Operation},
+    wire::{Acknowledgement, Message, MessageType},
 };
 
 /// The highest type that is netlink's own (`NLMSG_MIN_TYPE` is 16).
@@ -43,42 +43,19 @@ pub enum Received {
     /// The end of the answer.
     End,
     /// The end of the answer: the kernel refuses.
-    Refused(Refusal),
+    Refused(Acknowledgement),
     /// Nothing to do with this request: an answer to an earlier one, an event, a no-operation.
     Foreign,
 }
 
-/// What the kernel said when it refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refusal {
-    /// The error number.
-    pub errno: Errno,
-    /// The kernel's text, if it has one.
-    pub text: Option<Box<str>>,
-    /// The byte of the request at which the offending attribute starts.
-    pub offset: Option<u32>,
-}
-
-impl Refusal {
-    /// As the error of that operation.
-    #[must_use]
-    pub fn into_error(self, operation: Operation) -> KernelError {
-        KernelError::new(operation, self.errno).with_details(self.text.as_deref(), None)
-    }
-
-    /// Reads an `ERROR` message; `None` for an acknowledgement. One that is cut short is a refusal without a number.
-    pub(super) fn read(message: &Message<'_>) -> Option<Self> {
-        let acknowledgement = match Acknowledgement::parse(message) {
-            Ok(acknowledgement) => acknowledgement,
-            Err(_) => return Some(Self { errno: Errno(0), text: None, offset: None }),
-        };
-        (acknowledgement.errno != 0).then(|| Self {
-            errno: Errno(acknowledgement.errno),
-            text: acknowledgement.text.map(Into::into),
-            offset: acknowledgement.offset,
-        })
-    }
+/// The refusal in an `ERROR` or `DONE` message; `None` for a success. A message that is cut short is a refusal without a
+/// number.
+pub(super) fn refusal(message: &Message<'_>) -> Option<Acknowledgement> {
+    let answer = match Acknowledgement::parse(message) {
+        Ok(answer) => answer,
+        Err(_) => return Some(Acknowledgement::new(Errno(0))),
+    };
+    (!answer.is_success()).then_some(answer)
 }
 
 impl Exchange {
@@ -113,11 +90,7 @@ impl Exchange {
     #[cold]
     fn receive_control(&mut self, message: &Message<'_>) -> Received {
         let refusal = match message.header().message_type {
-            MessageType::ERROR => Refusal::read(message),
-            MessageType::DONE => match Done::parse(message) {
-                Ok(Done { errno: 0 }) | Err(_) => None,
-                Ok(Done { errno }) => Some(Refusal { errno: Errno(errno), text: None, offset: None }),
-            },
+            MessageType::ERROR | MessageType::DONE => refusal(message),
             _ => return Received::Foreign,
         };
         self.finished = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Outcome, PendingBatch, Transport as _, Wait,
+    BatchOutcome, Connection, PendingBatch, Transport as _, Wait,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -415,5 +415,8 @@ fn an_operation_without_an_answer_is_neither_done_nor_refused() {
     batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3)))).unwrap();
     let report = batch.finish(&mut connection).unwrap();
     let outcomes: Vec<_> = report.outcomes().collect();
-    assert!(matches!(outcomes[..], [Outcome::Refused(_), Outcome::Unknown, Outcome::Done]), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[..], [BatchOutcome::Refused(_), BatchOutcome::Unknown, BatchOutcome::Done]),
+        "{outcomes:?}"
+    );
 }

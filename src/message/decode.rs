@@ -1,8 +1,8 @@
 //! From the wire.
 
-use super::{Acknowledged, Message};
+use super::Message;
 use crate::{
-    error::{DecodeError, Errno},
+    error::DecodeError,
     filter::KernelFilter,
     model::{CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, TableStatistics},
     request::{
@@ -10,7 +10,7 @@ use crate::{
     },
     wire::{
         self, Acknowledgement, AttributeSet, Attributes, CTA_EXPECT_HELP_NAME, CTA_EXPECT_TUPLE, CTA_FILTER,
-        CTA_TUPLE_ORIG, Done, Flags, MessageType,
+        CTA_TUPLE_ORIG, Flags, MessageType,
     },
 };
 
@@ -25,8 +25,8 @@ impl Message {
         match message.header().message_type {
             MessageType::NOOP => Ok(Self::Noop),
             MessageType::OVERRUN => Ok(Self::Overrun),
-            MessageType::DONE => Done::parse(message).map(|done| Self::Done(Errno(done.errno))),
-            MessageType::ERROR => Acknowledgement::parse(message).map(|answer| Self::Acknowledgement(answer.into())),
+            MessageType::DONE => Acknowledgement::parse(message).map(|done| Self::Done(done.errno)),
+            MessageType::ERROR => Acknowledgement::parse(message).map(Self::Acknowledgement),
             _ if message.header().flags.contains(Flags::REQUEST) => decode_request(message)
                 .map_err(|error| error.moved(message.attributes_offset()))?
                 .ok_or_else(|| message.unexpected_type()),
@@ -120,28 +120,17 @@ fn require_expectation_key(attributes: Attributes<'_>) -> Result<ExpectationKey,
     ExpectationKey::decode(attributes)?.ok_or_else(|| attributes.missing(CTA_EXPECT_TUPLE))
 }
 
-impl From<Acknowledgement<'_>> for Acknowledged {
-    fn from(answer: Acknowledgement<'_>) -> Self {
-        Self {
-            errno: Errno(answer.errno),
-            text: answer.text.map(Into::into),
-            offset: answer.offset,
-            missing: answer.missing,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         Filter, Tuple,
         filter::Capabilities,
-        request::Request,
+        request::EncodeRequest,
         wire::{CTA_LABELS_MASK, CTA_MARK_MASK, Encoder, Messages},
     };
 
-    fn written(request: &impl Request) -> Vec<u8> {
+    fn written(request: &impl EncodeRequest) -> Vec<u8> {
         let mut buffer = vec![0; 512];
         let mut encoder = Encoder::new(&mut buffer);
         request.encode(1, &mut encoder);

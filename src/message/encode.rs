@@ -1,17 +1,14 @@
 //! To the wire.
 
-use super::{Acknowledged, Message};
+use super::Message;
 use crate::{
     error::Errno,
     model::Family,
     request::{
         CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpCpuStatistics, DumpExpectationStatistics,
-        FlushExpectations, GetExpectation, GetGlobalStatistics, Request, UpdateFlow,
+        EncodeRequest, FlushExpectations, GetExpectation, GetGlobalStatistics, UpdateFlow,
     },
-    wire::{
-        Encoder, Flags, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG,
-        NLMSGERR_ATTR_OFFS, NetfilterHeader,
-    },
+    wire::{Encoder, Flags, MessageType, NetfilterHeader},
 };
 
 /// Runs `$body` with the request that a variant holds, or `$other` for a message that is none.
@@ -128,27 +125,5 @@ impl Message {
     /// Writes the whole message with that sequence number.
     pub fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
         encoder.netlink_message(self.message_type(), self.flags(), sequence, |payload| self.encode_payload(payload));
-    }
-}
-
-impl Acknowledged {
-    fn flags(&self) -> Flags {
-        let extended = self.text.is_some() || self.offset.is_some() || self.missing.is_some();
-        if extended { Flags::CAPPED | Flags::ACKNOWLEDGEMENT_ATTRIBUTES } else { Flags::CAPPED }
-    }
-
-    /// Writes the code, an empty header in place of that of the request, and the extended part.
-    fn encode(&self, encoder: &mut Encoder<'_>) {
-        encoder.raw(&self.errno.0.saturating_neg().to_ne_bytes());
-        encoder.raw(&[0; NETLINK_HEADER_LENGTH]);
-        if let Some(text) = &self.text {
-            encoder.text(NLMSGERR_ATTR_MSG, text);
-        }
-        if let Some(offset) = self.offset {
-            encoder.u32_host(NLMSGERR_ATTR_OFFS, offset);
-        }
-        if let Some(missing) = self.missing {
-            encoder.u32_host(NLMSGERR_ATTR_MISS_TYPE, missing.into());
-        }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     error::Errno,
     model::{CpuStatistics, Expectation, ExpectationStatistics, Flow, FlowKey, TableStatistics},
     request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow},
+    wire::Acknowledgement,
 };
 
 /// Any message of connection tracking.
@@ -92,35 +93,13 @@ pub enum Message {
     ExpectationStatistics(ExpectationStatistics),
 
     /// Netlink: a request failed, or was done (error number 0).
-    Acknowledgement(Acknowledged),
+    Acknowledgement(Acknowledgement),
     /// Netlink: the end of a dump, with an error number or 0.
     Done(Errno),
     /// Netlink: data was lost.
     Overrun,
     /// Netlink: nothing.
     Noop,
-}
-
-/// An acknowledgement as a value: error number, and the kernel's extended acknowledgement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Acknowledged {
-    /// The error number; 0 is success.
-    pub errno: Errno,
-    /// The kernel's text.
-    pub text: Option<Box<str>>,
-    /// The byte of the request at which the offending attribute starts.
-    pub offset: Option<u32>,
-    /// The number of an attribute that the request lacks.
-    pub missing: Option<u16>,
-}
-
-impl Acknowledged {
-    /// An answer of that number, with nothing beside it.
-    #[must_use]
-    pub const fn new(errno: Errno) -> Self {
-        Self { errno, text: None, offset: None, missing: None }
-    }
 }
 
 macro_rules! from {

@@ -11,7 +11,7 @@
 //! direction still has to be in the default zone, and an entry of the other direction would have to be in the unused
 //! zone. This costs eight bytes and no round trip.
 
-use super::{Command, Request, RequestHeader};
+use super::{Command, EncodeRequest, RequestHeader};
 use crate::{
     error::Operation,
     model::{FlowKey, Tuple},
@@ -38,7 +38,7 @@ pub(crate) fn aimed(key: FlowKey) -> Option<FlowKey> {
 #[derive(Debug)]
 pub(crate) struct Aimed<'r, R>(pub(crate) &'r R);
 
-impl<R: Request> Request for Aimed<'_, R> {
+impl<R: EncodeRequest> EncodeRequest for Aimed<'_, R> {
     fn operation(&self) -> Operation {
         self.0.operation()
     }

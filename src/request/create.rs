@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Request, RequestHeader, creation};
+use super::{EncodeRequest, RequestHeader, creation};
 use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError, Operation},
     macros::read_attributes,
@@ -316,7 +316,7 @@ fn with_flags_to_be_set(mut info: ProtocolInfo) -> ProtocolInfo {
     info
 }
 
-impl Request for NewFlow {
+impl EncodeRequest for NewFlow {
     fn operation(&self) -> Operation {
         Operation::CreateFlow
     }

@@ -1,6 +1,6 @@
 //! Delete one flow; delete them all.
 
-use super::{Request, RequestHeader};
+use super::{EncodeRequest, RequestHeader};
 use crate::{
     error::Operation,
     filter::KernelFilter,
@@ -30,7 +30,7 @@ impl DeleteFlow {
     }
 }
 
-impl Request for DeleteFlow {
+impl EncodeRequest for DeleteFlow {
     fn operation(&self) -> Operation {
         Operation::DeleteFlow
     }
@@ -87,7 +87,7 @@ impl FlushFlows {
     }
 }
 
-impl Request for FlushFlows {
+impl EncodeRequest for FlushFlows {
     fn operation(&self) -> Operation {
         Operation::FlushFlows
     }

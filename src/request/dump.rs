@@ -1,6 +1,6 @@
 //! Dump the flows.
 
-use super::{Request, RequestHeader};
+use super::{EncodeRequest, RequestHeader};
 use crate::{
     error::{DecodeError, EncodeError, Operation},
     filter::KernelFilter,
@@ -91,7 +91,7 @@ impl DumpFlows {
     }
 }
 
-impl Request for DumpFlows {
+impl EncodeRequest for DumpFlows {
     fn operation(&self) -> Operation {
         Operation::DumpFlows
     }

@@ -1,6 +1,6 @@
 //! Everything that can be asked of the table of expectations.
 
-use super::{Request, RequestHeader, creation};
+use super::{EncodeRequest, RequestHeader, creation};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
@@ -73,7 +73,7 @@ pub struct GetExpectation(
     pub ExpectationKey,
 );
 
-impl Request for GetExpectation {
+impl EncodeRequest for GetExpectation {
     fn operation(&self) -> Operation {
         Operation::GetExpectation
     }
@@ -149,7 +149,7 @@ impl DumpExpectations {
     }
 }
 
-impl Request for DumpExpectations {
+impl EncodeRequest for DumpExpectations {
     fn operation(&self) -> Operation {
         Operation::DumpExpectations
     }
@@ -189,7 +189,7 @@ impl<'a> CreateExpectation<'a> {
     }
 }
 
-impl Request for CreateExpectation<'_> {
+impl EncodeRequest for CreateExpectation<'_> {
     fn operation(&self) -> Operation {
         Operation::CreateExpectation
     }
@@ -212,7 +212,7 @@ pub struct DeleteExpectation(
     pub ExpectationKey,
 );
 
-impl Request for DeleteExpectation {
+impl EncodeRequest for DeleteExpectation {
     fn operation(&self) -> Operation {
         Operation::DeleteExpectation
     }
@@ -234,7 +234,7 @@ pub struct DeleteExpectationsOf<'a>(
     pub &'a str,
 );
 
-impl Request for DeleteExpectationsOf<'_> {
+impl EncodeRequest for DeleteExpectationsOf<'_> {
     fn operation(&self) -> Operation {
         Operation::DeleteExpectation
     }
@@ -253,7 +253,7 @@ impl Request for DeleteExpectationsOf<'_> {
 #[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
 pub struct FlushExpectations;
 
-impl Request for FlushExpectations {
+impl EncodeRequest for FlushExpectations {
     fn operation(&self) -> Operation {
         Operation::FlushExpectations
     }

@@ -1,6 +1,6 @@
 //! Get one flow.
 
-use super::{Request, RequestHeader};
+use super::{EncodeRequest, RequestHeader};
 use crate::{
     error::Operation,
     model::FlowKey,
@@ -40,7 +40,7 @@ impl GetFlow {
     }
 }
 
-impl Request for GetFlow {
+impl EncodeRequest for GetFlow {
     fn operation(&self) -> Operation {
         Operation::GetFlow
     }

@@ -5,6 +5,7 @@ use crate::wire::{Encoder, Family, Flags, MessageType, NetfilterHeader};
 /// What stands in the headers of a request: netlink's, and that of netfilter behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(unnameable_types, reason = "sealed: only `EncodeRequest` uses it")]
 pub struct RequestHeader {
     /// The type of the message.
     pub message_type: MessageType,

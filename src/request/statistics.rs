@@ -1,6 +1,6 @@
 //! Ask for statistics.
 
-use super::{Request, RequestHeader};
+use super::{EncodeRequest, RequestHeader};
 use crate::{
     error::Operation,
     wire::{Encoder, Family, MessageType},
@@ -14,7 +14,7 @@ macro_rules! bare_requests {
         #[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
         pub struct $name;
 
-        impl Request for $name {
+        impl EncodeRequest for $name {
             fn operation(&self) -> Operation {
                 Operation::GetStatistics
             }

@@ -1,6 +1,6 @@
 //! Change a flow.
 
-use super::{Request, RequestHeader};
+use super::{EncodeRequest, RequestHeader};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
@@ -22,7 +22,7 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{Labels, MaskedLabels, request::FlowUpdate};
+/// use ctnetlink::{FlowUpdate, Labels, MaskedLabels};
 ///
 /// let update = FlowUpdate::new().mark(0).timeout(60).labels(MaskedLabels::add(Labels::default().with(3)));
 /// assert!(!update.is_empty());
@@ -221,7 +221,7 @@ impl<'a> UpdateFlow<'a> {
     }
 }
 
-impl Request for UpdateFlow<'_> {
+impl EncodeRequest for UpdateFlow<'_> {
     fn operation(&self) -> Operation {
         Operation::UpdateFlow
     }

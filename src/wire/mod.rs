@@ -57,7 +57,7 @@ pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
 pub use message::{
     Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage,
 };
-pub use reply::{Acknowledgement, Done};
+pub use reply::Acknowledgement;
 pub(crate) use walk::Walk;
 
 /// A datagram of one message with a mark of 42, for the examples in the documentation.

@@ -1,44 +1,62 @@
 //! Netlink's control messages: acknowledgement, error, end of a dump.
 
 use super::{
-    AttributeSet, Attributes, Flags, Message, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE,
+    AttributeSet, Attributes, Encoder, Flags, Message, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE,
     NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
 };
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeError, DecodeErrorKind, Errno, KernelError, Operation};
 
 const CODE_LENGTH: usize = 4;
 
-/// `NLMSG_ERROR`: the answer to a request that failed, or asked to be acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The end of an answer: `NLMSG_ERROR`, for a request that failed or asked for an acknowledgement, or `NLMSG_DONE`, the end
+/// of a dump.
+///
+/// # Examples
+///
+/// ```
+/// use ctnetlink::{Errno, Operation, wire::Acknowledgement};
+///
+/// let refused = Acknowledgement::new(Errno::ENOENT);
+/// assert!(!refused.is_success());
+/// assert!(refused.into_error(Operation::DeleteFlow).to_string().contains("no such flow"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Acknowledgement<'a> {
-    /// The errno, positive; 0 is success.
-    pub errno: i32,
-    /// What the kernel says of it. Only violations of its attribute policy have a text.
-    pub text: Option<&'a str>,
+pub struct Acknowledgement {
+    /// The error number; 0 is success.
+    pub errno: Errno,
+    /// The kernel's text. Only violations of its attribute policy have one.
+    pub text: Option<Box<str>>,
     /// The byte of the request, from its netlink header on, at which the offending attribute starts.
     pub offset: Option<u32>,
     /// The number of an attribute that the request lacks.
     pub missing: Option<u16>,
 }
 
-impl<'a> Acknowledgement<'a> {
-    /// Reads an `ERROR` message.
+impl Acknowledgement {
+    /// An acknowledgement of that number without details.
+    #[must_use]
+    pub const fn new(errno: Errno) -> Self {
+        Self { errno, text: None, offset: None, missing: None }
+    }
+
+    /// Decodes an `ERROR` or `DONE` message. A `DONE` without a code is a success.
     ///
-    /// The extended part is only help for a person: where it is malformed it is left out, so that the errno arrives.
+    /// Malformed details are left out, so that the error number arrives.
     ///
     /// # Errors
     ///
-    /// Where the message is of another type, or has no code.
-    pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
-        if message.header().message_type != MessageType::ERROR {
-            return Err(message.unexpected_type());
-        }
-        let (code, echoed) = split_code(message)?;
-        let mut acknowledgement = Self { errno: code.saturating_neg(), text: None, offset: None, missing: None };
+    /// Fails if the message has another type, or is an `ERROR` without a code.
+    pub fn parse(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let (code, echoed) = match (message.header().message_type, split_code(message)) {
+            (MessageType::ERROR, split) => split?,
+            (MessageType::DONE, split) => return Ok(Self::of_code(split.map_or(0, |(code, _)| code))),
+            _ => return Err(message.unexpected_type()),
+        };
+        let mut acknowledgement = Self::of_code(code);
         for attribute in extended_attributes(message.header().flags, echoed).map_while(Result::ok) {
             match attribute.number() {
-                NLMSGERR_ATTR_MSG => acknowledgement.text = attribute.text().ok(),
+                NLMSGERR_ATTR_MSG => acknowledgement.text = attribute.text().ok().map(Into::into),
                 NLMSGERR_ATTR_OFFS => acknowledgement.offset = attribute.u32_host().ok(),
                 NLMSGERR_ATTR_MISS_TYPE => {
                     acknowledgement.missing = attribute.u32_host().ok().and_then(|number| number.try_into().ok());
@@ -48,27 +66,42 @@ impl<'a> Acknowledgement<'a> {
         }
         Ok(acknowledgement)
     }
-}
 
-/// `NLMSG_DONE`: the end of a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Done {
-    /// The errno with which the dump ended, positive; 0 is success.
-    pub errno: i32,
-}
+    const fn of_code(code: i32) -> Self {
+        Self::new(Errno(code.saturating_neg()))
+    }
 
-impl Done {
-    /// Reads a `DONE` message. One without a code is a success.
-    ///
-    /// # Errors
-    ///
-    /// Where the message is of another type.
-    pub fn parse(message: &Message<'_>) -> Result<Self, DecodeError> {
-        if message.header().message_type != MessageType::DONE {
-            return Err(message.unexpected_type());
+    /// Returns true if the request succeeded.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        self.errno.0 == 0
+    }
+
+    /// Converts a refusal into the error of that operation.
+    #[must_use]
+    pub fn into_error(self, operation: Operation) -> KernelError {
+        KernelError::new(operation, self.errno).with_details(self.text.as_deref(), None)
+    }
+
+    /// The flags of an `ERROR` message that [`encode`](Self::encode) writes the payload of.
+    pub(crate) fn flags(&self) -> Flags {
+        let has_details = self.text.is_some() || self.offset.is_some() || self.missing.is_some();
+        if has_details { Flags::CAPPED | Flags::ACKNOWLEDGEMENT_ATTRIBUTES } else { Flags::CAPPED }
+    }
+
+    /// Writes the code, an empty header in place of that of the request, and the details.
+    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.raw(&self.errno.0.saturating_neg().to_ne_bytes());
+        encoder.raw(&[0; NETLINK_HEADER_LENGTH]);
+        if let Some(text) = &self.text {
+            encoder.text(NLMSGERR_ATTR_MSG, text);
         }
-        Ok(Self { errno: split_code(message).map_or(0, |(code, _)| code.saturating_neg()) })
+        if let Some(offset) = self.offset {
+            encoder.u32_host(NLMSGERR_ATTR_OFFS, offset);
+        }
+        if let Some(missing) = self.missing {
+            encoder.u32_host(NLMSGERR_ATTR_MISS_TYPE, missing.into());
+        }
     }
 }
 
@@ -83,7 +116,7 @@ fn split_code<'a>(message: &Message<'a>) -> Result<(i32, &'a [u8]), DecodeError>
     }
 }
 
-/// What follows the echoed request: all of it, or its header alone where the answer is capped.
+/// The attributes after the echoed request. Of a capped answer only the header of the request is echoed.
 fn extended_attributes(flags: Flags, echoed: &[u8]) -> Attributes<'_> {
     let mut rest: &[u8] = &[];
     if flags.contains(Flags::ACKNOWLEDGEMENT_ATTRIBUTES) {

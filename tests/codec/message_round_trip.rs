@@ -1,13 +1,11 @@
 //! Every message as one type: to bytes and back.
 
 use ctnetlink::{
-    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, Message, TableStatistics,
+    CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, FlowUpdate, Message, NewFlow,
+    TableStatistics,
     filter::Capabilities,
-    message::Acknowledged,
-    request::{
-        DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlowUpdate, FlushFlows, GetFlow, NewFlow, Table,
-    },
-    wire::{Encoder, Messages},
+    request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlushFlows, GetFlow, Table},
+    wire::{Acknowledgement, Encoder, Messages},
 };
 use proptest::prelude::*;
 
@@ -97,7 +95,7 @@ fn the_others_come_back() {
         Message::CpuStatistics(cpu),
         Message::TableStatistics(global),
         Message::ExpectationStatistics(expectations),
-        Message::Acknowledgement(Acknowledged::new(Errno::EEXIST)),
+        Message::Acknowledgement(Acknowledgement::new(Errno::EEXIST)),
         Message::Done(Errno(0)),
         Message::Overrun,
         Message::Noop,

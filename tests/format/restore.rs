@@ -6,11 +6,10 @@ use std::{
 };
 
 use ctnetlink::{
-    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, GreKeys, Labels, Layer4, MaskedLabels, NatRange, Protocol,
-    ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
+    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, FlowUpdate, GreKeys, Labels, Layer4, MaskedLabels, NatRange,
+    NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
     filter::{Prefix, Translation},
     format::{LabelMap, Save, SaveCommand, SaveError, SaveLine, read_save},
-    request::{FlowUpdate, NewFlow},
 };
 use proptest::prelude::*;
 

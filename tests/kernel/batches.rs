@@ -1,9 +1,8 @@
 //! Many operations at once.
 
 use ctnetlink::{
-    Errno, FlowKey, Operation,
-    exchange::Outcome,
-    request::{DeleteFlow, FlowUpdate, UpdateFlow},
+    BatchOutcome, Errno, FlowKey, FlowUpdate, Operation,
+    request::{DeleteFlow, UpdateFlow},
 };
 
 use crate::{cases, lab::Lab, samples::udp_flow};
@@ -48,7 +47,7 @@ fn each_failure_is_told_by_its_place(lab: &Lab) {
     let failures: Vec<_> =
         report.failures().iter().map(|(place, error)| (*place, error.operation(), error.errno())).collect();
     assert_eq!(failures, [(2, Operation::CreateFlow, Errno::EEXIST), (4, Operation::DeleteFlow, Errno::ENOENT)]);
-    let results: Vec<bool> = report.outcomes().map(|outcome| outcome == Outcome::Done).collect();
+    let results: Vec<bool> = report.outcomes().map(|outcome| outcome == BatchOutcome::Done).collect();
     assert_eq!(results, [true, true, false, true, false, true]);
     assert_eq!(lab.flows().len(), 5);
 }

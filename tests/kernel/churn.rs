@@ -1,8 +1,8 @@
 //! Flows that come, change and go at random.
 
 use ctnetlink::{
-    Client, FlowKey,
-    request::{DeleteFlow, FlowUpdate, NewFlow, UpdateFlow},
+    Client, FlowKey, FlowUpdate, NewFlow,
+    request::{DeleteFlow, UpdateFlow},
 };
 
 use crate::samples::{tcp_flow, udp_flow, udp6_flow};

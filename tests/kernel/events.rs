@@ -8,8 +8,8 @@ use std::{
 };
 
 use ctnetlink::{
-    Client, ErrorKind, Event, EventGroups, EventKind, EventSocket, Filter, FlowKey, Mirror, NetworkNamespace, Tuple,
-    filter::SocketFilter, request::FlowUpdate, sysctl,
+    Client, ErrorKind, Event, EventGroups, EventKind, EventSocket, Filter, FlowKey, FlowUpdate, Mirror,
+    NetworkNamespace, Tuple, filter::SocketFilter, sysctl,
 };
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname, sendto, socket,

@@ -1,9 +1,9 @@
 //! Get, create, update, delete.
 
 use ctnetlink::{
-    Client, Errno, Error, Expectation, Family, Filter, Flow, FlowKey, FlowRef, NatRange, Status, Synproxy, TcpFlags,
-    TcpInfo, TcpState, Tuple,
-    request::{DumpExpectations, DumpFlows, FlowUpdate, GetFlow, NewFlow, Table, UpdateFlow},
+    Client, Errno, Error, Expectation, Family, Filter, Flow, FlowKey, FlowRef, FlowUpdate, NatRange, NewFlow, Status,
+    Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
+    request::{DumpExpectations, DumpFlows, GetFlow, Table, UpdateFlow},
     sysctl,
 };
 

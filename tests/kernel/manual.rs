@@ -1,9 +1,8 @@
 //! The manual's chapter on connection tracking, command by command, on the flows that it shows.
 
 use ctnetlink::{
-    Flow, Status, TcpState, Tuple,
+    Flow, NewFlow, Status, TcpState, Tuple,
     proc::{self, Reader},
-    request::NewFlow,
     sysctl,
 };
 

@@ -8,8 +8,7 @@ use std::{
 };
 
 use ctnetlink::{
-    ChangeKind, ErrorKind, EventGroups, EventSocket, FlowKey, Mirror, Protocol, TcpState, Tuple, request::FlowUpdate,
-    sysctl,
+    ChangeKind, ErrorKind, EventGroups, EventSocket, FlowKey, FlowUpdate, Mirror, Protocol, TcpState, Tuple, sysctl,
 };
 
 use crate::{

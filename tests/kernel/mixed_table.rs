@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ctnetlink::{Client, Labels, NatRange, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, Labels, NatRange, NewFlow, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple};
 
 /// A table of both families, seven protocols, zones, marks, translations, states and labels.
 pub fn mixed_table(client: &mut Client, count: u16) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ctnetlink::{Client, Expectation, ExpectationFlags, Helper, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{Client, Expectation, ExpectationFlags, Helper, NewFlow, Status, TcpState, Tuple};
 
 /// A TCP flow of the test network, established and assured; `number` tells it from the others.
 pub fn tcp_flow(number: u16) -> NewFlow {

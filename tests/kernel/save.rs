@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use ctnetlink::{
-    Client, Flow, Helper, Layer4, NatRange, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpState, Tuple,
+    Client, Flow, Helper, Layer4, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpState,
+    Tuple,
     format::{LabelMap, Save, read_save},
-    request::NewFlow,
 };
 
 use crate::{cases, lab::Lab, mixed_table::mixed_table, samples::tcp_flow};

@@ -1,6 +1,6 @@
 //! Statistics and settings.
 
-use ctnetlink::sysctl;
+use ctnetlink::{NetworkNamespace, sysctl};
 
 use crate::{cases, lab::Lab, samples::udp_flow};
 
@@ -8,6 +8,8 @@ cases! {
     the_table_is_counted;
     every_processor_answers;
     settings_are_read_and_written;
+    settings_of_another_namespace_are_read_and_written;
+    every_setting_of_this_kernel_has_a_constant;
 }
 
 fn the_table_is_counted(lab: &Lab) {
@@ -38,4 +40,29 @@ fn settings_are_read_and_written(_: &Lab) {
     assert_eq!(sysctl::ACCOUNTING.read().unwrap(), 1 - before);
     let error = sysctl::MAX.write(5).unwrap_err();
     assert!(error.to_string().starts_with("/proc/sys/net/netfilter/nf_conntrack_max: "), "{error}");
+}
+
+fn settings_of_another_namespace_are_read_and_written(_: &Lab) {
+    let there = NetworkNamespace::of_this_thread().unwrap();
+    sysctl::UDP_TIMEOUT.write(77).unwrap();
+    let elsewhere = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        assert_ne!(sysctl::UDP_TIMEOUT.read().unwrap(), 77);
+        assert_eq!(sysctl::UDP_TIMEOUT.read_in(&there).unwrap(), 77);
+        sysctl::UDP_TIMEOUT.write_in(&there, 78).unwrap();
+    };
+    std::thread::spawn(elsewhere).join().unwrap();
+    assert_eq!(sysctl::UDP_TIMEOUT.read().unwrap(), 78);
+}
+
+/// Those of a distribution's own patches have none.
+fn every_setting_of_this_kernel_has_a_constant(_: &Lab) {
+    let files = std::fs::read_dir("/proc/sys/net/netfilter").unwrap();
+    let names = files.filter_map(|file| file.unwrap().file_name().into_string().ok());
+    let unknown: Vec<String> = names
+        .filter(|name| name.starts_with("nf_conntrack_") && name != "nf_conntrack_tcp_no_window_check")
+        .filter(|name| sysctl::ALL.iter().all(|known| known.name() != name))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(sysctl::ALL.iter().filter(|known| known.read().is_ok()).count() > 30);
 }

@@ -1,8 +1,8 @@
 //! Updates: what is named changes, and nothing else.
 
 use ctnetlink::{
-    Errno, FlowKey, Labels, MaskedLabels, MaskedTcpFlags, SequenceAdjustment, Status, Synproxy, TcpFlags, TcpInfo,
-    TcpState, request::FlowUpdate,
+    Errno, FlowKey, FlowUpdate, Labels, MaskedLabels, MaskedTcpFlags, SequenceAdjustment, Status, Synproxy, TcpFlags,
+    TcpInfo, TcpState,
 };
 
 use crate::{

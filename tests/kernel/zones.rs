@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ctnetlink::{
-    Client, Filter, Flow, FlowKey, NatRange, Protocol, Tuple,
-    request::{FlowUpdate, NewFlow},
-};
+use ctnetlink::{Client, Filter, Flow, FlowKey, FlowUpdate, NatRange, NewFlow, Protocol, Tuple};
 use proptest::{
     prelude::*,
     sample::select,

@@ -7,9 +7,8 @@ use std::{
 };
 
 use ctnetlink::{
-    Family,
+    Family, FlowUpdate, NewFlow,
     format::{LabelMap, SaveCommand, SaveLine},
-    request::{FlowUpdate, NewFlow},
 };
 
 use super::words::{plain_words, quoted_words};

@@ -1,9 +1,7 @@
 //! Bugs of conntrack 1.4.7 that this program does not have, one test each.
 
 use ctnetlink::{
-    EventGroups, EventSocket, Flow, Labels, SctpInfo, SctpState, Status, Tuple,
-    request::{FlowUpdate, NewFlow},
-    sysctl,
+    EventGroups, EventSocket, Flow, FlowUpdate, Labels, NewFlow, SctpInfo, SctpState, Status, Tuple, sysctl,
 };
 use nix::sys::signal::Signal;
 

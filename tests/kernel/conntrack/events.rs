@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::request::FlowUpdate;
+use ctnetlink::FlowUpdate;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -1,6 +1,6 @@
 //! Features that conntrack(8) does not have.
 
-use ctnetlink::{Tuple, request::NewFlow};
+use ctnetlink::{NewFlow, Tuple};
 
 use super::side_by_side::{Outcome, SideBySide, fill};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use ctnetlink::{NatRange, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple, request::NewFlow};
+use ctnetlink::{NatRange, NewFlow, Protocol, SctpInfo, SctpState, Status, TcpState, Tuple};
 
 use crate::{
     lab::Lab,

@@ -5,9 +5,8 @@ pub mod sockets;
 use std::collections::BTreeSet;
 
 use ctnetlink::{
-    Filter, Flow, FlowKey, NatRange, SctpInfo, SctpState, Status, Tuple,
-    filter::Capabilities,
-    request::{FlowUpdate, NewFlow, UpdateFlow},
+    Filter, Flow, FlowKey, FlowUpdate, NatRange, NewFlow, SctpInfo, SctpState, Status, Tuple, filter::Capabilities,
+    request::UpdateFlow,
 };
 
 use crate::{

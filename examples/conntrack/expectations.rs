@@ -32,7 +32,7 @@ pub fn list(mut arguments: Arguments) -> Outcome {
 pub fn count(arguments: &Arguments) -> Outcome {
     let mut client = Client::open()?;
     let expectations: Result<Vec<()>, _> =
-        client.dump_expectations(&dump(arguments))?.into_iter().map(|expectation| expectation.map(drop)).collect();
+        client.dump_expectations(&dump(arguments))?.map(|expectation| expectation.map(drop)).collect();
     Ok(writeln!(std::io::stdout(), "{}", expectations?.len())?)
 }
 

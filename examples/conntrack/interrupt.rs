@@ -38,7 +38,7 @@ pub fn listen() -> Outcome {
     let signals = signals(SfdFlags::empty())?;
     thread::spawn(move || {
         while let Ok(Some(received)) = signals.read_signal() {
-            let signal = received.ssi_signo.cast_signed();
+            let Ok(signal) = i32::try_from(received.ssi_signo) else { continue };
             if STOP.swap(signal, Ordering::Relaxed) != 0 {
                 process::exit(128 + signal);
             }

@@ -44,7 +44,7 @@ fn row(line: &str) -> Row<'_> {
 
 fn code(cell: &str) -> &str {
     let marks = if cell.starts_with("``") { "``" } else { "`" };
-    cell.strip_prefix(marks).and_then(|cell| cell.strip_suffix(marks)).unwrap_or(cell)
+    cell.strip_prefix(marks).and_then(|cell| cell.strip_suffix(marks)).unwrap_or(cell).trim()
 }
 
 fn documented_differences_exist(lab: &Lab) {

@@ -18,6 +18,7 @@ cases! {
     explained_dumps_are_sent: "strace";
     updates_are_explained_in_words;
     explanations_name_the_parts_in_use;
+    single_flows_are_explained_in_words;
 }
 
 fn filter_option_works_for_every_command(lab: &Lab) {
@@ -194,4 +195,25 @@ fn explanations_name_the_parts_in_use(lab: &Lab) {
     // Refused like the command itself.
     assert_eq!(programs.ours("-D -m 0/0 --explain").status, Some(2));
     assert_eq!(programs.ours("-U -p tcp --explain").status, Some(2));
+}
+
+fn single_flows_are_explained_in_words(lab: &Lab) {
+    let programs = SideBySide::new(lab);
+    let flow = "-p udp -s 10.9.0.1 -d 10.9.0.2 --sport 1 --dport 2";
+    for (line, explained) in [
+        (format!("-G {flow} -w 7"), "get: udp 10.9.0.1:1 10.9.0.2:2 as original tuple, zone 7\n"),
+        (
+            "-G -p udp -r 10.9.0.2 -q 10.9.0.1 --reply-port-src 2 --reply-port-dst 1".to_owned(),
+            "get: udp 10.9.0.2:2 10.9.0.1:1 as reply tuple\n",
+        ),
+        (
+            format!("-I {flow} -t 9 -m 3 -n 10.9.0.9:77"),
+            "create: udp      17 9 src=10.9.0.1 dst=10.9.0.2 sport=1 dport=2 [UNREPLIED] src=10.9.0.2 dst=10.9.0.1 \
+             sport=2 dport=1 mark=3, source translated to 10.9.0.9 port 77\n",
+        ),
+    ] {
+        assert_eq!(programs.ours(&format!("{line} --explain")).stdout, explained, "{line}");
+    }
+    let selected = programs.ours(&format!("-L {flow} -w 0 --explain")).stdout;
+    assert!(selected.ends_with("\nget: udp 10.9.0.1:1 10.9.0.2:2 as original tuple, zone 0\n"), "{selected}");
 }

@@ -200,5 +200,5 @@ fn interrupted_load_reports_its_count(lab: &Lab) {
 }
 
 fn interrupt(child: &Child) {
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
 }

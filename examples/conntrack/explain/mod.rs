@@ -1,15 +1,15 @@
 //! `--explain`: the requests that a command would send.
 
+mod words;
+
 use std::{
-    fmt::{self, Display, Formatter},
     fs,
     io::{self, Write},
 };
 
 use ctnetlink::{
-    Client, DccpInfo, Filter, FlowUpdate, Labels, MaskedLabels, MaskedMark, ProtocolInfo, SctpInfo, TcpInfo,
+    Client, Filter,
     filter::{Capabilities, SocketFilter},
-    request::{DumpFlows, Table as FlowTable},
 };
 
 use crate::{
@@ -26,7 +26,7 @@ pub fn explain(arguments: &Arguments) -> Outcome {
         (Command::List | Command::Event, Table::Expect) => writeln!(output, "expectations: all")?,
         (Command::Create, Table::Expect) => writeln!(output, "create: {}", request::expectation(arguments)?)?,
         (Command::Get | Command::Delete, Table::Expect) => {
-            writeln!(output, "expectation: {:?}", request::expectation_key(arguments)?)?;
+            writeln!(output, "expectation: {}", request::expectation_key(arguments)?.tuple)?;
         }
         (Command::List, _) => explain_selection(&Selection::new(arguments)?, arguments.probes, output)?,
         (Command::Delete, _) => {
@@ -37,11 +37,13 @@ pub fn explain(arguments: &Arguments) -> Outcome {
         (Command::Update, _) => {
             let (selection, update) = (Selection::new(arguments)?, request::some_update(arguments)?);
             explain_selection(&selection, arguments.probes, output)?;
-            writeln!(output, "update: each of these flows that it changes: {}", Words(&update))?;
+            writeln!(output, "update: each of these flows that it changes: {}", words::of_update(&update))?;
         }
         (Command::Event, _) => explain_events(&Selection::new(arguments)?.filter, arguments, output)?,
-        (Command::Get, _) => writeln!(output, "get: {:?}", request::key(arguments)?)?,
-        (Command::Create | Command::Add, _) => writeln!(output, "create: {:?}", request::new_flow(arguments)?)?,
+        (Command::Get, _) => writeln!(output, "get: {}", words::of_key(&request::key(arguments)?))?,
+        (Command::Create | Command::Add, _) => {
+            writeln!(output, "create: {}", words::of_new_flow(&request::new_flow(arguments)?, arguments))?
+        }
         (Command::Flush, Table::Expect) => writeln!(output, "flush: every expectation of both families")?,
         (Command::Flush, _) => match arguments.family {
             Some(family) => writeln!(output, "flush: every flow of {family}")?,
@@ -56,10 +58,9 @@ fn explain_selection(selection: &Selection, probes: bool, output: &mut impl Writ
     let filter = &selection.filter;
     writeln!(output, "filter: {filter}")?;
     match selection.route {
-        Route::Get(key) => writeln!(output, "get: {key:?}")?,
+        Route::Get(key) => writeln!(output, "get: {}", words::of_key(&key))?,
         Route::Dump(dump) => {
-            write!(output, "dump: {}", dump_words(&dump))?;
-            writeln!(output, "{}", if dump.zeroes_counters() { ", setting their counters to zero" } else { "" })?;
+            writeln!(output, "dump: {}", words::of_dump(&dump))?;
             explain_rest(filter, filter.is_everything(), output)?;
         }
         Route::Planned => {
@@ -83,18 +84,6 @@ fn explain_rest(filter: &Filter, is_exact: bool, output: &mut impl Write) -> io:
     if is_exact { Ok(()) } else { writeln!(output, "userspace: {filter}") }
 }
 
-fn dump_words(dump: &DumpFlows) -> String {
-    let flows = match dump.table() {
-        FlowTable::Dying => "every dying flow",
-        FlowTable::Unconfirmed => "every unconfirmed flow",
-        _ => "every flow",
-    };
-    match dump.filter().is_everything() {
-        true => flows.to_owned(),
-        false => format!("{flows} of {}", dump.filter()),
-    }
-}
-
 fn explain_events(filter: &Filter, arguments: &Arguments, output: &mut impl Write) -> io::Result<()> {
     let socket = SocketFilter::new(filter);
     writeln!(output, "filter: {filter}")?;
@@ -104,44 +93,6 @@ fn explain_events(filter: &Filter, arguments: &Arguments, output: &mut impl Writ
         explain_rest(filter, socket.is_exact(), output)?;
     }
     Ok(())
-}
-
-/// An update in words: `set mark to 3, add status ASSURED`.
-struct Words<'a>(&'a FlowUpdate);
-
-impl Display for Words<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let update = self.0;
-        let parts = [
-            update.timeout.map(|seconds| format!("set timeout to {seconds} s")),
-            update.status.map(|bits| format!("add status {bits}")),
-            update.protocol_info.map(state_words),
-            update.mark.map(mark_words),
-            update.labels.map(label_words),
-        ];
-        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-    }
-}
-
-fn mark_words(MaskedMark { mark, mask }: MaskedMark) -> String {
-    if mask == u32::MAX { format!("set mark to {mark}") } else { format!("set mark to {mark:#x} under mask {mask:#x}") }
-}
-
-fn label_words(MaskedLabels { labels, mask }: MaskedLabels) -> String {
-    match (labels.is_empty(), mask == Labels::ALL) {
-        (true, true) => "remove every label".to_owned(),
-        (true, false) => format!("remove labels {mask}"),
-        (false, _) => format!("add labels {labels}"),
-    }
-}
-
-fn state_words(info: ProtocolInfo) -> String {
-    match info {
-        ProtocolInfo::Tcp(TcpInfo { state: Some(state), .. }) => format!("set state to {state}"),
-        ProtocolInfo::Sctp(SctpInfo { state: Some(state), .. }) => format!("set state to {state} and both tags"),
-        ProtocolInfo::Dccp(DccpInfo { state: Some(state), .. }) => format!("set state to {state} and the role"),
-        other => format!("{other:?}"),
-    }
 }
 
 /// The filters that a kernel understands, and how they are known.

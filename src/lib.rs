@@ -1,93 +1,96 @@
 //! Linux connection tracking: read, watch and change the kernel's table of flows.
 //!
-//! The kernel remembers every connection that passes it, to tell answers from requests and to translate addresses: a
-//! *flow*, of two *tuples*, one for each direction. The *original* tuple is what the initiator sent; the *reply* tuple
-//! is what the answers look like, which is the inverse of the first unless the flow is translated. With them the kernel
-//! keeps how long the flow will live without a packet, in which state its protocol is, and whatever else rules, helpers
-//! and users put there. This crate speaks ctnetlink, the netlink interface to that table.
+//! The kernel remembers each connection that passes through it, to recognize replies and to translate addresses. This
+//! crate speaks ctnetlink, the netlink interface to that table, and parses the lines of `/proc/net/nf_conntrack`. It has
+//! no `unsafe` code and needs no runtime.
 //!
-//! # Read
+//! # Ten lines to start
 //!
 //! ```no_run
-//! use ctnetlink::Client;
+//! use ctnetlink::{Client, Filter};
 //!
 //! let mut client = Client::open()?;
-//! let mut flows = client.dump()?;
-//! while let Some(flow) = flows.next_view()? {
-//!     // A view of the receive buffer: nothing is copied.
-//!     println!("{} {:?}", flow.original().source(), flow.timeout());
-//! }
-//! for flow in client.dump()? {
-//!     println!("{}", flow?); // a value, printed as `conntrack -L` prints it
+//! let ssh: Filter = "proto tcp and dport 22".parse()?;
+//! for flow in client.dump_matching(&ssh)? {
+//!     println!("{}", flow?); // as `conntrack -L` prints it
 //! }
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
-//! [`FlowRef`] is the view and [`Flow`] the value: what is a field of the one is a method of that name of the other, and
-//! the methods are the same. What the kernel left out is `None`, never 0.
+//! [`guide::cookbook`] has complete programs for common jobs.
 //!
-//! # Filter
+//! # Words
 //!
-//! A [`Filter`] runs where it is cheapest and means the same everywhere: in the kernel, in the socket, or here. It is
-//! built from terms or read from a [language](filter#the-language), and its plan says what the kernel will be asked.
+//! | word | meaning |
+//! |---|---|
+//! | *flow* | one entry of the table: a connection, or its equivalent for UDP, ICMP and other protocols |
+//! | *tuple* | the addresses, ports and protocol of one direction. Each flow has an *original* tuple, sent by the initiator, and a *reply* tuple, the inverse unless the flow is translated |
+//! | *zone* | a number that separates flows with equal tuples, for a flow or for one direction of it |
+//! | *mark* | 32 bits that rules and users put on a flow (`ct mark`) |
+//! | *label* | one of 128 bits that rules and users set on a flow (`ct label`) |
+//! | *helper* | a kernel module that reads a protocol such as FTP or SIP to find related connections |
+//! | *expectation* | a connection that a helper expects; its *master* is the flow in which the helper found it |
+//! | *dump* | a walk over the whole table, or over the part that a filter selects |
+//! | *overrun* | events were lost because the receive buffer was full |
 //!
-//! ```
-//! use ctnetlink::{Filter, Flow, Protocol, Tuple, filter::Capabilities};
+//! # Which type to use
 //!
-//! let filter: Filter = "proto udp and dport 53 and not assured".parse()?;
-//! assert_eq!(filter, Filter::protocol(Protocol::UDP) & Filter::destination_port(53) & !Filter::assured());
+//! | to | use |
+//! |---|---|
+//! | list, get, create, change or delete flows | [`Client`] |
+//! | make many changes in few system calls | [`Batch`], from [`Client::batch`] |
+//! | say which flows | [`Filter`], built from terms or parsed from [text](filter#the-language) |
+//! | describe a flow to create, or a change | [`NewFlow`], [`FlowUpdate`] |
+//! | see events as they happen | [`EventSocket`] |
+//! | keep a copy of the table in sync | [`Mirror`] |
+//! | read `/proc/net/nf_conntrack` or the output of conntrack(8), on any system | [`proc`] |
+//! | print flows as text, save lines, XML or JSON | [`mod@format`] |
+//! | read or write a setting such as `nf_conntrack_acct` | [`sysctl`] |
+//! | encode and decode messages over a socket of your own | [`Message`], [`wire`], [`exchange`] |
 //!
-//! let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
-//! assert!(filter.matches(&Flow::new(original, original.inverted().expect("UDP has an answer"))));
-//! println!("{}", filter.plan(&Capabilities::linux(6, 12)));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! [`Flow`] is an owned flow. [`FlowRef`] is a view of the receive buffer that decodes on access and allocates nothing.
+//! Both have the same methods, which the trait [`AnyFlow`] also offers to generic code. An attribute that the kernel
+//! left out is `None`, never 0.
+//!
+//! # Iteration
+//!
+//! Dumps, event sockets, mirrors and line readers are iterators over owned values. Each also has `next_view`, which
+//! lends a view and avoids the copy:
 //!
 //! ```no_run
 //! # let mut client = ctnetlink::Client::open()?;
-//! for flow in client.dump_matching(&"proto udp and dport 53".parse()?)? {
-//!     println!("{}", flow?);
+//! let mut dump = client.dump()?;
+//! while let Some(flow) = dump.next_view()? {
+//!     println!("{} {:?}", flow.original().source(), flow.timeout());
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), ctnetlink::Error>(())
 //! ```
+//!
+//! A dump that is dropped early is aborted, and its client can be used at once. A flow that exists during the whole
+//! dump is reported; it may be reported twice. Concurrent resizes of the kernel's hash table can hide flows.
 //!
 //! # Change
 //!
 //! ```no_run
-//! # let mut client = ctnetlink::Client::open()?;
-//! use ctnetlink::{FlowUpdate, NewFlow, FlowKey, NatRange, TcpState, Tuple};
+//! use ctnetlink::{Client, FlowUpdate, NewFlow, TcpState};
 //!
-//! let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:80".parse()?);
-//! let mut flow = NewFlow::untranslated(original, 300).expect("TCP has an answer").liberal_tcp(TcpState::ESTABLISHED);
-//! flow.snat = Some(NatRange::address("192.0.2.1".parse()?));
-//! client.create(&flow)?;
-//!
-//! let created = client.get(FlowKey::original(original))?.expect("it was created just now");
-//! println!("seen as {:?}", created.snat());
-//! client.update(&created, &FlowUpdate::new().mark(10))?;
-//! client.delete(&created)?; // by tuple, zone and identifier
+//! let mut client = Client::open()?;
+//! let flow = NewFlow::tcp("10.0.0.1:40000".parse()?, "192.0.2.1:80".parse()?, TcpState::ESTABLISHED);
+//! client.create(&flow.timeout(300).dnat("10.0.0.8:8080".parse::<std::net::SocketAddr>()?))?;
 //!
 //! let report = client.update_matching(&"dport 993".parse()?, &FlowUpdate::new().mark(10))?;
-//! println!("{}", report.display_as("marked")); // marked 3 flows
+//! println!("{report}");
 //! let report = client.delete_matching(&"src 192.0.2.7 and not assured".parse()?)?;
-//! println!("{report}"); // deleted 1 flow
+//! println!("{report}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An update sends what it names and nothing else; 0 is a value. Many changes at once go in a [`Batch`], which is
-//! answered one by one:
+//! An update sends only the attributes it names, and 0 is a value. A delete takes a key: emptying the table is another call,
+//! [`Client::delete_all`], and a filter that matches every flow is refused.
 //!
-//! ```no_run
-//! # let mut client = ctnetlink::Client::open()?;
-//! # let flows: Vec<ctnetlink::NewFlow> = Vec::new();
-//! let mut batch = client.batch();
-//! for flow in &flows {
-//!     batch.push(flow)?;
-//! }
-//! let report = batch.finish()?;
-//! println!("{} created, {} refused", report.succeeded(), report.failures().len());
-//! # Ok::<(), ctnetlink::Error>(())
-//! ```
+//! A [`FlowKey`] made from a flow carries its identifier. That protects other flows, but not the next flow with the same
+//! tuple, because the kernel reuses identifiers: of 20,000 flows that were deleted and created again at once, 19,999 got
+//! the identifier of the flow before.
 //!
 //! # Watch
 //!
@@ -96,97 +99,77 @@
 //!
 //! for event in EventSocket::open(EventGroups::FLOWS)? {
 //!     match event? {
-//!         Event::New(new) => println!("new:   {}", new.flow),
-//!         Event::Destroy(end) => println!("ended: {}", end.flow),
-//!         Event::Overrun => println!("events are missing here"),
+//!         Event::New(new) => println!("{} begins", new.flow),
+//!         Event::Destroy(end) => println!("{} ends", end.flow),
+//!         Event::Overrun => println!("some events are missing here"),
 //!         _ => {}
 //!     }
 //! }
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
-//! # Mirror
+//! [`events`] explains loss, and how a [`Mirror`] recovers from it.
 //!
-//! A [`Mirror`] keeps a copy of the table that stays true, through loss as well, and tells every change:
+//! # Errors
 //!
-//! ```no_run
-//! use ctnetlink::{ChangeKind, Mirror};
+//! Every call returns [`Error`]. [`Error::kind`] groups the causes, [`Error::errno`] has the kernel's number, and the
+//! message names the operation, the cause and a remedy. All other error types of the crate convert into it.
 //!
-//! let mut mirror = Mirror::open()?;
-//! mirror.synchronize()?;
-//! println!("{} flows now", mirror.table().len());
-//! while let Some(change) = mirror.next().transpose()? {
-//!     if change.kind == ChangeKind::Vanished {
-//!         println!("ended: {}, {} left", change.flow, mirror.table().len());
-//!     }
-//! }
-//! # Ok::<(), ctnetlink::Error>(())
-//! ```
+//! # Wait, stop, and async
 //!
-//! # Lines
+//! - A wait is bounded by the timeout of the builder or of the call (`next_within`); `try_next` does not wait.
+//! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`] from another thread or from a signal handler.
+//!   System calls that a signal interrupts are repeated (`EINTR`), so a handler for Ctrl-C must use a stop handle.
+//! - Event sockets and mirrors are file descriptors ([`AsFd`](std::os::fd::AsFd)), so any event loop can wait for them.
+//!   The examples `tokio` and `netlink_proto` are asynchronous.
 //!
-//! [`proc`] parses `/proc/net/nf_conntrack` and what conntrack(8) prints, on any operating system; [`mod@format`]
-//! prints text, save lines, XML and JSON.
+//! # Permissions and settings
 //!
-//! ```
-//! use ctnetlink::{TcpState, proc::Line};
+//! Requests and events need CAP_NET_ADMIN in the user namespace that owns the network namespace. A [`Client`],
+//! [`EventSocket`] or [`Mirror`] works in the namespace of the thread that opened it, or in the [`NetworkNamespace`]
+//! given to its builder.
 //!
-//! let line = Line::parse(
-//!     b"ipv4     2 tcp      6 117 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=22 [UNREPLIED] \
-//!       src=10.0.0.2 dst=10.0.0.1 sport=22 dport=40000 mark=0 use=2",
-//! )?;
-//! let flow = line.to_flow();
-//! assert_eq!(flow.original.destination_port(), Some(22));
-//! assert_eq!((flow.timeout, flow.tcp_state()), (Some(117), Some(TcpState::SYN_SENT)));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! The kernel decides when a flow begins which data it keeps for it. [`sysctl`] reads and writes these settings:
 //!
-//! # Permissions
-//!
-//! Everything that goes through netlink needs CAP_NET_ADMIN in the user namespace that owns the network namespace, and
-//! says so where it is missing ([`Error::is_permission_denied`]). A [`Client`], [`EventSocket`] or [`Mirror`] works in
-//! the namespace of the thread that opened it, or in the [`NetworkNamespace`] that its builder was given.
-//!
-//! # Settings
-//!
-//! What the kernel keeps of a flow is decided when the flow begins. [`sysctl`] reads and writes these:
-//!
-//! | | off, or low | |
+//! | setting | default | effect |
 //! |---|---|---|
-//! | [`sysctl::ACCOUNTING`] | 0, the default | no flow has counters |
-//! | [`sysctl::TIMESTAMP`] | 0, the default | no flow has a beginning, no event a time |
-//! | [`sysctl::EVENTS`] | 2, the default | flows that began before anybody listened send no events |
-//! | [`sysctl::MAX`] | reached | new connections are dropped; creating fails |
+//! | [`sysctl::ACCOUNTING`] | 0 | at 0, new flows have no counters |
+//! | [`sysctl::TIMESTAMP`] | 0 | at 0, new flows have no start time |
+//! | [`sysctl::EVENTS`] | 2 | at 2, flows that began while nobody listened send no events; at 0, no flow does |
+//! | [`sysctl::MAX`] | by memory | if it is reached, new connections are dropped and creating flows fails |
 //!
-//! # Without a client
+//! # Layers
 //!
-//! [`wire`] and the model decode and encode messages that somebody else carries, [`request`] writes them, [`exchange`]
-//! tells which answers which, and [`Message`] is any of them as one type. With the feature `packet-core` (on by
-//! default) a `Message` travels through netlink-proto.
+//! ```text
+//! error ← wire ← model ← filter ← request, exchange ← client, events
+//!                  ↑
+//!      proc ───────┤   parses lines; knows no netlink
+//!      format ─────┘   prints and reads text; knows no socket
+//! ```
+//!
+//! An arrow points to the layer that is imported. Only `client` and `events` own file descriptors; everything else builds
+//! on every operating system. [`guide::design`] has the reasons.
 //!
 //! # Features
 //!
-//! - `client` (default): the sockets. On other systems than Linux it adds nothing.
-//! - `packet-core` (default): the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`].
-//! - `serde`: the values serialize, with states and addresses in words.
-//! - `json`: JSON in [`mod@format`], by serde_json.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `client` | yes | sockets, on Linux |
+//! | `packet-core` | yes | the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`] |
+//! | `serde` | no | `Serialize` and `Deserialize` on the values |
+//! | `json` | no | JSON in [`mod@format`]; enables `serde` |
 //!
 //! # Examples
 //!
-//! | `cargo run --example …` | |
+//! | `cargo run --example …` | shows |
 //! |---|---|
-//! | `demo` | a private namespace, filled and listed: the one to begin with |
-//! | `list`, `create`, `mark`, `delete` | flows, the most by a filter |
-//! | `expectations`, `stats` | what helpers expect; the size of the table and the counts of the processors |
-//! | `events`, `nat_log`, `mirror` | what happens, as it happens |
-//! | `tokio`, `netlink_proto` | the same asynchronously |
-//! | `proc` | lines of `/proc/net/nf_conntrack`, summed up |
+//! | `demo` | a private namespace, filled and listed: start with this one |
+//! | `list`, `create`, `mark`, `delete` | flows, by a filter or a key |
+//! | `expectations`, `stats` | expectations; table size and counts of each CPU |
+//! | `events`, `nat_log`, `mirror` | events, a log of translated flows, a copy of the table |
+//! | `tokio`, `netlink_proto` | asynchronous programs |
+//! | `proc` | a summary of `/proc/net/nf_conntrack` |
 //! | `conntrack` | a drop-in for conntrack(8) |
-//!
-//! # More
-//!
-//! [`_documentation`] holds the documents of the repository: the design, what to know of the kernel, and a comparison
-//! with other libraries.
 
 // docs.rs shows which feature and which system each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -194,8 +177,6 @@
 #![deny(missing_docs)]
 #![warn(clippy::allow_attributes_without_reason)]
 
-#[cfg(any(doc, doctest))]
-pub mod _documentation;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod client;
 mod error;
@@ -207,6 +188,8 @@ pub mod events;
 pub mod exchange;
 pub mod filter;
 pub mod format;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod macros;
 pub mod message;
 pub mod model;
@@ -231,7 +214,7 @@ pub use events::*;
 #[doc(inline)]
 pub use exchange::batch::{BatchOutcome, BatchReport};
 #[doc(inline)]
-pub use filter::Filter;
+pub use filter::{Filter, Prefix};
 #[doc(inline)]
 pub use message::Message;
 #[doc(inline)]

@@ -92,8 +92,10 @@ fn what_was_lost_is_told_as_inferred_changes(lab: &Lab) {
 fn it_stays_true_while_loss_and_churn_go_on(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(30_000);
+    let mut dice = Dice(2);
+    // Nobody reads yet, so this burst does not fit the buffer.
+    churn(&mut client, &mut dice, 2000, 500);
     let storm = move || {
-        let mut dice = Dice(2);
         for _ in 0..100 {
             churn(&mut client, &mut dice, 2000, 500);
         }
@@ -315,7 +317,7 @@ fn repeated_ends_leave_new_flows_alone_during_audits(lab: &Lab) {
     follower.check();
     follower.mirror = follower.mirror.audit_every(Some(Duration::from_millis(20)));
     repeat_ends(lab, &mut follower, |_| {});
-    assert!(follower.mirror.dumps() > 100, "{}", follower.mirror.dumps());
+    assert!(follower.mirror.dumps() > 10, "{}", follower.mirror.dumps());
 }
 
 /// Has the kernel merge the begins of flows, which a reliable listener missed, into the next event of each.

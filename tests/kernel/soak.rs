@@ -93,13 +93,15 @@ fn observe() {
         warm / 1024,
         end / 1024
     );
-    assert!(steady.mirror.overruns() > rounds && steady.mirror.dumps() > rounds);
+    assert!(steady.mirror.overruns() >= rounds && steady.mirror.dumps() > rounds);
     assert!(end < warm + warm / 4 + (4 << 20), "{warm} bytes of memory became {end}");
 }
 
 /// Some churn, and a pause in which the mirrors are held against the kernel. Gives how many changes they took.
 fn round(steady: &mut Follower, number: u64) -> usize {
     let before = steady.changes();
+    // A burst that nobody reads: the steady mirror loses events in every round, however slow the writers are.
+    churn(&mut Client::open().unwrap(), &mut Dice(number), FLOWS, 500);
     let mut passing = Follower::new(BUFFERS[number as usize % BUFFERS.len()]);
     let mut other = process("interfere", number).spawn().unwrap();
     let end = Instant::now() + ROUND;

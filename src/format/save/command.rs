@@ -150,6 +150,9 @@ const FLUSHES: OptionSet = OptionSet::of(&[SaveOption::Flush, SaveOption::Family
 /// The source's and the destination's number: ports, or keys of GRE.
 type NumberPair = (Option<u16>, Option<u16>);
 
+/// Type, code and identifier of an ICMP query.
+type Query = (Option<u8>, Option<u8>, Option<u16>);
+
 /// The options of one line.
 struct LineOptions<'o, 'l> {
     given: &'o [GivenOption<'l>],
@@ -270,7 +273,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
     }
 
     /// Type, code and identifier of the query of a request.
-    fn query(&self, protocol: Protocol) -> Result<(Option<u8>, Option<u8>, Option<u16>), SaveError> {
+    fn query(&self, protocol: Protocol) -> Result<Query, SaveError> {
         use SaveOption as O;
         let [icmp_type, code, id] = match protocol {
             Protocol::ICMP => [O::IcmpType, O::IcmpCode, O::IcmpId],
@@ -302,7 +305,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
                 let number = || name.parse().ok().filter(|bit| *bit < 128);
                 let bit = self.labels.bit(name).or_else(number);
                 let expected = || SaveError::expected("the name of a label, or its number up to 127", name, column);
-                labels = Some(labels.unwrap_or(Labels::default()).with(bit.ok_or_else(expected)?));
+                labels = Some(labels.unwrap_or_default().with(bit.ok_or_else(expected)?));
             }
         }
         Ok(labels)

@@ -18,7 +18,7 @@ cases! {
 
 /// The saved values of each flow, by its tuples and zone.
 fn table(client: &mut Client) -> BTreeMap<String, String> {
-    let flows = client.dump().unwrap().into_iter().map(Result::unwrap);
+    let flows = client.dump().unwrap().map(Result::unwrap);
     flows.map(|flow| (format!("{:?} {:?} {:?}", flow.original, flow.reply, flow.zone), carried(&flow))).collect()
 }
 

@@ -1,7 +1,9 @@
-//! Deletes the flows that a filter matches: `cargo run --example delete -- 'addr 192.0.2.7 and not assured'`.
+//! Deletes the flows that match a filter: `cargo run --example delete -- 'addr 192.0.2.7 and not assured'`.
 //!
-//! Each is deleted by its tuple, zone and identifier, so that a flow which reuses the tuple meanwhile is left alone.
+//! Each flow is deleted by tuple, zone and identifier, which spares other flows.
 
+#[path = "support/progress.rs"]
+mod progress;
 mod support;
 
 use std::{
@@ -10,10 +12,13 @@ use std::{
 };
 
 use ctnetlink::{Client, Filter};
+use progress::Progress;
 use support::{Outcome, parse};
 
 const USAGE: &str = "usage: delete FILTER
-The filter is one argument, in quotes: delete 'addr 192.0.2.7 and not assured'";
+
+Deletes the flows that match a filter, and prints their number.
+Example: delete 'addr 192.0.2.7 and not assured'";
 
 fn main() -> ExitCode {
     support::main(USAGE, delete)
@@ -23,7 +28,8 @@ fn delete(arguments: &[String]) -> Outcome {
     let [filter] = arguments else { return Err(USAGE.into()) };
     let filter: Filter = parse("FILTER", filter)?;
 
-    let report = Client::open()?.delete_matching(&filter)?;
+    let progress = Progress::reported_on_interrupt("deleted")?;
+    let report = Client::open()?.delete_matching_with(&filter, |_| progress.advance())?;
     writeln!(io::stdout(), "{report}")?;
     match report.failures().first() {
         Some((_, error)) => Err(error.to_string().into()),

@@ -1,5 +1,5 @@
-//! The main job in one go: a private network namespace, a handful of flows, the table listed, web traffic picked out.
-//! `cargo run --example demo`. Root is not needed; where the kernel refuses, a recording is decoded instead.
+//! Creates flows in a private network namespace, lists the table, and selects web traffic with a filter:
+//! `cargo run --example demo`. Root is not needed. If the kernel refuses, a recording is decoded instead.
 
 mod support;
 
@@ -11,7 +11,9 @@ use std::{
 use ctnetlink::{Filter, Flow};
 use support::Outcome;
 
-const USAGE: &str = "usage: demo";
+const USAGE: &str = "usage: demo
+
+Creates flows in a private network namespace, lists them, and selects web traffic with a filter.";
 
 fn main() -> ExitCode {
     support::main(USAGE, demo)
@@ -23,8 +25,8 @@ fn demo(arguments: &[String]) -> Outcome {
     let flows = match private::table() {
         Ok(flows) => flows,
         Err(reason) => {
-            writeln!(output, "No connection tracking of our own here: {reason}.")?;
-            writeln!(output, "What follows was recorded on Linux 6.18.\n")?;
+            writeln!(output, "No private connection tracking here: {reason}.")?;
+            writeln!(output, "The following flows were recorded on Linux 6.18.\n")?;
             recording()
         }
     };
@@ -33,7 +35,7 @@ fn demo(arguments: &[String]) -> Outcome {
         writeln!(output, "  {flow}")?;
     }
     let web: Filter = "proto tcp and dport 80,443".parse()?;
-    writeln!(output, "\nOf it, {web}:")?;
+    writeln!(output, "\nMatching `{web}`:")?;
     for flow in flows.iter().filter(|flow| web.matches(*flow)) {
         let seconds = flow.timeout.unwrap_or(0);
         writeln!(output, "  {} -> {}, {seconds} s left", flow.original.source, flow.original.destination)?;
@@ -59,7 +61,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     pairs.map_while(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }
 
-/// A table of our own.
+/// A private table.
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod private {
     use ctnetlink::{Client, Flow, NatRange, NewFlow, Status, TcpState, Tuple};
@@ -67,7 +69,7 @@ mod private {
 
     use crate::support::Outcome;
 
-    /// What the kernel lists after we have filled a table of our own.
+    /// Fills a private table and returns the flows that the kernel lists.
     pub(super) fn table() -> Outcome<Vec<Flow>> {
         enter_private_namespace()?;
         let mut client = Client::open()?;
@@ -81,12 +83,12 @@ mod private {
         Ok(client.dump()?.into_iter().collect::<Result<_, _>>()?)
     }
 
-    /// A namespace of our own, where we may do anything and see nothing of the machine's flows.
+    /// Enters a private network namespace, which needs no permission and has none of the machine's flows.
     fn enter_private_namespace() -> Result<(), String> {
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         let mut flags = CloneFlags::CLONE_NEWNET;
         flags.set(CloneFlags::CLONE_NEWUSER, !uid.is_root());
-        unshare(flags).map_err(|error| format!("the system allows no namespace ({error})"))?;
+        unshare(flags).map_err(|error| format!("cannot create a network namespace ({error})"))?;
         if !uid.is_root() {
             let map = |file, text: String| std::fs::write(file, text).map_err(|error| format!("{file}: {error}"));
             map("/proc/self/setgroups", "deny".into())?;
@@ -102,7 +104,7 @@ mod private {
         let dns = Tuple::udp("[2001:db8::5]:40053".parse()?, "[2001:db8::1]:53".parse()?);
         let ping = Tuple::icmp("192.0.2.10".parse()?, "192.0.2.20".parse()?, 8, 0, 4711);
         let gre = Tuple::gre("192.0.2.10".parse()?, "192.0.2.20".parse()?, 0, 0);
-        let new = |tuple, timeout| NewFlow::untranslated(tuple, timeout).ok_or("no answer is known");
+        let new = |tuple, timeout| NewFlow::untranslated(tuple, timeout).ok_or("the tuple has no answer");
 
         let mut ssh = new(ssh, 432_000)?.liberal_tcp(TcpState::ESTABLISHED);
         ssh.status = Status::SEEN_REPLY | Status::ASSURED;
@@ -117,6 +119,6 @@ mod private {
 #[cfg(not(all(target_os = "linux", feature = "client")))]
 mod private {
     pub(super) fn table() -> crate::support::Outcome<Vec<ctnetlink::Flow>> {
-        Err("it takes Linux and the feature `client`".into())
+        Err("it needs Linux and the feature `client`".into())
     }
 }

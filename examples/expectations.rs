@@ -1,4 +1,4 @@
-//! Lists what helpers expect, each with its master: `cargo run --example expectations`.
+//! Lists the expectations of helpers, each with its master: `cargo run --example expectations`.
 
 mod support;
 
@@ -10,7 +10,9 @@ use std::{
 use ctnetlink::{Client, FlowKey, request::DumpExpectations};
 use support::Outcome;
 
-const USAGE: &str = "usage: expectations";
+const USAGE: &str = "usage: expectations
+
+Lists the expectations of helpers, each with its master.";
 
 fn main() -> ExitCode {
     support::main(USAGE, expectations)
@@ -25,7 +27,7 @@ fn expectations(arguments: &[String]) -> Outcome {
         writeln!(output, "{expectation}")?;
         match lookup.get(FlowKey::original(expectation.master))? {
             Some(master) => writeln!(output, "    of {master}")?,
-            None => writeln!(output, "    whose master has ended, or is in another zone")?,
+            None => writeln!(output, "    of a master that has ended or is in another zone")?,
         }
     }
     Ok(())

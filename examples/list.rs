@@ -1,4 +1,4 @@
-//! Lists the flows of this network namespace that a filter matches: `cargo run --example list -- 'proto tcp and dport 22'`.
+//! Lists the flows of this network namespace: `cargo run --example list -- 'proto tcp and dport 22'`.
 
 mod support;
 
@@ -11,7 +11,9 @@ use ctnetlink::{Client, Filter};
 use support::{Outcome, parse};
 
 const USAGE: &str = "usage: list [FILTER]
-The filter is one argument, in quotes: list 'proto tcp and dport 22'";
+
+Lists the flows of this network namespace that match a filter, or all flows.
+Example: list 'proto tcp and dport 22'";
 
 fn main() -> ExitCode {
     support::main(USAGE, list)

@@ -1,6 +1,8 @@
-//! Marks the flows that a filter matches, as `conntrack -U -p tcp --dport 993 --mark 10` does:
+//! Sets the mark of the flows that match a filter, as `conntrack -U -p tcp --dport 993 --mark 10` does:
 //! `cargo run --example mark -- 'proto tcp and dport 993' 10`.
 
+#[path = "support/progress.rs"]
+mod progress;
 mod support;
 
 use std::{
@@ -9,10 +11,13 @@ use std::{
 };
 
 use ctnetlink::{Client, Filter, FlowUpdate};
-use support::{Outcome, parse};
+use progress::Progress;
+use support::{Outcome, parse, wrong_usage};
 
 const USAGE: &str = "usage: mark FILTER MARK
-The filter is one argument, in quotes; the mark decimal or 0x hexadecimal: mark 'proto tcp and dport 993' 0x10";
+
+Sets the mark of the flows that match a filter, and prints their number.
+Example: mark 'proto tcp and dport 993' 0x10";
 
 fn main() -> ExitCode {
     support::main(USAGE, mark)
@@ -22,11 +27,15 @@ fn mark(arguments: &[String]) -> Outcome {
     let [filter, mark] = arguments else { return Err(USAGE.into()) };
     let filter: Filter = parse("FILTER", filter)?;
     let mark = match mark.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).map_err(|error| format!("MARK {mark:?}: {error}"))?,
+        Some(digits) => {
+            u32::from_str_radix(digits, 16).map_err(|error| wrong_usage(format!("MARK {mark:?}: {error}")))?
+        }
         None => parse("MARK", mark)?,
     };
 
-    let report = Client::open()?.update_matching(&filter, &FlowUpdate::new().mark(mark))?;
+    let progress = Progress::reported_on_interrupt("marked")?;
+    let mut client = Client::open()?;
+    let report = client.update_matching_with(&filter, &FlowUpdate::new().mark(mark), |_| progress.advance())?;
     writeln!(io::stdout(), "{}", report.display_as("marked"))?;
     match report.failures().first() {
         Some((_, error)) => Err(error.to_string().into()),

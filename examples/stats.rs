@@ -1,4 +1,4 @@
-//! The size of the table and what the processors did: `cargo run --example stats`.
+//! Prints the size of the table and the counts of each processor: `cargo run --example stats`.
 
 mod support;
 
@@ -8,9 +8,11 @@ use std::{
 };
 
 use ctnetlink::{Client, sysctl};
-use support::Outcome;
+use support::{Outcome, complain};
 
-const USAGE: &str = "usage: stats";
+const USAGE: &str = "usage: stats
+
+Prints the size of the table and the counts of each processor.";
 
 fn main() -> ExitCode {
     support::main(USAGE, stats)
@@ -28,9 +30,9 @@ fn stats(arguments: &[String]) -> Outcome {
     for cpu in client.expectation_statistics()? {
         print_counts(&mut output, cpu.cpu, cpu.iter())?;
     }
-    for (setting, what) in [(sysctl::ACCOUNTING, "counters"), (sysctl::TIMESTAMP, "times of begin and end")] {
+    for (setting, missing) in [(sysctl::ACCOUNTING, "counters"), (sysctl::TIMESTAMP, "duration")] {
         if setting.read()? == 0 {
-            writeln!(output, "flows carry no {what}: see {}", setting.path())?;
+            complain(format_args!("warning: {}=0: new flows have no {missing}", setting.name()));
         }
     }
     Ok(())

@@ -7,11 +7,11 @@ use crate::{
     request::{Aimed, Command},
 };
 
-/// Creates, updates and deletes that are sent many at a time, and answered one by one.
+/// Operations that are sent many at a time and answered one by one.
 ///
-/// Operations are sent as soon as enough have gathered: as many as fit a datagram, and no more than the receive buffer
-/// can hold answers for. What was sent before an error of the socket stays done; a batch that is dropped without
-/// [`finish`](Self::finish) leaves the rest unsent.
+/// Operations are sent as soon as they fill a datagram, or the receive buffer could not hold more refusals. Operations
+/// that were sent before an error of the socket stay done. Dropping a batch without [`finish`](Self::finish) leaves the
+/// waiting operations unsent.
 ///
 /// See [`BatchReport`] for an example.
 #[derive(Debug)]
@@ -24,19 +24,19 @@ pub struct Batch<'c> {
 }
 
 impl Client {
-    /// Begins a batch.
+    /// Starts a batch.
     pub fn batch(&mut self) -> Batch<'_> {
         Batch { pending: PendingBatch::default(), client: self, aims: None }
     }
 }
 
 impl Batch<'_> {
-    /// Adds an operation that is answered by an acknowledgement: a create, update, delete or flush.
+    /// Adds an operation that is answered with an acknowledgement: a create, an update or a delete.
     ///
     /// # Errors
     ///
-    /// Where the operation cannot be encoded, or the socket fails in sending what has gathered. That the kernel refuses
-    /// an operation is no error here: it is in the report.
+    /// Fails if the operation cannot be encoded, or the socket fails while operations are sent. If the kernel refuses
+    /// an operation, the report says so.
     pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
         match request.key().is_some() && self.aims(request.operation()) {
             true => self.pending.push(&mut self.client.connection, &Aimed(request)),
@@ -49,20 +49,20 @@ impl Batch<'_> {
         *self.aims.get_or_insert_with(|| self.client.has_zones(operation).unwrap_or(false))
     }
 
-    /// Sends what has gathered.
+    /// Sends the operations that wait.
     ///
     /// # Errors
     ///
-    /// Where the socket fails. The report of [`finish`](Self::finish) tells what was done by then.
+    /// Fails if the socket fails. The report of [`finish`](Self::finish) contains the results until then.
     pub fn send(&mut self) -> Result<(), Error> {
         self.pending.send(&mut self.client.connection)
     }
 
-    /// Sends what has gathered, and reports on every operation since the batch began.
+    /// Sends the operations that wait, and reports on every operation of the batch.
     ///
     /// # Errors
     ///
-    /// Where the socket fails: then there is no report. Who needs one calls [`send`](Self::send) first.
+    /// Fails without a report if the socket fails. To get a report in any case, call [`send`](Self::send) first.
     pub fn finish(self) -> Result<BatchReport, Error> {
         self.pending.finish(&mut self.client.connection)
     }

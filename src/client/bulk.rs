@@ -156,7 +156,7 @@ impl fmt::Display for BulkReport {
     }
 }
 
-/// The error that ended a change by a filter early, and the report on what was done before. What was done stays done.
+/// The error that ended a change by a filter early, with the report until then. Changes that were made stay.
 ///
 /// `?` converts it into an [`Error`], for callers that do not need the report.
 pub struct BulkError {
@@ -301,7 +301,7 @@ impl Client {
     pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, BulkError> {
         let nothing_yet = |error| BulkError::new(Change::Delete.report(), error);
         refuse_everything(filter).map_err(nothing_yet)?;
-        let capabilities = self.capabilities().map_err(nothing_yet)?;
+        let capabilities = self.capabilities_for(Operation::FlushFlows).map_err(nothing_yet)?;
         let plan = filter.plan(&capabilities);
         let Some(flushes) = plan.flush() else { return self.delete_matching(filter).map(Some) };
         for flush in flushes {
@@ -334,10 +334,10 @@ impl Client {
             Change::Update(update) => refuse_empty(update)?,
             Change::Delete => refuse_everything(filter)?,
         }
-        let capabilities = self.capabilities()?;
+        let capabilities = self.capabilities_for(change.operation())?;
         let plan = filter.plan(&capabilities);
         let aim = Aim {
-            finder: Finder { operation: change.operation(), zones: self.has_zones(Operation::ProbeFilters)? },
+            finder: Finder { operation: change.operation(), zones: self.has_zones(change.operation())? },
             // Both came with Linux 5.15.
             hashes_zones: capabilities.status_filter,
         };
@@ -360,7 +360,7 @@ impl Client {
         observer: Observer<'_, '_>,
         report: &mut BulkReport,
     ) -> Result<(), Error> {
-        let capabilities = self.capabilities()?;
+        let capabilities = self.capabilities_for(change.operation())?;
         let mut flows = Kept::default();
         let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
         while let Some(flow) = next_decodable(&mut dump, report)? {
@@ -415,7 +415,7 @@ impl Change<'_> {
     }
 }
 
-/// What is told of each flow that was changed.
+/// Called with each flow that was changed.
 type Observer<'a, 'o> = Option<&'a mut (dyn FnMut(FlowRef<'_>) + 'o)>;
 
 /// How flows are named to this kernel.

@@ -1,4 +1,4 @@
-//! What the running kernel understands, found out without a side effect.
+//! Probes of the filters that the running kernel supports, without side effects.
 
 use super::Client;
 use crate::{
@@ -13,31 +13,32 @@ use crate::{
     },
 };
 
-/// A filter flag that no kernel has: whoever looks at it refuses.
+/// A filter flag that no kernel has. A kernel that reads filters refuses it.
 const UNKNOWN_FLAG: u32 = 1 << 31;
 
-/// A request that is refused by a kernel which understands what it carries, and harmless to any other; but for the
-/// first.
+/// A request that a kernel refuses if it understands the contents, and that is harmless to any other kernel. The first
+/// is an exception.
 #[derive(Clone, Copy)]
 enum Probe {
-    /// The size of the table, which every kernel with connection tracking tells.
-    Tracking,
-    /// A dump by a filter of an unknown flag.
+    /// The size of the table, which every kernel with connection tracking reports.
+    /// On behalf of an operation, which the error names if permission is missing.
+    Tracking(Operation),
+    /// A dump with a filter that has an unknown flag.
     TuplesOfDump,
-    /// A dump by no status bit at all.
+    /// A dump with a status filter without a mask.
     Status,
-    /// A dump by a mask of the mark without a mark, beside another filter.
+    /// A dump with a mask of the mark but no mark, beside another filter.
     Mark,
-    /// A delete, by a filter of an unknown flag, of a tuple that no packet has: a kernel that does not know the filter
-    /// looks for that very tuple.
+    /// A delete with a filter that has an unknown flag, of a tuple that no packet has. A kernel that does not know the
+    /// filter looks for a flow of that tuple.
     TuplesOfFlush,
-    /// A dump of a zone, whose entries say that they were filtered.
+    /// A dump of a zone. Its entries have the flag that they were filtered.
     Zone,
 }
 
 impl Probe {
-    /// Of a flag that it does not know a kernel says that it is not supported, since the spring of 2026 that it is
-    /// invalid. Either shows that the filter was read.
+    /// Kernels refuse an unknown flag as not supported, or as invalid since the spring of 2026. Either answer shows
+    /// that the filter was read.
     const fn is_of_tuples(self) -> bool {
         matches!(self, Self::TuplesOfDump | Self::TuplesOfFlush)
     }
@@ -45,12 +46,15 @@ impl Probe {
 
 impl EncodeRequest for Probe {
     fn operation(&self) -> Operation {
-        Operation::ProbeFilters
+        match *self {
+            Self::Tracking(operation) => operation,
+            _ => Operation::ProbeFilters,
+        }
     }
 
     fn header(&self) -> RequestHeader {
         match self {
-            Self::Tracking => RequestHeader::acknowledged(MessageType::TABLE_STATISTICS, Family::UNSPEC),
+            Self::Tracking(_) => RequestHeader::acknowledged(MessageType::TABLE_STATISTICS, Family::UNSPEC),
             Self::TuplesOfFlush => RequestHeader::acknowledged(MessageType::FLOW_DELETE, Family::IPV4),
             _ => RequestHeader::dump(MessageType::FLOW_GET, Family::UNSPEC),
         }
@@ -61,7 +65,7 @@ impl EncodeRequest for Probe {
             encoder.nest(CTA_FILTER, |nest| nest.u32_host(CTA_FILTER_ORIG_FLAGS, UNKNOWN_FLAG))
         };
         match self {
-            Self::Tracking => {}
+            Self::Tracking(_) => {}
             Self::TuplesOfDump => unknown_filter(encoder),
             Self::Status => encoder.u32(CTA_STATUS, 0),
             Self::Mark => {
@@ -80,38 +84,43 @@ impl EncodeRequest for Probe {
 }
 
 impl Client {
-    /// What filters this kernel understands. It is asked the first time, by requests that change nothing.
+    /// Returns the filters that this kernel supports. Probed on first use, with requests that change nothing.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses for want of permission, or the socket fails.
+    /// Fails without CAP_NET_ADMIN, or if the socket fails.
     pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
+        self.capabilities_for(Operation::ProbeFilters)
+    }
+
+    /// Probes on behalf of an operation.
+    pub(super) fn capabilities_for(&mut self, operation: Operation) -> Result<Capabilities, Error> {
         if let Some(known) = self.capabilities {
             return Ok(known);
         }
-        let known = probe(&mut self.connection)?;
+        let known = probe(&mut self.connection, operation)?;
         self.capabilities = Some(known);
         Ok(known)
     }
 }
 
-fn probe<T: Transport>(connection: &mut Connection<T>) -> Result<Capabilities, Error> {
-    // Without connection tracking for netlink every request is refused as invalid, which the probes take for a yes.
-    connection.execute(&Probe::Tracking)?;
+fn probe<T: Transport>(connection: &mut Connection<T>, operation: Operation) -> Result<Capabilities, Error> {
+    // Without ctnetlink every request is refused as invalid, which the probes would mistake for support.
+    connection.execute(&Probe::Tracking(operation))?;
     let mut known = Capabilities::none();
     known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump)?;
     known.status_filter = is_refused(connection, Probe::Status)?;
     known.mark_filter = known.status_filter && is_refused(connection, Probe::Mark)?;
     known.flush_tuple_filter = is_refused(connection, Probe::TuplesOfFlush)?;
-    // Flushing by tuples came last: a kernel that can do it can do these too.
+    // Filtered flushes came last: a kernel that supports them supports zones too.
     known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::Zone)?;
     known.flush_family = known.dump_tuple_filter;
     Ok(known)
 }
 
-/// Whether the kernel refuses what the request asks for, having understood it.
+/// Returns true if the kernel understood the request and refused it.
 fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
-    // Where a dump begins instead, one message is enough: the connection knows how to give it up.
+    // If a dump starts instead, one message is enough: the connection aborts the rest.
     match connection.start(&probe)?.next(connection).map(drop) {
         Ok(()) => Ok(false),
         Err(error) if error.is_not_found() => Ok(false),
@@ -121,7 +130,7 @@ fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Res
     }
 }
 
-/// Whether the first entry says that it was filtered. An empty table tells nothing, and is taken for a no.
+/// Returns true if the first entry has the flag that it was filtered. An empty table counts as a no.
 fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
     match connection.start(&probe)?.next(connection) {
         Ok(entry) => Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED))),
@@ -138,7 +147,7 @@ mod tests {
     fn probed(answers: impl IntoIterator<Item = Vec<u8>>) -> Capabilities {
         let steps = answers.into_iter().map(|answer| Step::Datagram(answer, 0)).collect();
         let mut connection = Connection::new(Script { steps, ..Script::default() }, None);
-        probe(&mut connection).unwrap()
+        probe(&mut connection, Operation::ProbeFilters).unwrap()
     }
 
     const OK: Errno = Errno(0);

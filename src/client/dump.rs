@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::Client;
 use crate::{
-    error::{DecodeError, Error},
+    error::{DecodeError, Error, Operation},
     exchange::{Connection, ReplyCursor},
     filter::{Filter, KernelFilter},
     model::{Expectation, ExpectationRef, Flow, FlowRef, Timestamp},
@@ -230,14 +230,14 @@ impl Client {
 
     /// Dumps the flows that a filter matches.
     ///
-    /// The kernel selects what it can select without an error of its own ([`Filter::plan`] shows what); every flow is then
+    /// The kernel selects as much as it evaluates correctly ([`Filter::plan`] shows it). Every flow is then
     /// compared with the whole filter.
     ///
     /// # Errors
     ///
     /// Fails if the kernel's capabilities cannot be probed. If the kernel refuses the dump, the error is yielded as an item.
     pub fn dump_matching(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
-        let capabilities = self.capabilities()?;
+        let capabilities = self.capabilities_for(Operation::DumpFlows)?;
         Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
     }
 

@@ -18,7 +18,7 @@ use crate::{
     exchange::NamespaceId,
 };
 
-/// A network namespace to open a socket in.
+/// A network namespace, in which a socket can be opened.
 ///
 /// # Example
 ///
@@ -34,47 +34,47 @@ pub struct NetworkNamespace {
 }
 
 impl NetworkNamespace {
-    /// The namespace of the calling thread.
+    /// Returns the namespace of the calling thread.
     ///
     /// # Errors
     ///
-    /// Where `/proc` is not mounted.
+    /// Fails if `/proc` is not mounted.
     pub fn of_this_thread() -> io::Result<Self> {
         Self::from_path("/proc/thread-self/ns/net")
     }
 
-    /// The namespace of a process.
+    /// Returns the namespace of a process.
     ///
     /// # Errors
     ///
-    /// Where there is no such process, or it is not this user's.
+    /// Fails if there is no such process, or it belongs to another user.
     pub fn of_process(pid: u32) -> io::Result<Self> {
         Self::from_path(format!("/proc/{pid}/ns/net"))
     }
 
-    /// The namespace that a file stands for: `/run/netns/NAME` of ip-netns(8) for instance.
+    /// Returns the namespace of a file, such as `/run/netns/NAME` of ip-netns(8).
     ///
     /// # Errors
     ///
-    /// Where the file cannot be opened.
+    /// Fails if the file cannot be opened. The error names the file.
     pub fn from_path(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         Ok(Self { file: File::open(path).map_err(named)? })
     }
 
-    /// The namespace that a descriptor stands for.
+    /// Returns the namespace of a descriptor.
     #[must_use]
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { file: fd.into() }
     }
 
-    /// Runs `work` in the namespace, on a thread of its own: the calling thread stays where it is.
+    /// Runs `work` in the namespace, on a separate thread. The calling thread stays in its namespace.
     ///
     /// # Errors
     ///
-    /// `EPERM` without CAP_SYS_ADMIN in the user namespaces of this process and of the network namespace, `EINVAL` for
-    /// a file that is no network namespace.
+    /// EPERM without CAP_SYS_ADMIN in the user namespaces of this process and of the network namespace; EINVAL if the
+    /// file is not a network namespace.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> io::Result<R> {
         let enter_and_work = || {
             move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
@@ -86,11 +86,11 @@ impl NetworkNamespace {
         })
     }
 
-    /// Another for the same namespace: a mirror takes one for its listener and one for its client.
+    /// Returns another handle of the same namespace.
     ///
     /// # Errors
     ///
-    /// Where this process has too many open files.
+    /// Fails if this process has too many open files.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()? })
     }
@@ -114,7 +114,7 @@ fn identify(file: &std::fs::Metadata) -> NamespaceId {
     NamespaceId { device: file.dev(), inode: file.ino() }
 }
 
-/// Runs `work` in a namespace, if there is one, which takes a capability unless this thread is there already.
+/// Runs `work` in a namespace, if one is given. No capability is needed if this thread is in it already.
 pub(crate) fn run_in<R: Send>(
     namespace: Option<&NetworkNamespace>,
     work: impl FnOnce() -> R + Send,

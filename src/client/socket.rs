@@ -96,15 +96,15 @@ fn bound_socket(options: &Options) -> io::Result<OwnedFd> {
     socket.as_fd().try_clone_to_owned()
 }
 
-/// How long to wait for a datagram. The system knows no time-out of zero: the shortest that it knows stands in.
+/// Sets how long to wait for a datagram. For the system, zero means no time-out: the shortest one replaces it.
 pub(super) fn set_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
     Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
 }
 
-/// Beyond `net.core.rmem_max` only the initial user namespace may go: elsewhere the kernel grants what it allows.
+/// Only the initial user namespace may exceed `net.core.rmem_max`; otherwise the kernel grants that much.
 pub(crate) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    // The kernel takes an int, and doubles it.
+    // The kernel doubles the number, which is an int.
     let bytes = bytes.min(i32::MAX as usize / 2);
     match sockopt::set_socket_recv_buffer_size_force(socket, bytes) {
         Ok(()) => Ok(()),
@@ -113,18 +113,18 @@ pub(crate) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result
     }
 }
 
-/// Receives one datagram. The length told is that of the datagram, however much of it fitted.
+/// Receives one datagram. The length is that of the datagram, even if it exceeds the buffer.
 pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
     let mut flags = RecvFlags::TRUNC;
     flags.set(RecvFlags::DONTWAIT, wait == Wait::No);
-    // A quarter of a microsecond less than recvmsg.
+    // Takes a quarter of a microsecond less than recvmsg.
     let (_, length, sender) = recvfrom(socket, buffer, flags)?;
-    // Whoever cannot be told is not the kernel.
+    // A datagram without a sender address is treated as foreign.
     let sender = sender.and_then(|address| SocketAddrNetlink::try_from(address).ok());
     Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()), namespace: None })
 }
 
-/// Waits for something to receive, a loss too; `false` where the time is up first.
+/// Waits until a datagram or the report of a loss can be received; `false` if the time is up first.
 pub(super) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
     let patience = Timespec::try_from(patience).ok();
     Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], patience.as_ref())? > 0)
@@ -179,7 +179,8 @@ impl Transport for Socket {
     }
 }
 
-/// Whether the process may not, or has no descriptor, thread or memory left: its old socket serves it all the same.
+/// Whether the process lacks the permission, or has no descriptor, thread or memory left. Its old socket is still
+/// usable then.
 fn is_denied_or_spent(error: &Error) -> bool {
     let spent = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::EAGAIN];
     error.is_permission_denied() || error.errno().is_some_and(|errno| spent.contains(&errno))

@@ -9,31 +9,31 @@ use crate::{
 };
 
 impl Client {
-    /// How many flows there are, and how many there may be.
+    /// Returns the number of flows and the most that there may be.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails.
+    /// Fails if the kernel refuses the request or the socket fails.
     pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
         Ok(self.connection.fetch(&GetGlobalStatistics, TableStatistics::decode)?.unwrap_or_default())
     }
 
-    /// What each processor did with packets.
+    /// Returns the packet counts of each processor.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails.
+    /// Fails if the kernel refuses the request or the socket fails.
     pub fn cpu_statistics(&mut self) -> Result<Vec<CpuStatistics>, Error> {
         self.collect(&DumpCpuStatistics, CpuStatistics::decode)
     }
 
-    /// What each processor did with expectations.
+    /// Returns the expectation counts of each processor.
     ///
     /// # Errors
     ///
-    /// Where the kernel refuses or the socket fails.
+    /// Fails if the kernel refuses the request or the socket fails.
     pub fn expectation_statistics(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
-        // The answers carry the type of another message of the other subsystem: they are told by their sequence number.
+        // The answers have the type of a message of the other subsystem; the sequence number identifies them.
         self.collect(&DumpExpectationStatistics, ExpectationStatistics::decode)
     }
 

@@ -1,11 +1,11 @@
-//! Which attribute of a request the kernel points at.
+//! The attribute of a request that the kernel refers to in a refusal.
 
 use crate::wire::{AttributeSet, Attributes, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH};
 
-/// Nests inside nests, at most: deeper than any that this crate writes.
+/// The most levels of nests: more than any request of this crate has.
 const DEPTH: usize = 6;
 
-/// The names of the attributes from the outermost to the one whose header stands at `offset` of the request.
+/// Returns the names of the attributes from the outermost to the one whose header is at `offset` of the request.
 pub(super) fn attribute_path(request: &[u8], offset: usize) -> Option<String> {
     let message = Messages::new(request).next()?.ok()?;
     let nest = match message.header().message_type.0 >> 8 {
@@ -18,7 +18,7 @@ pub(super) fn attribute_path(request: &[u8], offset: usize) -> Option<String> {
     descend(message.netfilter().ok()?.attributes(nest), place, DEPTH, &mut path).then_some(path)
 }
 
-/// Writes the way to the attribute at `place` of this nest; `false` where none starts there.
+/// Writes the path to the attribute at `place` of this nest; `false` if none starts there.
 fn descend(attributes: Attributes<'_>, place: usize, depth: usize, path: &mut String) -> bool {
     for attribute in attributes.map_while(Result::ok) {
         let inside = attribute.position() + 4;

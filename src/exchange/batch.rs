@@ -9,9 +9,9 @@ use crate::{
     wire::{Acknowledgement, Flags, Message, MessageType, Messages},
 };
 
-/// What became of a batch: how many operations there were, and those that the kernel refused.
+/// The result of a batch: the number of operations, and the refusals of the kernel.
 ///
-/// What succeeded takes no memory.
+/// Operations that succeeded take no memory.
 ///
 /// # Example
 ///
@@ -36,37 +36,37 @@ use crate::{
 pub struct BatchReport {
     operations: usize,
     failures: Vec<(usize, KernelError)>,
-    /// Where the socket failed: operations that had been sent, of which those that are no failures were not answered.
+    /// Operations that were sent before the socket failed. Unless a refusal arrived, their results are unknown.
     unanswered: Vec<Range<usize>>,
 }
 
-/// What became of one operation of a batch.
+/// The result of one operation of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchOutcome<'a> {
-    /// It succeeded.
+    /// The operation succeeded.
     Done,
-    /// The kernel refused it.
+    /// The kernel refused the operation.
     Refused(&'a KernelError),
-    /// The socket failed before the answer came: it may have succeeded or not.
+    /// The socket failed before the answer arrived. The operation may have succeeded.
     Unknown,
 }
 
 impl BatchReport {
-    /// How many operations there were.
+    /// Returns the number of operations.
     #[must_use]
     pub const fn operations(&self) -> usize {
         self.operations
     }
 
-    /// How many succeeded.
+    /// Returns the number of operations that succeeded.
     #[must_use]
     pub fn succeeded(&self) -> usize {
         self.operations - self.failures.len() - self.unanswered()
     }
 
-    /// Of how many it is not known what became of them, since the socket failed in sending them, or in receiving the
-    /// answers. They are those behind which an error of the batch was returned.
+    /// Returns the number of operations whose result is unknown, because the socket failed before their answers
+    /// arrived. [`Batch`](crate::Batch) returned an error then.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         let sent: usize = self.unanswered.iter().map(Range::len).sum();
@@ -78,19 +78,19 @@ impl BatchReport {
         self.unanswered.iter().any(|sent| sent.contains(&place))
     }
 
-    /// The operations that failed, by their place in the batch, in order.
+    /// Returns the operations that the kernel refused, in order, each with its index in the batch.
     #[must_use]
     pub fn failures(&self) -> &[(usize, KernelError)] {
         &self.failures
     }
 
-    /// As [`failures`](Self::failures), given away.
+    /// Converts the report into its [`failures`](Self::failures).
     #[must_use]
     pub fn into_failures(self) -> Vec<(usize, KernelError)> {
         self.failures
     }
 
-    /// What became of each operation, in order.
+    /// Iterates over the result of each operation, in order.
     pub fn outcomes(&self) -> impl Iterator<Item = BatchOutcome<'_>> {
         let mut failures = self.failures.iter().peekable();
         (0..self.operations).map(move |place| match failures.next_if(|(failed, _)| *failed == place) {
@@ -101,7 +101,7 @@ impl BatchReport {
     }
 }
 
-/// Operations that wait to be sent, and the report on those that were.
+/// Operations that wait to be sent, and the report on the operations that were sent.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
     requests: RequestBuffer,
@@ -121,11 +121,11 @@ struct Pending {
 /// Bytes of the receive buffer for each acknowledgement. Measured for a refusal: 768 on arm64, 832 on x86-64 (Linux 6.18),
 /// 1,280 on s390x.
 pub(super) const ACKNOWLEDGEMENT_COST: usize = 2048;
-/// Bytes of a datagram after which a batch is sent: more brings nothing, and less costs system calls.
+/// Bytes of a datagram after which a batch is sent. A longer datagram saves nothing, a shorter one costs system calls.
 const DATAGRAM_LENGTH: usize = 32 * 1024;
 
 impl PendingBatch {
-    /// Adds an operation, and sends what has gathered when it is enough.
+    /// Adds an operation, and sends the waiting operations if there are enough.
     pub(crate) fn push<T: Transport>(
         &mut self,
         connection: &mut Connection<T>,
@@ -149,19 +149,19 @@ impl PendingBatch {
         self.messages.is_empty()
     }
 
-    /// The report on what was sent so far, which begins anew.
+    /// Takes the report on the operations that were sent so far.
     pub(crate) fn take_report(&mut self) -> BatchReport {
         core::mem::take(&mut self.report)
     }
 
-    /// Whether every operation may fail without an answer being lost, if no more is added.
+    /// Whether the receive buffer has no room for the refusal of one more operation, or the datagram is long enough.
     fn is_full<T: Transport>(&self, connection: &Connection<T>) -> bool {
         let transport = connection.transport();
         self.requests.length() >= DATAGRAM_LENGTH.min(transport.send_capacity() / 2)
             || self.messages.len() >= (transport.receive_capacity() / ACKNOWLEDGEMENT_COST).max(1)
     }
 
-    /// Sends what has gathered and waits until every operation of it has its result.
+    /// Sends the waiting operations and waits for their results.
     pub(crate) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
         let Some(last) = self.messages.last() else { return Ok(()) };
         set_acknowledged(self.requests.as_mut_bytes(), last.start, true);
@@ -170,7 +170,7 @@ impl PendingBatch {
         let sent = self.messages.len();
         self.report.failures.get_mut(failures..).unwrap_or_default().sort_by_key(|(index, _)| *index);
         if answered.is_err() {
-            // Whatever became of them, they are not to be sent again.
+            // They are not sent again, whatever their results.
             self.report.unanswered.push(self.report.operations..self.report.operations + sent);
         }
         self.report.operations += sent;
@@ -215,8 +215,8 @@ impl PendingBatch {
         Ok(answers)
     }
 
-    /// Which operation has that sequence number. Numbers ascend, but for one that could not be encoded and where they
-    /// begin anew.
+    /// Finds the operation with that sequence number. Numbers ascend, with gaps where an operation could not be encoded
+    /// or the numbers wrapped around.
     fn index_of(&self, sequence: u32) -> Option<usize> {
         let first = self.messages.first()?.sequence;
         let likely = sequence.wrapping_sub(first) as usize;
@@ -240,7 +240,7 @@ impl PendingBatch {
         }
     }
 
-    /// Every operation that was not refused by itself was refused like this.
+    /// Marks every operation as refused that has no refusal yet.
     fn fail_all(&mut self, errno: Errno) {
         for index in 0..self.messages.len() {
             self.fail(index, Acknowledgement::new(errno));
@@ -250,7 +250,7 @@ impl PendingBatch {
     fn fail(&mut self, index: usize, refusal: Acknowledgement) {
         let place = self.report.operations + index;
         let Some(&Pending { start, operation, .. }) = self.messages.get(index) else { return };
-        // An answer that comes twice counts once.
+        // A repeated answer counts once.
         let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
         if !known {
             let request = self.requests.as_bytes().get(start..).unwrap_or_default();
@@ -259,14 +259,14 @@ impl PendingBatch {
     }
 }
 
-/// How far the answers to a batch have come.
+/// The progress of the answers to a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Answers {
-    /// More will come.
+    /// More answers will arrive.
     Partial,
-    /// The first operation was refused for want of permission. Without permission the kernel looks at no message and
-    /// answers the first alone; but an update is refused so by itself too, if the flow's timeout is fixed. All answers
-    /// are there when the kernel has taken the batch, so that one look tells which it is.
+    /// The first operation was refused with EPERM. If the process lacks the capability, the kernel reads no message and
+    /// answers the first one only. But an update of a flow with a fixed timeout is refused with EPERM too. All answers
+    /// are queued when `send` returns, so one receive without waiting decides.
     PerhapsDenied,
     /// The last operation was answered.
     Complete,

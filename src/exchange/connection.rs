@@ -14,7 +14,7 @@ use crate::{
     wire::{Acknowledgement, Message, Messages},
 };
 
-/// The receive buffer: the kernel fills at most 32,448 bytes of it, and a larger one brings nothing.
+/// Bytes of the receive buffer. The kernel fills at most 32,448 of them.
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
 /// A transport, its buffers, and the sequence numbers.
@@ -35,12 +35,12 @@ enum Stale {
     No,
     /// Until this exchange ends.
     Until(Exchange),
-    /// There is no telling until when.
+    /// It is not known until when.
     Unknown,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Connection<T> {
-    /// Prints what it is, not what is in its buffers.
+    /// Leaves the contents of the buffers out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transport, timeout, .. } = self;
         f.debug_struct("Connection").field("transport", transport).field("timeout", timeout).finish_non_exhaustive()
@@ -63,7 +63,7 @@ impl<T: Transport> Connection<T> {
         &self.transport
     }
 
-    /// A connection of its own to the same kernel.
+    /// Opens another connection to the same kernel.
     pub(crate) fn open_another(&self) -> Result<Connection, Error> {
         Ok(Connection::new(self.transport.open_another()?, self.timeout))
     }
@@ -78,7 +78,7 @@ impl<T: Transport> Connection<T> {
         self.sequence = sequence;
     }
 
-    /// A number that no request under way has. 0 is that of events.
+    /// Returns a sequence number that no running request has. 0 is the number of events.
     pub(crate) fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
         self.sequence
@@ -89,7 +89,7 @@ impl<T: Transport> Connection<T> {
         self.fetch(request, |_| Ok(())).map(drop)
     }
 
-    /// Sends a request and waits for the end of its answer; gives what `decode` makes of the last message.
+    /// Sends a request, waits for the end of its answer and returns its last message, decoded.
     pub(crate) fn fetch<R>(
         &mut self,
         request: &impl Request,
@@ -103,7 +103,7 @@ impl<T: Transport> Connection<T> {
         Ok(fetched)
     }
 
-    /// Sends a request, whose answer is to be taken from what is returned.
+    /// Sends a request and returns a cursor over its answer.
     pub(crate) fn start(&mut self, request: &impl Request) -> Result<ReplyCursor, Error> {
         self.settle()?;
         let sequence = self.next_sequence();
@@ -127,7 +127,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Waits for the next datagram of the kernel; those of others are dropped.
+    /// Waits for the next datagram of the kernel. Datagrams of other senders are dropped.
     pub(super) fn fill(&mut self, wait: Wait) -> Result<Datagram, Error> {
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut receive = wait;
@@ -157,7 +157,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Waits for the rest of the time: the transport's own time-out would begin anew.
+    /// Waits for the rest of the time. The transport's own time-out would restart with each receive.
     #[cold]
     fn wait_for_more(&mut self, patience: Duration) -> Result<(), Error> {
         match self.transport.wait(patience) {
@@ -170,8 +170,8 @@ impl<T: Transport> Connection<T> {
         self.buffer.get(..length).unwrap_or_default()
     }
 
-    /// Makes sure that no answer to an earlier request can be taken for one to the next, and that none occupies the
-    /// socket: an abandoned dump would make the next one fail with EBUSY.
+    /// Ends an abandoned exchange, so that no late answer is mistaken for an answer to the next request. An abandoned
+    /// dump would also make the next one fail with EBUSY.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         match self.stale {
             Stale::No => return Ok(()),
@@ -190,7 +190,7 @@ impl<T: Transport> Connection<T> {
         while !exchange.is_finished() {
             let length = match self.fill(Wait::Yes) {
                 Ok(datagram) => datagram.length,
-                // Its end was lost, or never sent: what may still come is told by its number.
+                // Its end was lost or never sent. Late messages have another sequence number.
                 Err(error) if error.is_timed_out() || error.is_overrun() => return Ok(()),
                 Err(error) => return Err(error),
             };
@@ -201,7 +201,7 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Until [`forget_stale`](Self::forget_stale), answers may be under way.
+    /// Answers may arrive until [`forget_stale`](Self::forget_stale) is called.
     pub(super) const fn expect_stale(&mut self) {
         self.stale = Stale::Unknown;
     }
@@ -211,22 +211,23 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// The answer to one request, as far as it has come: a place in the connection's buffer.
+/// A position in the answer to one request, in the connection's buffer.
 #[derive(Debug)]
 pub(crate) struct ReplyCursor {
     exchange: Exchange,
-    /// Where the message starts that was given last.
+    /// The start of the message that was returned last.
     current: usize,
     position: usize,
     length: usize,
-    /// Whether an error has ended it: to ask again would be to wait again.
+    /// Whether an error ended the answer. Receiving again would only wait again.
     failed: bool,
 }
 
 impl ReplyCursor {
-    /// The next message of the answer, `None` after the last.
+    /// Returns the next message of the answer, or `None` after the last.
     ///
-    /// An error of the kernel or the transport ends the answer. Bytes that are no message do not: the rest of their datagram is skipped.
+    /// An error of the kernel or the transport ends the answer. After bytes that are not a message the rest of the
+    /// datagram is skipped.
     pub(crate) fn next<'c, T: Transport>(
         &mut self,
         connection: &'c mut Connection<T>,
@@ -246,18 +247,18 @@ impl ReplyCursor {
         Ok(self.current(connection))
     }
 
-    /// The message that was given last, once more.
+    /// Returns the last message again.
     pub(crate) fn current<'c, T: Transport>(&self, connection: &'c Connection<T>) -> Option<Message<'c>> {
         Messages::at(connection.received(self.length), self.current).next()?.ok()
     }
 
-    /// Whether all that was received has been given, so that [`next`](Self::next) receives.
+    /// Whether every received message was returned, so that [`next`](Self::next) has to receive.
     #[cfg(any(test, all(target_os = "linux", feature = "client")))]
     pub(crate) const fn is_between_datagrams(&self) -> bool {
         self.position >= self.length
     }
 
-    /// Where the next message of the answer starts.
+    /// Returns the start of the next message of the answer.
     fn advance<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<Option<usize>, Error> {
         while !self.exchange.is_finished() {
             let position = self.position;
@@ -291,7 +292,7 @@ impl ReplyCursor {
     }
 }
 
-/// A refusal as an error that names the attribute of the request which the kernel points at.
+/// Converts a refusal into an error that names the attribute that the kernel refers to.
 pub(super) fn describe(refusal: Acknowledgement, operation: Operation, request: &[u8]) -> KernelError {
     let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
     KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)

@@ -1,7 +1,7 @@
-//! Requests out, replies in: which message answers what, and when an answer is complete.
+//! Requests and replies without I/O: which message belongs to which request, and when an answer is complete.
 //!
-//! Nothing here knows a socket. [`Exchange`] is a state machine that is fed messages; `Connection` drives it over any
-//! `Transport`, so that tests play every fault from a script.
+//! [`Exchange`] is a state machine over messages. A `Connection` drives it over any `Transport`; tests play every fault
+//! of a socket from a script.
 //!
 //! # What ends an answer
 //!
@@ -16,7 +16,7 @@
 //!
 //! # Example
 //!
-//! A request and its answer over a socket of one's own:
+//! A request and its answer over your own socket:
 //!
 //! ```
 //! use ctnetlink::{
@@ -53,7 +53,7 @@ pub(crate) mod batch;
 mod connection;
 #[cfg(any(test, all(target_os = "linux", feature = "client")))]
 mod deadline;
-// What the fuzz target `exchange` holds true: it looks at connections, which are no part of the API.
+// The property of the fuzz target `exchange`. It is here because connections are private.
 mod attribute_path;
 #[cfg(any(test, fuzzing))]
 pub mod model;

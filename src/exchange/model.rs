@@ -1,6 +1,6 @@
-//! Whatever comes in whatever order, each request gets its own answer, all of it, and nothing else.
+//! A model of a connection: whatever arrives in whatever order, each request gets its whole answer and nothing else.
 //!
-//! A connection is held against a naive reading of the same script: lists of messages, read from the front.
+//! A connection is compared with a naive reading of the same script: lists of messages, read from the front.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a law that panics is broken")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,11 +15,11 @@ use crate::{
     wire::{Flags, Message, MessageType, Messages},
 };
 
-/// Plays what the bytes say: what is asked, and what is received.
+/// Plays requests and received datagrams that are chosen by the bytes.
 ///
 /// # Panics
 ///
-/// Where the law is broken.
+/// Panics if connection and model disagree.
 pub fn check(bytes: &[u8]) {
     let mut choices = bytes.iter().copied();
     let mut next = || choices.next().unwrap_or(0);
@@ -47,7 +47,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(sent, naive.sent);
 }
 
-/// The numbers of the requests in a datagram, of which only the last asks for an end.
+/// The sequence numbers of the requests in a datagram. Only the last requests an acknowledgement.
 fn sequences(datagram: &[u8]) -> Vec<u32> {
     let headers: Vec<_> = Messages::new(datagram).map(|message| message.unwrap().header()).collect();
     let (last, others) = headers.split_last().unwrap();
@@ -58,14 +58,14 @@ fn sequences(datagram: &[u8]) -> Vec<u32> {
 
 #[derive(Clone, Copy, Debug)]
 enum Question {
-    /// A dump, of which no more than so many messages and errors are taken.
+    /// A dump that is abandoned after that many messages and errors.
     Dump(usize),
     Get,
     Delete,
     Batch(u16),
 }
 
-/// What came of a question.
+/// The result of a question.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Answer(Vec<Result<Item, Failure>>),
@@ -170,7 +170,7 @@ fn batch(connection: &mut Connection<Script>, operations: u16) -> Outcome {
     }
 }
 
-/// The connection as one would write it down.
+/// The plainest implementation of a connection.
 struct Naive {
     steps: VecDeque<Step>,
     cannot_renew: bool,
@@ -180,7 +180,7 @@ struct Naive {
     sent: Vec<Vec<u32>>,
 }
 
-/// Whether something of an answer may still come.
+/// Whether part of an answer may still arrive.
 #[derive(Clone, Copy)]
 enum Stale {
     No,
@@ -209,7 +209,7 @@ impl Naive {
         self.sequence
     }
 
-    /// What one request gets, of which no more than so much is taken, or nothing behind the first failure.
+    /// The answer to one request: at most that many messages, or up to the first failure.
     fn take(&mut self, most: usize, until_failure: bool) -> Vec<Result<Item, Failure>> {
         if let Err(failure) = self.settle() {
             return vec![Err(failure)];
@@ -295,7 +295,7 @@ impl Naive {
         Ok(())
     }
 
-    /// Nothing of an earlier answer comes any more: a new socket has none, and the old one is read until the end.
+    /// Ends an earlier answer: a new socket has none of it, the old one is read to its end.
     fn settle(&mut self) -> Result<(), Failure> {
         if let (Stale::Of(sequence), true) = (self.stale, self.cannot_renew) {
             let mut is_finished = false;
@@ -314,7 +314,7 @@ impl Naive {
         Ok(())
     }
 
-    /// The messages of the kernel's next datagram, and whether the rest of it is none.
+    /// The messages of the kernel's next datagram, and whether the rest of it is malformed.
     fn receive(&mut self) -> Result<(Vec<Item>, bool), Failure> {
         loop {
             return match self.steps.pop_front() {
@@ -334,7 +334,7 @@ impl Naive {
 }
 
 impl Item {
-    /// How the answer ends, if it ends here.
+    /// The end of the answer, if it ends here.
     fn end(&self) -> Option<Result<(), Errno>> {
         let code = self.payload.first_chunk().map(|code| i32::from_ne_bytes(*code).saturating_neg());
         match (self.message_type, code) {
@@ -345,12 +345,12 @@ impl Item {
     }
 }
 
-/// The sequence number after that one: 0 is that of events.
+/// The next sequence number. 0 is the number of events.
 fn after(sequence: u32) -> u32 {
     if sequence == u32::MAX { 1 } else { sequence + 1 }
 }
 
-/// What comes, until the choices are used up.
+/// Received datagrams and errors, until the choices are used up.
 fn steps(choices: &mut impl Iterator<Item = u8>, first: u32) -> VecDeque<Step> {
     let mut steps = VecDeque::new();
     while let Some(kind) = choices.next() {

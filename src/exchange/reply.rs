@@ -8,7 +8,7 @@ use crate::{
 /// The highest type that is netlink's own (`NLMSG_MIN_TYPE` is 16).
 const LAST_CONTROL_TYPE: u16 = 15;
 
-/// The answer to one request, as far as it has come.
+/// The progress of the answer to one request.
 ///
 /// # Example
 ///
@@ -34,7 +34,7 @@ pub struct Exchange {
     finished: bool,
 }
 
-/// What a message is to an exchange.
+/// The meaning of a message for an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a message is one of these, whatever it holds")]
 pub enum Received {
@@ -44,7 +44,7 @@ pub enum Received {
     End,
     /// The end of the answer: the kernel refuses.
     Refused(Acknowledgement),
-    /// Nothing to do with this request: an answer to an earlier one, an event, a no-operation.
+    /// A message of another exchange, an event, or a no-operation.
     Foreign,
 }
 
@@ -59,25 +59,25 @@ pub(super) fn refusal(message: &Message<'_>) -> Option<Acknowledgement> {
 }
 
 impl Exchange {
-    /// The answer to the request of that sequence number, of which nothing has come yet.
+    /// An exchange for the request with that sequence number, before the first message of its answer.
     #[must_use]
     pub const fn new(operation: Operation, sequence: u32) -> Self {
         Self { operation, sequence, finished: false }
     }
 
-    /// What was asked.
+    /// Returns the operation.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// Whether the answer is complete.
+    /// Returns true if the answer is complete.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Takes the next message, and tells what it is to this exchange. After the end every message is foreign.
+    /// Takes the next message and returns its meaning for this exchange. After the end every message is foreign.
     #[inline]
     pub fn receive(&mut self, message: &Message<'_>) -> Received {
         let header = message.header();

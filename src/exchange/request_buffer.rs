@@ -6,10 +6,10 @@ use crate::{
     wire::Encoder,
 };
 
-/// Room for a request at first; one that is larger gets more.
+/// Bytes reserved for a request at first. A longer request gets more.
 const REQUEST_LENGTH: usize = 512;
 
-/// Messages, one behind the other. Its memory is kept and not cleared: only what is written is ever given out.
+/// Consecutive messages. The memory is kept and not cleared, since only written bytes are ever read.
 #[derive(Debug, Default)]
 pub(super) struct RequestBuffer {
     memory: Vec<u8>,
@@ -33,7 +33,7 @@ impl RequestBuffer {
         self.length = 0;
     }
 
-    /// Writes a request behind the others. One that cannot be encoded leaves nothing.
+    /// Appends a request. A request that cannot be encoded leaves the buffer unchanged.
     pub(super) fn push(&mut self, request: &impl Request, sequence: u32) -> Result<(), Error> {
         let mut room = REQUEST_LENGTH;
         loop {

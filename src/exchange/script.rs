@@ -1,4 +1,4 @@
-//! A socket that plays what it is told to, and the messages of a kernel.
+//! A transport that plays a script, and messages as a kernel sends them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics fails")]
 
 use std::{collections::VecDeque, io, time::Duration};
@@ -9,7 +9,7 @@ use crate::{
     wire::{Encoder, Family, Flags, MessageType},
 };
 
-/// What the next receive gives.
+/// The result of the next receive.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A datagram from that port.
@@ -21,11 +21,11 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Nothing has come.
+    /// Nothing has arrived.
     #[cfg(test)]
     pub(crate) const EMPTY: Self = Self::Failure(Errno::EAGAIN);
 
-    /// Plays the next one. After the last, nothing comes.
+    /// Plays the next step. After the last, nothing arrives.
     pub(crate) fn play(steps: &mut VecDeque<Self>, buffer: &mut [u8]) -> io::Result<Datagram> {
         let (length, sender) = match steps.pop_front() {
             Some(Self::Datagram(bytes, sender)) => {
@@ -45,12 +45,12 @@ pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
     /// Whether each receive was to wait.
     pub(crate) waits: Vec<Wait>,
-    /// What the next sends fail with.
+    /// Errors of the next sends.
     pub(crate) send_failures: VecDeque<Errno>,
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) renewals: usize,
     pub(crate) cannot_renew: bool,
-    /// How many answers may wait to be received, if it is not many.
+    /// The number of answers that the receive buffer holds, if it is small.
     pub(crate) most_answers: Option<usize>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn tuple(port: u16) -> Tuple {
     Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into())
 }
 
-/// An entry of the answer to the request of that number.
+/// An entry of the answer to the request with that sequence number.
 pub(crate) fn entry(sequence: u32, port: u16) -> Vec<u8> {
     let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
     let mut buffer = vec![0; 512];

@@ -1,4 +1,4 @@
-//! What a connection needs of a socket.
+//! The part of a socket that a connection uses.
 
 use core::fmt;
 use std::{io, time::Duration};
@@ -8,11 +8,12 @@ use crate::error::Error;
 /// A datagram that was received.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Datagram {
-    /// Bytes that it had, which may be more than the buffer took.
+    /// Its length, which may exceed the buffer.
     pub(crate) length: usize,
     /// The netlink port of the sender: 0 is the kernel.
     pub(crate) sender: u32,
-    /// Which other network namespace it tells of; only a listener to all of them is told.
+    /// The identifier of another network namespace that the datagram is about. Only a listener to all namespaces gets
+    /// it.
     pub(crate) namespace: Option<i32>,
 }
 
@@ -26,9 +27,9 @@ pub(crate) struct NamespaceId {
 /// Whether to wait for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Until one comes or the time is up.
+    /// Until a datagram arrives or the time is up.
     Yes,
-    /// No: `WouldBlock` where there is none.
+    /// No: `WouldBlock` if there is none.
     No,
 }
 
@@ -37,22 +38,23 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// Sends one datagram to the kernel.
     fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
 
-    /// Receives one datagram: waiting no longer than the transport's own time-out, or not at all.
+    /// Receives one datagram. Waits until the transport's own time-out, or not at all.
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram>;
 
-    /// Waits until there is something to receive, and no longer than that; `false` where the time is up first.
+    /// Waits until there is something to receive; `false` if the time is up first.
     fn wait(&mut self, patience: Duration) -> io::Result<bool>;
 
-    /// Starts anew, so that nothing of what was asked before comes any more. `false` where that cannot be done.
+    /// Drops everything that earlier requests could still receive, by a new socket. Returns `false` if that is not
+    /// possible.
     fn renew(&mut self) -> io::Result<bool>;
 
     /// Opens another transport to the same kernel and network namespace.
     fn open_another(&self) -> Result<Box<dyn Transport>, Error>;
 
-    /// Bytes that may wait to be received.
+    /// Bytes of the receive buffer.
     fn receive_capacity(&self) -> usize;
 
-    /// Bytes that may be sent at once.
+    /// Bytes of the longest datagram that can be sent.
     fn send_capacity(&self) -> usize;
 
     /// The network namespace that the transport leads to, if it is known.

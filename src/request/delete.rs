@@ -23,7 +23,7 @@ impl DeleteFlow {
         Self { key }
     }
 
-    /// Which flow.
+    /// Returns the key.
     #[must_use]
     pub const fn key(&self) -> FlowKey {
         self.key
@@ -52,7 +52,7 @@ impl EncodeRequest for DeleteFlow {
     }
 }
 
-/// The request to delete every flow, every flow of a family, or those that the kernel finds by a filter.
+/// The request to delete every flow, every flow of a family, or every flow that a kernel filter selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFlows {
     filter: KernelFilter,
@@ -65,22 +65,22 @@ impl FlushFlows {
         Self::of_family(Family::UNSPEC)
     }
 
-    /// Deletes every flow of that family (Linux 5.2 and later; before it, all).
+    /// Deletes every flow of that family (before Linux 5.2: of both).
     #[must_use]
     pub const fn of_family(family: Family) -> Self {
         Self { filter: KernelFilter::of_family(family) }
     }
 
-    /// Which flows.
+    /// Returns the filter.
     #[must_use]
     pub const fn filter(&self) -> KernelFilter {
         self.filter
     }
 
-    /// Deletes the flows that the kernel finds by that filter.
+    /// Deletes the flows that the kernel selects with that filter.
     ///
-    /// A kernel that does not know a part of the filter passes over it and deletes more, up to everything: send it only
-    /// what [`Plan::flush`](crate::filter::Plan::flush) gave for capabilities that were probed.
+    /// A kernel ignores parts of a filter that it does not know, and deletes more, up to everything. Use only the
+    /// filters that [`Plan::flush`](crate::filter::Plan::flush) returns for probed capabilities.
     #[must_use]
     pub(crate) const fn matching(filter: KernelFilter) -> Self {
         Self { filter }
@@ -93,7 +93,7 @@ impl EncodeRequest for FlushFlows {
     }
 
     fn header(&self) -> RequestHeader {
-        // In version 0 the kernel does not look at the family and deletes them all.
+        // With version 0 the kernel ignores the family and deletes the flows of both.
         RequestHeader::acknowledged(MessageType::FLOW_DELETE, self.filter.family()).with_version(1)
     }
 

@@ -15,13 +15,13 @@ pub enum Table {
     /// The flows that packets are matched with.
     #[default]
     Conntrack,
-    /// The flows that have ended, but whose end could not be delivered to a reliable listener yet.
+    /// Flows that have ended, but whose DESTROY event was not delivered to a reliable listener yet.
     Dying,
-    /// The flows whose first packet is still on its way through the rules. Always empty since Linux 5.19.
+    /// Flows whose first packet is still in the rules. Always empty since Linux 5.19.
     Unconfirmed,
 }
 
-/// The request for all flows of a table, or those of a family.
+/// The request for the flows of a list: all, those of a family, or those that a kernel filter selects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpFlows {
     table: Table,
@@ -36,49 +36,49 @@ impl DumpFlows {
         Self::default()
     }
 
-    /// Those of another list, which the kernel filters by the family alone.
+    /// Dumps another list. The kernel filters the other lists by the family only.
     #[must_use]
     pub const fn of_table(self, table: Table) -> Self {
         Self { table, ..self }
     }
 
-    /// Those of one family, whatever filter was given before.
+    /// Dumps the flows of one family. Replaces the filter.
     #[must_use]
     pub const fn of_family(self, family: Family) -> Self {
         Self { filter: KernelFilter::of_family(family), ..self }
     }
 
-    /// Those that the kernel finds by that filter, which a [`Plan`](crate::filter::Plan) makes: it is known to be
-    /// evaluated right, and it may be wider than what is wanted. The family is the filter's.
+    /// Dumps the flows that the kernel selects with that filter, which comes from a [`Plan`](crate::filter::Plan). It
+    /// can select more than the filter of the plan matches. The family is the filter's.
     #[must_use]
     pub const fn matching(self, filter: KernelFilter) -> Self {
         Self { filter, ..self }
     }
 
-    /// Sets the counters of every flow to zero as it is read. Meaningful for [`Table::Conntrack`] alone.
+    /// Sets the counters of every flow to zero as it is read. Only [`Table::Conntrack`] has it.
     ///
-    /// The kernel loses counts in this: where a flow does not fit the datagram any more, its counters are zeroed all
-    /// the same, and it is sent with zeros in the next one. That is one flow a datagram, or one of some hundred. To
-    /// lose nothing, dump without it and take differences, or zero each flow by a
+    /// The kernel loses counts in such a dump: if a flow does not fit the datagram, its counters are zeroed all the
+    /// same, and the next datagram reports zeros. That happens at most once in each datagram, to one of about a hundred
+    /// flows. To lose nothing, dump without this and take differences, or zero the counters of each flow with a
     /// [`GetFlow`](super::GetFlow::and_zero_counters).
     #[must_use]
     pub const fn and_zero_counters(self) -> Self {
         Self { zero_counters: true, ..self }
     }
 
-    /// Which table.
+    /// Returns the list.
     #[must_use]
     pub const fn table(&self) -> Table {
         self.table
     }
 
-    /// What of it.
+    /// Returns the filter.
     #[must_use]
     pub const fn filter(&self) -> KernelFilter {
         self.filter
     }
 
-    /// Whether the counters of every flow are set to zero.
+    /// Returns true if the counters of every flow are set to zero.
     #[must_use]
     pub const fn zeroes_counters(&self) -> bool {
         self.zero_counters
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::filter::{Capabilities, Filter};
 
-    /// The kernel passes over the rest of the filter, and lists all of them.
+    /// The kernel would ignore the filter and list every flow.
     #[test]
     fn what_the_kernel_does_not_filter_is_refused_a_filter() {
         let encoded = |dump: DumpFlows| {

@@ -1,4 +1,4 @@
-//! Everything that can be asked of the table of expectations.
+//! Requests about expectations.
 
 use super::{EncodeRequest, RequestHeader, creation};
 use crate::{
@@ -11,15 +11,15 @@ use crate::{
     },
 };
 
-/// What names one expectation: its tuple, the zone, and the identifier where it is known.
+/// The key of an expectation: its tuple, the zone, and the identifier if it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ExpectationKey {
     /// The expected tuple.
     pub tuple: Tuple,
-    /// The zone of the master. The kernel never sends it: who works with zones has to know it.
+    /// The zone of the master. The kernel never sends it, so it is never known from a dump.
     pub zone: Option<u16>,
-    /// The identifier: with it, another expectation of the same tuple is "not found".
+    /// The identifier. An expectation with the same tuple and another identifier does not match.
     pub id: Option<u32>,
 }
 
@@ -30,19 +30,19 @@ impl ExpectationKey {
         Self { tuple, zone: None, id: None }
     }
 
-    /// In that zone.
+    /// Sets the zone.
     #[must_use]
     pub const fn in_zone(self, zone: u16) -> Self {
         Self { zone: Some(zone), ..self }
     }
 
-    /// With that identifier.
+    /// Sets the identifier.
     #[must_use]
     pub const fn with_id(self, id: u32) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// Reads tuple, zone and identifier; `None` where there is no tuple.
+    /// Decodes tuple, zone and identifier; `None` if there is no tuple.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
         read_attributes!(attributes;
             CTA_EXPECT_TUPLE => tuple = Tuple::read,
@@ -69,7 +69,7 @@ impl From<&Expectation> for ExpectationKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct GetExpectation(
-    /// Which one.
+    /// The key.
     pub ExpectationKey,
 );
 
@@ -87,7 +87,7 @@ impl EncodeRequest for GetExpectation {
     }
 }
 
-/// The request for all expectations, or those of a family or a master.
+/// The request for expectations: all, the expectations of a family, or those of a master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpExpectations {
     family: Family,
@@ -96,19 +96,19 @@ pub struct DumpExpectations {
 }
 
 impl DumpExpectations {
-    /// All of both families.
+    /// Dumps all expectations, of both families.
     #[must_use]
     pub const fn all() -> Self {
         Self::of_family(Family::UNSPEC)
     }
 
-    /// Those of one family.
+    /// Dumps the expectations of one family.
     #[must_use]
     pub const fn of_family(family: Family) -> Self {
         Self { family, master: None, zone: None }
     }
 
-    /// Those of the flow with that original tuple. It fails with "not found" where there is no such flow.
+    /// Dumps the expectations of the flow with that original tuple. Fails with ENOENT if there is no such flow.
     #[must_use]
     pub const fn of_master(master: Tuple) -> Self {
         Self { family: master.family(), master: Some(master), zone: None }
@@ -116,25 +116,25 @@ impl DumpExpectations {
 }
 
 impl DumpExpectations {
-    /// Whose master is in that zone. Without a master it says nothing.
+    /// Sets the zone of the master. Without a master it has no effect.
     #[must_use]
     pub const fn in_zone(self, zone: u16) -> Self {
         Self { zone: Some(zone), ..self }
     }
 
-    /// Which family; both where it is [`Family::UNSPEC`].
+    /// Returns the family, which is [`Family::UNSPEC`] for both.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The original tuple of the flow that they belong to.
+    /// Returns the original tuple of the master.
     #[must_use]
     pub const fn master(&self) -> Option<Tuple> {
         self.master
     }
 
-    /// The zone of that flow.
+    /// Returns the zone of the master.
     #[must_use]
     pub const fn zone(&self) -> Option<u16> {
         self.zone
@@ -155,7 +155,7 @@ impl EncodeRequest for DumpExpectations {
     }
 
     fn header(&self) -> RequestHeader {
-        // Of a master without a helper no DONE comes: the acknowledgement is the only sign that there is none.
+        // If the master has no helper, the kernel sends no DONE: the acknowledgement ends the dump.
         RequestHeader::acknowledged(MessageType::EXPECTATION_GET, self.family).with_flags(Flags::DUMP)
     }
 
@@ -167,8 +167,8 @@ impl EncodeRequest for DumpExpectations {
 
 /// The request to create an expectation. The master must be in the table and have a helper.
 ///
-/// The kernel takes the timeout of the helper, not the one given, and strips `USERSPACE` from the flags. Where the
-/// helper's limit is reached the oldest expectation of the class is removed without a word.
+/// The kernel uses the timeout of the helper instead of the one in the expectation, and removes `USERSPACE` from the
+/// flags. If the helper's limit is reached, it removes the oldest expectation of the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreateExpectation<'a> {
     expectation: &'a Expectation,
@@ -176,13 +176,13 @@ pub struct CreateExpectation<'a> {
 }
 
 impl<'a> CreateExpectation<'a> {
-    /// Creates the expectation, and fails where it exists.
+    /// Creates the expectation, and fails if it exists.
     #[must_use]
     pub const fn new(expectation: &'a Expectation) -> Self {
         Self { expectation, or_update: false }
     }
 
-    /// Renews the timeout where it exists.
+    /// Renews the timeout if the expectation exists.
     #[must_use]
     pub const fn or_update(self) -> Self {
         Self { or_update: true, ..self }
@@ -204,7 +204,8 @@ impl EncodeRequest for CreateExpectation<'_> {
     }
 }
 
-/// The request to delete one expectation. It always carries a tuple: to the kernel a delete without one is a flush.
+/// The request to delete one expectation. It always carries a tuple: for the kernel, a delete without one empties the
+/// table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct DeleteExpectation(
@@ -226,7 +227,7 @@ impl EncodeRequest for DeleteExpectation {
     }
 }
 
-/// The request to delete every expectation of a helper. Where there is none it succeeds too.
+/// The request to delete every expectation of a helper. It succeeds if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a name and nothing else")]
 pub struct DeleteExpectationsOf<'a>(

@@ -7,7 +7,8 @@ use crate::{
     wire::{Encoder, MessageType},
 };
 
-/// The request for one flow, by either tuple and the zone. The kernel does not look at the identifier.
+/// The request for one flow, by tuple and zone. The kernel compares neither direction nor identifier;
+/// [`Client::get`](crate::Client::get) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetFlow {
     key: FlowKey,
@@ -21,19 +22,19 @@ impl GetFlow {
         Self { key, zero_counters: false }
     }
 
-    /// Sets its counters to zero in the same moment. For one flow nothing is lost.
+    /// Sets the counters of the flow to zero in the same step. Unlike in a dump, no count is lost.
     #[must_use]
     pub const fn and_zero_counters(self) -> Self {
         Self { zero_counters: true, ..self }
     }
 
-    /// Which flow.
+    /// Returns the key.
     #[must_use]
     pub const fn key(&self) -> FlowKey {
         self.key
     }
 
-    /// Whether its counters are set to zero.
+    /// Returns true if the counters of the flow are set to zero.
     #[must_use]
     pub const fn zeroes_counters(&self) -> bool {
         self.zero_counters
@@ -47,7 +48,7 @@ impl EncodeRequest for GetFlow {
 
     fn header(&self) -> RequestHeader {
         let message_type = if self.zero_counters { MessageType::FLOW_GET_ZERO_COUNTERS } else { MessageType::FLOW_GET };
-        // The answer carries MULTI, but no DONE follows: the acknowledgement is the end.
+        // The answer has the flag MULTI, but no DONE follows: the acknowledgement ends it.
         RequestHeader::acknowledged(message_type, self.key.family())
     }
 

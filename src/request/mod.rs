@@ -1,7 +1,8 @@
-//! Requests: what can be asked of the kernel, as bytes.
+//! Requests to the kernel, without I/O.
 //!
-//! Each request knows what the kernel demands of it, so that what is missing does not compile and what the kernel
-//! misreads is never sent. Nothing here does I/O: a [`Client`](crate::Client) sends them, and so can any other socket.
+//! A request that lacks a mandatory part does not compile, and values that the kernel would misread are refused when
+//! the request is encoded. A [`Client`](crate::Client) sends requests; for another socket, convert them into a
+//! [`Message`](crate::Message).
 //!
 //! # Example
 //!

@@ -1,4 +1,4 @@
-//! Ask for statistics.
+//! Requests for statistics.
 
 use super::{EncodeRequest, RequestHeader};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     wire::{Encoder, Family, MessageType},
 };
 
-/// Declares a request that has nothing but its type.
+/// Declares a request that consists of its type only.
 macro_rules! bare_requests {
     ($( $(#[$meta:meta])* $name:ident: $message_type:ident, $answer:ident; )*) => { $(
         $(#[$meta])*
@@ -30,10 +30,10 @@ macro_rules! bare_requests {
 
 bare_requests! {
     /// The request for the size of the table.
-    // One answer comes, and no DONE: the acknowledgement is the end.
+    // One message arrives and no DONE: the acknowledgement ends the answer.
     GetGlobalStatistics: TABLE_STATISTICS, acknowledged;
-    /// The request for what each processor did with packets.
+    /// The request for the packet counts of each processor.
     DumpCpuStatistics: CPU_STATISTICS, dump;
-    /// The request for what each processor did with expectations.
+    /// The request for the expectation counts of each processor.
     DumpExpectationStatistics: EXPECTATION_STATISTICS, dump;
 }

@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// What is to change of a flow. Only what is named goes on the wire, and zero is a value.
+/// The attributes of a flow to change. Only attributes that were set are sent, and zero is a value.
 ///
-/// The kernel applies the parts in the order helper, timeout, status, protocol information, mark, sequence adjustment,
-/// SYN proxy, labels; where one fails, those before it stay applied.
+/// The kernel applies the attributes in the order helper, timeout, status, protocol information, mark, sequence
+/// adjustment, SYN proxy, labels. If it refuses one, those before it stay applied.
 ///
 /// # Example
 ///
@@ -35,7 +35,7 @@ pub struct FlowUpdate {
     pub mark: Option<MaskedMark>,
     /// Seconds until the flow ends unless a packet comes (`CTA_TIMEOUT`); 0 ends it at once.
     pub timeout: Option<u32>,
-    /// Status bits besides those that the flow has (`CTA_STATUS`).
+    /// Status bits to add (`CTA_STATUS`).
     pub status: Option<Status>,
     /// Labels (`CTA_LABELS`, `CTA_LABELS_MASK`).
     pub labels: Option<MaskedLabels>,
@@ -43,20 +43,20 @@ pub struct FlowUpdate {
     pub protocol_info: Option<ProtocolInfo>,
     /// The helper's private bytes (`CTA_HELP`).
     pub helper: Option<Helper>,
-    /// How sequence numbers from the initiator shift (`CTA_SEQ_ADJ_ORIG`).
+    /// The shift of sequence numbers from the initiator (`CTA_SEQ_ADJ_ORIG`).
     pub sequence_adjustment_original: Option<SequenceAdjustment>,
-    /// How sequence numbers from the responder shift (`CTA_SEQ_ADJ_REPLY`).
+    /// The shift of sequence numbers from the responder (`CTA_SEQ_ADJ_REPLY`).
     pub sequence_adjustment_reply: Option<SequenceAdjustment>,
     /// The SYN proxy's numbers (`CTA_SYNPROXY`).
     pub synproxy: Option<Synproxy>,
 }
 
 impl FlowUpdate {
-    /// Status bits that the kernel refuses to see changed or cleared: those that a flow has must be sent back.
+    /// Status bits that the kernel refuses to change or clear: an update has to repeat those of the flow.
     const KEPT: Status =
         Status::EXPECTED.union(Status::SEEN_REPLY).union(Status::ASSURED).union(Status::CONFIRMED).union(Status::DYING);
 
-    /// Nothing.
+    /// An update that changes nothing yet. Sending it is an error.
     pub fn new() -> Self {
         Self::default()
     }
@@ -80,36 +80,36 @@ impl FlowUpdate {
         self
     }
 
-    /// Sets status bits in addition to those that the flow has; none can be cleared.
+    /// Adds status bits. No bit can be cleared.
     ///
-    /// The kernel accepts only a status that repeats the bits of today: [`Client::update`](crate::Client::update) looks
-    /// them up, and an [`UpdateFlow`] has to be told ([`with_current_status`](UpdateFlow::with_current_status)).
+    /// The kernel accepts only a status that repeats the bits of the flow. [`Client::update`](crate::Client::update)
+    /// looks them up; an [`UpdateFlow`] takes them from [`with_current_status`](UpdateFlow::with_current_status).
     pub fn status(mut self, bits: Status) -> Self {
         self.status = Some(bits);
         self
     }
 
-    /// Sets and clears labels. The flow must have room for them: a rule that uses labels was there when it began.
+    /// Sets and clears labels. The flow has room for them only if a rule used labels when it began.
     pub fn labels(mut self, labels: MaskedLabels) -> Self {
         self.labels = Some(labels);
         self
     }
 
-    /// Sets state, flags or window scales; only what is `Some` in it changes. It must be of the flow's protocol, else
-    /// the kernel passes over it.
+    /// Sets state, flags or window scales. Fields that are `None` do not change. The kernel ignores the information of
+    /// another protocol.
     pub fn protocol_info(mut self, info: impl Into<ProtocolInfo>) -> Self {
         self.protocol_info = Some(info.into());
         self
     }
 
-    /// Hands the helper of the flow new private bytes. A flow keeps the helper that it has: another name is refused with
-    /// EBUSY. The empty name takes the helper away for good: see [`remove_helper`](Self::remove_helper).
+    /// Passes new private bytes to the helper of the flow. The name must be that of the flow's helper: another is
+    /// refused with EBUSY. The empty name is [`remove_helper`](Self::remove_helper).
     pub fn helper(mut self, helper: Helper) -> Self {
         self.helper = Some(helper);
         self
     }
 
-    /// Takes the helper away. It cannot be given back: EBUSY is the answer to that.
+    /// Removes the helper. It cannot be added again: the kernel refuses that with EBUSY.
     pub fn remove_helper(self) -> Self {
         self.helper(Helper::new(""))
     }
@@ -132,19 +132,19 @@ impl FlowUpdate {
         self
     }
 
-    /// Whether nothing is to change.
+    /// Returns true if the update changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether the update sets status bits, for which the bits of today have to be known.
+    /// Returns true if the update adds status bits, which requires the current ones.
     #[must_use]
     pub const fn needs_status(&self) -> bool {
         self.status.is_some()
     }
 
-    /// Reads what an update request names besides the key.
+    /// Decodes the attributes of an update request, without the key.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         let adjustment = SequenceAdjustment::read;
         read_attributes!(attributes;
@@ -181,7 +181,7 @@ impl FlowUpdate {
             encoder.u32(CTA_STATUS, (bits | kept | Status::CONFIRMED).bits());
         }
         if let Some(MaskedMark { mark, mask }) = self.mark {
-            // The kernel flips what lies outside the mask.
+            // The kernel would flip bits outside the mask.
             encoder.u32(CTA_MARK, mark & mask);
             if mask != u32::MAX {
                 encoder.u32(CTA_MARK_MASK, mask);
@@ -214,7 +214,7 @@ impl<'a> UpdateFlow<'a> {
         Self { key, current_status: Status::empty(), update }
     }
 
-    /// With the status that the flow has today, without which the kernel refuses to set status bits.
+    /// Sets the current status of the flow, which the kernel wants repeated if status bits are added.
     #[must_use]
     pub const fn with_current_status(self, status: Status) -> Self {
         Self { current_status: status, ..self }

@@ -1,8 +1,9 @@
 //! The socket itself: namespaces, buffers, what is given up in the middle.
 
-use std::{os::fd::AsFd, process::Command, thread};
+use std::{collections::BTreeSet, os::fd::AsFd, process::Command, thread};
 
-use ctnetlink::{Client, NetworkNamespace};
+use ctnetlink::{Client, ErrorKind, Filter, FlowUpdate, NetworkNamespace};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use crate::{
     cases,
@@ -18,6 +19,8 @@ cases! {
     what_is_no_namespace_says_so;
     the_receive_buffer_is_granted_and_told;
     memory_is_flat_and_every_flow_comes_once;
+    client_works_over_a_given_socket;
+    bulk_changes_lend_the_flows_that_they_changed;
 }
 
 /// A client can be sent to another thread.
@@ -110,4 +113,53 @@ fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
     });
     assert_eq!(seen.iter().filter(|seen| **seen).count(), 20_000);
     assert!(allocated.bytes_max < 4096, "{allocated:?}");
+}
+
+/// Such a client cannot open a second socket: it dumps first and changes afterwards.
+fn client_works_over_a_given_socket(lab: &Lab) {
+    let open = |protocol| socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
+    let mut client = Client::from_fd(open(SockProtocol::NetlinkNetFilter)).unwrap();
+    create(&mut client, (1..=3000).map(udp_flow));
+    // An abandoned dump is drained.
+    assert!(client.dump().unwrap().next().unwrap().is_ok());
+    assert_eq!(client.statistics().unwrap().entries, Some(3000));
+    let low: Filter = "sport 1-1000".parse().unwrap();
+    let report = client.update_matching(&low, &FlowUpdate::new().mark(7)).unwrap();
+    assert_eq!((report.matched(), report.changed()), (1000, 1000));
+    let mut deleted = 0;
+    let report =
+        client.delete_matching_with(&Filter::mark(7), |flow| deleted += u32::from(flow.mark() == Some(7))).unwrap();
+    assert_eq!((report.to_string().as_str(), deleted), ("deleted 1000 flows", 1000));
+    assert_eq!(lab.flows().len(), 2000);
+    let error = Client::from_fd(open(SockProtocol::NetlinkRoute)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+fn bulk_changes_lend_the_flows_that_they_changed(lab: &Lab) {
+    let mut client = lab.client();
+    create(&mut client, (1..=2000).map(udp_flow));
+    let odd: Filter = Filter::source_port((1..=2000_u16).step_by(2).collect::<Vec<_>>());
+    let mut ports = BTreeSet::new();
+    let update = FlowUpdate::new().mark(1);
+    let report = client
+        .update_matching_with(&odd, &update, |flow| {
+            assert_eq!(flow.mark(), Some(0), "lent as it was before");
+            ports.extend(flow.original().source_port());
+        })
+        .unwrap();
+    assert_eq!(report.changed(), 1000);
+    assert!(ports.iter().copied().eq((1..=2000).step_by(2)));
+    let deleted: &mut BTreeSet<u16> = &mut BTreeSet::new();
+    client.delete_matching_with(&Filter::mark(1), |flow| deleted.extend(flow.original().source_port())).unwrap();
+    assert_eq!(*deleted, ports);
+    // A timeout that is fixed is refused, and such a flow is not lent.
+    let fixed = FlowUpdate::new().status(ctnetlink::Status::FIXED_TIMEOUT);
+    client.update_matching(&"sport 2".parse().unwrap(), &fixed).unwrap();
+    let mut changed = 0;
+    let report =
+        client.update_matching_with(&"sport 1-4".parse().unwrap(), &FlowUpdate::new().timeout(50), |_| changed += 1);
+    let report = report.unwrap();
+    assert_eq!((report.changed(), report.failed(), changed), (1, 1, 1), "{report}");
+    assert_eq!(report.failures()[0].0.tuple.source_port(), Some(2));
+    assert_eq!(report.to_string(), "updated 1 flow, 1 failed");
 }

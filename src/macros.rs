@@ -1,6 +1,6 @@
-//! The two shapes that the crate has many of, each from one table: open enums, and the kernel's attribute numbers.
+//! Macros for the two shapes that occur often: open enums, and the kernel's attribute numbers.
 
-/// Declares an open newtype over an integer: named constants for the values known today, any other value kept as it is.
+/// Declares an open newtype over an integer: constants for the known values, and any other value is kept.
 ///
 /// One row gives the constant, its documentation and alias, the text it prints and parses, and its place in `NAMED`.
 macro_rules! open_enum {
@@ -18,10 +18,10 @@ macro_rules! open_enum {
         impl $name {
             $( $(#[$constant_meta])* pub const $constant: Self = Self($value); )*
 
-            /// Every value that has a name, with its name, in the kernel's order.
+            /// Every named value with its name, in the kernel's order.
             pub const NAMED: &'static [(Self, &'static str)] = &[ $( (Self($value), $text), )* ];
 
-            /// The name of the value, or `None` where this crate knows none.
+            /// Returns the name of the value, or `None` if this crate has none.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
@@ -32,7 +32,7 @@ macro_rules! open_enum {
         }
 
         impl core::fmt::Display for $name {
-            /// Prints the name, or the number where there is none.
+            /// Prints the name, or the number if there is none.
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match self.name() {
                     Some(name) => f.pad(name),
@@ -56,7 +56,7 @@ macro_rules! open_enum {
                     .iter()
                     .find(|(_, name)| name.eq_ignore_ascii_case(text))
                     .map(|(value, _)| *value)
-                    // A sign, which the standard library takes, is part of no number here.
+                    // The standard library accepts a plus sign.
                     .or_else(|| text.parse().ok().filter(|_| !text.starts_with('+')).map(Self))
                     .ok_or_else(|| crate::error::ParseError::new($what, text))
             }
@@ -79,7 +79,16 @@ macro_rules! open_enum {
 /// Declares the attribute numbers of every nest under their C names, and the `AttributeSet` that each belongs to.
 macro_rules! attributes {
     ( $( $(#[$nest_meta:meta])* $nest:ident { $( $name:ident = $number:literal, )* } )* ) => {
-        /// A set of attribute numbers: which table the number in an attribute's header is to be looked up in.
+        /// A set of attribute numbers: the table to which the number in an attribute's header belongs.
+        ///
+        /// # Example
+        ///
+        /// ```
+        /// use ctnetlink::wire::{AttributeSet, CTA_MARK};
+        ///
+        /// assert_eq!(AttributeSet::Flow.attribute_name(CTA_MARK), Some("CTA_MARK"));
+        /// assert_eq!(AttributeSet::Tuple.attribute_name(CTA_MARK), None);
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -88,10 +97,10 @@ macro_rules! attributes {
         }
 
         impl AttributeSet {
-            /// Every nest, so that one can be named by its place.
+            /// Every nest, by its number.
             pub(crate) const ALL: &'static [Self] = &[ $( Self::$nest, )* ];
 
-            /// The C name of an attribute of this nest, or `None` where the number is not known.
+            /// Returns the C name of an attribute of this nest, or `None` if the number is unknown.
             #[must_use]
             pub const fn attribute_name(self, number: u16) -> Option<&'static str> {
                 match self {
@@ -108,12 +117,12 @@ macro_rules! attributes {
             pub const $name: u16 = $number;
         )* )*
 
-        /// Every attribute name with its number, for the test that holds them against the kernel's headers.
+        /// Every attribute name with its number, for the test that compares them with the kernel's headers.
         pub const ATTRIBUTES: &[(&str, u16)] = &[ $( $( (stringify!($name), $number), )* )* ];
     };
 }
 
-/// Walks a nest once and binds each named attribute as an `Option`: the last of a number counts, others are passed over.
+/// Walks a nest once and binds each named attribute as an `Option`: the last of a number counts, others are skipped.
 ///
 /// ```text
 /// read_attributes!(nest; CTA_COUNTERS_PACKETS => packets = Attribute::u64, CTA_COUNTERS_BYTES => bytes = Attribute::u64);
@@ -152,7 +161,7 @@ macro_rules! flag_text {
         }
 
         impl $name {
-            /// Every bit that has a name.
+            /// All named bits.
             fn named_bits() -> Self {
                 use bitflags::Flags as _;
                 Self::FLAGS.iter().filter(|flag| flag.is_named()).fold(Self::empty(), |all, flag| all | *flag.value())
@@ -185,7 +194,7 @@ macro_rules! flag_text {
     };
 }
 
-/// `Debug` of an error as its `Display`: it is what a `main` shows that returns the error.
+/// `Debug` of an error as its `Display`, because `main` shows `Debug` if it returns an error.
 macro_rules! debug_as_display {
     ($($error:ident)+) => { $(
         impl core::fmt::Debug for $error {

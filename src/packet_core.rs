@@ -1,5 +1,5 @@
-//! The traits of netlink-packet-core (feature `packet-core`), so that our messages travel through netlink-proto and the
-//! rest of rust-netlink.
+//! The traits of netlink-packet-core (feature `packet-core`), to transport messages through netlink-proto and the rest of
+//! rust-netlink.
 //!
 //! netlink-packet-utils, which held some of these traits once, was merged into netlink-packet-core.
 
@@ -40,8 +40,8 @@ impl NetlinkSerializable for Message {
     }
 
     /// Writes the payload. A message that cannot be encoded (a name with a NUL, a range without a begin) becomes one
-    /// that the kernel refuses as out of range, since the trait knows no error: were the attribute left out instead, a
-    /// delete could become a flush.
+    /// that the kernel refuses as out of range, because the trait cannot return an error. Without the attribute, a delete
+    /// could become a flush.
     fn serialize(&self, buffer: &mut [u8]) {
         if is_encodable(self) {
             self.encode_payload(&mut Encoder::new(buffer));
@@ -98,14 +98,14 @@ const REFUSED: [u8; 12] = {
     [0, 0, 0, 0, l0, l1, n0, n1, 0, 0, 0, 0]
 };
 
-/// Whether nothing but room is missing.
+/// Returns true if only the buffer is too small.
 fn is_encodable(message: &Message) -> bool {
     let mut encoder = Encoder::new(&mut []);
     message.encode_payload(&mut encoder);
     matches!(encoder.finish(), Ok(_) | Err(EncodeError::BufferTooSmall { .. }))
 }
 
-/// What an encoder without a buffer counts.
+/// Returns the size that an encoder without a buffer counts.
 fn measure(encode: impl FnOnce(&mut Encoder<'_>)) -> usize {
     let mut encoder = Encoder::new(&mut []);
     encode(&mut encoder);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Serializes a struct: the fields before the semicolon always, those after it if they are present (`!is_none()`) or
-/// the format is binary, where a missing field would shift all that follow.
+/// the format is binary, because a missing field would shift all fields after it.
 ///
 /// The fields must be named in the order of their declaration. All must be named: the destructuring is exhaustive.
 macro_rules! serialize_present {

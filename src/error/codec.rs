@@ -23,7 +23,7 @@ pub struct DecodeError {
     path: AttributePath,
 }
 
-/// What is wrong with the bytes of a [`DecodeError`].
+/// The kind of a [`DecodeError`].
 ///
 /// # Example
 ///
@@ -54,7 +54,7 @@ pub enum DecodeErrorKind {
     Missing,
     /// A value is not valid: two address families in one tuple, text that is not UTF-8.
     Value(&'static str),
-    /// The message has another type than the one to be decoded.
+    /// The message has another type than the caller decodes.
     MessageType(u16),
 }
 
@@ -89,7 +89,7 @@ impl DecodeError {
         self
     }
 
-    /// Returns what is wrong with the bytes.
+    /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> DecodeErrorKind {
         self.kind

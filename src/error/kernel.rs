@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// An error number of Linux. Numbers above 34 differ between architectures: the constants are those of the target.
+/// An error number of Linux. Numbers above 34 differ between architectures: the constants have the numbers of the target.
 ///
 /// # Example
 ///

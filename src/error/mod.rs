@@ -14,8 +14,8 @@ pub use kernel::{Errno, KernelError, Operation};
 
 /// The error of everything that talks to the kernel.
 ///
-/// Ask [`kind`](Self::kind) or one of the predicates ([`is_not_found`](Self::is_not_found) …) to decide what to do, and
-/// print the error for a person: the text names the operation, the reason, and a remedy if there is one.
+/// Ask [`kind`](Self::kind) or one of the predicates ([`is_not_found`](Self::is_not_found) …) to decide how to
+/// react, and print the error for a person: the text names the operation, the reason, and a remedy if there is one.
 ///
 /// `?` converts every other error of this crate, and [`io::Error`], into this one. The opposite conversion into an
 /// [`io::Error`] keeps the kind, and this error as its inner error.
@@ -215,13 +215,13 @@ impl Error {
         if let Reason::Kernel(error) = &*self.reason { Some(error) } else { None }
     }
 
-    /// Returns where and why decoding failed, if this is such an error.
+    /// Returns the error of decoding, if this is one.
     #[must_use]
     pub const fn decode_error(&self) -> Option<&DecodeError> {
         if let Reason::Decode(error) = &*self.reason { Some(error) } else { None }
     }
 
-    /// Returns why encoding failed, if this is such an error.
+    /// Returns the error of encoding, if this is one.
     #[must_use]
     pub const fn encode_error(&self) -> Option<&EncodeError> {
         if let Reason::Encode(error) = &*self.reason { Some(error) } else { None }

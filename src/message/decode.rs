@@ -1,4 +1,4 @@
-//! From the wire.
+//! Decoding of messages.
 
 use super::Message;
 use crate::{
@@ -19,8 +19,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`MessageType`](crate::DecodeErrorKind::MessageType) for a type of another subsystem or a newer kernel, else
-    /// where an attribute is malformed or missing.
+    /// [`MessageType`](crate::DecodeErrorKind::MessageType) for a type of another subsystem or of a newer kernel; another
+    /// kind if an attribute is malformed or missing.
     pub fn decode(message: &wire::Message<'_>) -> Result<Self, DecodeError> {
         match message.header().message_type {
             MessageType::NOOP => Ok(Self::Noop),
@@ -43,13 +43,13 @@ fn decode_answer(message: &wire::Message<'_>) -> Result<Message, DecodeError> {
         MessageType::EXPECTATION_DELETE => Message::ExpectationDestroyed(Expectation::decode(message)?),
         MessageType::CPU_STATISTICS => Message::CpuStatistics(CpuStatistics::decode(message)?),
         MessageType::TABLE_STATISTICS => Message::TableStatistics(TableStatistics::decode(message)?),
-        // Answers to a request for these carry the number of another message of the other subsystem.
+        // Replies with these statistics carry the number of a message of the other subsystem.
         MessageType::FLOW_GET_ZERO_COUNTERS => Message::ExpectationStatistics(ExpectationStatistics::decode(message)?),
         _ => return Err(message.unexpected_type()),
     })
 }
 
-/// `None` for a type that is no request.
+/// `None` for a type that is not a request.
 fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, DecodeError> {
     let header = message.header();
     let netfilter = message.netfilter()?;
@@ -68,7 +68,7 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
             Message::DumpFlows(DumpFlows::decode(family, flow)?.and_zero_counters())
         }
         MessageType::FLOW_GET_ZERO_COUNTERS => Message::GetFlow(GetFlow::new(require_key(flow)?).and_zero_counters()),
-        // Here the kernel looks at the family alone.
+        // The kernel checks the family only.
         MessageType::FLOW_GET_DYING => Message::DumpFlows(DumpFlows::new().of_family(family).of_table(Table::Dying)),
         MessageType::FLOW_GET_UNCONFIRMED => {
             Message::DumpFlows(DumpFlows::new().of_family(family).of_table(Table::Unconfirmed))
@@ -90,10 +90,10 @@ fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, Decode
     }))
 }
 
-/// A delete without a tuple is a flush, as it is to the kernel; so is one with a filter.
+/// Like the kernel, treats a delete without a tuple, or with a filter, as a flush.
 fn decode_delete(family: Family, version: u8, attributes: Attributes<'_>) -> Result<Message, DecodeError> {
     let filtered = attributes.find(CTA_FILTER).is_some();
-    // In version 0 the kernel looks at no family, unless there is a filter on tuples.
+    // In version 0 the kernel checks the family only if there is a filter on tuples.
     let family = if version == 0 && !filtered { Family::UNSPEC } else { family };
     Ok(match FlowKey::decode(attributes) {
         Ok(Some(key)) if !filtered => Message::DeleteFlow(DeleteFlow::new(key)),
@@ -143,9 +143,9 @@ mod tests {
         Message::decode(&Messages::new(bytes).next().unwrap().unwrap())
     }
 
-    /// The kernel looks at the family in version 0 too, where there is a filter on tuples.
+    /// With a filter on tuples, the kernel checks the family in version 0 too.
     #[test]
-    fn a_delete_of_version_0_with_a_filter_keeps_its_family() {
+    fn filtered_delete_of_version_0_keeps_its_family() {
         let filter: Filter = "proto tcp and dport 22 and src 10.0.0.1".parse().unwrap();
         let flush = FlushFlows::matching(filter.plan(&Capabilities::linux(6, 18)).flush().unwrap()[0]);
         let mut bytes = written(&flush);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_create_with_a_mask_is_not_taken_for_one_of_the_whole_mark() {
+    fn create_with_a_mask_is_refused() {
         let tuple = Tuple::udp(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 53).into());
         let bytes = written(&NewFlow::untranslated(tuple, 60).unwrap());
         for (number, mask) in [(CTA_MARK_MASK, &[0, 0, 0, 1][..]), (CTA_LABELS_MASK, &[1; 16])] {

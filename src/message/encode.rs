@@ -1,4 +1,4 @@
-//! To the wire.
+//! Encoding of messages.
 
 use super::Message;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     wire::{Encoder, Flags, MessageType, NetfilterHeader},
 };
 
-/// Runs `$body` with the request that a variant holds, or `$other` for a message that is none.
+/// Runs `$body` with the request in a variant, or `$other` for a message that is not a request.
 macro_rules! with_request {
     ($message:expr, |$request:ident| $body:expr, $other:pat => $otherwise:expr) => {
         match $message {
@@ -64,7 +64,7 @@ macro_rules! with_request {
 }
 
 impl Message {
-    /// The type in the header.
+    /// Returns the type in the header.
     #[must_use]
     pub fn message_type(&self) -> MessageType {
         with_request!(self, |request| request.header().message_type, answer => match answer {
@@ -82,8 +82,8 @@ impl Message {
         })
     }
 
-    /// The flags in the header: those that a request has to have, `MULTI` for an entry of an answer. An event that
-    /// tells of a new flow has `CREATE` and `EXCLUSIVE` instead.
+    /// Returns the flags in the header: the mandatory flags of a request, or `MULTI` for an entry of a reply. A NEW event
+    /// has `CREATE` and `EXCLUSIVE` instead.
     #[must_use]
     pub fn flags(&self) -> Flags {
         with_request!(self, |request| request.header().flags, answer => match answer {
@@ -93,7 +93,7 @@ impl Message {
         })
     }
 
-    /// Writes what stands behind the netlink header.
+    /// Writes the payload, without the netlink header.
     pub fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         with_request!(self, |request| request.encode_payload(encoder), answer => match answer {
             Self::Flow(flow) | Self::FlowDestroyed(flow) => {
@@ -122,7 +122,7 @@ impl Message {
         });
     }
 
-    /// Writes the whole message with that sequence number.
+    /// Writes the whole message with a sequence number.
     pub fn encode(&self, sequence: u32, encoder: &mut Encoder<'_>) {
         encoder.netlink_message(self.message_type(), self.flags(), sequence, |payload| self.encode_payload(payload));
     }

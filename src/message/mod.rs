@@ -1,7 +1,7 @@
-//! Every message of connection tracking as one type: requests, answers, events, and netlink's own.
+//! Every message of connection tracking as one type: requests, replies, events, and netlink's control messages.
 //!
-//! For those who carry messages themselves: a monitor of netlink traffic, or the rust-netlink stack
-//! (feature `packet-core`). A [`Client`](crate::Client) needs none of it.
+//! It is for programs that transport messages without a [`Client`](crate::Client): a monitor of netlink traffic, or the
+//! rust-netlink stack (feature `packet-core`).
 //!
 //! # Example
 //!
@@ -30,8 +30,8 @@ use crate::{
 
 /// Any message of connection tracking.
 ///
-/// Which it is, the type in the header tells together with `NLM_F_REQUEST`: the same number is a create request one way
-/// and an entry of a dump the other.
+/// The variant follows from the type in the header and `NLM_F_REQUEST`: one number means a create request in one
+/// direction and an entry of a dump in the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "a flow is what most messages are: a box would be an allocation for each")]
@@ -40,9 +40,10 @@ pub enum Message {
     CreateFlow(NewFlow),
     /// Request: change a flow.
     UpdateFlow {
-        /// Which one.
+        /// The flow. An update cannot carry the identifier of a key: the kernel does not compare it there, so it is not
+        /// encoded, and a decoded key has none.
         key: FlowKey,
-        /// What is to change. Status bits are as they stand on the wire: those of today and those to be set.
+        /// The change. Status bits are as on the wire: the current bits and the bits to set.
         update: FlowUpdate,
     },
     /// Request: get one flow.
@@ -51,17 +52,17 @@ pub enum Message {
     DumpFlows(DumpFlows),
     /// Request: delete one flow.
     DeleteFlow(DeleteFlow),
-    /// Request: delete all flows, those of a family, or those that fit a filter.
+    /// Request: delete all flows, the flows of a family, or the flows that match a filter.
     FlushFlows(FlushFlows),
     /// Request: the size of the table.
     GetGlobalStatistics,
-    /// Request: what each processor did with packets.
+    /// Request: statistics of packets by processor.
     DumpCpuStatistics,
     /// Request: create an expectation.
     CreateExpectation {
         /// The expectation.
         expectation: Expectation,
-        /// Whether to renew the timeout where it exists.
+        /// True to renew the timeout if the expectation exists.
         or_update: bool,
     },
     /// Request: get one expectation.
@@ -74,7 +75,7 @@ pub enum Message {
     DeleteExpectationsOf(Box<str>),
     /// Request: delete all expectations.
     FlushExpectations,
-    /// Request: what each processor did with expectations.
+    /// Request: statistics of expectations by processor.
     DumpExpectationStatistics,
 
     /// Answer: a flow of a dump or a get. Event: a flow that is new (flags `CREATE` and `EXCLUSIVE`) or has changed.
@@ -87,9 +88,9 @@ pub enum Message {
     ExpectationDestroyed(Expectation),
     /// Answer: the size of the table.
     TableStatistics(TableStatistics),
-    /// Answer: what one processor did with packets.
+    /// Answer: one processor's statistics of packets.
     CpuStatistics(CpuStatistics),
-    /// Answer: what one processor did with expectations. Its type is that of another message of the other subsystem.
+    /// Answer: one processor's statistics of expectations. Its type is the number of a message of the other subsystem.
     ExpectationStatistics(ExpectationStatistics),
 
     /// Netlink: a request failed, or was done (error number 0).

@@ -49,7 +49,7 @@ impl Counters {
         Self { packets, bytes }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { packets: nest.u64(4), bytes: nest.u64(16) }),

@@ -1,4 +1,4 @@
-//! What the DCCP tracker knows (it was removed in Linux 6.17).
+//! The state of the DCCP tracker, which Linux 6.17 removed.
 
 use crate::{
     error::DecodeError,
@@ -11,6 +11,12 @@ use crate::{
 
 open_enum! {
     /// The state of a DCCP connection (`enum ct_dccp_states`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// assert_eq!("OPEN".parse(), Ok(ctnetlink::DccpState::OPEN));
+    /// ```
     pub struct DccpState(u8) as "a DCCP state" {
         /// Nothing seen yet.
         #[doc(alias = "CT_DCCP_NONE")]
@@ -39,14 +45,20 @@ open_enum! {
         /// A packet that changes nothing.
         #[doc(alias = "CT_DCCP_IGNORE")]
         IGNORE = 8 => "IGNORE",
-        /// A packet that cannot be.
+        /// An invalid packet.
         #[doc(alias = "CT_DCCP_INVALID")]
         INVALID = 9 => "INVALID",
     }
 }
 
 open_enum! {
-    /// Which role the initiator of a DCCP connection has (`enum ct_dccp_roles`).
+    /// The role of the initiator of a DCCP connection (`enum ct_dccp_roles`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// assert_eq!("client".parse(), Ok(ctnetlink::DccpRole::CLIENT));
+    /// ```
     pub struct DccpRole(u8) as "a DCCP role" {
         /// The original direction is the client's.
         #[doc(alias = "CT_DCCP_ROLE_CLIENT")]
@@ -57,7 +69,17 @@ open_enum! {
     }
 }
 
-/// What the DCCP tracker knows of a flow (`CTA_PROTOINFO_DCCP`).
+/// The DCCP tracker's state and parameters of a flow (`CTA_PROTOINFO_DCCP`).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{DccpInfo, DccpState, ProtocolInfo};
+///
+/// let mut info = DccpInfo::default();
+/// info.state = Some(DccpState::OPEN);
+/// assert_eq!(ProtocolInfo::from(info).dccp().and_then(|info| info.state), Some(DccpState::OPEN));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]

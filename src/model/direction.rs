@@ -2,7 +2,15 @@
 
 use core::{fmt, ops::Not};
 
-/// A direction of a flow: that of its first packet, or of the answers.
+/// A direction of a flow.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::Direction;
+///
+/// assert_eq!(!Direction::Original, Direction::Reply);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[allow(clippy::exhaustive_enums, reason = "there is no third direction")]

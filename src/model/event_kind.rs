@@ -1,8 +1,14 @@
-//! What an event tells of a flow or expectation.
+//! The kinds of events.
 
 use core::fmt;
 
-/// What happened to a flow or an expectation.
+/// The kind of an event: a flow or an expectation is new, has changed, or was destroyed.
+///
+/// # Example
+///
+/// ```
+/// assert_eq!(ctnetlink::EventKind::Destroy.to_string(), "destroy");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[allow(clippy::exhaustive_enums, reason = "the kernel has a group for each, and no fourth")]
@@ -10,7 +16,7 @@ pub enum EventKind {
     /// It entered the table.
     #[doc(alias = "NFCT_T_NEW")]
     New,
-    /// Something of it changed.
+    /// It changed.
     #[doc(alias = "NFCT_T_UPDATE")]
     Update,
     /// It left the table.

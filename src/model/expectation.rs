@@ -1,4 +1,4 @@
-//! Expectations: flows that a helper foresees.
+//! Expectations: flows that a helper expects.
 
 use super::{Direction, Tuple, TupleRef};
 use crate::{
@@ -15,7 +15,7 @@ bitflags::bitflags! {
     /// The flags of an expectation (`NF_CT_EXPECT_*`).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ExpectationFlags: u32 {
-        /// The expectation stays after the first flow that fits it.
+        /// The expectation stays after the first flow that matches it.
         #[doc(alias = "NF_CT_EXPECT_PERMANENT")]
         const PERMANENT = 1;
         /// The expectation does not take effect yet.
@@ -67,9 +67,9 @@ impl Encode for ExpectationNat {
     }
 }
 
-/// A flow that a helper foresees, the data connection of an FTP session for instance.
+/// A flow that a helper expects: for example, the data connection of an FTP session.
 ///
-/// A new flow that fits `tuple` under `mask` becomes related to the master. Source: `struct nf_conntrack_expect`.
+/// A new flow that matches `tuple` under `mask` becomes related to the master. Source: `struct nf_conntrack_expect`.
 ///
 /// # Example
 ///
@@ -87,12 +87,12 @@ impl Encode for ExpectationNat {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[non_exhaustive]
 pub struct Expectation {
-    /// The original tuple of the flow whose helper foresees it (`CTA_EXPECT_MASTER`).
+    /// The original tuple of the flow whose helper expects it (`CTA_EXPECT_MASTER`).
     pub master: Tuple,
-    /// What is expected (`CTA_EXPECT_TUPLE`).
+    /// The expected tuple (`CTA_EXPECT_TUPLE`).
     pub tuple: Tuple,
-    /// The bits of the tuple's source address and port that have to fit (`CTA_EXPECT_MASK`). Those of the destination
-    /// all have to.
+    /// The bits of the tuple's source address and port that must match (`CTA_EXPECT_MASK`). All bits of the destination
+    /// must match.
     pub mask: Tuple,
     /// Seconds until the expectation ends (`CTA_EXPECT_TIMEOUT`). The kernel ignores it on create and takes the
     /// helper's.
@@ -125,7 +125,7 @@ pub struct Expectation {
 crate::serde::serialize_present!(Expectation { master, tuple, mask; timeout, id, helper, zone, flags, class, nat, function });
 
 impl Expectation {
-    /// An expectation of the flow `master`: what fits `tuple` under `mask`.
+    /// Creates an expectation of the flow `master`: a flow that matches `tuple` under `mask`.
     #[must_use]
     pub const fn new(master: Tuple, tuple: Tuple, mask: Tuple) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Expectation {
     ///
     /// # Errors
     ///
-    /// As [`ExpectationRef::parse`].
+    /// Fails if [`ExpectationRef::parse`] would.
     pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
         ExpectationRef::parse(message).map(|expectation| expectation.to_expectation())
     }
@@ -182,9 +182,28 @@ impl Expectation {
     }
 }
 
-/// An expectation in the datagram it was received in.
+/// A view of an expectation in the receive buffer.
 ///
-/// Its structure was checked when it was parsed, so that reading it cannot fail.
+/// Parsing checked its structure, so reading it cannot fail.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Expectation, ExpectationRef, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
+///
+/// # let master = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:21".parse()?);
+/// # let tuple = Tuple::tcp("10.0.0.2:0".parse()?, "10.0.0.1:1024".parse()?);
+/// # let sent = Expectation::new(master, tuple, tuple);
+/// # let mut buffer = [0; 512];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::EXPECTATION_NEW, Flags::MULTI, 1, sent.family(), |body| sent.encode(body));
+/// # let length = encoder.finish()?;
+/// let message = Messages::new(&buffer[..length]).next().unwrap()?;
+/// let expectation = ExpectationRef::parse(&message)?;
+/// assert_eq!(expectation.tuple().destination_port(), Some(1024));
+/// assert_eq!(expectation.helper(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ExpectationRef<'a> {
     attributes: Attributes<'a>,
@@ -198,7 +217,7 @@ impl<'a> ExpectationRef<'a> {
     ///
     /// # Errors
     ///
-    /// Where the message is of another type, or an attribute is malformed or missing.
+    /// Fails if the message has another type, or if an attribute is malformed or missing.
     pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
         if !matches!(message.header().message_type, MessageType::EXPECTATION_NEW | MessageType::EXPECTATION_DELETE) {
             return Err(message.unexpected_type());
@@ -230,19 +249,19 @@ impl<'a> ExpectationRef<'a> {
         })
     }
 
-    /// The original tuple of the flow whose helper foresees it.
+    /// The original tuple of the flow whose helper expects it.
     #[must_use]
     pub const fn master(&self) -> TupleRef<'a> {
         self.master
     }
 
-    /// What is expected.
+    /// Returns the expected tuple.
     #[must_use]
     pub const fn tuple(&self) -> TupleRef<'a> {
         self.tuple
     }
 
-    /// The bits of the tuple that have to fit.
+    /// Returns the bits of the tuple that must match.
     #[must_use]
     pub const fn mask(&self) -> TupleRef<'a> {
         self.mask

@@ -6,14 +6,23 @@ use crate::{
     wire::{Attribute, AttributeSet, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encode, Encoder},
 };
 
-/// The connection tracking helper that looks into a flow, `ftp` for instance (`CTA_HELP`).
+/// The connection tracking helper that inspects a flow, for example `ftp` (`CTA_HELP`).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Helper, HelperRef};
+///
+/// let helper = Helper::new("ftp");
+/// assert_eq!(HelperRef::from(&helper).name, "ftp");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[non_exhaustive]
 pub struct Helper {
-    /// The name under which the helper is registered (`CTA_HELP_NAME`): at most 15 bytes in kernels of today.
+    /// The name under which the helper is registered (`CTA_HELP_NAME`): at most 15 bytes in current kernels.
     pub name: Box<str>,
-    /// What the helper keeps of the flow (`CTA_HELP_INFO`): opaque, and private to it.
+    /// The helper's private data about the flow (`CTA_HELP_INFO`): opaque bytes.
     #[cfg_attr(feature = "serde", serde(default))]
     pub info: Option<Box<[u8]>>,
 }
@@ -22,10 +31,10 @@ pub struct Helper {
 crate::serde::serialize_present!(Helper { name; info });
 
 impl Helper {
-    /// Bytes of the longest name that kernels of today know.
+    /// The longest name that current kernels accept, in bytes.
     pub(crate) const LONGEST_NAME: usize = 15;
 
-    /// A helper by its name.
+    /// Creates a helper by its name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), info: None }
@@ -41,13 +50,21 @@ impl Encode for Helper {
     }
 }
 
-/// A helper in the datagram it was received in.
+/// A view of a helper in the receive buffer or in a [`Helper`].
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::HelperRef;
+///
+/// assert_eq!(HelperRef::new("ftp").info, None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HelperRef<'a> {
     /// The name under which the helper is registered (`CTA_HELP_NAME`).
     pub name: &'a str,
-    /// What the helper keeps of the flow (`CTA_HELP_INFO`): opaque, and private to it.
+    /// The helper's private data about the flow (`CTA_HELP_INFO`): opaque bytes.
     pub info: Option<&'a [u8]>,
 }
 

@@ -1,4 +1,4 @@
-//! What names one flow to the kernel.
+//! Keys: the names of flows in requests.
 
 use super::{Direction, Flow, FlowRef, Tuple};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     wire::{Attribute, Attributes, CTA_ID, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, Encoder, Family},
 };
 
-/// What names one flow: a tuple of either direction, the zone, and the identifier where it is known.
+/// The name of one flow: a tuple of either direction, the zone, and the identifier if it is known.
 ///
 /// A flow from a dump or an event is a key as it is: `FlowKey::from(&flow)`. With the identifier, a delete fails with
 /// "not found" where the tuple now belongs to another flow; the kernel looks at it in deletes alone.
@@ -30,20 +30,20 @@ pub struct FlowKey {
     pub tuple: Tuple,
     /// The direction whose tuple it is. The kernel finds a flow by either.
     pub direction: Direction,
-    /// The zone of both directions (`CTA_ZONE`); `None` is the default zone, or the one in the tuple.
+    /// The zone of both directions (`CTA_ZONE`); `None` means the default zone, or the zone in the tuple.
     pub zone: Option<u16>,
     /// The identifier (`CTA_ID`).
     pub id: Option<u32>,
 }
 
 impl FlowKey {
-    /// The flow whose first packet had this tuple.
+    /// Creates the key of the flow whose first packet had this tuple.
     #[must_use]
     pub const fn original(tuple: Tuple) -> Self {
         Self { tuple, direction: Direction::Original, zone: None, id: None }
     }
 
-    /// The flow whose answers have this tuple.
+    /// Creates the key of the flow whose replies have this tuple.
     #[must_use]
     pub const fn reply(tuple: Tuple) -> Self {
         Self { direction: Direction::Reply, ..Self::original(tuple) }
@@ -67,7 +67,7 @@ impl FlowKey {
         self.tuple.family()
     }
 
-    /// Reads the tuple, the original one where both are there, zone and identifier; `None` where there is no tuple.
+    /// Reads tuple, zone and identifier, preferring the original tuple. `None` without a tuple.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
         let tuple = Tuple::read;
         read_attributes!(attributes;
@@ -80,7 +80,7 @@ impl FlowKey {
         Ok(key.map(|key| Self { zone, id, ..key }))
     }
 
-    /// Writes tuple and zone: what a get, an update and a delete have in common.
+    /// Writes tuple and zone, which get, update and delete have in common.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
         if self.zone.is_some_and(|zone| zone != 0) && self.tuple.zone.is_some() {
             encoder.fail(EncodeError::Value("a key has a zone of both directions and one of its tuple's"));

@@ -9,7 +9,7 @@ use crate::{
 
 /// The labels of a flow: a bitmap of 128 bits, numbered from 0 (`CTA_LABELS`).
 ///
-/// A flow has room for labels only while some rule in its namespace uses them. Names for the numbers are a matter of
+/// A flow has room for labels only if a rule in its namespace used labels when it began. Names for the numbers are in
 /// `/etc/xtables/connlabel.conf`. Source: `net/netfilter/nf_conntrack_labels.c`.
 ///
 /// # Example
@@ -37,30 +37,30 @@ impl Labels {
     /// Every label.
     pub const ALL: Self = Self(u128::MAX);
 
-    /// Whether the flow carries no label.
+    /// Returns true if the flow has no label.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the flow carries label `bit`. There are none past 127.
+    /// Returns true if the flow has the label `bit`. Numbers above 127 are never set.
     #[must_use]
     pub fn contains(self, bit: u8) -> bool {
         self.0.checked_shr(bit.into()).is_some_and(|rest| rest & 1 == 1)
     }
 
-    /// The same labels and `bit`; bits past 127 are none.
+    /// Adds the label `bit`. Numbers above 127 are ignored.
     #[must_use]
     pub fn with(self, bit: u8) -> Self {
         Self(self.0 | 1_u128.checked_shl(bit.into()).unwrap_or(0))
     }
 
-    /// The numbers of the labels, in order.
+    /// Iterates over the numbers of the labels, in order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..128).filter(move |bit| self.contains(*bit))
     }
 
-    /// Reads a bitmap of any length: what is not there is not set.
+    /// Reads a bitmap of any length. Missing bits are not set.
     #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         let mut bits = 0;
@@ -106,31 +106,31 @@ impl fmt::Debug for Labels {
     }
 }
 
-/// Labels and the mask of those that an update changes: `new = (old & !mask) | (labels & mask)`.
+/// Labels and a mask of the labels that an update changes: `new = (old & !mask) | (labels & mask)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "value and mask")]
 pub struct MaskedLabels {
     /// The labels.
     pub labels: Labels,
-    /// Those that the update sets to what `labels` has.
+    /// The labels that the update sets to their value in `labels`.
     pub mask: Labels,
 }
 
 impl MaskedLabels {
-    /// Exactly these labels, all others gone.
+    /// Sets exactly these labels and clears all others.
     #[must_use]
     pub const fn exactly(labels: Labels) -> Self {
         Self { labels, mask: Labels::ALL }
     }
 
-    /// These labels added, the others as they are.
+    /// Sets these labels and leaves the others.
     #[must_use]
     pub const fn add(labels: Labels) -> Self {
         Self { labels, mask: labels }
     }
 
-    /// These labels taken away, the others as they are.
+    /// Clears these labels and leaves the others.
     #[must_use]
     pub const fn remove(labels: Labels) -> Self {
         Self { labels: Labels(0), mask: labels }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_past_the_end_are_none() {
+    fn labels_above_127_are_ignored() {
         assert!(!Labels::ALL.contains(128));
         assert!(Labels::ALL.contains(127));
         assert_eq!(Labels::default().with(200), Labels::default());

@@ -1,24 +1,34 @@
 //! Marks.
 
-/// A mark and the mask of the bits that an update changes: `new = (old & !mask) | (mark & mask)`.
+/// A mark and a mask of the bits that an update changes: `new = (old & !mask) | (mark & mask)`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::MaskedMark;
+///
+/// assert_eq!(MaskedMark::exactly(7).applied_to(0xf0f0), 7);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "value and mask")]
 pub struct MaskedMark {
     /// The mark (`CTA_MARK`).
     pub mark: u32,
-    /// The bits that the update sets to what `mark` has (`CTA_MARK_MASK`).
+    /// The bits that the update sets to their value in `mark` (`CTA_MARK_MASK`).
     pub mask: u32,
 }
 
 impl MaskedMark {
-    /// Exactly this mark.
+    /// Sets exactly this mark.
     #[must_use]
     pub const fn exactly(mark: u32) -> Self {
         Self { mark, mask: u32::MAX }
     }
 
-    /// The mark that a flow has then.
+    /// Returns the mark of a flow after the update.
+    ///
+    /// # Example
     ///
     /// ```
     /// use ctnetlink::MaskedMark;

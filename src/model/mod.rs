@@ -1,13 +1,12 @@
-//! The kernel's vocabulary: flows and what they are made of, expectations, statistics.
+//! The kernel's vocabulary: flows and their parts, expectations, statistics.
 //!
-//! Values ([`Flow`], [`Expectation`]) own what they hold and have public fields; views ([`FlowRef`], [`TupleRef`],
-//! [`ExpectationRef`]) borrow the datagram they were read from. A field is an `Option` wherever the kernel may leave
-//! the attribute out, so that zero and absent are never confused.
+//! Values ([`Flow`], [`Expectation`]) own their data and have public fields. Views ([`FlowRef`], [`TupleRef`],
+//! [`ExpectationRef`]) borrow the receive buffer. A field is an `Option` if the kernel can leave the attribute out: zero
+//! and absent are different.
 //!
 //! # Units and byte order
 //!
-//! Every number here is in the byte order of the host: ports, keys and marks are turned when they are read and
-//! when they are written. Timeouts are seconds, points in time are nanoseconds since 1970 ([`Timestamp`]), counters are
+//! Every number is in the byte order of the host: reading and writing a message convert ports, keys and marks. Timeouts are seconds, points in time are nanoseconds since 1970 ([`Timestamp`]), counters are
 //! packets and bytes. The name in parentheses is the attribute of `linux/netfilter/nfnetlink_conntrack.h` that a field
 //! comes from.
 //!
@@ -17,13 +16,13 @@
 //! use ctnetlink::{Flow, ProtocolInfo, Status, TcpInfo, TcpState, Tuple};
 //!
 //! let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
-//! let mut flow = Flow::new(original, original.inverted().expect("TCP has an answer"));
+//! let mut flow = Flow::new(original, original.inverted().expect("TCP has replies"));
 //! flow.status = Some("SEEN_REPLY,ASSURED".parse()?);
 //! flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo::new(TcpState::ESTABLISHED)));
 //!
 //! assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
 //! assert!(flow.status.is_some_and(|status| status.contains(Status::ASSURED)));
-//! assert_eq!(TcpState(77).to_string(), "77"); // what no kernel has today is kept as it is
+//! assert_eq!(TcpState(77).to_string(), "77"); // a state that no kernel has today
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -12,13 +12,13 @@ use crate::{
     },
 };
 
-/// Where the source of a flow appears to be after translation: the end that answers are sent to.
+/// Returns the translated source of a flow: the destination of its replies.
 pub(crate) fn snat(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
     let seen = reply.destination_endpoint();
     (seen != original.source_endpoint() || query_id(original) != query_id(reply)).then_some(seen)
 }
 
-/// Where the packets of a flow go after translation: the end that answers.
+/// Returns the translated destination of a flow: the source of its replies.
 pub(crate) fn dnat(original: &Tuple, reply: &Tuple) -> Option<Endpoint> {
     let seen = reply.source_endpoint();
     (seen != original.destination_endpoint()).then_some(seen)
@@ -31,8 +31,8 @@ const fn query_id(tuple: &Tuple) -> Option<u16> {
 
 /// A range of addresses and ports to translate to, for the creation of a flow (`CTA_NAT_SRC`, `CTA_NAT_DST`).
 ///
-/// The kernel picks from the range, rewrites the reply tuple, and never tells the range back: what was picked is seen
-/// by comparing the tuples ([`Flow::snat`](crate::Flow::snat)).
+/// The kernel picks an address and a port from the range and rewrites the reply tuple. It never sends the range back. To
+/// see its choice, compare the tuples ([`Flow::snat`](crate::Flow::snat)).
 ///
 /// # Example
 ///
@@ -51,38 +51,38 @@ pub struct NatRange {
     pub first_address: Option<IpAddr>,
     /// The last address, of the same family (`CTA_NAT_V4_MAXIP`, `CTA_NAT_V6_MAXIP`); `None` is the first.
     pub last_address: Option<IpAddr>,
-    /// The first port (`CTA_PROTONAT_PORT_MIN`); `None` keeps the port where possible.
+    /// The first port (`CTA_PROTONAT_PORT_MIN`); `None` keeps the port if possible.
     pub first_port: Option<u16>,
     /// The last port (`CTA_PROTONAT_PORT_MAX`); `None` is the first.
     pub last_port: Option<u16>,
 }
 
 impl NatRange {
-    /// Exactly this address.
+    /// Creates a range of exactly this address.
     #[must_use]
     pub const fn address(address: IpAddr) -> Self {
         Self { first_address: Some(address.to_canonical()), last_address: None, first_port: None, last_port: None }
     }
 
-    /// Any address from the first to the last.
+    /// Creates a range of addresses from the first to the last.
     #[must_use]
     pub const fn addresses(first: IpAddr, last: IpAddr) -> Self {
         Self { last_address: Some(last.to_canonical()), ..Self::address(first) }
     }
 
-    /// The address as it is, for a range of ports alone.
+    /// Creates a range that keeps the address, for a range of ports only.
     #[must_use]
     pub const fn keep_address() -> Self {
         Self { first_address: None, last_address: None, first_port: None, last_port: None }
     }
 
-    /// With exactly this port.
+    /// Sets exactly this port.
     #[must_use]
     pub const fn port(self, port: u16) -> Self {
         Self { first_port: Some(port), last_port: None, ..self }
     }
 
-    /// With any port from the first to the last.
+    /// Sets a range of ports from the first to the last.
     #[must_use]
     pub const fn ports(self, first: u16, last: u16) -> Self {
         Self { first_port: Some(first), last_port: Some(last), ..self }
@@ -113,7 +113,7 @@ impl NatRange {
 }
 
 impl NatRange {
-    /// Whether a last end comes before its first: the kernel would pick any address at all from such a range.
+    /// Returns true if the range ends before it begins. The kernel would pick an arbitrary address from such a range.
     fn is_inverted(&self) -> bool {
         fn is_before<T: PartialOrd>(last: Option<T>, first: Option<T>) -> bool {
             matches!((last, first), (Some(last), Some(first)) if last < first)
@@ -146,7 +146,7 @@ impl From<Endpoint> for NatRange {
 impl Encode for NatRange {
     fn encode(&self, encoder: &mut Encoder<'_>) {
         if self.is_inverted() {
-            encoder.fail(EncodeError::Value("a NAT range whose last end is before its first"));
+            encoder.fail(EncodeError::Value("a NAT range ends before it begins"));
         }
         match (self.first_address, self.last_address) {
             (Some(IpAddr::V4(first)), None) => encoder.u32(CTA_NAT_V4_MINIP, first.to_bits()),
@@ -160,8 +160,8 @@ impl Encode for NatRange {
                 encoder.attribute(CTA_NAT_V6_MAXIP, &last.octets());
             }
             (None, None) => {}
-            (None, Some(_)) => encoder.fail(EncodeError::Value("a NAT range with a last address and no first")),
-            _ => encoder.fail(EncodeError::Value("a NAT range over two families")),
+            (None, Some(_)) => encoder.fail(EncodeError::Value("a NAT range has a last address without a first")),
+            _ => encoder.fail(EncodeError::Value("a NAT range has addresses of two families")),
         }
         if let Some(first) = self.first_port {
             encoder.nest(CTA_NAT_PROTO, |ports| {
@@ -171,7 +171,7 @@ impl Encode for NatRange {
                 }
             });
         } else if self.last_port.is_some() {
-            encoder.fail(EncodeError::Value("a NAT range with a last port and no first"));
+            encoder.fail(EncodeError::Value("a NAT range has a last port without a first"));
         }
     }
 }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_icmp_flow_is_not_translated_because_its_types_differ() {
+    fn icmp_types_do_not_count_as_nat() {
         let original = Tuple::icmp(address(1), address(2), 8, 0, 77);
         let reply = original.inverted().unwrap();
         assert_eq!(snat(&original, &reply), None);
@@ -212,11 +212,11 @@ mod tests {
 
     /// Asked to translate to 192.0.2.9 to 192.0.2.1, Linux 6.18 picked 207.251.59.217.
     #[test]
-    fn a_range_whose_last_end_is_before_its_first_is_refused() {
+    fn nat_range_that_ends_before_it_begins_is_refused() {
         let (low, high) = (address(1), address(9));
         assert!(encoded(NatRange::addresses(low, high).ports(2000, 3000)).is_ok());
         assert!(encoded(NatRange::addresses(low, low).ports(2000, 2000)).is_ok());
-        let refused = EncodeError::Value("a NAT range whose last end is before its first");
+        let refused = EncodeError::Value("a NAT range ends before it begins");
         assert_eq!(encoded(NatRange::addresses(high, low)), Err(refused));
         assert_eq!(encoded(NatRange::address(low).ports(3000, 2000)), Err(refused));
         let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_is_told_apart() {
+    fn snat_and_dnat_are_distinguished() {
         let original = Tuple::tcp("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
         let reply = Tuple::tcp("10.0.0.3:8080".parse().unwrap(), "10.0.0.1:1000".parse().unwrap());
         assert_eq!(snat(&original, &reply), None);

@@ -5,8 +5,8 @@ use crate::macros::open_enum;
 open_enum! {
     /// A layer 4 protocol, by its IP protocol number.
     ///
-    /// Named are those that some kernel since 4.19 has a tracker for; the kernel tracks any other by its addresses
-    /// alone. DCCP lost its tracker in Linux 6.17: since then its tuples have no ports.
+    /// The constants are the protocols for which some kernel since 4.19 has a tracker. The kernel tracks any other
+    /// protocol by its addresses only. DCCP lost its tracker in Linux 6.17: since then its tuples have no ports.
     pub struct Protocol(u8) as "a protocol" {
         /// ICMP.
         #[doc(alias = "IPPROTO_ICMP")]

@@ -1,4 +1,4 @@
-//! What the tracker of a flow's protocol knows.
+//! The state and parameters that the tracker of a protocol keeps for a flow.
 
 use core::fmt;
 
@@ -58,7 +58,7 @@ impl ProtocolInfo {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match TcpInfo::recognise(attribute.payload()) {
             Some(info) => Ok(Self::Tcp(info)),

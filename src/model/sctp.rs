@@ -1,4 +1,4 @@
-//! What the SCTP tracker knows.
+//! The state of the SCTP tracker.
 
 use crate::{
     error::DecodeError,
@@ -11,6 +11,12 @@ use crate::{
 
 open_enum! {
     /// The state of an SCTP association (`enum sctp_conntrack`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// assert_eq!(ctnetlink::SctpState::COOKIE_WAIT.to_string(), "COOKIE_WAIT");
+    /// ```
     pub struct SctpState(u8) as "an SCTP state" {
         /// Nothing seen yet.
         #[doc(alias = "SCTP_CONNTRACK_NONE")]
@@ -42,16 +48,26 @@ open_enum! {
         /// The HEARTBEAT was answered (before Linux 6.3).
         #[doc(alias = "SCTP_CONNTRACK_HEARTBEAT_ACKED")]
         HEARTBEAT_ACKED = 9 => "HEARTBEAT_ACKED",
-        /// Data opened the flow (Linux 6.1 and 6.2 alone).
+        /// Data opened the flow (Linux 6.1 and 6.2 only).
         #[doc(alias = "SCTP_CONNTRACK_DATA_SENT")]
         DATA_SENT = 10 => "DATA_SENT",
     }
 }
 
-/// What the SCTP tracker knows of a flow (`CTA_PROTOINFO_SCTP`).
+/// The SCTP tracker's state and parameters of a flow (`CTA_PROTOINFO_SCTP`).
 ///
-/// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11). On create and update
-/// the kernel asks for all three.
+/// Dumps and events carry all three fields; a DESTROY event carries the state only (since Linux 5.11). Create and update
+/// need all three.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{ProtocolInfo, SctpInfo, SctpState};
+///
+/// let mut info = SctpInfo::default();
+/// info.state = Some(SctpState::ESTABLISHED);
+/// assert_eq!(ProtocolInfo::from(info).state().unwrap().to_string(), "ESTABLISHED");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]

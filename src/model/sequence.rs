@@ -1,4 +1,4 @@
-//! Adjusted sequence numbers.
+//! Shifted TCP sequence numbers.
 
 use crate::{
     error::DecodeError,
@@ -9,10 +9,19 @@ use crate::{
     },
 };
 
-/// How the TCP sequence numbers of one direction are shifted, after a helper changed the length of a payload
+/// The shift of TCP sequence numbers of one direction, after a helper changed the length of a payload
 /// (`CTA_SEQ_ADJ_ORIG`, `CTA_SEQ_ADJ_REPLY`; `struct nf_ct_seqadj`).
 ///
-/// Present in dumps of flows with [`Status::SEQ_ADJUST`](super::Status::SEQ_ADJUST).
+/// Dumps contain it for flows with [`Status::SEQ_ADJUST`](super::Status::SEQ_ADJUST).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::SequenceAdjustment;
+///
+/// let adjustment = SequenceAdjustment { correction_position: 1000, offset_before: 0, offset_after: 5 };
+/// assert_eq!(adjustment.offset_after, 5);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]

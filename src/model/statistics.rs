@@ -1,4 +1,4 @@
-//! Counts that the kernel keeps of its own work.
+//! The kernel's statistics.
 
 use crate::{
     error::DecodeError,
@@ -54,12 +54,12 @@ macro_rules! statistics {
                 $( if let Some(value) = self.$field { encoder.u32($number, value); } )*
             }
 
-            /// The counts that this kernel keeps, in its order, under the names that conntrack(8) prints.
+            /// Iterates over the counts that this kernel sends, in its order, under the names that conntrack(8) prints.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u32)> {
                 [$( ($text, self.$field), )*].into_iter().filter_map(|(name, value)| Some((name, value?)))
             }
 
-            /// The sum with the counts of another processor; the counts wrap at 32 bits as the kernel's do.
+            /// Adds the counts of another processor. The counts wrap at 32 bits as the kernel's do.
             #[must_use]
             pub fn sum(self, other: &Self) -> Self {
                 let add = |a: Option<u32>, b: Option<u32>| match (a, b) {
@@ -73,10 +73,18 @@ macro_rules! statistics {
 }
 
 statistics! {
-    /// What one processor did with packets in this namespace (`CTA_STATS_*`, `struct ip_conntrack_stat`).
+    /// One processor's statistics of packets in this namespace (`CTA_STATS_*`, `struct ip_conntrack_stat`).
     ///
-    /// Counts are of 32 bits and wrap. Which are there depends on the kernel: Linux 6.18 sends found, invalid, insert,
+    /// The counts have 32 bits and wrap. Which of them are present depends on the kernel: Linux 6.18 sends found, invalid, insert,
     /// insert_failed, drop, early_drop, error, search_restart, clash_resolve and chain_too_long.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let mut statistics = ctnetlink::CpuStatistics::default();
+    /// statistics.found = Some(3);
+    /// assert_eq!(statistics.iter().collect::<Vec<_>>(), [("found", 3)]);
+    /// ```
     pub struct CpuStatistics(CpuStatistics) of each cpu {
         /// Look-ups (not sent by current kernels).
         searched = CTA_STATS_SEARCHED => "searched",
@@ -96,13 +104,13 @@ statistics! {
         insert = CTA_STATS_INSERT => "insert",
         /// Flows that lost a race for their tuple.
         insert_failed = CTA_STATS_INSERT_FAILED => "insert_failed",
-        /// Packets dropped, since the table was full or memory short.
+        /// Packets dropped because the table was full or memory was short.
         drop = CTA_STATS_DROP => "drop",
         /// Flows removed early to make room in a full table.
         early_drop = CTA_STATS_EARLY_DROP => "early_drop",
         /// ICMP errors and packets with broken headers.
         error = CTA_STATS_ERROR => "error",
-        /// Look-ups begun again because the table was resized.
+        /// Look-ups restarted because the table was resized.
         search_restart = CTA_STATS_SEARCH_RESTART => "search_restart",
         /// Races for a tuple that both sides survived (Linux 5.10 and later).
         clash_resolve = CTA_STATS_CLASH_RESOLVE => "clash_resolve",
@@ -113,20 +121,36 @@ statistics! {
 
 statistics! {
     /// The size of the table of this namespace (`CTA_STATS_GLOBAL_*`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let mut statistics = ctnetlink::TableStatistics::default();
+    /// statistics.entries = Some(17);
+    /// assert_eq!(statistics.iter().collect::<Vec<_>>(), [("entries", 17)]);
+    /// ```
     pub struct TableStatistics(TableStatistics) {
-        /// Flows, those being made and removed too.
+        /// Flows, including flows that are being created or removed.
         entries = CTA_STATS_GLOBAL_ENTRIES => "entries",
-        /// The most flows there may be: `net.netfilter.nf_conntrack_max` (Linux 4.18 and later).
+        /// The maximum number of flows: `net.netfilter.nf_conntrack_max` (Linux 4.18 and later).
         max_entries = CTA_STATS_GLOBAL_MAX_ENTRIES => "max_entries",
     }
 }
 
 statistics! {
-    /// What one processor did with expectations in this namespace (`CTA_STATS_EXP_*`).
+    /// One processor's statistics of expectations in this namespace (`CTA_STATS_EXP_*`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// let mut statistics = ctnetlink::ExpectationStatistics::default();
+    /// statistics.new = Some(2);
+    /// assert_eq!(statistics.sum(&statistics).new, Some(4));
+    /// ```
     pub struct ExpectationStatistics(ExpectationStatistics) of each cpu {
-        /// Flows that were expected and came.
+        /// Expected flows that arrived.
         new = CTA_STATS_EXP_NEW => "expect_new",
-        /// Expectations made.
+        /// Expectations created.
         create = CTA_STATS_EXP_CREATE => "expect_create",
         /// Expectations removed.
         delete = CTA_STATS_EXP_DELETE => "expect_delete",

@@ -75,7 +75,7 @@ bitflags::bitflags! {
 }
 
 impl Status {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         attribute.u32().map(Self::from_bits_retain)
     }

@@ -8,9 +8,21 @@ use crate::{
     },
 };
 
-/// What the SYN proxy keeps of a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
+/// The SYN proxy's data about a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
 ///
-/// Every flow that was created through netlink carries it, as zeros.
+/// Every flow that was created through netlink has it, with zeros.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Synproxy, Tuple};
+///
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
+/// flow.synproxy = Some(Synproxy { initial_sequence: 7, ..Synproxy::default() });
+/// assert_eq!(flow.synproxy().unwrap().initial_sequence, 7);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]

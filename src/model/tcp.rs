@@ -1,4 +1,4 @@
-//! What the TCP tracker knows.
+//! The state of the TCP tracker.
 
 use crate::{
     error::DecodeError,
@@ -13,7 +13,7 @@ use crate::{
 open_enum! {
     /// The state of a TCP connection as the tracker sees it from the middle (`enum tcp_conntrack`).
     pub struct TcpState(u8) as "a TCP state" {
-        /// Nothing seen yet; what a flow created without a state has.
+        /// No packet seen yet. Flows that were created without a state have it.
         #[doc(alias = "TCP_CONNTRACK_NONE")]
         NONE = 0 => "NONE",
         /// A SYN was seen.
@@ -48,7 +48,17 @@ open_enum! {
 }
 
 bitflags::bitflags! {
-    /// What the tracker remembers of one side of a TCP connection (`IP_CT_TCP_FLAG_*`).
+    /// The tracker's flags for one side of a TCP connection (`IP_CT_TCP_FLAG_*`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::TcpFlags;
+    ///
+    /// let flags: TcpFlags = "WINDOW_SCALE,SACK_PERM".parse()?;
+    /// assert_eq!(flags, TcpFlags::WINDOW_SCALE | TcpFlags::SACK_PERM);
+    /// # Ok::<(), ctnetlink::ParseError>(())
+    /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct TcpFlags: u8 {
         /// The side offers window scaling.
@@ -60,7 +70,7 @@ bitflags::bitflags! {
         /// The side sent the first FIN.
         #[doc(alias = "IP_CT_TCP_FLAG_CLOSE_INIT")]
         const CLOSE_INIT = 0x04;
-        /// Packets outside the window are let pass.
+        /// Packets outside the window are accepted.
         #[doc(alias = "IP_CT_TCP_FLAG_BE_LIBERAL")]
         const BE_LIBERAL = 0x08;
         /// Data is not acknowledged yet.
@@ -81,16 +91,25 @@ bitflags::bitflags! {
 
 flag_text!(TcpFlags as "a TCP flag");
 
-/// TCP flags and the mask of those that an update changes: `new = (old & !mask) | (flags & mask)`.
+/// TCP flags and a mask of the flags that an update changes: `new = (old & !mask) | (flags & mask)`.
 ///
-/// What the kernel sends has an empty mask. Source: `struct nf_ct_tcp_flags`.
+/// The kernel sends an empty mask. Source: `struct nf_ct_tcp_flags`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{MaskedTcpFlags, TcpFlags};
+///
+/// let liberal = MaskedTcpFlags::set(TcpFlags::BE_LIBERAL);
+/// assert_eq!(liberal.mask, TcpFlags::BE_LIBERAL);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "two bytes on the wire, and no more")]
 pub struct MaskedTcpFlags {
     /// The flags.
     pub flags: TcpFlags,
-    /// Those that an update or create sets to what `flags` has.
+    /// The flags that an update or create sets to their value in `flags`.
     pub mask: TcpFlags,
 }
 
@@ -126,9 +145,17 @@ impl MaskedTcpFlags {
     }
 }
 
-/// What the TCP tracker knows of a flow (`CTA_PROTOINFO_TCP`).
+/// The TCP tracker's state and parameters of a flow (`CTA_PROTOINFO_TCP`).
 ///
-/// Dumps and events carry all of it, but the end of a flow its state alone (since Linux 5.11).
+/// Dumps and events carry all fields; a DESTROY event carries the state only (since Linux 5.11).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{TcpInfo, TcpState};
+///
+/// assert_eq!(TcpInfo::new(TcpState::ESTABLISHED).state, Some(TcpState::ESTABLISHED));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
@@ -138,7 +165,7 @@ pub struct TcpInfo {
     /// The window scale of the initiator, 0 to 14 (`CTA_PROTOINFO_TCP_WSCALE_ORIGINAL`): windows are shifted left by
     /// that many bits.
     ///
-    /// On create and update the kernel takes both scales or none, and only if both sides have
+    /// Create and update need both scales or none, and the kernel uses them only if both sides have
     /// [`TcpFlags::WINDOW_SCALE`].
     pub window_scale_original: Option<u8>,
     /// The window scale of the responder (`CTA_PROTOINFO_TCP_WSCALE_REPLY`).
@@ -152,7 +179,7 @@ pub struct TcpInfo {
 #[cfg(feature = "serde")]
 crate::serde::serialize_present!(TcpInfo { ; state, window_scale_original, window_scale_reply, flags_original, flags_reply });
 
-/// `CTA_PROTOINFO` of TCP as the kernel writes it in a dump or an event.
+/// The kernel's layout of `CTA_PROTOINFO` of TCP in a dump or an event.
 const USUAL: FixedLayout<44, 6> = FixedLayout::new([
     HeaderAt::nest(0, 44, CTA_PROTOINFO_TCP),
     HeaderAt::value(4, 5, CTA_PROTOINFO_TCP_STATE),
@@ -163,7 +190,7 @@ const USUAL: FixedLayout<44, 6> = FixedLayout::new([
 ]);
 
 impl TcpInfo {
-    /// A state and nothing else.
+    /// Creates an info with a state only.
     #[must_use]
     pub const fn new(state: TcpState) -> Self {
         Self {
@@ -175,14 +202,14 @@ impl TcpInfo {
         }
     }
 
-    /// With the same flags on both sides.
+    /// Sets the same flags on both sides.
     #[must_use]
     pub const fn with_flags(self, flags: MaskedTcpFlags) -> Self {
         Self { flags_original: Some(flags), flags_reply: Some(flags), ..self }
     }
 
-    /// Reads the payload of `CTA_PROTOINFO` if it is laid out as the kernel does in a dump or an event.
-    #[inline(always)]
+    /// Reads the payload of `CTA_PROTOINFO` if it has the kernel's layout of a dump or an event.
+    #[inline]
     pub(crate) fn recognise(bytes: &[u8]) -> Option<Self> {
         let nest = USUAL.recognise(bytes)?;
         Some(Self {

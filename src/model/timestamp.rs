@@ -13,6 +13,16 @@ use crate::{
 };
 
 /// Nanoseconds since 1970 in UTC by the kernel's clock (`CLOCK_REALTIME`).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::Timestamp;
+///
+/// let time = Timestamp(1_500_000_000);
+/// assert_eq!(time.to_string(), "1.500000");
+/// assert_eq!(time.since(Timestamp(500_000_000)).as_secs(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 #[allow(clippy::exhaustive_structs, reason = "a number")]
@@ -22,25 +32,25 @@ pub struct Timestamp(
 );
 
 impl Timestamp {
-    /// The present, by the clock of this process.
+    /// Returns the present by the system's clock.
     #[must_use]
     pub fn now() -> Self {
         SystemTime::now().into()
     }
 
-    /// Whole seconds since 1970.
+    /// Returns whole seconds since 1970.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// Nanoseconds since the last whole second.
+    /// Returns nanoseconds since the last whole second.
     #[must_use]
     pub const fn subsecond_nanoseconds(self) -> u32 {
         (self.0 % 1_000_000_000) as u32
     }
 
-    /// The time since `earlier`, zero where that is later.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -48,7 +58,7 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         attribute.u64().map(Self)
     }
@@ -74,35 +84,44 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// When a flow began and, in the event of its end, when it ended (`CTA_TIMESTAMP`).
+/// The times when a flow began and ended (`CTA_TIMESTAMP`).
 ///
-/// Present if `net.netfilter.nf_conntrack_timestamp` was on when the flow began: the start in dumps, start and stop at
-/// the end of the flow, neither in events that tell of a new or changed one. The stop of a flow that expired is the
-/// moment it expired, however late the kernel noticed.
+/// The kernel sends them if `net.netfilter.nf_conntrack_timestamp` was on when the flow began: the start in dumps, start
+/// and stop in DESTROY events, neither in NEW and UPDATE events. The stop of an expired flow is the time at which it
+/// expired, however late the kernel noticed.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowTimes, Timestamp};
+///
+/// let times = FlowTimes::new(Timestamp(1_000), None);
+/// assert_eq!((times.start, times.stop), (Some(Timestamp(1_000)), None));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct FlowTimes {
-    /// When the flow began (`CTA_TIMESTAMP_START`).
+    /// The begin of the flow (`CTA_TIMESTAMP_START`).
     pub start: Option<Timestamp>,
-    /// When it ended (`CTA_TIMESTAMP_STOP`).
+    /// The end of the flow (`CTA_TIMESTAMP_STOP`).
     pub stop: Option<Timestamp>,
 }
 
 #[cfg(feature = "serde")]
 crate::serde::serialize_present!(FlowTimes { ; start, stop });
 
-/// As the kernel writes it in a dump.
+/// The kernel's layout in a dump.
 const USUAL: FixedLayout<12, 1> = FixedLayout::new([HeaderAt::value(0, 12, CTA_TIMESTAMP_START)]);
 
 impl FlowTimes {
-    /// A flow that began then and, if it has, ended then.
+    /// Creates the times of a flow from its begin and, if it has ended, its end.
     #[must_use]
     pub const fn new(start: Timestamp, stop: Option<Timestamp>) -> Self {
         Self { start: Some(start), stop }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
         match USUAL.recognise(attribute.payload()) {
             Some(nest) => Ok(Self { start: Some(Timestamp(nest.u64(4))), stop: None }),

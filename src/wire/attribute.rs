@@ -10,7 +10,21 @@ use crate::error::{DecodeError, DecodeErrorKind};
 
 /// One attribute: its number, and its payload borrowed from the datagram.
 ///
-/// The readers take the first bytes of the payload and leave what a newer kernel may have added behind them.
+/// The readers use the first bytes of the payload and ignore bytes that a newer kernel may have appended.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::wire::{AttributeSet, Attributes, CTA_MARK, Encoder};
+///
+/// let mut buffer = [0; 8];
+/// let mut encoder = Encoder::new(&mut buffer);
+/// encoder.u32(CTA_MARK, 7);
+/// encoder.finish()?;
+/// let attribute = Attributes::new(&buffer, AttributeSet::Flow).next().unwrap()?;
+/// assert_eq!((attribute.name(), attribute.u32()), (Some("CTA_MARK"), Ok(7)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Attribute<'a> {
     payload: &'a [u8],
@@ -20,26 +34,26 @@ pub struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The number, to be looked up in the table of the [`nest`](Self::nest).
+    /// Returns the number, which belongs to the table of the [`nest`](Self::nest).
     #[must_use]
     #[inline]
     pub const fn number(self) -> u16 {
         self.kind & NUMBER_MASK
     }
 
-    /// The nest that the attribute stands in.
+    /// Returns the nest that contains the attribute.
     #[must_use]
     pub const fn nest(self) -> AttributeSet {
         self.nest
     }
 
-    /// The C name, where the number is known.
+    /// Returns the C name, if the number is known.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         self.nest.attribute_name(self.number())
     }
 
-    /// Whether the sender marked the payload as a nest (`NLA_F_NESTED`); kernels before 5.2 did not.
+    /// Returns true if the sender marked the payload as a nest (`NLA_F_NESTED`); kernels before 5.2 did not.
     #[must_use]
     pub const fn is_nested(self) -> bool {
         self.kind & NESTED != 0
@@ -52,7 +66,7 @@ impl<'a> Attribute<'a> {
         self.payload
     }
 
-    /// Where the attribute's header starts within its nest.
+    /// Returns the position of the attribute's header in its nest.
     #[must_use]
     #[inline]
     pub const fn position(self) -> usize {
@@ -63,8 +77,8 @@ impl<'a> Attribute<'a> {
     ///
     /// # Errors
     ///
-    /// [`Length`](DecodeErrorKind::Length) where the payload is shorter.
-    #[inline(always)]
+    /// [`Length`](DecodeErrorKind::Length) if the payload is shorter.
+    #[inline]
     pub fn array<const N: usize>(self) -> Result<&'a [u8; N], DecodeError> {
         match self.payload.first_chunk() {
             Some(bytes) => Ok(bytes),
@@ -76,8 +90,8 @@ impl<'a> Attribute<'a> {
     ///
     /// # Errors
     ///
-    /// [`Length`](DecodeErrorKind::Length) where the payload is shorter; likewise for the other readers.
-    #[inline(always)]
+    /// [`Length`](DecodeErrorKind::Length) if the payload is shorter. The other readers fail in the same way.
+    #[inline]
     pub fn u8(self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[byte]| *byte)
     }
@@ -87,7 +101,7 @@ impl<'a> Attribute<'a> {
     /// # Errors
     ///
     /// As [`u8`](Self::u8).
-    #[inline(always)]
+    #[inline]
     pub fn u16(self) -> Result<u16, DecodeError> {
         self.array::<2>().map(|bytes| NetworkEndian::read_u16(bytes))
     }
@@ -97,7 +111,7 @@ impl<'a> Attribute<'a> {
     /// # Errors
     ///
     /// As [`u8`](Self::u8).
-    #[inline(always)]
+    #[inline]
     pub fn u32(self) -> Result<u32, DecodeError> {
         self.array::<4>().map(|bytes| NetworkEndian::read_u32(bytes))
     }
@@ -107,7 +121,7 @@ impl<'a> Attribute<'a> {
     /// # Errors
     ///
     /// As [`u8`](Self::u8).
-    #[inline(always)]
+    #[inline]
     pub fn u64(self) -> Result<u64, DecodeError> {
         self.array::<8>().map(|bytes| NetworkEndian::read_u64(bytes))
     }
@@ -126,7 +140,7 @@ impl<'a> Attribute<'a> {
     ///
     /// # Errors
     ///
-    /// [`Value`](DecodeErrorKind::Value) where it is not UTF-8.
+    /// [`Value`](DecodeErrorKind::Value) if it is not UTF-8.
     pub fn text(self) -> Result<&'a str, DecodeError> {
         let length = self.payload.iter().position(|byte| *byte == 0).unwrap_or(self.payload.len());
         let bytes = self.payload.get(..length).unwrap_or_default();
@@ -140,8 +154,8 @@ impl<'a> Attribute<'a> {
         Attributes::new(self.payload, nest)
     }
 
-    /// Decodes the payload as a nest; in an error this attribute is named.
-    #[inline(always)]
+    /// Decodes the payload as a nest. Errors name this attribute.
+    #[inline]
     pub(crate) fn walk<T>(
         self,
         nest: AttributeSet,
@@ -151,7 +165,7 @@ impl<'a> Attribute<'a> {
     }
 
     /// The error of something in the payload, with this attribute named.
-    #[inline(always)]
+    #[inline]
     fn around(self, error: DecodeError) -> DecodeError {
         error.within(self.nest, self.number(), self.position() + ATTRIBUTE_HEADER_LENGTH)
     }
@@ -163,13 +177,13 @@ impl<'a> Attribute<'a> {
         DecodeError::in_attribute(kind, self.nest, self.number(), self.position())
     }
 
-    #[inline(always)]
+    #[inline]
     fn too_short(self, expected: usize) -> DecodeError {
         too_short(self.nest, self.number(), self.position, self.payload.len(), expected)
     }
 }
 
-/// Walks a nest, out of the way of the code that recognises most of them whole.
+/// Walks a nest. Not inlined, to keep this code apart from the fast paths for whole nests.
 #[inline(never)]
 fn walk<'a, T>(
     payload: &'a [u8],
@@ -190,61 +204,69 @@ fn too_short(nest: AttributeSet, number: u16, position: u32, actual: usize, expe
 
 /// The attributes of a nest.
 ///
-/// Gives each attribute in turn; one whose length cannot be is an error, and the end. The same attribute may come
-/// twice: the last one counts, as in the kernel's own parser.
+/// Iterates over the attributes. An attribute with an impossible length is an error and ends the iteration. If an
+/// attribute is repeated, the last one counts, as in the kernel's parser.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],
-    /// Bytes of the whole nest: the walk stands where its rest begins, and counts nothing as it goes.
+    /// Bytes of the whole nest. The position of the walk follows from the length of its rest, so nothing is counted.
     length: u32,
     nest: AttributeSet,
 }
 
 impl<'a> Attributes<'a> {
-    /// The attributes in `bytes`, whose numbers are those of `nest`.
+    /// Creates an iterator over the attributes in `bytes`, with the numbers of `nest`.
     #[must_use]
     #[inline]
     pub const fn new(bytes: &'a [u8], nest: AttributeSet) -> Self {
         Self { bytes, length: bytes.len() as u32, nest }
     }
 
-    /// What was not walked yet.
+    /// Returns the bytes that were not walked yet.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Whether there is nothing left to walk.
+    /// Returns true if nothing is left to walk.
     #[must_use]
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The last attribute of that number, or `None`. Attributes behind a malformed one are not seen.
+    /// Returns the last attribute of that number, or `None`. Attributes after a malformed one are not found.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::wire::{AttributeSet, Attributes};
+    ///
+    /// assert!(Attributes::new(&[], AttributeSet::Flow).find(1).is_none());
+    /// ```
     #[must_use]
     pub fn find(self, number: u16) -> Option<Attribute<'a>> {
         self.map_while(Result::ok).filter(|attribute| attribute.number() == number).last()
     }
 
-    /// The error for an attribute that has to be in this nest and is not.
+    /// Returns the error for a mandatory attribute that this nest lacks.
     #[cold]
     pub(crate) fn missing(self, number: u16) -> DecodeError {
         DecodeError::in_attribute(DecodeErrorKind::Missing, self.nest, number, 0)
     }
 
-    /// The next attribute; `None` at the end, and at a header that cannot be: which of them, [`end`](Self::end) tells.
+    /// Returns the next attribute. `None` at the end and at a malformed header; [`end`](Self::end) distinguishes them.
     ///
-    /// The walk behind every decoder. It is apart from [`next`](Self::next) because an attribute alone stays in
-    /// registers, where a `Result` of one goes through memory.
-    #[inline(always)]
+    /// Every decoder uses this walk. It differs from [`next`](Self::next) because an attribute stays in registers, and a
+    /// `Result` of an attribute goes through memory.
+    #[inline]
     pub(crate) fn advance(&mut self) -> Option<Attribute<'a>> {
         let (length, kind) = read_header(self.bytes.first_chunk()?);
         self.advance_by(length, kind)
     }
 
     /// The next attribute, whose header was read before.
-    #[inline(always)]
+    #[inline]
     pub(super) fn advance_by(&mut self, length: u16, kind: u16) -> Option<Attribute<'a>> {
         let length = usize::from(length);
         let payload = self.bytes.get(ATTRIBUTE_HEADER_LENGTH..length)?;
@@ -254,26 +276,26 @@ impl<'a> Attributes<'a> {
         Some(attribute)
     }
 
-    /// The header that comes next, without the flags of its type; 0 where there is none.
-    #[inline(always)]
+    /// Returns the next header without the flags of its type, or 0 if there is none.
+    #[inline]
     pub(super) fn peek(self) -> u32 {
         const MASK: u32 = header(u16::MAX, NUMBER_MASK);
         self.bytes.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes) & MASK)
     }
 
     /// Bytes of the nest that were walked.
-    #[inline(always)]
+    #[inline]
     const fn walked(self) -> u32 {
         self.length.wrapping_sub(self.bytes.len() as u32)
     }
 
-    /// Whether the walk came to the end of the nest.
-    #[inline(always)]
+    /// Fails if the walk did not reach the end of the nest.
+    #[inline]
     pub(crate) fn end(self) -> Result<(), DecodeError> {
         if self.bytes.is_empty() { Ok(()) } else { Err(self.malformed()) }
     }
 
-    /// The error for the header that stands here, which is cut off or gives a length that cannot be.
+    /// Returns the error for the next header, which is truncated or has an impossible length.
     #[cold]
     #[inline(never)]
     fn malformed(self) -> DecodeError {

@@ -61,7 +61,7 @@ attributes! {
         CTA_PROTO_ICMPV6_TYPE = 8,
         CTA_PROTO_ICMPV6_CODE = 9,
     }
-    /// What the tracker of a protocol knows (`enum ctattr_protoinfo`).
+    /// Protocol information (`enum ctattr_protoinfo`).
     ProtocolInfo {
         CTA_PROTOINFO_TCP = 1,
         CTA_PROTOINFO_DCCP = 2,
@@ -201,7 +201,7 @@ attributes! {
 }
 
 impl AttributeSet {
-    /// The nest that an attribute of this one holds, or `None` where it holds a value.
+    /// Returns the nest that an attribute of this nest contains, or `None` if it contains a value.
     #[must_use]
     pub const fn child(self, number: u16) -> Option<Self> {
         Some(match (self, number) {

@@ -8,9 +8,8 @@ use crate::{error::EncodeError, wire::Family};
 
 /// Writes messages and attributes into a borrowed buffer.
 ///
-/// Nothing is allocated; padding is always zeroed. A buffer that is too small does not stop the writer: it goes on
-/// counting, and [`finish`](Self::finish) tells how many bytes are needed. An encoder over an empty buffer thus
-/// measures.
+/// It allocates nothing, and padding is always zeroed. If the buffer is too small, the encoder only counts, and
+/// [`finish`](Self::finish) reports the required size. An encoder over an empty buffer measures.
 ///
 /// # Example
 ///
@@ -40,17 +39,17 @@ impl<'b> Encoder<'b> {
         Self { buffer, length: 0, error: None }
     }
 
-    /// Bytes written so far, or that would have been where the buffer is too small.
+    /// Returns the number of bytes written so far, including bytes that did not fit the buffer.
     #[must_use]
     pub const fn length(&self) -> usize {
         self.length
     }
 
-    /// The number of bytes written.
+    /// Returns the number of bytes written.
     ///
     /// # Errors
     ///
-    /// The first thing that did not fit: a value, an attribute of over 65,535 bytes, or the buffer.
+    /// Fails if a value is not valid, an attribute exceeds 65,535 bytes, or the buffer is too small.
     pub fn finish(self) -> Result<usize, EncodeError> {
         match self.error {
             Some(error) => Err(error),
@@ -59,7 +58,7 @@ impl<'b> Encoder<'b> {
         }
     }
 
-    /// Writes a netfilter message: both headers, and what `body` writes as its attributes.
+    /// Writes a netfilter message: both headers, and the attributes that `body` writes.
     #[inline]
     pub fn message(
         &mut self,
@@ -75,7 +74,7 @@ impl<'b> Encoder<'b> {
         });
     }
 
-    /// Writes a netlink message: its header, and what `payload` writes behind it.
+    /// Writes a netlink message: its header, and the bytes that `payload` writes.
     #[inline]
     pub(crate) fn netlink_message(
         &mut self,
@@ -96,7 +95,7 @@ impl<'b> Encoder<'b> {
         self.patch(start, &(length as u32).to_ne_bytes());
     }
 
-    /// Writes bytes that are no attribute.
+    /// Writes bytes without an attribute header.
     #[inline]
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes(bytes);
@@ -151,12 +150,12 @@ impl<'b> Encoder<'b> {
         self.fixed(number, value.to_ne_bytes(), 4);
     }
 
-    /// Writes text with the NUL behind it that the kernel asks for.
+    /// Writes text and the terminating NUL that the kernel requires.
     ///
-    /// A NUL inside the text would cut it short at the other end, so it is refused.
+    /// A NUL inside the text is an error, because the kernel would read the text up to it only.
     pub fn text(&mut self, number: u16, text: &str) {
         if text.bytes().any(|byte| byte == 0) {
-            return self.fail(EncodeError::Value("a name holds a NUL"));
+            return self.fail(EncodeError::Value("a name contains a NUL"));
         }
         let length = ATTRIBUTE_HEADER_LENGTH + text.len() + 1;
         let Ok(header) = u16::try_from(length) else {
@@ -168,7 +167,7 @@ impl<'b> Encoder<'b> {
         self.pad();
     }
 
-    /// Writes an attribute made of those that `body` writes.
+    /// Writes a nest of the attributes that `body` writes.
     #[inline]
     pub fn nest(&mut self, number: u16, body: impl FnOnce(&mut Self)) {
         let start = self.length;
@@ -181,13 +180,13 @@ impl<'b> Encoder<'b> {
         }
     }
 
-    /// Writes an attribute made of those of `value`.
+    /// Writes a nest of the attributes of `value`.
     #[inline]
     pub(crate) fn nested(&mut self, number: u16, value: &impl Encode) {
         self.nest(number, |nest| value.encode(nest));
     }
 
-    /// Writes an attribute made of those of `value`, if there is one.
+    /// Writes a nest of the attributes of `value`, if there is a value.
     #[inline]
     pub(crate) fn optional_nest(&mut self, number: u16, value: Option<&impl Encode>) {
         if let Some(value) = value {
@@ -195,7 +194,7 @@ impl<'b> Encoder<'b> {
         }
     }
 
-    /// Records that what is being written cannot be sent; the first such thing is what `finish` tells.
+    /// Records that the message cannot be sent. `finish` returns the first error recorded.
     #[cold]
     pub(crate) fn fail(&mut self, error: EncodeError) {
         self.error.get_or_insert(error);
@@ -261,7 +260,7 @@ optional! {
     optional_u64: u64 => u64;
 }
 
-/// What is written as the attributes of a nest.
+/// A value that is encoded as the attributes of a nest.
 pub(crate) trait Encode {
     /// Writes the attributes.
     fn encode(&self, encoder: &mut Encoder<'_>);
@@ -281,7 +280,7 @@ impl NetfilterHeader {
         Self { family, version: 0, resource: 0 }
     }
 
-    /// A delete asks with version 1 that its family be honoured.
+    /// A delete with version 1 is limited to its family.
     pub(crate) const fn with_version(self, version: u8) -> Self {
         Self { version, ..self }
     }
@@ -303,7 +302,7 @@ mod tests {
     use crate::wire::{CTA_HELP, CTA_HELP_NAME, CTA_MARK, CTA_PROTO_NUM};
 
     #[test]
-    fn every_byte_is_written_padding_too() {
+    fn padding_is_zeroed() {
         let mut buffer = [0xa5; 64];
         let mut encoder = Encoder::new(&mut buffer);
         encoder.nest(CTA_HELP, |help| {
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_buffer_is_an_error_that_tells_the_size() {
+    fn small_buffer_error_reports_the_size() {
         let write = |buffer: &mut [u8]| {
             let mut encoder = Encoder::new(buffer);
             encoder.message(MessageType::FLOW_NEW, Flags::REQUEST, 1, 2, |message| message.u32(CTA_MARK, 1));
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nest_of_65536_bytes_is_an_error_not_a_wrap() {
+    fn nest_of_65536_bytes_is_an_error() {
         let mut buffer = vec![0; 70_000];
         let mut encoder = Encoder::new(&mut buffer);
         encoder.nest(CTA_HELP, |help| help.attribute(2, &[7; 65_528]));
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_nul_is_refused() {
+    fn name_with_a_nul_is_refused() {
         let mut buffer = [0; 64];
         let mut encoder = Encoder::new(&mut buffer);
         encoder.text(CTA_HELP_NAME, "f\0tp");

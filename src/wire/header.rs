@@ -21,7 +21,7 @@ pub(crate) const NESTED: u16 = 1 << 15;
 pub(super) const NUMBER_MASK: u16 = 0x3fff;
 
 /// Returns the next multiple of four: the position of the next header.
-#[inline(always)]
+#[inline]
 pub(super) const fn align(length: usize) -> usize {
     (length + ALIGNMENT - 1) & !(ALIGNMENT - 1)
 }
@@ -33,7 +33,7 @@ pub(super) const fn header(length: u16, kind: u16) -> u32 {
 }
 
 /// Returns length and type, in one load.
-#[inline(always)]
+#[inline]
 pub(super) const fn read_header(bytes: &[u8; ATTRIBUTE_HEADER_LENGTH]) -> (u16, u16) {
     let word = u32::from_ne_bytes(*bytes);
     if cfg!(target_endian = "little") { (word as u16, (word >> 16) as u16) } else { ((word >> 16) as u16, word as u16) }

@@ -1,8 +1,9 @@
-//! Nests as the kernel writes them, recognised whole.
+//! Nests in the kernel's layout, recognized as a whole.
 //!
-//! The kernel writes most nests in one way only: the same attributes, in the same order, of the same lengths. Comparing
-//! all the headers of such a nest at once, and then reading its values where they have to be, takes a fraction of the
-//! time of a walk. A nest that differs in anything is walked: the result is the same, and a property test holds that.
+//! The kernel writes most nests in one way only: the same attributes, in the same order, of the same lengths. The plain
+//! way to read a nest is a walk, attribute by attribute. For such a nest it is faster to compare all headers at once and
+//! to read the values at their fixed positions. A nest that differs in anything is walked. Both ways give the same
+//! result, which a property test checks.
 
 use byteorder::{ByteOrder, NetworkEndian};
 
@@ -14,7 +15,7 @@ pub(crate) struct FixedLayout<const N: usize, const H: usize> {
     headers: [HeaderAt; H],
 }
 
-/// An attribute's header: where it stands, and its four bytes.
+/// The header of an attribute: its position and its four bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderAt {
     at: usize,
@@ -38,8 +39,8 @@ impl<const N: usize, const H: usize> FixedLayout<N, H> {
         Self { headers }
     }
 
-    /// The bytes, if every header is the one expected and nothing follows.
-    #[inline(always)]
+    /// Returns the nest if all its headers are as expected and nothing follows.
+    #[inline]
     pub(crate) fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<FixedNest<'a, N>> {
         let bytes: &[u8; N] = bytes.try_into().ok()?;
         let fixed = FixedNest(bytes);
@@ -51,29 +52,29 @@ impl<const N: usize, const H: usize> FixedLayout<N, H> {
     }
 }
 
-/// A nest whose layout is known: values are read by their place.
+/// A nest with a known layout. Values are read by their position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FixedNest<'a, const N: usize>(&'a [u8; N]);
 
 impl<const N: usize> FixedNest<'_, N> {
-    /// `M` bytes at a place within the nest; zeros for a place outside it, of which no layout has one.
-    #[inline(always)]
+    /// Returns `M` bytes at a position in the nest. No layout has a position outside it, which would give zeros.
+    #[inline]
     pub(crate) fn array<const M: usize>(&self, at: usize) -> [u8; M] {
         self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; M])
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u8(&self, at: usize) -> u8 {
         let [byte] = self.array(at);
         byte
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u16(&self, at: usize) -> u16 {
         NetworkEndian::read_u16(&self.array::<2>(at))
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn u64(&self, at: usize) -> u64 {
         NetworkEndian::read_u64(&self.array::<8>(at))
     }

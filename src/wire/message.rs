@@ -1,4 +1,4 @@
-//! Datagram → messages.
+//! A datagram as an iterator of messages.
 //!
 //! ```text
 //!  0       4       6       8       12      16
@@ -29,10 +29,10 @@ pub const NETFILTER_HEADER_LENGTH: usize = 4;
 open_enum! {
     /// The type in a netlink header: netlink's own control messages, or subsystem and message of netfilter.
     pub struct MessageType(u16) as "a message type" {
-        /// Nothing: to be skipped.
+        /// Nothing, to skip.
         #[doc(alias = "NLMSG_NOOP")]
         NOOP = 1 => "noop",
-        /// An error, or an acknowledgement where its code is 0.
+        /// An error, or an acknowledgement if its code is 0.
         #[doc(alias = "NLMSG_ERROR")]
         ERROR = 2 => "error",
         /// The end of a dump.
@@ -72,7 +72,7 @@ open_enum! {
         /// Get one expectation or dump the table.
         #[doc(alias = "IPCTNL_MSG_EXP_GET")]
         EXPECTATION_GET = 0x201 => "expectation get",
-        /// Delete one expectation, those of a helper, or all; as event the end of one.
+        /// Delete one expectation, the expectations of a helper, or all; as an event, the end of an expectation.
         #[doc(alias = "IPCTNL_MSG_EXP_DELETE")]
         EXPECTATION_DELETE = 0x202 => "expectation delete",
         /// Expectation statistics of each processor.
@@ -82,7 +82,7 @@ open_enum! {
 }
 
 bitflags::bitflags! {
-    /// The flags of a netlink header. Some bits mean one thing in one kind of message and another in the next.
+    /// The flags of a netlink header. The meaning of some bits depends on the type of the message.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Flags: u16 {
         /// Every request carries it.
@@ -91,7 +91,7 @@ bitflags::bitflags! {
         /// One of many, the last of which is a `DONE` message (but see [`Header`]).
         #[doc(alias = "NLM_F_MULTI")]
         const MULTI = 0x2;
-        /// Acknowledge, also when it goes well.
+        /// Acknowledge success too.
         #[doc(alias = "NLM_F_ACK")]
         const ACK = 0x4;
         /// Send the requester a copy of the event that the request causes.
@@ -106,13 +106,13 @@ bitflags::bitflags! {
         /// In a get: the whole table.
         #[doc(alias = "NLM_F_DUMP")]
         const DUMP = 0x300;
-        /// In a new: replace what is there.
+        /// In a NEW request: replace the existing entry.
         #[doc(alias = "NLM_F_REPLACE")]
         const REPLACE = 0x100;
-        /// In a new: fail where it exists.
+        /// In a NEW request: fail if the entry exists.
         #[doc(alias = "NLM_F_EXCL")]
         const EXCLUSIVE = 0x200;
-        /// In a new: create where it does not exist.
+        /// In a NEW request: create the entry if it does not exist.
         #[doc(alias = "NLM_F_CREATE")]
         const CREATE = 0x400;
         /// In an acknowledgement: only the header of the request is echoed.
@@ -127,16 +127,16 @@ bitflags::bitflags! {
 
 /// A netlink header.
 ///
-/// Mind two habits of ctnetlink: a reply to a get of one flow carries `MULTI` although no `DONE` follows, and an event
-/// has sequence number 0 always, with the port of whoever caused it (0: a packet or a timer).
+/// ctnetlink has two peculiarities: a reply to a get of one flow carries `MULTI` although no `DONE` follows, and an event
+/// always has sequence number 0, with the port of the process that caused it (0: a packet or a timer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
-    /// Bytes of the message with this header, without the padding behind it.
+    /// Bytes of the message including this header, without padding.
     pub length: u32,
-    /// What the message is.
+    /// The type of the message.
     pub message_type: MessageType,
-    /// Flags, read by the kind of message.
+    /// The flags. Their meaning depends on the type.
     pub flags: Flags,
     /// The number that ties a reply to its request.
     pub sequence: u32,
@@ -169,44 +169,44 @@ impl Header {
 /// One message of a datagram: header and payload, borrowed.
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
-    /// As received: one copy moves it, where the fields of a [`Header`] would take five.
+    /// The bytes as received: they move in one copy, the fields of a [`Header`] in five.
     header: [u8; NETLINK_HEADER_LENGTH],
     payload: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Message<'a> {
-    /// The header.
+    /// Returns the header.
     #[must_use]
     #[inline]
     pub const fn header(&self) -> Header {
         Header::read(self.header)
     }
 
-    /// What follows the netlink header.
+    /// Returns the bytes after the netlink header.
     #[must_use]
     pub const fn payload(&self) -> &'a [u8] {
         self.payload
     }
 
-    /// Where the message starts in its datagram.
+    /// Returns the position of the message in its datagram.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.offset
     }
 
-    /// A message whose header was read by somebody else; byte offsets in errors count as if the header stood before it.
+    /// Creates a message from a header that was read elsewhere. Offsets in errors count the header too.
     #[must_use]
     pub const fn from_parts(header: Header, payload: &'a [u8]) -> Self {
         Self { header: header.to_bytes(), payload, offset: 0 }
     }
 
-    /// The payload as a netfilter message.
+    /// Returns the payload as a netfilter message.
     ///
     /// # Errors
     ///
-    /// [`Truncated`](DecodeErrorKind::Truncated) where there are fewer than four bytes.
-    #[inline(always)]
+    /// [`Truncated`](DecodeErrorKind::Truncated) if there are fewer than four bytes.
+    #[inline]
     pub fn netfilter(&self) -> Result<NetfilterMessage<'a>, DecodeError> {
         match self.payload.split_first_chunk::<NETFILTER_HEADER_LENGTH>() {
             Some(([family, version, resource @ ..], attributes)) => Ok(NetfilterMessage {
@@ -222,13 +222,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Where the attributes of a netfilter message start in the datagram: what to add to an error's offset.
+    /// Returns the position of a netfilter message's attributes in the datagram, to be added to the offset of an error.
     pub(crate) const fn attributes_offset(&self) -> usize {
         self.offset.saturating_add(NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH)
     }
 
-    /// The error for a message that is of another type than the caller decodes.
-    #[inline(always)]
+    /// Returns the error for a message of another type than the caller decodes.
+    #[inline]
     pub(crate) const fn unexpected_type(&self) -> DecodeError {
         DecodeError::new(DecodeErrorKind::MessageType(self.header().message_type.0), self.offset)
     }
@@ -245,7 +245,7 @@ impl fmt::Debug for Message<'_> {
     }
 }
 
-/// A netfilter message: `struct nfgenmsg` and the attributes behind it.
+/// A netfilter message: `struct nfgenmsg` and the attributes after it.
 #[derive(Clone, Copy, Debug)]
 pub struct NetfilterMessage<'a> {
     family: Family,
@@ -255,25 +255,25 @@ pub struct NetfilterMessage<'a> {
 }
 
 impl<'a> NetfilterMessage<'a> {
-    /// The layer 3 family (`nfgen_family`).
+    /// Returns the layer 3 family (`nfgen_family`).
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The version: 0 from the kernel; in a delete request, any other value asks that the family be honoured.
+    /// Returns the version: 0 from the kernel. In a delete request, any other value limits the request to the family.
     #[must_use]
     pub const fn version(&self) -> u8 {
         self.version
     }
 
-    /// The resource id: the processor in per-CPU statistics, else 0.
+    /// Returns the resource id: the processor in per-CPU statistics, else 0.
     #[must_use]
     pub const fn resource(&self) -> u16 {
         self.resource
     }
 
-    /// The attributes, to be looked up in the table that the message's type asks for.
+    /// Returns the attributes, with the numbers of `nest`, which depends on the type of the message.
     #[must_use]
     pub const fn attributes(&self, nest: AttributeSet) -> Attributes<'a> {
         Attributes::new(self.attributes, nest)
@@ -282,7 +282,7 @@ impl<'a> NetfilterMessage<'a> {
 
 /// The messages of a datagram.
 ///
-/// Gives each message in turn; a message whose length cannot be is an error, and the end.
+/// Iterates over the messages. A message with an impossible length is an error and ends the iteration.
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
     rest: &'a [u8],
@@ -301,12 +301,12 @@ impl<'a> Messages<'a> {
         Self { rest: datagram.get(offset..).unwrap_or_default(), offset }
     }
 
-    /// Where the next message starts.
+    /// Returns the position of the next message.
     pub(crate) const fn offset(&self) -> usize {
         self.offset
     }
 
-    #[inline(always)]
+    #[inline]
     fn truncated(&mut self, needed: usize) -> DecodeError {
         let available = self.rest.len();
         self.rest = &[];

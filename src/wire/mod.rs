@@ -1,24 +1,24 @@
-//! Bytes, and nothing else: netlink messages, their attributes, and the kernel's numbers.
+//! Bytes: netlink messages, their attributes, and the kernel's numbers.
 //!
-//! Nothing here allocates, does I/O, or knows what a flow is.
+//! This module does not allocate, does no I/O, and has no notion of a flow.
 //!
 //! # The contract
 //!
-//! | call | what it has checked when it succeeds |
+//! | call | checked when it succeeds |
 //! |---|---|
-//! | [`Messages::next`] | the message's header is there and its length lies within the datagram |
-//! | [`Message::netfilter`] | the four bytes of `struct nfgenmsg` are there |
-//! | [`Attributes::next`] | the attribute's header is there and its length lies within the nest |
-//! | [`Attribute::u32`] and the other readers | the payload is at least as long as the type; what is longer is ignored |
+//! | [`Messages::next`] | the message's header is complete and its length is within the datagram |
+//! | [`Message::netfilter`] | the four bytes of `struct nfgenmsg` are present |
+//! | [`Attributes::next`] | the attribute's header is complete and its length is within the nest |
+//! | [`Attribute::u32`] and the other readers | the payload is at least as long as the type; further bytes are ignored |
 //!
-//! No call in this module panics, whatever the bytes. Both iterators end after the first error they give. Attributes
-//! inside a payload are checked when that payload is walked, not before: the views of the model
-//! ([`FlowRef`](crate::FlowRef) …) walk everything once when they are made.
+//! No call in this module panics, whatever the bytes. Both iterators end after their first error. Attributes inside a
+//! payload are checked when that payload is walked. The views of the model ([`FlowRef`](crate::FlowRef) …) walk
+//! everything once when they are created.
 //!
 //! # Byte order
 //!
 //! Netlink's own headers are in the order of the host. Payloads of ctnetlink attributes are in network order, except
-//! for labels and the flags of `CTA_FILTER`: each reader is named for what it reads.
+//! for labels and the flags of `CTA_FILTER`. The name of each reader says which it reads.
 //!
 //! # Example
 //!

@@ -1,8 +1,9 @@
 //! AttributeSet → attributes, in the order in which they usually come.
 //!
-//! The kernel writes the attributes of a flow in one order, most of them of one length. A walk that knows both needs
-//! no jump for each attribute: it compares the header that comes next with those that may come, one after the other.
-//! One that is not there costs a comparison; one that is there has a length known in advance.
+//! The plain walk over a nest is [`Attributes`]: it jumps on the number of each attribute. The kernel writes the
+//! attributes of a flow in one order, most of them with one length. A walk that expects this order needs no jump: it
+//! compares the next header with the candidates one after the other. An absent attribute costs one comparison, and the
+//! length of a present one is known in advance.
 
 use super::{
     Attribute, Attributes,
@@ -19,13 +20,13 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new(attributes: Attributes<'a>) -> Self {
         Self { rest: attributes, next: attributes.peek() }
     }
 
     /// The next attribute, if it has that number and exactly that length.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn advance_if_usual(&mut self, number: u16, length: u16) -> Option<Attribute<'a>> {
         if self.next != header(length, number) {
             return None;
@@ -36,7 +37,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next attribute, if it has that number.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn advance_if(&mut self, number: u16) -> Option<Attribute<'a>> {
         let (length, next) = read_header(&self.next.to_ne_bytes());
         if next != number {
@@ -47,11 +48,11 @@ impl<'a> Walk<'a> {
         Some(attribute)
     }
 
-    /// Passes over the next attribute, whatever it is.
+    /// Skips the next attribute, whatever it is.
     ///
     /// # Errors
     ///
-    /// Where its header cannot be.
+    /// Fails if its header is malformed.
     pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
         if self.rest.advance().is_none() {
             return self.rest.end();
@@ -60,14 +61,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether both walks of the nest have come equally far.
-    #[inline(always)]
+    /// Returns true if both walks of the nest are at the same position.
+    #[inline]
     pub(crate) const fn is_at(self, other: Self) -> bool {
         self.rest.as_bytes().len() == other.rest.as_bytes().len()
     }
 
-    /// Whether nothing is left to walk.
-    #[inline(always)]
+    /// Returns true if nothing is left to walk.
+    #[inline]
     pub(crate) const fn is_at_end(self) -> bool {
         self.rest.is_empty()
     }

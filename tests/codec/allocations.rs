@@ -1,4 +1,4 @@
-//! What is said to allocate nothing.
+//! Operations that allocate nothing.
 
 use allocation_counter::{AllocationInfo, measure};
 use ctnetlink::{
@@ -18,7 +18,7 @@ fn allocations(mut run: impl FnMut()) -> u64 {
 }
 
 #[test]
-fn a_flow_decodes_without_an_allocation_unless_it_has_a_helper() {
+fn only_a_helper_allocates_when_a_flow_decodes() {
     for bytes in flows() {
         let message = message(&bytes);
         let mut decoded = None;
@@ -28,7 +28,7 @@ fn a_flow_decodes_without_an_allocation_unless_it_has_a_helper() {
 }
 
 #[test]
-fn a_view_never_allocates() {
+fn views_never_allocate() {
     for bytes in flows() {
         let message = message(&bytes);
         let count = allocations(|| {
@@ -40,7 +40,7 @@ fn a_view_never_allocates() {
 }
 
 #[test]
-fn a_flow_encodes_without_an_allocation() {
+fn encoding_a_flow_allocates_nothing() {
     for bytes in flows() {
         let flow = Flow::decode(&message(&bytes)).unwrap();
         let mut buffer = [0; 1024];

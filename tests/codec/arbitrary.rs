@@ -1,7 +1,7 @@
 //! Strategies for any value of the model that the wire can carry.
 //!
 //! The large ones are boxed: a tree of them would not fit the stack of a test.
-#![allow(dead_code)] // Each test takes what it needs.
+#![allow(dead_code)] // Not every test uses all strategies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use ctnetlink::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-/// A tuple of any family and protocol, with what that protocol adds.
+/// A tuple of any family and protocol, with the protocol's part.
 pub(crate) fn tuple() -> BoxedStrategy<Tuple> {
     (addresses(), protocol_and_layer4(), option::of(any::<u16>()))
         .prop_map(|((source, destination), (protocol, layer4), zone)| {

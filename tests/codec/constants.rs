@@ -1,4 +1,4 @@
-//! The crate's numbers, held against the headers of the system where they are installed.
+//! The crate's numbers, compared with the headers of the system if they are installed.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use ctnetlink::{
     wire::{ATTRIBUTES, Flags, MessageType},
 };
 
-/// C name and value of what the crate names otherwise.
+/// C name and value of constants that the crate names differently.
 fn aliases() -> Vec<(&'static str, u64)> {
     let mut aliases = Vec::new();
     macro_rules! values {
@@ -95,7 +95,7 @@ const HEADERS: [&str; 6] = [
     "linux/netfilter/nf_conntrack_tcp.h",
 ];
 
-/// Names that not every release of the headers has: those of DCCP stand in no header for programs, the others came or
+/// Names that not every release of the headers has: no header for programs has the DCCP names, the others came or
 /// went with some Linux, of the states of SCTP one.
 const MAY_BE_ABSENT: [&str; 6] = [
     "CT_DCCP_",
@@ -106,7 +106,7 @@ const MAY_BE_ABSENT: [&str; 6] = [
     "NLMSGERR_",
 ];
 
-/// A header of the system. Where it is not installed there is nothing to hold the numbers against, which fails with
+/// A header of the system. If it is not installed, there is nothing to compare with, which fails with
 /// `CTNETLINK_KERNEL=required` in the environment.
 fn header(name: &str) -> Option<String> {
     let header = fs::read_to_string(Path::new("/usr/include").join(name));
@@ -125,7 +125,7 @@ fn headers() -> Option<String> {
 }
 
 #[test]
-fn every_number_is_the_headers() {
+fn numbers_equal_those_of_the_headers() {
     let Some(headers) = headers() else { return };
     let known = definitions(&headers);
     let attributes = ATTRIBUTES.iter().map(|(name, number)| (*name, u64::from(*number)));
@@ -141,7 +141,7 @@ fn every_number_is_the_headers() {
 }
 
 #[test]
-fn every_message_is_of_its_subsystem() {
+fn messages_belong_to_their_subsystem() {
     let Some(headers) = headers() else { return };
     let known = definitions(&headers);
     for (name, message) in messages() {
@@ -151,13 +151,13 @@ fn every_message_is_of_its_subsystem() {
     }
 }
 
-/// And the other way round: what the headers number and the crate does not.
+/// The other direction: numbers of the headers that the crate lacks.
 #[test]
 fn no_attribute_of_the_headers_is_left_out() {
     let Some(header) = header("linux/netfilter/nfnetlink_conntrack.h") else { return };
     for (name, number) in definitions(&header) {
         let is_sentinel = name.ends_with("_UNSPEC") || name.starts_with("__") || name.ends_with("_MAX");
-        // What `CTA_SEQ_ADJ_*` replaced: no kernel of today reads or writes it.
+        // `CTA_SEQ_ADJ_*` replaced it: no current kernel reads or writes it.
         let is_gone = name.starts_with("CTA_NAT_SEQ_");
         if name.starts_with("CTA_") && !is_sentinel && !is_gone {
             assert!(ATTRIBUTES.iter().any(|(known, _)| *known == name), "{name} = {number}");
@@ -186,7 +186,7 @@ fn definitions(header: &str) -> HashMap<String, u64> {
     known
 }
 
-/// The constants of an enum: each one more than the one before, unless it says otherwise.
+/// The constants of an enum: each is its predecessor plus 1, unless it has a value.
 fn count(body: &str, known: &mut HashMap<String, u64>) {
     let mut next = 0;
     for constant in split_at_top_level(body) {

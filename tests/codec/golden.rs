@@ -1,4 +1,4 @@
-//! What a kernel sent: Linux 6.18.44 on x86-64.
+//! Messages that a kernel sent: Linux 6.18.44 on x86-64.
 
 use std::net::IpAddr;
 
@@ -32,7 +32,7 @@ fn sorted(mut nodes: Vec<Node>) -> Vec<Node> {
 }
 
 #[test]
-fn every_recorded_message_decodes() {
+fn recorded_messages_decode() {
     let (flows, rest): (Vec<_>, Vec<_>) = all_recorded().into_iter().partition(|bytes| is_flow(bytes));
     let (expectations, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|bytes| is_expectation(bytes));
     flows.iter().for_each(|bytes| drop(flow(bytes)));
@@ -51,14 +51,14 @@ fn every_recorded_message_decodes() {
 }
 
 #[test]
-fn a_dump_encodes_to_the_bytes_it_was_decoded_from() {
+fn dumped_flows_encode_to_the_same_bytes() {
     for bytes in recorded("vectors-dump").iter().filter(|bytes| is_flow(bytes)) {
         assert_eq!(&flow_bytes(&flow(bytes))[HEADERS..], &bytes[HEADERS..]);
     }
 }
 
 #[test]
-fn an_expectation_encodes_to_the_bytes_it_was_decoded_from() {
+fn expectations_encode_to_the_same_bytes() {
     let captured = [EXPECTATION_NEW, EXPECTATION_NAT].map(hex);
     for bytes in all_recorded().iter().filter(|bytes| is_expectation(bytes)).chain(&captured) {
         assert_eq!(&expectation_bytes(&expectation(bytes))[HEADERS..], &bytes[HEADERS..]);
@@ -68,7 +68,7 @@ fn an_expectation_encodes_to_the_bytes_it_was_decoded_from() {
 /// The kernel puts the same attributes in another order into an event than into a dump: `CTA_ID` before `CTA_STATUS`,
 /// `CTA_MARK` near the end. [`Flow::encode`] has one order, that of a dump.
 #[test]
-fn an_event_encodes_to_the_attributes_it_was_decoded_from_in_the_order_of_a_dump() {
+fn events_encode_to_the_same_attributes_in_dump_order() {
     let captured = [NEW, UPDATE, DESTROY, RELATED].map(hex);
     for bytes in recorded("vectors-events").iter().filter(|bytes| is_flow(bytes)).chain(&captured) {
         assert_eq!(sorted(nodes(&flow_bytes(&flow(bytes)))), sorted(nodes(bytes)));
@@ -76,7 +76,7 @@ fn an_event_encodes_to_the_attributes_it_was_decoded_from_in_the_order_of_a_dump
 }
 
 #[test]
-fn a_tcp_flow_of_a_dump() {
+fn tcp_flow_of_a_dump_decodes() {
     let bytes = hex(CLOSE_WAIT);
     let header = message(&bytes).header();
     assert_eq!((header.message_type, header.flags, header.sequence), (MessageType::FLOW_NEW, Flags::MULTI, 1));
@@ -105,7 +105,7 @@ fn a_tcp_flow_of_a_dump() {
 }
 
 #[test]
-fn an_icmpv6_flow_of_a_dump() {
+fn icmpv6_flow_of_a_dump_decodes() {
     let flow = flow(&hex(ICMPV6));
     let [one, two] = ["fd09::1", "fd09::2"].map(|address| address.parse::<IpAddr>().unwrap());
     assert_eq!(flow.original, Tuple::icmp(one, two, 128, 0, 22136));
@@ -115,7 +115,7 @@ fn an_icmpv6_flow_of_a_dump() {
 }
 
 #[test]
-fn a_translated_flow_in_a_zone() {
+fn translated_flow_in_a_zone_decodes() {
     let flow = flow(&hex(ZONE_DNAT));
     assert_eq!(flow.zone, Some(5));
     assert_eq!(flow.original, tcp("10.9.0.1:44230", "10.9.0.2:8080"));
@@ -126,7 +126,7 @@ fn a_translated_flow_in_a_zone() {
 }
 
 #[test]
-fn a_new_flow_has_no_counters_and_the_time_of_the_event() {
+fn new_event_has_a_time_and_no_counters() {
     let bytes = hex(NEW);
     assert_eq!(message(&bytes).header().flags, Flags::CREATE | Flags::EXCLUSIVE);
     let flow = flow(&bytes);
@@ -136,7 +136,7 @@ fn a_new_flow_has_no_counters_and_the_time_of_the_event() {
 }
 
 #[test]
-fn the_end_of_a_flow_has_its_state_alone() {
+fn destroy_event_has_only_the_state() {
     let bytes = hex(DESTROY);
     assert_eq!(message(&bytes).header().message_type, MessageType::FLOW_DELETE);
     let flow = flow(&bytes);
@@ -149,7 +149,7 @@ fn the_end_of_a_flow_has_its_state_alone() {
 }
 
 #[test]
-fn an_expected_flow_names_its_master() {
+fn expected_flow_names_its_master() {
     let flow = flow(&hex(RELATED));
     assert_eq!(flow.original, tcp("10.9.0.1:59790", "10.9.0.2:51210"));
     assert_eq!(flow.master, Some(tcp("10.9.0.1:41002", "10.9.0.2:21")));
@@ -157,7 +157,7 @@ fn an_expected_flow_names_its_master() {
 }
 
 #[test]
-fn an_expectation_of_a_helper() {
+fn expectation_of_a_helper_decodes() {
     let expectation = expectation(&hex(EXPECTATION_NEW));
     assert_eq!(expectation.tuple, tcp("10.9.0.1:0", "10.9.0.2:51210"));
     assert_eq!(expectation.mask, tcp("255.255.255.255:0", "255.255.255.255:65535"));
@@ -168,7 +168,7 @@ fn an_expectation_of_a_helper() {
 }
 
 #[test]
-fn an_expectation_with_a_translation() {
+fn expectation_with_nat_decodes() {
     let nat = expectation(&hex(EXPECTATION_NAT)).nat.unwrap();
     assert_eq!(nat.direction, Direction::Reply);
     assert_eq!(nat.tuple.source, IpAddr::from([10, 9, 0, 55]));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::arbitrary;
 
-/// The flow, without what the kernel refuses in a create.
+/// The flow, without attributes that the kernel refuses in a create request.
 fn creatable(flow: &Flow) -> NewFlow {
     let mut new = NewFlow::from(flow);
     let zone = new.reply.zone;
@@ -73,7 +73,7 @@ proptest! {
 }
 
 #[test]
-fn the_others_come_back() {
+fn other_messages_round_trip() {
     let mut cpu = CpuStatistics::default();
     (cpu.cpu, cpu.found, cpu.chain_too_long) = (3, Some(1), Some(2));
     let mut global = TableStatistics::default();
@@ -106,7 +106,7 @@ fn the_others_come_back() {
 
 /// A filter that is lost on the way makes everything of something.
 #[test]
-fn the_filter_of_a_dump_comes_back() {
+fn filter_of_a_dump_round_trips() {
     for text in [
         "mark 5/0xff",
         "status ASSURED,!SEEN_REPLY",
@@ -126,7 +126,7 @@ fn the_filter_of_a_dump_comes_back() {
 /// Left out, the name would make a flush of a delete.
 #[cfg(feature = "packet-core")]
 #[test]
-fn what_cannot_be_encoded_is_something_that_the_kernel_refuses() {
+fn only_values_that_the_kernel_refuses_fail_to_encode() {
     use netlink_packet_core::NetlinkSerializable;
     let message = Message::DeleteExpectationsOf("f\0tp".into());
     let mut payload = vec![0; message.buffer_len()];

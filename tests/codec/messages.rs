@@ -33,7 +33,7 @@ pub(crate) fn expectation_bytes(expectation: &Expectation) -> Vec<u8> {
 }
 
 pub(crate) fn written(message_type: MessageType, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
-    // What is not written shows.
+    // Bytes that were not written are visible.
     let mut buffer = vec![0xa5; 4096];
     let mut encoder = Encoder::new(&mut buffer);
     encoder.message(message_type, Flags::empty(), 0, 2, body);

@@ -1,4 +1,4 @@
-//! What holds for any value and any bytes.
+//! Properties that hold for any value and any bytes.
 
 use ctnetlink::{
     DecodeErrorKind, Flow, Tuple,
@@ -19,7 +19,7 @@ fn decoded(bytes: &[u8]) -> Flow {
     flow(&message(bytes)).unwrap()
 }
 
-/// Every value and where it stands: the numbers that lead to it.
+/// Every value and its path: the numbers that lead to it.
 fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Vec<u8>)> {
     let mut found = Vec::new();
     for node in nodes {
@@ -32,7 +32,7 @@ fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Ve
     found
 }
 
-/// Values of any length: text, labels, and what a helper keeps.
+/// Values of any length: text, labels, and a helper's data.
 fn is_of_any_length(path: &[u16]) -> bool {
     let text = [vec![5, 1], vec![5, CTA_HELP_INFO], vec![19, 1], vec![CTA_LABELS]];
     text.contains(&path.to_vec())
@@ -59,12 +59,12 @@ proptest! {
     }
 
     #[test]
-    fn a_flow_comes_back_from_its_bytes(sent in arbitrary::flow()) {
+    fn flow_round_trips_through_bytes(sent in arbitrary::flow()) {
         prop_assert_eq!(decoded(&flow_bytes(&sent)), sent);
     }
 
     #[test]
-    fn an_expectation_comes_back_from_its_bytes(sent in arbitrary::expectation()) {
+    fn expectation_round_trips_through_bytes(sent in arbitrary::expectation()) {
         prop_assert_eq!(expectation(&message(&expectation_bytes(&sent))).unwrap(), sent);
     }
 
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_attributes_does_not_matter(sent in arbitrary::flow(), seed in any::<u64>()) {
+    fn order_of_attributes_does_not_matter(sent in arbitrary::flow(), seed in any::<u64>()) {
         let bytes = flow_bytes(&sent);
         let mut nodes = nodes(&bytes);
         let mut random = seed;
@@ -92,7 +92,7 @@ proptest! {
 
     /// A nest with a stranger in it is not recognised by its layout: it is walked, and gives the same.
     #[test]
-    fn unknown_attributes_are_passed_over_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
+    fn unknown_attributes_are_skipped_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
         let bytes = flow_bytes(&sent);
         let mut nodes = nodes(&bytes);
         change_nests(&mut nodes, &mut |nest| nest.insert(place.index(nest.len() + 1), unknown()));
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn the_last_of_two_attributes_counts(first in arbitrary::flow(), last in arbitrary::flow()) {
+    fn last_of_two_attributes_counts(first in arbitrary::flow(), last in arbitrary::flow()) {
         let bytes = flow_bytes(&first);
         let both = with_nodes(&bytes, &[nodes(&bytes), nodes(&flow_bytes(&last))].concat());
         let got = decoded(&both);
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_that_is_there_twice_is_no_error(sent in arbitrary::flow()) {
+    fn repeated_value_is_not_an_error(sent in arbitrary::flow()) {
         let bytes = flow_bytes(&sent);
         let mut nodes = nodes(&bytes);
         change_nests(&mut nodes, &mut |nest| *nest = [nest.clone(), nest.clone()].concat());
@@ -125,7 +125,7 @@ proptest! {
 
     /// `CTA_TIMESTAMP_EVENT` is padded with an empty attribute that has the number of `CTA_STATUS`.
     #[test]
-    fn the_misnumbered_pad_is_passed_over_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
+    fn misnumbered_pad_is_skipped_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
         let bytes = flow_bytes(&sent);
         let mut nodes = nodes(&bytes);
         nodes.insert(place.index(nodes.len() + 1), Node::value(CTA_STATUS, &[]));
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_that_is_too_short_is_named_with_its_path_and_byte(sent in arbitrary::flow(), which in any::<Index>()) {
+    fn short_value_error_names_path_and_byte(sent in arbitrary::flow(), which in any::<Index>()) {
         let bytes = flow_bytes(&sent);
         let mut nodes = nodes(&bytes);
         let mut values = values(&mut nodes, &[]);
@@ -158,14 +158,14 @@ proptest! {
         let error = flow(&message(&with_nodes(&bytes, &nodes))).unwrap_err();
         prop_assert_eq!(error.kind(), DecodeErrorKind::Length { actual: expected - 1, expected });
         prop_assert_eq!(&error.path().iter().map(|(_, number)| number).collect::<Vec<_>>(), &path);
-        // Headers stand where they stood: what was taken away is behind them, and padding takes its place.
+        // Headers stay in place: padding replaces the removed bytes after them.
         let number = path[path.len() - 1];
         prop_assert_eq!(&bytes[error.offset() + 2..error.offset() + 4], &number.to_ne_bytes()[..]);
     }
 }
 
 #[test]
-fn a_tuple_of_two_families_is_an_error() {
+fn tuple_of_two_families_is_an_error() {
     let tuple = |ends: [&str; 2]| Tuple::udp(ends[0].parse().unwrap(), ends[1].parse().unwrap());
     let four = tuple(["10.0.0.1:1", "10.0.0.2:2"]);
     let six = tuple(["[fd00::1]:1", "[fd00::2]:2"]);
@@ -183,7 +183,7 @@ fn a_tuple_of_two_families_is_an_error() {
 }
 
 #[test]
-fn every_truncation_of_every_recorded_message_is_an_error_or_a_message() {
+fn truncated_recordings_never_panic() {
     for bytes in all_recorded() {
         for length in 0..bytes.len() {
             decode_every_way(&bytes[..length]);
@@ -198,7 +198,7 @@ fn every_truncation_of_every_recorded_message_is_an_error_or_a_message() {
 }
 
 #[test]
-fn every_flipped_bit_of_every_recorded_message_decodes_alike_in_every_way() {
+fn flipped_bits_decode_alike_in_every_way() {
     for bytes in all_recorded() {
         for place in 0..bytes.len() {
             for bit in 0..8 {
@@ -210,9 +210,9 @@ fn every_flipped_bit_of_every_recorded_message_decodes_alike_in_every_way() {
     }
 }
 
-/// What `nlattr` lengths can be at worst: shorter than their own header, and longer than the message.
+/// The worst lengths of `nlattr`: shorter than the header, and longer than the message.
 #[test]
-fn lengths_that_cannot_be_end_the_walk_with_an_error() {
+fn impossible_lengths_end_the_walk_with_an_error() {
     let bytes = all_recorded().into_iter().find(|bytes| is_flow(bytes)).unwrap();
     for length in [0_u16, 3, 4000, u16::MAX] {
         let mut broken = bytes.clone();

@@ -30,7 +30,7 @@ proptest! {
 
 /// The names of fields are part of the interface: they change with the major version alone.
 #[test]
-fn a_flow_as_json() {
+fn flow_json_is_stable() {
     let bytes = recorded("vectors-dump").swap_remove(3);
     let flow = Flow::decode(&message(&bytes)).unwrap();
     let expected = serde_json::json!({
@@ -90,7 +90,7 @@ fn labels_are_a_list_and_flags_are_text() {
 }
 
 #[test]
-fn a_tuple_without_ports_leaves_them_out() {
+fn tuple_without_ports_omits_layer4() {
     let tuple = Tuple::new(Protocol(50), [10, 0, 0, 1].into(), [10, 0, 0, 2].into());
     let json = r#"{"source":"10.0.0.1","destination":"10.0.0.2","protocol":50}"#;
     assert_eq!(serde_json::to_string(&tuple).unwrap(), json);
@@ -122,7 +122,7 @@ fn binary_formats_hold_numbers_not_names() {
 
 /// Some formats have signed numbers only.
 #[test]
-fn a_number_may_come_as_a_signed_one() {
+fn signed_numbers_are_accepted() {
     use serde::{Deserialize, de::IntoDeserializer};
     let read =
         |number: i64| Protocol::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(number));

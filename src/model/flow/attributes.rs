@@ -17,7 +17,7 @@
 /// The parts in brackets are for types that are not `Copy`, or that the view reads later.
 macro_rules! flow_attributes {
     ($emit:ident $(, $($argument:tt)+)?) => { $emit! { [$($($argument)+)?] 'a;
-        /// The zone of both directions. `None` in the default zone, or if a direction has a zone of its own.
+        /// The zone of both directions. `None` in the default zone, or if only one direction has a zone.
         CTA_ZONE[6] zone: u16 = Attribute::u16, write_u16;
         /// Status bits.
         CTA_STATUS[8] status: Status = Status::read, write_status;

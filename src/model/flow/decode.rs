@@ -1,4 +1,16 @@
-//! The attributes of a flow: which there are, in which order they come, and the walk over them.
+//! Decoding of a flow's attributes.
+//!
+//! The plain version would be a loop that jumps on the number of each attribute. Its result defines the meaning: the last
+//! attribute of a number counts, unknown attributes are skipped, and the order does not matter.
+//!
+//! The kernel writes the attributes in one order, most of them with one length. So [`Decoder::run`] goes through the
+//! table of attributes once and takes each one that comes next ([`Walk::advance_if_usual`]). A dump needs one round; an
+//! event, whose order differs, two or three. A round that takes nothing has met an unknown attribute or an unusual
+//! length: `decode_slow` makes a round without the lengths, and skips the attribute if that takes nothing either.
+//!
+//! Invariant: every round advances the walk by at least one attribute or fails, so the loop ends. Whether an attribute is
+//! taken in a fast round or a slow one does not change the result, which the properties in `tests/codec` check with
+//! attributes in any order, repeated, longer and unknown.
 
 use super::{Flow, flow_attributes, last};
 use crate::{
@@ -28,29 +40,29 @@ macro_rules! decode_attributes {
                 = $read:expr, $write:expr $(, $lend:expr)?;
         )*
     ) => {
-        /// What the decoder fills: a flow, or of a view only its tuples.
+        /// The target that the decoder fills: all of a flow, or only the two tuples of a view.
         pub(super) trait FlowSink<$lifetime> {
             fn original(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError>;
             fn reply(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError>;
             $(
-                #[inline(always)]
+                #[inline]
                 fn $name(&mut self, _: last!($owned $(, $view)?)) {}
             )*
         }
 
         impl<$lifetime> FlowSink<$lifetime> for &mut Flow {
-            #[inline(always)]
+            #[inline]
             fn original(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError> {
                 self.original.read_in_place(tuple)
             }
 
-            #[inline(always)]
+            #[inline]
             fn reply(&mut self, tuple: Attribute<$lifetime>) -> Result<(), DecodeError> {
                 self.reply.read_in_place(tuple)
             }
 
             $(
-                #[inline(always)]
+                #[inline]
                 fn $name(&mut self, value: last!($owned $(, $view)?)) {
                     self.$name = Some(value.into());
                 }
@@ -60,7 +72,7 @@ macro_rules! decode_attributes {
         impl<$lifetime, T: FlowSink<$lifetime>> Decoder<$lifetime, T> {
             /// Decodes the attributes that come next, as far as they come in the order of a dump and, if `USUAL`, are
             /// of their usual lengths.
-            #[inline(always)]
+            #[inline]
             fn decode_expected_order<const USUAL: bool>(mut self) -> Result<Self, DecodeError> {
                 if let Some(attribute) = self.walk.advance_if(CTA_TUPLE_ORIG) {
                     self.target.original(attribute)?;
@@ -101,13 +113,13 @@ pub(super) struct Tuples<'a> {
 }
 
 impl<'a> FlowSink<'a> for Tuples<'a> {
-    #[inline(always)]
+    #[inline]
     fn original(&mut self, tuple: Attribute<'a>) -> Result<(), DecodeError> {
         self.original = Some(TupleRef::read(tuple)?);
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     fn reply(&mut self, tuple: Attribute<'a>) -> Result<(), DecodeError> {
         self.reply = Some(TupleRef::read(tuple)?);
         Ok(())
@@ -125,7 +137,7 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
     /// Decodes every attribute.
     ///
     /// A dump takes one round through the table, an event two or three.
-    #[inline(always)]
+    #[inline]
     pub(super) fn run(target: T, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let walk = Walk::new(Attributes::new(bytes, AttributeSet::Flow));
         let mut decoder = Self { walk, target, present: Present::default() };
@@ -139,7 +151,7 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
         Ok(decoder)
     }
 
-    /// Decodes an attribute of another length than usual, or passes over one that is not known.
+    /// Decodes an attribute of an unusual length, or skips an unknown one.
     #[inline(never)]
     fn decode_slow(self) -> Result<Self, DecodeError> {
         let before = self.walk;
@@ -150,7 +162,7 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
         Ok(decoder)
     }
 
-    #[inline(always)]
+    #[inline]
     fn next<const USUAL: bool>(&mut self, number: u16, length: u16) -> Option<Attribute<'a>> {
         if USUAL { self.walk.advance_if_usual(number, length) } else { self.walk.advance_if(number) }
     }
@@ -158,7 +170,7 @@ impl<'a, T: FlowSink<'a>> Decoder<'a, T> {
 
 /// On machines without unaligned access the kernel pads `CTA_TIMESTAMP_EVENT` with an empty attribute, to which it gives
 /// by mistake the number of the status.
-#[inline(always)]
+#[inline]
 pub(super) fn is_misnumbered_pad(attribute: Attribute<'_>) -> bool {
     attribute.number() == CTA_STATUS && attribute.payload().is_empty()
 }
@@ -171,25 +183,25 @@ pub(super) struct Present {
 }
 
 impl Present {
-    #[inline(always)]
+    #[inline]
     fn note(&mut self, number: u16) {
         let bit = Self::bit(number);
         self.twice |= self.once & bit;
         self.once |= bit;
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn has(self, number: u16) -> bool {
         self.once & Self::bit(number) != 0
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn each_once(self) -> bool {
         self.twice == 0
     }
 
     /// The numbers that are noted and looked for are below 32.
-    #[inline(always)]
+    #[inline]
     const fn bit(number: u16) -> u32 {
         1_u32.wrapping_shl(number as u32)
     }
@@ -210,7 +222,7 @@ impl Flow {
         }
     }
 
-    /// Fills a flow where it stands: returned from here, its 448 bytes would be copied.
+    /// Fills a flow in place: returning it would copy its 448 bytes.
     #[inline(never)]
     fn fill(&mut self, message: &Message<'_>) -> Result<(), DecodeError> {
         let attributes = flow_message(message)?.attributes(AttributeSet::Flow);
@@ -220,7 +232,7 @@ impl Flow {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn fill_from_attributes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let present = Decoder::run(self, bytes)?.present;
         for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {
@@ -232,7 +244,7 @@ impl Flow {
     }
 }
 
-#[inline(always)]
+#[inline]
 pub(super) fn flow_message<'a>(message: &Message<'a>) -> Result<NetfilterMessage<'a>, DecodeError> {
     match message.header().message_type {
         MessageType::FLOW_NEW | MessageType::FLOW_DELETE => message.netfilter(),

@@ -1,4 +1,4 @@
-//! Reading a flow, whatever holds it: the trait [`AnyFlow`] and what follows from the attributes.
+//! Reading a flow, whatever holds it: the trait [`AnyFlow`] and the getters derived from attributes.
 
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::model::{
 /// methods of every type that implements it.
 macro_rules! flow_getters {
     ($emit:ident $(, $($argument:tt)+)?) => { $emit! { [$($($argument)+)?]
-        /// Returns the endpoint that the source is translated to: the one that packets of the responder are sent to.
+        /// Returns the endpoint that the source is translated to, which is the destination of the responder's packets.
         /// `None` if the source is not translated.
         ///
         /// Source NAT is recognised by comparing the tuples. So it works for flows without status bits, and for ICMP,
@@ -21,7 +21,7 @@ macro_rules! flow_getters {
             nat::snat(&AnyFlow::original(self), &AnyFlow::reply(self))
         }
 
-        /// Returns the endpoint that the destination is translated to: the one that packets of the responder come from.
+        /// Returns the endpoint that the destination is translated to, which is the source of the responder's packets.
         /// `None` if the destination is not translated.
         fn dnat(&self) -> Option<Endpoint> {
             nat::dnat(&AnyFlow::original(self), &AnyFlow::reply(self))
@@ -95,13 +95,13 @@ macro_rules! flow_getters {
     } };
 }
 
-/// Emits the getters as inherent methods, so that no import is needed to call them.
+/// Emits the getters as inherent methods, to make them callable without an import.
 macro_rules! inherent_getters {
     ($flow:ty) => { crate::model::flow_getters!(inherent_getters, $flow); };
     ([$flow:ty] $( $(#[$meta:meta])* fn $name:ident(&$self:ident $(, $argument:ident: $type:ty)*) -> $result:ty $body:block )*) => {
         /// # Derived
         ///
-        /// What follows from the attributes. [`AnyFlow`](crate::AnyFlow) has the same methods.
+        /// These follow from the attributes. [`AnyFlow`](crate::AnyFlow) has the same methods.
         impl $flow {
             $(
                 $(#[$meta])*

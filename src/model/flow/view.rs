@@ -1,4 +1,4 @@
-//! A flow in the datagram it was received in.
+//! Views of flows in the receive buffer.
 
 use core::fmt;
 
@@ -21,11 +21,10 @@ use crate::{
     },
 };
 
-/// A flow in the datagram it was received in: small, `Copy`, and read where it lies.
+/// A view of a flow in the receive buffer: small and `Copy`. Attributes are read on demand, in place.
 ///
-/// [`parse`](Self::parse) walks every attribute that is known once, down to the innermost, and notes which there are.
-/// After it reading cannot fail. Attributes that are not known are passed over, and reachable through
-/// [`attributes`](Self::attributes).
+/// [`parse`](Self::parse) checks every known attribute once, down to the innermost, and records which are present. After
+/// that, reading cannot fail. Unknown attributes are skipped; [`attributes`](Self::attributes) returns them.
 ///
 /// # Example
 ///
@@ -62,7 +61,7 @@ impl<'a> FlowRef<'a> {
     ///
     /// # Errors
     ///
-    /// Where the message is of another type, an attribute is malformed, or a tuple is missing.
+    /// Fails if the message has another type, an attribute is malformed, or a tuple is missing.
     #[inline]
     pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
         let netfilter = flow_message(message)?;
@@ -72,12 +71,12 @@ impl<'a> FlowRef<'a> {
         }
     }
 
-    /// Checks the attributes of a flow that came in another message: `NFQA_CT` of nfnetlink_queue, `NFULA_CT` of
-    /// nfnetlink_log.
+    /// Checks the attributes of a flow that another subsystem sent: the payload of `NFQA_CT` of nfnetlink_queue or of
+    /// `NFULA_CT` of nfnetlink_log. [`ConntrackInfo`](crate::ConntrackInfo) is the value beside it.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse); offsets count from the first attribute.
+    /// Fails if [`parse`](Self::parse) would. Offsets count from the first attribute.
     pub fn from_attributes(family: Family, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         Self::checked(family, bytes)
     }
@@ -92,7 +91,7 @@ impl<'a> FlowRef<'a> {
         }
     }
 
-    /// The family in the header of the message.
+    /// Returns the family in the header of the message.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
@@ -104,31 +103,31 @@ impl<'a> FlowRef<'a> {
         self.original.protocol()
     }
 
-    /// The tuple of packets from the initiator.
+    /// Returns a view of the tuple of packets from the initiator.
     #[must_use]
     #[inline]
     pub const fn original(&self) -> TupleRef<'a> {
         self.original
     }
 
-    /// The tuple of the answers.
+    /// Returns a view of the tuple of packets from the responder.
     #[must_use]
     #[inline]
     pub const fn reply(&self) -> TupleRef<'a> {
         self.reply
     }
 
-    /// All attributes in the order in which they came, known and unknown.
+    /// Returns all attributes in the order of the message, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.bytes, AttributeSet::Flow)
     }
 
-    /// The flow as a value, in one pass. Allocates only for a helper and a security context.
+    /// Copies the flow into a value, in one pass. Allocates only for a helper and a security context.
     #[must_use]
     pub fn to_flow(&self) -> Flow {
         let mut flow = Flow::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
-        // `parse` has read these very bytes: it cannot fail now.
+        // `parse` has checked these bytes, so this cannot fail.
         let _ = flow.fill_from_attributes(self.bytes);
         flow
     }
@@ -164,7 +163,7 @@ macro_rules! view_attributes {
     ) => {
         /// # Attributes
         ///
-        /// Each is searched for and read when it is asked for.
+        /// Each call searches the message for the attribute and reads it.
         impl<$lifetime> FlowRef<$lifetime> {
             $(
                 $(#[$meta])*

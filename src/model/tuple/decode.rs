@@ -22,7 +22,7 @@ impl Tuple {
         Ok(tuple)
     }
 
-    /// Reads a tuple to where it is to stay: it is many small fields, and copying it costs as much as reading it.
+    /// Reads a tuple into its final place: it has many small fields, and a copy costs as much as reading it.
     #[inline(always)]
     pub(crate) fn read_in_place(&mut self, attribute: Attribute<'_>) -> Result<(), DecodeError> {
         if let Some(tuple) = UsualTuple::ipv4(attribute.payload()) {
@@ -33,7 +33,7 @@ impl Tuple {
         Ok(())
     }
 
-    /// Apart, because the compiler would make one code of both families that is slower for each.
+    /// A function apart: inlined, the compiler merges the code of both families, which is slower for each.
     #[inline(never)]
     fn read_other(&mut self, nest: &[u8]) -> bool {
         let tuple = UsualTuple::ipv6(nest).map(UsualTuple::to_tuple).or_else(|| fast_path::query(nest));

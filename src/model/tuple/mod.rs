@@ -1,4 +1,4 @@
-//! Tuples: what identifies one direction of a flow.
+//! Tuples: the identification of one direction of a flow.
 
 mod decode;
 mod endpoint;
@@ -60,20 +60,29 @@ pub struct Tuple {
     pub destination: IpAddr,
     /// Layer 4 protocol (`CTA_PROTO_NUM`).
     pub protocol: Protocol,
-    /// What the protocol adds.
+    /// The protocol's part.
     #[cfg_attr(feature = "serde", serde(default))]
     pub layer4: Layer4,
-    /// The zone of this direction, where the flow has one for this direction only (`CTA_TUPLE_ZONE`).
+    /// The zone of this direction, if the flow has a zone for this direction only (`CTA_TUPLE_ZONE`).
     #[cfg_attr(feature = "serde", serde(default))]
     pub zone: Option<u16>,
 }
 
-/// What a layer 4 protocol adds to a tuple.
+/// The part of a tuple that depends on the layer 4 protocol.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Layer4, Tuple};
+///
+/// let tuple = Tuple::icmp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 8, 0, 77);
+/// assert_eq!(tuple.layer4, Layer4::Icmp { icmp_type: 8, code: 0, id: 77 });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Layer4 {
-    /// Nothing: a protocol without a tracker of its own.
+    /// Nothing: the protocol has no tracker.
     #[default]
     None,
     /// TCP, UDP, UDP-Lite, SCTP, DCCP: ports, in the order of the host.
@@ -87,7 +96,7 @@ pub enum Layer4 {
     Gre(GreKeys),
     /// ICMP and ICMPv6: a query.
     Icmp {
-        /// Type: of the request in the original tuple, of the answer in the reply tuple.
+        /// Type: the type of the request in the original tuple, and of the reply in the reply tuple.
         #[cfg_attr(feature = "serde", serde(rename = "type"))]
         icmp_type: u8,
         /// Code.
@@ -97,7 +106,16 @@ pub enum Layer4 {
     },
 }
 
-/// The keys of a GRE tuple: those of a PPTP call, or 0 for plain GRE.
+/// The keys of a GRE tuple: the call identifiers of PPTP, or 0 for plain GRE.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{GreKeys, Layer4, Tuple};
+///
+/// let tuple = Tuple::gre([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 5, 6);
+/// assert_eq!(tuple.layer4, Layer4::Gre(GreKeys { source: 5, destination: 6 }));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "one key for each direction")]
@@ -109,7 +127,7 @@ pub struct GreKeys {
 }
 
 impl Layer4 {
-    /// Whether there is nothing.
+    /// Returns true if there is nothing.
     #[must_use]
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
@@ -117,11 +135,11 @@ impl Layer4 {
 }
 
 impl Tuple {
-    /// What no packet has: to be overwritten.
+    /// A placeholder that is overwritten.
     pub(crate) const UNSPECIFIED: Self =
         Self::new(Protocol(0), IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
-    /// A tuple of addresses alone, for a protocol without ports.
+    /// Creates a tuple of addresses only, for a protocol without ports.
     #[must_use]
     pub const fn new(protocol: Protocol, source: IpAddr, destination: IpAddr) -> Self {
         let (source, destination) = match (source.to_canonical(), destination.to_canonical()) {
@@ -131,42 +149,42 @@ impl Tuple {
         Self { source, destination, protocol, layer4: Layer4::None, zone: None }
     }
 
-    /// A tuple of a protocol with ports.
+    /// Creates a tuple of a protocol with ports.
     #[must_use]
     pub const fn with_ports(protocol: Protocol, source: SocketAddr, destination: SocketAddr) -> Self {
         let layer4 = Layer4::Ports { source: source.port(), destination: destination.port() };
         Self { layer4, ..Self::new(protocol, source.ip(), destination.ip()) }
     }
 
-    /// A TCP tuple.
+    /// Creates a TCP tuple.
     #[must_use]
     pub const fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::with_ports(Protocol::TCP, source, destination)
     }
 
-    /// A UDP tuple.
+    /// Creates a UDP tuple.
     #[must_use]
     pub const fn udp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::with_ports(Protocol::UDP, source, destination)
     }
 
-    /// An SCTP tuple.
+    /// Creates an SCTP tuple.
     #[must_use]
     pub const fn sctp(source: SocketAddr, destination: SocketAddr) -> Self {
         Self::with_ports(Protocol::SCTP, source, destination)
     }
 
-    /// A GRE tuple.
+    /// Creates a GRE tuple.
     #[must_use]
     pub const fn gre(source: IpAddr, destination: IpAddr, source_key: u16, destination_key: u16) -> Self {
         let layer4 = Layer4::Gre(GreKeys { source: source_key, destination: destination_key });
         Self { layer4, ..Self::new(Protocol::GRE, source, destination) }
     }
 
-    /// An ICMP or, between IPv6 addresses, ICMPv6 tuple.
+    /// Creates an ICMP tuple, or an ICMPv6 tuple between IPv6 addresses.
     ///
-    /// The kernel tracks queries: echo (8), timestamp (13), information (15), address mask (17) and their answers; of
-    /// ICMPv6 echo (128) and node information (139).
+    /// The kernel tracks these queries and their replies: echo (8), timestamp (13), information (15) and address mask (17)
+    /// of ICMP; echo (128) and node information (139) of ICMPv6.
     #[must_use]
     pub const fn icmp(source: IpAddr, destination: IpAddr, icmp_type: u8, code: u8, id: u16) -> Self {
         let tuple = Self::new(Protocol::ICMP, source, destination);
@@ -174,46 +192,45 @@ impl Tuple {
         Self { protocol, layer4: Layer4::Icmp { icmp_type, code, id }, ..tuple }
     }
 
-    /// The same tuple in a zone of this direction only.
+    /// Sets a zone for this direction only.
     #[must_use]
     pub const fn in_zone(self, zone: u16) -> Self {
         Self { zone: Some(zone), ..self }
     }
 
-    /// The layer 3 family, that of the source address.
+    /// Returns the layer 3 family of the source address.
     #[must_use]
     pub const fn family(&self) -> Family {
         Family::of(self.source)
     }
 
-    /// The source: its address, and its port or key where the protocol has them.
+    /// Returns the source: its address, and its port or key if the protocol has them.
     #[must_use]
     pub const fn source_endpoint(&self) -> Endpoint {
         Endpoint::source(self)
     }
 
-    /// The destination: its address, and its port or key where the protocol has them.
+    /// Returns the destination: its address, and its port or key if the protocol has them.
     #[must_use]
     pub const fn destination_endpoint(&self) -> Endpoint {
         Endpoint::destination(self)
     }
 
-    /// The source port, if the protocol has ports.
+    /// Returns the source port, if the protocol has ports.
     #[must_use]
     pub const fn source_port(&self) -> Option<u16> {
         if let Layer4::Ports { source, .. } = self.layer4 { Some(source) } else { None }
     }
 
-    /// The destination port, if the protocol has ports.
+    /// Returns the destination port, if the protocol has ports.
     #[must_use]
     pub const fn destination_port(&self) -> Option<u16> {
         if let Layer4::Ports { destination, .. } = self.layer4 { Some(destination) } else { None }
     }
 
-    /// The tuple of the answers, as it is without NAT: ends swapped, and the answering type for ICMP.
+    /// Returns the tuple of the replies without NAT: endpoints swapped, and the type of the reply for ICMP.
     ///
-    /// `None` for an ICMP type that has no answer: the kernel does not track those. The zone of a direction does not
-    /// carry over.
+    /// `None` for an ICMP type without a reply, which the kernel does not track. The zone of the direction is dropped.
     #[must_use]
     pub fn inverted(&self) -> Option<Self> {
         let layer4 = match self.layer4 {
@@ -244,7 +261,7 @@ impl Encode for Tuple {
                 ip.attribute(CTA_IP_V6_SRC, &source.octets());
                 ip.attribute(CTA_IP_V6_DST, &destination.octets());
             }
-            _ => ip.fail(EncodeError::Value("source and destination are of different families")),
+            _ => ip.fail(EncodeError::Value("source and destination have different families")),
         });
         encoder.nest(CTA_TUPLE_PROTO, |nest| {
             nest.u8(CTA_PROTO_NUM, self.protocol.0);
@@ -255,7 +272,7 @@ impl Encode for Tuple {
 }
 
 impl Layer4 {
-    /// What a pair of 16-bit numbers is in that protocol.
+    /// Returns a pair of 16-bit numbers as the protocol's part.
     #[inline]
     pub(crate) const fn pair(protocol: Protocol, source: u16, destination: u16) -> Self {
         match protocol {

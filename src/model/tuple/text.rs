@@ -33,7 +33,7 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 
 impl fmt::Display for Tuple {
     /// Prints `tcp 10.0.0.1:40000 10.0.0.2:22`, `icmp 10.0.0.1 10.0.0.2 8/0/77` (type, code, identifier) or
-    /// `50 10.0.0.1 10.0.0.2`; and ` zone 7` after it if the direction has a zone of its own.
+    /// `50 10.0.0.1 10.0.0.2`; and ` zone 7` after it if the direction has a zone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.protocol, self.source_endpoint(), self.destination_endpoint())?;
         match self.layer4 {

@@ -1,4 +1,4 @@
-//! A tuple in the datagram it was received in.
+//! Views of tuples in the receive buffer.
 
 use core::net::IpAddr;
 
@@ -9,9 +9,24 @@ use crate::{
     wire::{Attribute, AttributeSet, Attributes},
 };
 
-/// A tuple in the datagram it was received in.
+/// A view of a tuple in the receive buffer.
 ///
-/// Its structure was checked when the message was parsed, so that reading it cannot fail.
+/// Parsing checked its structure, so reading it cannot fail.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{TupleRef, wire::{AttributeSet, Attributes}};
+///
+/// # #[rustfmt::skip]
+/// # let bytes: Vec<u8> = [
+/// #     [20_u16, 0x8001], [8, 1]].concat().iter().flat_map(|word| word.to_ne_bytes()).chain([10, 0, 0, 1])
+/// #     .chain([8_u16, 2].iter().flat_map(|word| word.to_ne_bytes())).chain([10, 0, 0, 2])
+/// #     .chain([12_u16, 0x8002, 5, 1].iter().flat_map(|word| word.to_ne_bytes())).chain([50, 0, 0, 0]).collect();
+/// let tuple = TupleRef::parse(Attributes::new(&bytes, AttributeSet::Tuple))?;
+/// assert_eq!(tuple.to_tuple().to_string(), "50 10.0.0.1 10.0.0.2");
+/// # Ok::<(), ctnetlink::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TupleRef<'a> {
     bytes: &'a [u8],
@@ -22,7 +37,7 @@ impl<'a> TupleRef<'a> {
     ///
     /// # Errors
     ///
-    /// Where an attribute is malformed or missing, as the error's path says.
+    /// Fails if an attribute is malformed or missing. The path of the error names it.
     #[inline]
     pub fn parse(attributes: Attributes<'a>) -> Result<Self, DecodeError> {
         let bytes = attributes.as_bytes();
@@ -40,7 +55,7 @@ impl<'a> TupleRef<'a> {
         Ok(Self { bytes: attribute.payload() })
     }
 
-    /// The tuple as a value.
+    /// Copies the tuple into a value.
     #[must_use]
     #[inline]
     pub fn to_tuple(&self) -> Tuple {
@@ -53,72 +68,72 @@ impl<'a> TupleRef<'a> {
     #[inline(never)]
     fn to_other_tuple(self) -> Tuple {
         let tuple = UsualTuple::ipv6(self.bytes).map(UsualTuple::to_tuple).or_else(|| fast_path::query(self.bytes));
-        // `parse` has walked these very bytes: that cannot fail now.
+        // `parse` has walked these bytes, so this cannot fail.
         tuple.or_else(|| Tuple::walk(self.attributes()).ok()).unwrap_or(Tuple::UNSPECIFIED)
     }
 
-    /// Source address.
+    /// Returns the source address.
     #[must_use]
     pub fn source(&self) -> IpAddr {
         self.to_tuple().source
     }
 
-    /// Destination address.
+    /// Returns the destination address.
     #[must_use]
     pub fn destination(&self) -> IpAddr {
         self.to_tuple().destination
     }
 
-    /// Layer 4 protocol.
+    /// Returns the layer 4 protocol.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.to_tuple().protocol
     }
 
-    /// What the protocol adds.
+    /// Returns the protocol's part.
     #[must_use]
     pub fn layer4(&self) -> Layer4 {
         self.to_tuple().layer4
     }
 
-    /// The source: its address, and its port or key where the protocol has them.
+    /// Returns the source: its address, and its port or key if the protocol has them.
     #[must_use]
     pub fn source_endpoint(&self) -> Endpoint {
         self.to_tuple().source_endpoint()
     }
 
-    /// The destination: its address, and its port or key where the protocol has them.
+    /// Returns the destination: its address, and its port or key if the protocol has them.
     #[must_use]
     pub fn destination_endpoint(&self) -> Endpoint {
         self.to_tuple().destination_endpoint()
     }
 
-    /// The source port, if the protocol has ports.
+    /// Returns the source port, if the protocol has ports.
     #[must_use]
     pub fn source_port(&self) -> Option<u16> {
         self.to_tuple().source_port()
     }
 
-    /// The destination port, if the protocol has ports.
+    /// Returns the destination port, if the protocol has ports.
     #[must_use]
     pub fn destination_port(&self) -> Option<u16> {
         self.to_tuple().destination_port()
     }
 
-    /// The zone of this direction, where the flow has one for this direction only.
+    /// Returns the zone of this direction, if the flow has a zone for this direction only.
     #[must_use]
     pub fn zone(&self) -> Option<u16> {
         self.to_tuple().zone
     }
 
-    /// The attributes, known and unknown.
+    /// Returns the attributes, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.bytes, AttributeSet::Tuple)
     }
 }
 
-/// Whether the kernel's own layout vouches for it: else it is walked.
+/// Returns true if the bytes have a known layout, which makes a walk unnecessary.
 #[inline(always)]
 fn is_laid_out(bytes: &[u8]) -> bool {
     UsualTuple::recognise(bytes).is_some() || fast_path::query(bytes).is_some()

@@ -23,7 +23,7 @@ pub(crate) fn stop_on_interrupt(stop: StopHandle) -> Outcome {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
-    // Blocked, so that the signals wait for the thread that waits for them.
+    // Blocked signals stay pending until the thread below takes them.
     signals.thread_block()?;
     thread::spawn(move || {
         if signals.wait().is_ok() {

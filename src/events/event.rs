@@ -116,7 +116,7 @@ pub struct FlowEvent {
     pub namespace_id: Option<i32>,
 }
 
-/// An event of a flow, as a view of the receive buffer. The fields mean the same as those of [`FlowEvent`].
+/// An event of a flow, as a view of the receive buffer. See [`FlowEvent`] for the fields.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FlowEventRef<'a> {
@@ -142,8 +142,8 @@ pub struct ExpectationEvent {
     pub namespace_id: Option<i32>,
 }
 
-/// An event of an expectation, as a view of the receive buffer. The fields mean the same as those of
-/// [`ExpectationEvent`].
+/// An event of an expectation, as a view of the receive buffer. See
+/// [`ExpectationEvent`] for the fields.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ExpectationEventRef<'a> {
@@ -196,7 +196,7 @@ impl ExpectationEventRef<'_> {
 /// The accessors that values and views have in common.
 macro_rules! event_accessors {
     () => {
-        /// Returns what happened to the flow or expectation; `None` for an overrun.
+        /// Returns the kind of the event; `None` for an overrun.
         #[must_use]
         pub const fn kind(&self) -> Option<EventKind> {
             match self {
@@ -223,7 +223,7 @@ macro_rules! event_accessors {
 impl Event {
     event_accessors!();
 
-    /// Returns what happened to which flow; `None` if this is not an event of a flow.
+    /// Returns the kind and the flow of the event; `None` if this is not an event of a flow.
     #[must_use]
     pub const fn flow(&self) -> Option<(EventKind, &FlowEvent)> {
         match self {
@@ -282,7 +282,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Returns what happened to which flow; `None` if this is not an event of a flow.
+    /// Returns the kind and the flow of the event; `None` if this is not an event of a flow.
     #[must_use]
     pub const fn flow(&self) -> Option<(EventKind, FlowEventRef<'a>)> {
         match *self {

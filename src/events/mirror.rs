@@ -1,4 +1,4 @@
-//! A copy of the table that follows the kernel's by itself.
+//! A live copy of the kernel's table.
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
@@ -91,8 +91,8 @@ impl Mirror {
 
     /// Builds a mirror from a listener and a client of the same network namespace.
     ///
-    /// The listener has to receive [`EventGroups::FLOWS`]. With fewer groups, what the others would have reported is only
-    /// as current as the last audit.
+    /// The listener has to receive [`EventGroups::FLOWS`]. With fewer groups, the changes of the others
+    /// appear only with audits.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Mirror {
         Ok(Self { inner })
     }
 
-    /// Sets how long after each dump the table is audited: compared with another dump, to find what no event reports. A
+    /// Sets how long after each dump the table is audited: compared with another dump, to find changes without events. A
     /// dump also makes the kernel end flows that are overdue. The default, `None`, is never.
     #[must_use]
     pub fn audit_every(mut self, period: Option<Duration>) -> Self {
@@ -148,7 +148,7 @@ impl Mirror {
     /// - [`EventsDisabled`](ErrorKind::EventsDisabled) once, if somebody has switched events off.
     /// - Others if a socket or a dump fails.
     ///
-    /// The mirror goes on after every error, and another dump makes up for what may have been missed.
+    /// The mirror goes on after every error, and another dump makes up for events that may have been missed.
     ///
     /// # Example
     ///
@@ -318,7 +318,7 @@ impl Mirror {
 
 /// Waits for each change. The iterator ends after the mirror was [stopped](Mirror::stop_handle).
 ///
-/// Errors are those of [`next_within`](Mirror::next_within), and [`TimedOut`](ErrorKind::TimedOut) if the
+/// The errors are the same as for [`next_within`](Mirror::next_within), and [`TimedOut`](ErrorKind::TimedOut) if the
 /// [`timeout`](super::EventSocketBuilder::timeout) of the listener passed. The iterator goes on after every error.
 impl Iterator for Mirror {
     type Item = Result<Change, Error>;

@@ -1,7 +1,7 @@
 //! Events of flows and expectations, and a copy of the table that follows them.
 //!
-//! [`EventSocket`] yields events in the order in which the kernel sent them. If events were lost, it says so at the place
-//! where they are missing.
+//! [`EventSocket`] yields events in the order in which the kernel sent them. If events were lost, it yields an overrun in
+//! their place.
 //!
 //! # Loss
 //!
@@ -14,11 +14,11 @@
 //!
 //! A [`Mirror`] keeps a [`FlowTable`] equal to the kernel's table. It listens, then dumps the table, then follows the
 //! events. If events were lost, it dumps the table again and yields the differences as changes, marked as inferred. An
-//! audit, a dump from time to time, finds what events never report, such as the silent end of a flow that was created
+//! audit, a dump from time to time, finds changes without events, such as the silent end of a flow that was created
 //! while nobody listened.
 //!
 //! A table has one owner and no lock. To read it from several threads, let one thread wait for events without holding a
-//! lock, and hold it only while it applies what has arrived. The example `mirror` does this:
+//! lock, and hold it only while it applies events. The example `mirror` does this:
 //!
 //! ```no_run
 //! use std::sync::{Arc, RwLock};
@@ -36,7 +36,7 @@
 //!         let second = Duration::from_secs(1);
 //!         let timeout = deadline.map_or(second, |deadline| deadline.saturating_duration_since(Instant::now()));
 //!         waiter.wait(timeout.min(second))?;
-//!         // One change at a time, so that readers never wait long.
+//!         // One change at a time: readers never wait long.
 //!         while mirror.write().expect("no thread panicked").try_next()?.is_some() {}
 //!     }
 //! });
@@ -48,7 +48,7 @@
 //!
 //! A wait goes on after a signal whose handler returns, because interrupted system calls are repeated. A [`StopHandle`]
 //! ends it: it may be used from another thread or inside of a signal handler, for instance to end on Ctrl-C and still
-//! print what was counted. Without a handler for the signal, Ctrl-C ends the process as usual.
+//! print a summary. Without a handler for the signal, Ctrl-C ends the process as usual.
 //!
 //! # Example
 //!

@@ -29,7 +29,7 @@ use crate::{
     filter::{Filter, Instruction, SocketFilter},
 };
 
-/// What a socket asks for unless told otherwise: granted twice, it holds some 13,000 events.
+/// The default request. Granted twice, it holds some 13,000 events.
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// `SOL_NETLINK` (include/linux/socket.h).
 const SOL_NETLINK: i32 = 270;
@@ -40,7 +40,7 @@ const NETLINK_LISTEN_ALL_NSID: i32 = 8;
 ///
 /// It is an iterator over events in the order in which the kernel sent them. [`next_view`](Self::next_view) yields the
 /// same events without copying them out of the receive buffer. Datagrams that do not come from the kernel are dropped
-/// and counted. The [module](crate::events) describes what happens if events are lost.
+/// and counted. See the [module](crate::events) for lost events.
 ///
 /// The kernel sends events only if `net.netfilter.nf_conntrack_events` is not 0. If it is 2 (the default since Linux
 /// 5.19), flows that were created while nobody listened send no events: such a flow ends without a DESTROY.
@@ -353,7 +353,7 @@ impl EventSocket {
 
 /// Waits for each event. The iterator ends after the socket was [stopped](EventSocket::stop_handle).
 ///
-/// Errors are those of [`next_view`](EventSocket::next_view). The iterator goes on after every error.
+/// The errors are the same as for [`next_view`](EventSocket::next_view). The iterator goes on after every error.
 impl Iterator for EventSocket {
     type Item = Result<Event, Error>;
 
@@ -394,15 +394,15 @@ impl EventSocketBuilder {
     /// Sets how many bytes of events the kernel is asked to keep until they are received, at about 1,280 bytes an event.
     /// The default is 8 MiB.
     ///
-    /// The kernel grants twice as much, or what it can: see [`EventSocket::receive_buffer`]. More than
+    /// The kernel grants twice as much, or as much as it can: see [`EventSocket::receive_buffer`]. More than
     /// `net.core.rmem_max` (212,992 unless changed) needs CAP_NET_ADMIN in the initial user namespace.
     pub const fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
         self
     }
 
-    /// Sets how long [`next`](Iterator::next) and [`next_view`](EventSocket::next_view) wait. The default, `None`, is no
-    /// limit.
+    /// Sets how long [`next`](Iterator::next) and [`next_view`](EventSocket::next_view) wait. The default is
+    /// `None`: without a limit.
     pub const fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
         self
@@ -420,7 +420,7 @@ impl EventSocketBuilder {
     /// [`Event::Overrun`] still reports that the buffer was full. This has a price:
     ///
     /// - Flows that have ended stay in memory and count against `nf_conntrack_max` until this listener has read their
-    ///   end. A listener that stops reading can fill the table, so that no new connection gets through.
+    ///   end. A listener that stops reading can fill the table, and then no new connection gets through.
     /// - Every other listener of the namespace receives the repeated events too, at a time when the tuple may belong to
     ///   another flow. A [`Mirror`](super::Mirror) copes with that.
     #[doc(alias = "NETLINK_BROADCAST_ERROR")]
@@ -454,7 +454,7 @@ impl EventSocketBuilder {
     /// Yields only events of flows that the filter matches. Expectations always pass.
     ///
     /// The filter runs in the kernel, before an event takes room in the buffer, as far as a socket program can express
-    /// it. The socket checks the rest in userspace. It is evaluated on what each event carries: an event of a flow
+    /// it. The socket checks the rest in userspace. It is evaluated on the attributes of each event: an event of a flow
     /// without counters does not match a filter on counters.
     ///
     /// # Example
@@ -554,7 +554,7 @@ fn attach(socket: &impl AsFd, instructions: &[Instruction]) -> io::Result<()> {
     socket2::SockRef::from(socket).attach_filter(&program)
 }
 
-/// The descriptor, and what is known of its namespace.
+/// The descriptor and its namespace.
 pub(super) struct Listener {
     socket: OwnedFd,
     capacity: usize,

@@ -41,13 +41,13 @@ pub struct StopHandle(Arc<Signal>);
 
 #[derive(Debug)]
 struct Signal {
-    /// Readable for ever once it has been written to, so that it ends every wait.
+    /// Stays readable once it has been written to, and so ends every wait.
     fd: OwnedFd,
     is_stopped: AtomicBool,
 }
 
 impl StopHandle {
-    /// Ends the wait that is under way, and every later one: from then on there is no next event.
+    /// Ends the wait that is under way, and every later one. Afterwards no event is yielded.
     ///
     /// It may be called in a signal handler: it sets a flag and writes to an eventfd(2).
     pub fn stop(&self) {
@@ -84,10 +84,10 @@ impl Stop {
         self.0.get().is_some_and(StopHandle::is_stopped)
     }
 
-    /// Waits until `fd` is readable, until the handle stops the wait, or for that long; `None` is no limit. Returns
+    /// Waits until `fd` is readable, until the handle stops the wait, or for that long (`None`: without a limit). Returns
     /// whether `fd` is readable.
     pub(super) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
-        // A time too long for the system is no limit.
+        // A time too long for the system means no limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let readable = PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let Some(StopHandle(signal)) = self.0.get() else {

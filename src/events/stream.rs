@@ -20,7 +20,7 @@ pub(crate) trait Source {
     /// Receives one datagram without waiting; `WouldBlock` if there is none.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram>;
 
-    /// Waits until there is something to receive, until the source is stopped, or for that long; `None` is no limit.
+    /// Waits until there is something to receive, until the source is stopped, or for that long (`None`: without a limit).
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Whether waiting is over for good.
@@ -45,7 +45,7 @@ pub(crate) struct EventStream<S> {
     source: S,
     /// Events of flows that it does not match are skipped.
     filter: Option<Filter>,
-    /// How long a wait without a deadline of its own takes.
+    /// The timeout of waits for which the caller sets no deadline.
     timeout: Option<Duration>,
     buffer: Vec<u8>,
     /// Where the message starts that was yielded last.
@@ -121,7 +121,7 @@ impl<S: Source> EventStream<S> {
         &mut self.source
     }
 
-    /// The end of a wait that has no deadline of its own.
+    /// The end of a wait for which the caller sets no deadline.
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after_optional(self.timeout)
     }
@@ -243,8 +243,8 @@ impl<S: Source> EventStream<S> {
     }
 
     /// Whether a call that only skips has to end. A call that does not wait ends when everything must have been read
-    /// that was in the kernel's buffer when it began: what is there now came later, and made the descriptor readable
-    /// again.
+    /// that was in the kernel's buffer when it began. Everything that is there now came later, and made the descriptor
+    /// readable again.
     fn has_skipped_enough(&self, skipped: usize, deadline: Deadline) -> bool {
         match deadline {
             Deadline::Now => skipped > self.source.capacity(),

@@ -12,13 +12,13 @@
 //!         it failed, or cannot be trusted         all vanished flows are removed
 //! ```
 //!
-//! Events are read in every phase. Between two datagrams of a dump, the events that have arrived are read first: the
-//! kernel writes a datagram when it hands out the one before, so that, except in bursts, no event is read that is older
-//! than an entry read before it. The table is right in any order; this keeps the number of corrections small.
+//! Events are read in every phase. Between two datagrams of a dump, the events that have arrived are read first. The kernel
+//! writes a datagram when it hands out the one before. So, except in bursts, no event is read after an entry that is newer.
+//! The table is right in any order; this keeps the number of corrections small.
 //!
 //! # Which dumps can be trusted
 //!
-//! A dump walks over the buckets of the kernel's hash table. If the table is resized meanwhile, the dump may lack flows,
+//! A dump walks over the buckets of the kernel's hash table. If the table is resized during the dump, it may lack flows,
 //! and the kernel does not report it. Therefore the number of buckets is read before and after every receive, inside of
 //! which the kernel fills a datagram. If it ever differs from the number at the begin, the dump is abandoned and repeated.
 //! Two resizes that undo each other between these two moments cannot hide: the kernel waits for a grace period after each.
@@ -66,7 +66,7 @@ pub(crate) trait Settings {
     fn events_enabled(&self) -> bool;
 }
 
-/// A table, the stream and the connection that feed it, and when what is due.
+/// A table, the stream and the connection that feed it, and a schedule.
 #[derive(Debug)]
 pub(crate) struct Synchronizer<S, T> {
     stream: EventStream<S>,
@@ -88,10 +88,10 @@ struct Dump {
     buckets: Option<u32>,
 }
 
-/// When what is due.
+/// The times at which work is due without an event.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// No dump begins earlier, so that at most half of the time is spent on dumps.
+    /// No dump begins earlier. This limits dumps to half of the time.
     earliest: Option<Instant>,
     audit_period: Option<Duration>,
     audit: Option<Instant>,
@@ -283,7 +283,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         }
     }
 
-    /// Reports once that events were switched off. When they are back, a dump shows what happened meanwhile.
+    /// Reports once that events were switched off. When they are back, a dump shows the changes since.
     fn take_setting(&mut self) -> Result<(), Error> {
         self.schedule.plan_check();
         let is_disabled = !self.stream.source().events_enabled();

@@ -1,4 +1,4 @@
-//! Flows that come, change and go at random.
+//! Flows that begin, change and end at random.
 
 use ctnetlink::{
     Client, FlowKey, FlowUpdate, NewFlow,
@@ -7,7 +7,7 @@ use ctnetlink::{
 
 use crate::samples::{tcp_flow, udp_flow, udp6_flow};
 
-/// Numbers that look random and are the same each time.
+/// Pseudo-random numbers, the same in each run.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -17,7 +17,7 @@ impl Dice {
     }
 }
 
-/// Creates, changes and deletes among that many flows; failures are those of flows that are there already, or not.
+/// Creates, changes and deletes flows out of so many. Operations fail if the flow exists already, or does not exist.
 pub fn churn(client: &mut Client, dice: &mut Dice, flows: u16, operations: usize) {
     let mut batch = client.batch();
     for _ in 0..operations {
@@ -26,7 +26,7 @@ pub fn churn(client: &mut Client, dice: &mut Dice, flows: u16, operations: usize
         match dice.roll(8) {
             0..4 => {
                 let mut new = new;
-                // Some end by themselves before long.
+                // Some time out soon.
                 new.timeout = if dice.roll(4) == 0 { 1 } else { 600 };
                 batch.push(&new).unwrap();
             }

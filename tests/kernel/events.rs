@@ -1,4 +1,4 @@
-//! Events.
+//! Event sockets.
 
 use std::{
     os::fd::{AsFd, AsRawFd},
@@ -22,30 +22,30 @@ use crate::{
 };
 
 cases! {
-    a_flow_begins_changes_and_ends;
-    only_the_groups_that_were_asked_for_are_heard;
-    expectations_are_heard;
-    packets_cause_events_without_a_port: "ip", "nft";
-    joining_takes_a_capability_and_says_which;
-    what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on;
-    a_busy_kernel_does_not_hide_the_loss;
-    look_alikes_from_other_processes_are_dropped_and_counted;
-    waits_end_when_they_should;
-    the_descriptor_is_readable_when_there_is_an_event_or_a_loss;
-    a_listener_in_another_namespace_hears_that_one;
-    a_listener_to_all_namespaces_is_told_which: "ip";
-    a_program_that_is_too_long_for_the_kernel_says_which_setting: OwnOptmem;
-    the_receive_buffer_is_granted_and_told;
-    reliable_delivery_brings_the_end_of_every_flow;
-    times_of_events_are_told_where_the_kernel_does;
-    a_filter_yields_only_events_that_it_matches;
-    opening_fails_if_the_kernel_sends_no_events;
-    a_stop_handle_ends_a_wait;
-    a_socket_from_elsewhere_is_taken_over;
-    a_burst_fits_the_default_buffer;
+    flow_sends_new_update_and_destroy;
+    only_joined_groups_are_received;
+    expectation_events_are_received;
+    events_of_packets_have_no_port_id: "ip", "nft";
+    missing_capability_is_named;
+    overrun_follows_older_events;
+    steady_stream_of_events_does_not_hide_an_overrun;
+    datagrams_of_other_processes_are_rejected;
+    waits_end_in_time;
+    descriptor_is_readable_for_events_and_losses;
+    listener_in_another_namespace_receives_its_events;
+    events_of_all_namespaces_have_a_namespace_id: "ip";
+    program_too_long_names_the_setting: OwnOptmem;
+    granted_receive_buffer_is_reported;
+    reliable_delivery_sends_every_end;
+    events_carry_times;
+    filter_yields_only_matching_events;
+    opening_fails_if_events_are_disabled;
+    stop_handle_ends_a_wait;
+    socket_from_elsewhere_is_taken_over;
+    default_buffer_holds_a_burst;
 }
 
-/// What happened, to the flow of which port.
+/// The kind of each event and the source port of its flow.
 fn heard(events: &mut EventSocket) -> Vec<(EventKind, u16)> {
     let mut heard = Vec::new();
     while let Some(event) = events.try_next().unwrap() {
@@ -64,7 +64,7 @@ fn port_id(socket: &impl AsRawFd) -> u32 {
     getsockname::<NetlinkAddr>(socket.as_raw_fd()).unwrap().pid()
 }
 
-fn a_flow_begins_changes_and_ends(_: &Lab) {
+fn flow_sends_new_update_and_destroy(_: &Lab) {
     let mut events = listen(EventGroups::FLOWS);
     let protocol = SockProtocol::NetlinkNetFilter;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
@@ -87,7 +87,7 @@ fn a_flow_begins_changes_and_ends(_: &Lab) {
     assert_eq!(kinds, [EventKind::New, EventKind::Update, EventKind::Destroy]);
 }
 
-fn only_the_groups_that_were_asked_for_are_heard(lab: &Lab) {
+fn only_joined_groups_are_received(lab: &Lab) {
     let mut ends = listen(EventGroups::DESTROY);
     let mut begins = listen(EventGroups::NEW);
     let mut client = lab.client();
@@ -98,7 +98,7 @@ fn only_the_groups_that_were_asked_for_are_heard(lab: &Lab) {
     assert_eq!(heard(&mut begins), [(EventKind::New, 1000)]);
 }
 
-fn expectations_are_heard(lab: &Lab) {
+fn expectation_events_are_received(lab: &Lab) {
     let mut events = listen(EventGroups::EXPECTATIONS);
     let mut client = lab.client();
     let master = master(tcp_flow(1000).original);
@@ -117,7 +117,7 @@ fn expectations_are_heard(lab: &Lab) {
     assert_eq!(kinds, [Some(EventKind::New), Some(EventKind::Destroy)]);
 }
 
-fn packets_cause_events_without_a_port(lab: &Lab) {
+fn events_of_packets_have_no_port_id(lab: &Lab) {
     lab.track_loopback();
     let mut events = listen(EventGroups::FLOWS);
     let (here, there) = lab.udp("127.0.0.1:0");
@@ -126,7 +126,7 @@ fn packets_cause_events_without_a_port(lab: &Lab) {
     assert!(matches!(events.next_within(PATIENCE).unwrap(), Some(Event::Update(_))));
 }
 
-fn joining_takes_a_capability_and_says_which(lab: &Lab) {
+fn missing_capability_is_named(lab: &Lab) {
     lab.without_capabilities(|| {
         let error = EventSocket::open(EventGroups::NEW).unwrap_err();
         assert!(error.is_permission_denied());
@@ -135,8 +135,8 @@ fn joining_takes_a_capability_and_says_which(lab: &Lab) {
     });
 }
 
-/// The kernel tells of the loss before it gives what is older.
-fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) {
+/// The kernel reports the loss before it hands out the events that are older.
+fn overrun_follows_older_events(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(50_000).open().unwrap();
     let mut client = lab.client();
     for round in 0..3_u16 {
@@ -159,8 +159,8 @@ fn what_was_lost_is_told_behind_what_is_older_and_the_stream_goes_on(lab: &Lab) 
     }
 }
 
-/// Where events come in all the while, the buffer may never be found empty.
-fn a_busy_kernel_does_not_hide_the_loss(lab: &Lab) {
+/// If events keep arriving, the buffer may never be found empty.
+fn steady_stream_of_events_does_not_hide_an_overrun(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
     let mut client = lab.client();
     let burst = move || create(&mut client, (1..=20_000).map(udp_flow));
@@ -183,12 +183,12 @@ fn a_busy_kernel_does_not_hide_the_loss(lab: &Lab) {
     assert_eq!(events.overruns() == 0, seen == 20_000, "{seen} seen, {} overruns", events.overruns());
 }
 
-fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
+fn datagrams_of_other_processes_are_rejected(lab: &Lab) {
     let mut events = listen(EventGroups::FLOWS);
     let mut real = listen(EventGroups::FLOWS);
     let mut client = lab.client();
     create(&mut client, [udp_flow(1)]);
-    // A message as the kernel sends it, and from the kernel's own format, but from a process.
+    // A message exactly as the kernel sends it, but from a process.
     let flow = real.next().unwrap().unwrap().flow().unwrap().1.flow.clone();
     let mut buffer = [0; 512];
     let mut encoder = ctnetlink::wire::Encoder::new(&mut buffer);
@@ -202,7 +202,7 @@ fn look_alikes_from_other_processes_are_dropped_and_counted(lab: &Lab) {
     assert_eq!((events.rejected_datagrams(), real.rejected_datagrams()), (1, 0));
 }
 
-fn waits_end_when_they_should(lab: &Lab) {
+fn waits_end_in_time(lab: &Lab) {
     let builder = EventSocket::builder(EventGroups::NEW).timeout(Some(Duration::from_millis(20)));
     let mut events = builder.open().unwrap();
     assert!(events.next().unwrap().unwrap_err().is_timed_out());
@@ -218,7 +218,7 @@ fn is_ready(events: &EventSocket) -> bool {
     is_readable(events, Duration::ZERO)
 }
 
-fn the_descriptor_is_readable_when_there_is_an_event_or_a_loss(lab: &Lab) {
+fn descriptor_is_readable_for_events_and_losses(lab: &Lab) {
     let mut events = EventSocket::builder(EventGroups::NEW).receive_buffer(20_000).open().unwrap();
     assert!(!is_ready(&events));
     create(&mut lab.client(), (1..=100).map(udp_flow));
@@ -231,7 +231,7 @@ fn the_descriptor_is_readable_when_there_is_an_event_or_a_loss(lab: &Lab) {
     assert!(!is_ready(&events));
 }
 
-fn a_listener_in_another_namespace_hears_that_one(lab: &Lab) {
+fn listener_in_another_namespace_receives_its_events(lab: &Lab) {
     let here = NetworkNamespace::of_this_thread().unwrap();
     let elsewhere = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
@@ -244,13 +244,13 @@ fn a_listener_in_another_namespace_hears_that_one(lab: &Lab) {
     assert_eq!(heard(&mut events), [(EventKind::New, 1)]);
 }
 
-fn the_receive_buffer_is_granted_and_told(_: &Lab) {
+fn granted_receive_buffer_is_reported(_: &Lab) {
     let events = EventSocket::builder(EventGroups::NEW).receive_buffer(100_000).open().unwrap();
     assert_eq!(events.receive_buffer(), 200_000);
 }
 
-/// What does not fit is repeated until it does.
-fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
+/// Events that do not fit are repeated until they do.
+fn reliable_delivery_sends_every_end(lab: &Lab) {
     let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(8192).reliable(true);
     let mut events = builder.open().unwrap();
     let mut client = lab.client();
@@ -269,7 +269,7 @@ fn reliable_delivery_brings_the_end_of_every_flow(lab: &Lab) {
     }
 }
 
-fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
+fn events_carry_times(lab: &Lab) {
     lab.sysctl(sysctl::TIMESTAMP, 1);
     let mut events = listen(EventGroups::FLOWS);
     create(&mut lab.client(), [udp_flow(1)]);
@@ -281,13 +281,13 @@ fn times_of_events_are_told_where_the_kernel_does(lab: &Lab) {
     };
     let (begin, _) = times(events.try_next().unwrap());
     let (end, times) = times(events.try_next().unwrap());
-    // Linux 6.14 and later tell the time of events; all tell it at the end of a flow.
+    // Linux 6.14 and later send the time of events. All versions send the times of a flow at its end.
     assert!(begin <= end);
     assert!(times.unwrap().stop.is_some());
 }
 
-/// A namespace gets a number here when a device of here has its other end there.
-fn a_listener_to_all_namespaces_is_told_which(lab: &Lab) {
+/// A namespace gets a number if a device of this namespace has its other end there.
+fn events_of_all_namespaces_have_a_namespace_id(lab: &Lab) {
     let (ready, is_ready) = std::sync::mpsc::channel();
     let (go, may_go) = std::sync::mpsc::channel::<()>();
     let other = thread::spawn(move || {
@@ -331,7 +331,7 @@ fn a_listener_to_all_namespaces_is_told_which(lab: &Lab) {
     assert!(mirror.try_next().unwrap().is_none(), "the table is that of one namespace");
 }
 
-fn a_program_that_is_too_long_for_the_kernel_says_which_setting(lab: &Lab) {
+fn program_too_long_names_the_setting(lab: &Lab) {
     std::fs::write("/proc/sys/net/core/optmem_max", "4096").unwrap();
     let ports: Vec<String> = (1..500).map(|port| (port * 2).to_string()).collect();
     let filter: Filter = format!("proto tcp and dport {}", ports.join(",")).parse().unwrap();
@@ -346,8 +346,8 @@ fn a_program_that_is_too_long_for_the_kernel_says_which_setting(lab: &Lab) {
     assert_eq!(heard(&mut events), []);
 }
 
-/// Labels are beyond the program that runs in the kernel: the socket checks them itself.
-fn a_filter_yields_only_events_that_it_matches(lab: &Lab) {
+/// The program in the kernel cannot see helpers: the socket checks them in userspace.
+fn filter_yields_only_matching_events(lab: &Lab) {
     let filter: Filter = "sport 1-3 and not helper ftp and not sport 2".parse().unwrap();
     let mut events = EventSocket::builder(EventGroups::FLOWS).filter(&filter).open().unwrap();
     let mut client = lab.client();
@@ -360,7 +360,7 @@ fn a_filter_yields_only_events_that_it_matches(lab: &Lab) {
     assert_eq!(heard, [&[(EventKind::New, 1), (EventKind::New, 3)], ends.as_slice()].concat());
 }
 
-fn opening_fails_if_the_kernel_sends_no_events(lab: &Lab) {
+fn opening_fails_if_events_are_disabled(lab: &Lab) {
     let events = EventSocket::open(EventGroups::FLOWS).unwrap();
     assert!(events.events_enabled());
     lab.sysctl(sysctl::EVENTS, 0);
@@ -379,7 +379,7 @@ fn opening_fails_if_the_kernel_sends_no_events(lab: &Lab) {
     assert!(!elsewhere.join().unwrap());
 }
 
-fn a_stop_handle_ends_a_wait(lab: &Lab) {
+fn stop_handle_ends_a_wait(lab: &Lab) {
     let mut events = listen(EventGroups::NEW);
     let stop = events.stop_handle().unwrap();
     create(&mut lab.client(), [udp_flow(1)]);
@@ -404,7 +404,7 @@ fn a_stop_handle_ends_a_wait(lab: &Lab) {
     assert!(mirror.synchronize().is_ok(), "it is in sync already");
 }
 
-fn a_socket_from_elsewhere_is_taken_over(lab: &Lab) {
+fn socket_from_elsewhere_is_taken_over(lab: &Lab) {
     let opened = listen(EventGroups::FLOWS);
     let mut events = EventSocket::from_fd(opened.as_fd().try_clone_to_owned().unwrap()).unwrap();
     drop(opened);
@@ -416,7 +416,7 @@ fn a_socket_from_elsewhere_is_taken_over(lab: &Lab) {
     assert_eq!(EventSocket::from_fd(datagram).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-fn a_burst_fits_the_default_buffer(lab: &Lab) {
+fn default_buffer_holds_a_burst(lab: &Lab) {
     let mut events = listen(EventGroups::NEW);
     if events.receive_buffer() < 16 << 20 {
         // Without CAP_NET_ADMIN in the initial user namespace, the kernel grants less.

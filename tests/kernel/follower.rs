@@ -1,4 +1,4 @@
-//! A mirror, held against the kernel.
+//! A mirror that is compared with the kernel.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,16 +10,16 @@ use std::{
 
 use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirror, Status, TcpState, Tuple};
 
-/// How long the kernel may take to tell what has happened.
+/// How late the kernel may send an event.
 const LATENESS: Duration = Duration::from_secs(60);
 
-/// A mirror, and somebody who knows nothing but the changes.
+/// A mirror, and the flows that follow from its changes alone.
 pub struct Follower {
     pub mirror: Mirror,
     pub flows: HashMap<Key, Flow>,
     pub inferred: BTreeMap<ChangeKind, usize>,
-    pub told: BTreeMap<ChangeKind, usize>,
-    /// Quiet points at which the kernel's last word came late.
+    pub reported: BTreeMap<ChangeKind, usize>,
+    /// The number of quiet points at which the last event arrived late.
     pub late: usize,
     kernel: Client,
 }
@@ -36,15 +36,15 @@ impl Follower {
             mirror: Mirror::new(events, Client::open().unwrap()).unwrap(),
             flows: HashMap::new(),
             inferred: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             late: 0,
             kernel: Client::open().unwrap(),
         }
     }
 
-    /// Changes that were taken.
+    /// Returns the number of changes that were yielded.
     pub fn changes(&self) -> usize {
-        self.inferred.values().chain(self.told.values()).sum()
+        self.inferred.values().chain(self.reported.values()).sum()
     }
 
     pub fn take(&mut self, change: Change) {
@@ -54,11 +54,11 @@ impl Follower {
             _ => self.flows.insert(key, change.flow),
         };
         assert_eq!(before.is_none(), change.kind == ChangeKind::Appeared, "{} {key:?}", change.kind);
-        let counts = if change.inferred { &mut self.inferred } else { &mut self.told };
+        let counts = if change.inferred { &mut self.inferred } else { &mut self.reported };
         *counts.entry(change.kind).or_insert(0) += 1;
     }
 
-    /// Takes what comes until something else is over.
+    /// Takes changes until something else is over.
     pub fn follow_until(&mut self, is_over: impl Fn() -> bool) {
         while !is_over() {
             if let Some(change) = self.mirror.next_within(Duration::from_millis(1)).unwrap() {
@@ -67,7 +67,7 @@ impl Follower {
         }
     }
 
-    /// Takes all that has come.
+    /// Takes all changes that are due.
     pub fn catch_up(&mut self) {
         let deadline = Instant::now() + LATENESS;
         loop {
@@ -83,11 +83,11 @@ impl Follower {
         }
     }
 
-    /// Holds table and follower against the kernel, when nothing happens.
+    /// Compares the table and the follower with the kernel while nothing happens.
     ///
-    /// A flow that has run out is in no dump any more, but its end is told by whoever comes across it: a worker of the
-    /// kernel, or the dump of another namespace. That may be kept waiting between the two, on a busy machine for long.
-    /// A table that stays different is wrong.
+    /// A dump no longer contains a flow that has timed out, but its DESTROY is sent by the thread that finds it: a worker of
+    /// the kernel, or a dump. On a busy machine that thread may have to wait between removing and sending.
+    /// So the table may differ for a while, but not for long.
     pub fn check(&mut self) {
         let deadline = Instant::now() + LATENESS;
         let mut is_late = false;
@@ -106,9 +106,9 @@ impl Follower {
         }
     }
 
-    /// What the kernel has when nothing happens any more.
+    /// Returns the kernel's table when nothing happens any more.
     fn quiet(&mut self) -> Table {
-        // A dump evicts what is overdue, which is an event; it is quiet when the next dump shows the same.
+        // A dump evicts overdue flows, which sends events. It is quiet when the next dump shows the same.
         let mut kernel = self.dump();
         loop {
             self.catch_up();
@@ -125,7 +125,7 @@ impl Follower {
     }
 }
 
-/// What a table keeps true.
+/// The attributes that a table keeps current.
 fn essentials(flows: impl IntoIterator<Item = Flow>) -> Table {
     let essential = |flow: Flow| {
         let state = flow.tcp_state();

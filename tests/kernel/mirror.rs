@@ -1,4 +1,4 @@
-//! The table that stays true.
+//! The mirror.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,8 @@ use std::{
 };
 
 use ctnetlink::{
-    ChangeKind, ErrorKind, EventGroups, EventSocket, FlowKey, FlowUpdate, Mirror, Protocol, TcpState, Tuple, sysctl,
+    ChangeKind, ErrorKind, EventGroups, EventSocket, FlowKey, FlowUpdate, Mirror, NetworkNamespace, Protocol, TcpState,
+    Tuple, sysctl,
 };
 
 use crate::{
@@ -21,31 +22,32 @@ use crate::{
 };
 
 cases! {
-    it_begins_with_what_is_there_and_follows;
-    it_is_equal_to_a_dump_at_every_quiet_point_of_churn;
-    what_was_lost_is_told_as_inferred_changes;
-    it_stays_true_while_loss_and_churn_go_on;
-    an_audit_finds_what_no_event_tells;
-    an_audit_finds_what_expired;
-    a_tuple_that_is_used_again_is_another_flow;
-    zones_are_kept_apart;
+    first_dump_and_events_build_the_table;
+    table_equals_a_dump_at_every_quiet_point;
+    lost_events_become_inferred_changes;
+    mirror_recovers_from_losses_during_churn;
+    audit_finds_changes_without_events;
+    audit_finds_expired_flows;
+    reused_tuple_is_another_flow;
+    zones_separate_flows;
     traffic_is_followed: "ip", "nft";
-    it_is_fed_by_one_thread_and_read_by_others;
-    audits_come_by_themselves;
-    the_next_flow_of_a_tuple_is_told_where_the_end_was_not;
+    one_thread_feeds_while_others_read;
+    audits_run_periodically;
+    next_flow_after_a_silent_end_is_noticed;
     repeated_ends_leave_new_flows_alone;
     repeated_ends_leave_updated_flows_alone;
     repeated_ends_leave_new_flows_alone_during_audits;
     repeated_begins_are_not_new_flows;
-    repeated_begins_are_not_new_flows_after_an_audit;
+    repeated_begins_after_an_audit_are_not_new_flows;
     mirrors_stay_equal_beside_a_reliable_listener;
-    a_mirror_reports_that_events_were_switched_off;
-    listener_and_client_of_different_namespaces_are_refused;
-    a_listener_with_a_filter_is_refused;
+    mirror_reports_events_switched_off;
+    parts_of_different_namespaces_are_refused;
+    listener_with_a_filter_is_refused;
+    resized_table_makes_no_flow_vanish: Resize;
 }
 
-fn it_begins_with_what_is_there_and_follows(lab: &Lab) {
-    // Otherwise the flows that are there have events only if some listener was there before, in whatever namespace.
+fn first_dump_and_events_build_the_table(lab: &Lab) {
+    // Otherwise the flows have events only if a listener existed before, in any namespace.
     lab.sysctl(sysctl::EVENTS, 1);
     let mut client = lab.client();
     create(&mut client, (1..=300).map(udp_flow));
@@ -57,7 +59,7 @@ fn it_begins_with_what_is_there_and_follows(lab: &Lab) {
     client.delete(FlowKey::original(udp_flow(6).original)).unwrap();
     follower.check();
     let once = [ChangeKind::Appeared, ChangeKind::Changed, ChangeKind::Vanished].map(|kind| (kind, 1));
-    assert_eq!(follower.told, BTreeMap::from(once));
+    assert_eq!(follower.reported, BTreeMap::from(once));
     let table = follower.mirror.table();
     let by_protocol = table.count_by(|flow| flow.protocol());
     assert_eq!(by_protocol, BTreeMap::from([(Protocol::TCP, 1), (Protocol::UDP, 299)]));
@@ -66,7 +68,7 @@ fn it_begins_with_what_is_there_and_follows(lab: &Lab) {
     assert_eq!((follower.mirror.overruns(), follower.mirror.dumps()), (0, 1));
 }
 
-fn it_is_equal_to_a_dump_at_every_quiet_point_of_churn(lab: &Lab) {
+fn table_equals_a_dump_at_every_quiet_point(lab: &Lab) {
     let (mut client, mut dice) = (lab.client(), Dice(1));
     let mut follower = Follower::new(16 << 20);
     for _ in 0..10 {
@@ -76,7 +78,7 @@ fn it_is_equal_to_a_dump_at_every_quiet_point_of_churn(lab: &Lab) {
     assert_eq!(follower.mirror.overruns(), 0);
 }
 
-fn what_was_lost_is_told_as_inferred_changes(lab: &Lab) {
+fn lost_events_become_inferred_changes(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(50_000);
     create(&mut client, (1..=1000).map(udp_flow));
@@ -89,7 +91,7 @@ fn what_was_lost_is_told_as_inferred_changes(lab: &Lab) {
     assert!(follower.mirror.table().is_empty());
 }
 
-fn it_stays_true_while_loss_and_churn_go_on(lab: &Lab) {
+fn mirror_recovers_from_losses_during_churn(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(30_000);
     let mut dice = Dice(2);
@@ -107,8 +109,8 @@ fn it_stays_true_while_loss_and_churn_go_on(lab: &Lab) {
     assert!(follower.mirror.overruns() > 0 && follower.mirror.dumps() > 1);
 }
 
-/// So it is for flows that began before anybody listened, whom other listeners would wake.
-fn an_audit_finds_what_no_event_tells(lab: &Lab) {
+/// Like flows that began before anybody listened, whose events any other listener would enable.
+fn audit_finds_changes_without_events(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(1 << 20);
     follower.check();
@@ -123,18 +125,18 @@ fn an_audit_finds_what_no_event_tells(lab: &Lab) {
     create(&mut client, (10..=12).map(udp_flow));
     follower.mirror.audit();
     follower.check();
-    assert!(follower.told.is_empty());
+    assert!(follower.reported.is_empty());
 }
 
-/// The kernel takes up to a minute to notice by itself.
-fn an_audit_finds_what_expired(lab: &Lab) {
+/// The kernel needs up to a minute to notice without a dump.
+fn audit_finds_expired_flows(lab: &Lab) {
     let mut short = udp_flow(1);
     short.timeout = 1;
     let mut follower = Follower::new(1 << 20);
     create(&mut lab.client(), [short, udp_flow(2)]);
     follower.catch_up();
     assert_eq!(follower.mirror.table().len(), 2);
-    // Whoever else looked for the flow would have the kernel notice, and tell.
+    // Any other lookup of the flow would make the kernel notice it and send an event.
     until(|| {
         follower.mirror.audit();
         follower.catch_up();
@@ -143,8 +145,8 @@ fn an_audit_finds_what_expired(lab: &Lab) {
     follower.check();
 }
 
-/// The new flow often has the identifier of the old one: it is put in the same place.
-fn a_tuple_that_is_used_again_is_another_flow(lab: &Lab) {
+/// The new flow often has the identifier of the old one, because it is stored in the same place.
+fn reused_tuple_is_another_flow(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(1 << 20);
     for mark in 0..50 {
@@ -163,7 +165,7 @@ fn a_tuple_that_is_used_again_is_another_flow(lab: &Lab) {
     assert!(follower.flows.is_empty());
 }
 
-fn zones_are_kept_apart(lab: &Lab) {
+fn zones_separate_flows(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(1 << 20);
     for zone in [None, Some(1), Some(2)] {
@@ -197,7 +199,7 @@ fn traffic_is_followed(lab: &Lab) {
     });
 }
 
-fn it_is_fed_by_one_thread_and_read_by_others(lab: &Lab) {
+fn one_thread_feeds_while_others_read(lab: &Lab) {
     let mut mirror = Mirror::open().unwrap();
     mirror.synchronize().unwrap();
     let ready = mirror.waiter().unwrap();
@@ -219,7 +221,7 @@ fn it_is_fed_by_one_thread_and_read_by_others(lab: &Lab) {
     feeder.join().unwrap();
 }
 
-fn audits_come_by_themselves(lab: &Lab) {
+fn audits_run_periodically(lab: &Lab) {
     let mut mirror = Mirror::open().unwrap().audit_every(Some(Duration::from_millis(5)));
     mirror.synchronize().unwrap();
     lab.sysctl(sysctl::EVENTS, 0);
@@ -231,8 +233,8 @@ fn audits_come_by_themselves(lab: &Lab) {
     }
 }
 
-/// A flow that began while events were off ends without one, and what takes its tuple most often has its identifier.
-fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
+/// A flow that began while events were off ends without an event, and the next flow mostly has its identifier.
+fn next_flow_after_a_silent_end_is_noticed(lab: &Lab) {
     let mut client = lab.client();
     let mut equal = 0;
     for round in 0..10 {
@@ -255,14 +257,13 @@ fn the_next_flow_of_a_tuple_is_told_where_the_end_was_not(lab: &Lab) {
     }
 }
 
-/// A listener that the kernel has to deliver to, and that reads nothing: the kernel repeats to every listener what this
-/// one could not take.
+/// A reliable listener that reads nothing. The kernel repeats to every listener the events that it missed.
 fn reliable_listener(groups: EventGroups) -> EventSocket {
     EventSocket::builder(groups).receive_buffer(1024).reliable(true).open().unwrap()
 }
 
 /// Creates, deletes and creates flows again, while the kernel repeats the ends of the first ones to every listener:
-/// slowly as long as the reliable listener does not read, and all of them once it has gone.
+/// slowly while the reliable listener exists, and all of them when it is gone.
 fn repeat_ends(lab: &Lab, follower: &mut Follower, mut meanwhile: impl FnMut(u16)) {
     let mut raw = EventSocket::builder(EventGroups::DESTROY).receive_buffer(4 << 20).open().unwrap();
     let mut reliable = Some(reliable_listener(EventGroups::DESTROY));
@@ -286,7 +287,7 @@ fn repeat_ends(lab: &Lab, follower: &mut Follower, mut meanwhile: impl FnMut(u16
     while let Some(event) = raw.try_next().unwrap() {
         let (_, end) = event.flow().unwrap();
         let end = &end.flow;
-        // What makes repeats harmless: as long as the kernel repeats an end, no other flow gets its identifier.
+        // Repeats are harmless because no other flow gets the identifier as long as the kernel repeats the end.
         assert_ne!(living[&end.original], end.id, "{end}");
         ends += 1;
     }
@@ -320,7 +321,7 @@ fn repeated_ends_leave_new_flows_alone_during_audits(lab: &Lab) {
     assert!(follower.mirror.dumps() > 10, "{}", follower.mirror.dumps());
 }
 
-/// Has the kernel merge the begins of flows, which a reliable listener missed, into the next event of each.
+/// Makes the kernel merge the begins of flows, which a reliable listener missed, into the next event of each.
 fn repeat_begins(lab: &Lab, audit: bool) {
     let mut follower = Follower::new(4 << 20);
     follower.check();
@@ -331,7 +332,7 @@ fn repeat_begins(lab: &Lab, audit: bool) {
     follower.check();
     if audit {
         follower.mirror.audit();
-        // Until no event can come that is older than the dump.
+        // Until no event can arrive that is older than the dump.
         let end = Instant::now() + Duration::from_millis(1200);
         follower.follow_until(|| Instant::now() >= end);
     }
@@ -341,7 +342,7 @@ fn repeat_begins(lab: &Lab, audit: bool) {
     follower.check();
     let begins = std::iter::from_fn(|| raw.try_next().unwrap().map(drop)).count();
     assert!(begins > 150, "the kernel repeats begins: {begins}");
-    assert_eq!(follower.told, BTreeMap::from([(ChangeKind::Appeared, 100), (ChangeKind::Changed, 100)]));
+    assert_eq!(follower.reported, BTreeMap::from([(ChangeKind::Appeared, 100), (ChangeKind::Changed, 100)]));
     assert!(follower.inferred.is_empty(), "{:?}", follower.inferred);
 }
 
@@ -349,13 +350,13 @@ fn repeated_begins_are_not_new_flows(lab: &Lab) {
     repeat_begins(lab, false);
 }
 
-fn repeated_begins_are_not_new_flows_after_an_audit(lab: &Lab) {
+fn repeated_begins_after_an_audit_are_not_new_flows(lab: &Lab) {
     repeat_begins(lab, true);
 }
 
 /// Three mirrors, with too little room and with enough, through churn beside a reliable listener that reads in the pauses alone.
 fn mirrors_stay_equal_beside_a_reliable_listener(lab: &Lab) {
-    /// How long the churn goes on, and how long the kernel may then repeat what that listener missed.
+    /// The duration of the churn, and of the pause in which the kernel repeats events that the listener missed.
     const PHASES: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1300)];
     let duration = seconds().unwrap_or(3 * (PHASES[0] + PHASES[1]));
     let begin = Instant::now();
@@ -387,7 +388,7 @@ fn mirrors_stay_equal_beside_a_reliable_listener(lab: &Lab) {
 }
 
 /// It reads the setting every ten seconds.
-fn a_mirror_reports_that_events_were_switched_off(lab: &Lab) {
+fn mirror_reports_events_switched_off(lab: &Lab) {
     let mut mirror = Mirror::open().unwrap();
     mirror.synchronize().unwrap();
     lab.sysctl(sysctl::EVENTS, 0);
@@ -401,7 +402,7 @@ fn a_mirror_reports_that_events_were_switched_off(lab: &Lab) {
     assert_eq!((change.kind, change.inferred), (ChangeKind::Appeared, true));
 }
 
-fn listener_and_client_of_different_namespaces_are_refused(lab: &Lab) {
+fn parts_of_different_namespaces_are_refused(lab: &Lab) {
     let elsewhere = thread::spawn(|| {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         EventSocket::open(EventGroups::FLOWS).unwrap()
@@ -411,8 +412,34 @@ fn listener_and_client_of_different_namespaces_are_refused(lab: &Lab) {
     assert!(error.to_string().contains("different network namespaces"), "{error}");
 }
 
-fn a_listener_with_a_filter_is_refused(lab: &Lab) {
+fn listener_with_a_filter_is_refused(lab: &Lab) {
     let builder = EventSocket::builder(EventGroups::FLOWS).filter(&"proto tcp".parse().unwrap());
     let error = Mirror::new(builder.open().unwrap(), lab.client()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// The table is resized to another size and back all the time, while the mirror dumps it all the time.
+fn resized_table_makes_no_flow_vanish(lab: &Lab) {
+    const BUCKETS: &str = "/proc/sys/net/netfilter/nf_conntrack_buckets";
+    let buckets: u32 = std::fs::read_to_string(BUCKETS).unwrap().trim().parse().unwrap();
+    let mut follower = Follower::new(32 << 20);
+    create(&mut lab.client(), (1..=20_000).map(udp_flow));
+    follower.check();
+    follower.mirror = follower.mirror.audit_every(Some(Duration::from_millis(1)));
+    let resize = move || {
+        // Only the initial namespace may: the main thread of the tests has stayed there.
+        let initial = NetworkNamespace::of_process(std::process::id()).unwrap();
+        let write = |buckets: u32| initial.run(|| std::fs::write(BUCKETS, buckets.to_string()).unwrap()).unwrap();
+        for _ in 0..20 {
+            write(buckets / 4);
+            write(buckets);
+        }
+    };
+    let resizer = thread::spawn(resize);
+    follower.follow_until(|| resizer.is_finished());
+    resizer.join().unwrap();
+    let dumps = follower.mirror.dumps();
+    follower.mirror = follower.mirror.audit_every(None);
+    follower.check();
+    assert_eq!(follower.inferred.get(&ChangeKind::Vanished), None, "after {dumps} dumps");
 }

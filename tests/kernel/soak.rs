@@ -1,7 +1,7 @@
-//! Everything at once, for as long as wanted.
+//! Everything at once, for a chosen time.
 //!
-//! `CTNETLINK_SOAK` tells for how many seconds. It goes on in a process of its own, whose descriptors and memory are
-//! nobody else's.
+//! `CTNETLINK_SOAK` is the number of seconds. The test runs in a separate process, because it counts the process's
+//! descriptors and memory.
 
 use std::{
     env, fs,
@@ -22,24 +22,24 @@ use crate::{
 };
 
 cases! {
-    nothing_is_lost_unnoticed_and_nothing_leaks;
-    a_namespace_lives_on_under_its_sockets;
+    mirrors_stay_equal_and_nothing_leaks;
+    namespace_outlives_its_processes;
 }
 
 const SECONDS: &str = "CTNETLINK_SOAK";
 const USUAL: Duration = Duration::from_secs(5);
-/// What a process is started for, and what tells its dice from others.
+/// The task and the random seed of a process.
 const PART: &str = "CTNETLINK_SOAK_PART";
 const SEED: &str = "CTNETLINK_SOAK_SEED";
 
 const ROUND: Duration = Duration::from_millis(800);
 const FLOWS: u16 = 2000;
-/// Of the mirror that lives through it all: it loses all the time.
+/// The buffer of the mirror that lives through all rounds: it loses events all the time.
 const SMALL_BUFFER: usize = 10_000;
-/// Of the mirrors that live for a round.
+/// The buffers of the mirrors that live for one round.
 const BUFFERS: [usize; 3] = [16 << 20, 100_000, 4000];
 
-/// What this process is to do instead of running tests, if anything.
+/// The task of this process, if it is not to run tests.
 pub fn part() -> Option<fn()> {
     match env::var(PART).as_deref() {
         Ok("observe") => Some(observe),
@@ -59,7 +59,7 @@ pub fn seconds() -> Option<Duration> {
     env::var(SECONDS).ok().map(|text| Duration::from_secs(text.parse().expect("a number of seconds")))
 }
 
-fn nothing_is_lost_unnoticed_and_nothing_leaks(_: &Lab) {
+fn mirrors_stay_equal_and_nothing_leaks(_: &Lab) {
     let output = process("observe", 0).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     if seconds().is_some() {
@@ -67,7 +67,7 @@ fn nothing_is_lost_unnoticed_and_nothing_leaks(_: &Lab) {
     }
 }
 
-/// Follows the churn of round after round, and looks at every pause whether all is as it should be.
+/// Follows the churn of round after round, and checks everything in every pause.
 fn observe() {
     let (begin, duration) = (Instant::now(), seconds().unwrap_or(USUAL));
     let mut steady = Follower::new(SMALL_BUFFER);
@@ -97,7 +97,7 @@ fn observe() {
     assert!(end < warm + warm / 4 + (4 << 20), "{warm} bytes of memory became {end}");
 }
 
-/// Some churn, and a pause in which the mirrors are held against the kernel. Gives how many changes they took.
+/// Runs some churn, then compares the mirrors with the kernel. Returns the number of changes that they yielded.
 fn round(steady: &mut Follower, number: u64) -> usize {
     let before = steady.changes();
     // A burst that nobody reads: the steady mirror loses events in every round, however slow the writers are.
@@ -133,7 +133,7 @@ fn write(seed: u64, is_over: impl Fn() -> bool) {
     }
 }
 
-/// By conntrack(8) where it is to be had, and else by a client: by another socket in any case.
+/// Empties the table with conntrack(8) if it is installed, and with a client otherwise.
 fn flush(is_over: impl Fn() -> bool) {
     while !is_over() {
         thread::sleep(ROUND / 5);
@@ -143,7 +143,7 @@ fn flush(is_over: impl Fn() -> bool) {
     }
 }
 
-/// A dump that is given up occupies its socket, which the client has to get rid of.
+/// An abandoned dump occupies its socket, which the client has to replace.
 fn abandon_dumps(is_over: impl Fn() -> bool) {
     let mut client = Client::open().unwrap();
     while !is_over() {
@@ -165,8 +165,8 @@ fn resident_bytes() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// When its last process has ended, and no name is left of it: a socket keeps its namespace, and what is in it.
-fn a_namespace_lives_on_under_its_sockets(_: &Lab) {
+/// A socket keeps its namespace and the flows in it alive, even without a process or a name.
+fn namespace_outlives_its_processes(_: &Lab) {
     let leave_behind = || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         (Client::open().unwrap(), Follower::new(1 << 20))
@@ -177,7 +177,7 @@ fn a_namespace_lives_on_under_its_sockets(_: &Lab) {
     }
     follower.check();
     assert_eq!(follower.mirror.table().len(), 300);
-    // Given up, so that the client opens a socket anew in a namespace that only it can find.
+    // Abandoned: the client opens another socket in a namespace that only it can find.
     client.dump().unwrap().next().unwrap().unwrap();
     client.delete_all().unwrap();
     follower.check();

@@ -1,4 +1,4 @@
-//! Every fault that a listener can meet, played from a script.
+//! Scripts of every fault that a listener can meet.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ struct Script {
     waits: Vec<Option<Duration>>,
     /// What the next wait fails with.
     wait_failure: Option<Errno>,
-    /// The source is stopped by a wait that comes to nothing.
+    /// Set by a wait without a limit after the last step.
     is_stopped: bool,
 }
 
@@ -71,13 +71,13 @@ fn new(port: u16) -> Vec<u8> {
     event(MessageType::FLOW_NEW, BEGINNING, port)
 }
 
-/// What the stream yielded, in short.
+/// An item of the stream, in short.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Flow(EventKind, u16),
     Expectation(EventKind),
     Overrun,
-    /// An event does not decode; its message has so many bytes.
+    /// An event that does not decode, and the length of its message.
     Malformed(usize),
 }
 
@@ -96,7 +96,7 @@ fn begins(port: u16) -> Seen {
     Seen::Flow(EventKind::New, port)
 }
 
-/// Everything until there is nothing more.
+/// All items that are available.
 fn all(stream: &mut EventStream<Script>) -> Vec<Seen> {
     let mut seen = Vec::new();
     loop {
@@ -110,7 +110,7 @@ fn all(stream: &mut EventStream<Script>) -> Vec<Seen> {
 }
 
 #[test]
-fn the_flags_tell_new_from_update() {
+fn flags_distinguish_new_from_update() {
     let mut stream = stream([
         kernel(event(MessageType::FLOW_NEW, BEGINNING, 1)),
         kernel(event(MessageType::FLOW_NEW, Flags::empty(), 2)),
@@ -121,7 +121,7 @@ fn the_flags_tell_new_from_update() {
 }
 
 #[test]
-fn expectations_are_told_apart_by_their_type() {
+fn type_distinguishes_expectation_events() {
     let expectation = Expectation::new(tuple(1), tuple(2), tuple(3));
     let [begin, end] = [MessageType::EXPECTATION_NEW, MessageType::EXPECTATION_DELETE]
         .map(|kind| kernel(message(kind, Flags::empty(), |body| expectation.encode(body))));
@@ -130,7 +130,7 @@ fn expectations_are_told_apart_by_their_type() {
 }
 
 #[test]
-fn the_port_of_who_caused_an_event_is_told() {
+fn port_of_the_causing_process_is_reported() {
     let mut caused = new(1);
     caused[12..16].copy_from_slice(&4711_u32.to_ne_bytes());
     let mut stream = stream([kernel([new(1), caused].concat())]);
@@ -141,14 +141,14 @@ fn the_port_of_who_caused_an_event_is_told() {
 }
 
 #[test]
-fn many_messages_of_a_datagram_come_in_order() {
+fn messages_of_a_datagram_keep_their_order() {
     let mut stream = stream([kernel([new(1), new(2), new(3)].concat()), kernel(new(4))]);
     assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4)]);
 }
 
-/// ti-mo's worker ends at the first ENOBUFS, and conntrack -E with it.
+/// The listener of ti-mo/conntrack and conntrack(8) end at the first ENOBUFS.
 #[test]
-fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
+fn overrun_follows_older_events() {
     let mut stream = stream([
         kernel(new(1)),
         OVERRUN,
@@ -161,9 +161,9 @@ fn an_overrun_comes_behind_what_is_older_and_the_stream_goes_on() {
     assert_eq!(stream.overruns(), 1);
 }
 
-/// Otherwise a listener would wait for ever before it tells.
+/// Otherwise a listener would wait before it reports the loss.
 #[test]
-fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
+fn no_wait_before_a_pending_overrun() {
     let mut stream = stream([OVERRUN, kernel(new(1)), Step::EMPTY]);
     assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), begins(1));
     assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), Seen::Overrun);
@@ -171,15 +171,15 @@ fn nothing_is_waited_for_while_an_overrun_is_to_be_told() {
 }
 
 #[test]
-fn a_second_overrun_ends_the_search_for_the_place_of_the_first() {
+fn second_overrun_ends_the_search_for_the_first() {
     let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), Step::EMPTY]);
     assert_eq!(all(&mut stream), [begins(1), Seen::Overrun, begins(2), Seen::Overrun]);
     assert_eq!(stream.overruns(), 2);
 }
 
-/// New events may come as fast as they are read, so that the buffer is never found empty.
+/// If events arrive as fast as they are read, the buffer is never found empty.
 #[test]
-fn an_overrun_is_told_at_the_latest_when_the_buffer_cannot_have_held_more() {
+fn overrun_is_yielded_after_a_full_buffer_at_the_latest() {
     let mut stream = stream([OVERRUN].into_iter().chain((1..=20).map(|port| kernel(new(port)))));
     let seen = all(&mut stream);
     let each = new(1).len() + LEAST_OVERHEAD;
@@ -188,7 +188,7 @@ fn an_overrun_is_told_at_the_latest_when_the_buffer_cannot_have_held_more() {
 }
 
 #[test]
-fn look_alikes_from_other_senders_are_dropped_and_counted() {
+fn datagrams_of_other_senders_are_rejected() {
     let mut stream = stream([
         Step::Datagram(new(66), 4711),
         kernel(new(1)),
@@ -201,7 +201,7 @@ fn look_alikes_from_other_senders_are_dropped_and_counted() {
 }
 
 #[test]
-fn what_does_not_decode_is_an_item_with_its_bytes_and_the_stream_goes_on() {
+fn malformed_event_is_an_error_with_its_bytes() {
     let mut garbled = new(5);
     garbled[20..24].fill(0xff);
     let length = garbled.len();
@@ -211,7 +211,7 @@ fn what_does_not_decode_is_an_item_with_its_bytes_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_length_that_cannot_be_costs_the_rest_of_its_datagram_alone() {
+fn invalid_length_skips_the_rest_of_its_datagram() {
     let mut garbled = new(5);
     garbled[..4].copy_from_slice(&7_u32.to_ne_bytes());
     let rest = [garbled, new(6)].concat();
@@ -221,26 +221,26 @@ fn a_length_that_cannot_be_costs_the_rest_of_its_datagram_alone() {
 }
 
 #[test]
-fn an_empty_datagram_is_passed_over() {
+fn empty_datagram_is_skipped() {
     assert_eq!(all(&mut stream([kernel(Vec::new()), kernel(new(1))])), [begins(1)]);
 }
 
 #[test]
-fn a_truncated_datagram_is_an_error_and_the_stream_goes_on() {
+fn truncated_datagram_is_an_error() {
     let mut stream = stream([Step::Truncated(40_000), kernel(new(1))]);
     assert_eq!(stream.next(Deadline::Now).unwrap_err().truncated_length(), Some(40_000));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
 
 #[test]
-fn errors_of_the_socket_are_told_and_the_stream_goes_on() {
+fn stream_goes_on_after_a_socket_error() {
     let mut stream = stream([Step::Failure(Errno::ENOMEM), kernel(new(1))]);
     assert_eq!(stream.next(Deadline::Never).unwrap_err().errno(), Some(Errno::ENOMEM));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
 
 #[test]
-fn a_wait_ends_in_an_error_a_none_or_at_once() {
+fn wait_ends_with_an_error_or_none() {
     let mut impatient = stream([]);
     impatient.timeout = Some(Duration::ZERO);
     assert!(impatient.next_in_time().unwrap_err().is_timed_out());
@@ -253,7 +253,7 @@ fn a_wait_ends_in_an_error_a_none_or_at_once() {
 }
 
 #[test]
-fn a_stopped_stream_ends_without_an_error() {
+fn stopped_stream_ends_without_an_error() {
     let mut stream = stream([kernel(new(1))]);
     assert_eq!(see(stream.next_in_time().unwrap().unwrap()), begins(1));
     assert!(stream.next_in_time().unwrap().is_none(), "the script stops the wait");
@@ -262,7 +262,7 @@ fn a_stopped_stream_ends_without_an_error() {
 }
 
 #[test]
-fn an_interrupted_wait_goes_on_for_the_rest_of_its_time() {
+fn interrupted_wait_goes_on() {
     let mut stream = stream([Step::EMPTY, Step::EMPTY, kernel(new(1))]);
     stream.timeout = Some(Duration::from_secs(10));
     stream.source.wait_failure = Some(Errno::EINTR);
@@ -279,9 +279,9 @@ fn foreign_datagrams_do_not_prolong_the_wait() {
     assert_eq!(stream.rejected(), 1);
 }
 
-/// As many as the buffer may have held when the call began: whatever is there then came later.
+/// After as many as the buffer may have held when the call began: the others came later.
 #[test]
-fn a_flood_of_foreign_datagrams_ends_a_call_that_does_not_wait() {
+fn flood_of_rejected_datagrams_ends_try_next() {
     let flood = 100;
     let mut stream = stream((0..flood).map(|_| Step::Datagram(new(66), 4711)).chain([kernel(new(1))]));
     let mut calls = 1;
@@ -293,7 +293,7 @@ fn a_flood_of_foreign_datagrams_ends_a_call_that_does_not_wait() {
 }
 
 #[test]
-fn events_that_the_filter_does_not_match_are_skipped() {
+fn events_that_do_not_match_are_skipped() {
     let filter = Filter::source_port(2) | Filter::source_port(4);
     let mut stream = stream((1..=5).map(|port| kernel(new(port))));
     stream.filter = Some(filter);
@@ -301,7 +301,7 @@ fn events_that_the_filter_does_not_match_are_skipped() {
 }
 
 #[test]
-fn a_flood_of_other_events_ends_a_call_that_does_not_wait() {
+fn flood_of_filtered_events_ends_try_next() {
     let mut stream = stream((0..100).map(|_| kernel(new(1))).chain([kernel(new(2))]));
     stream.filter = Some(Filter::source_port(2));
     let mut calls = 1;

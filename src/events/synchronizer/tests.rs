@@ -1,4 +1,4 @@
-//! Events and dumps from scripts.
+//! Scripted events and dumps.
 
 use std::{cell::RefCell, io};
 
@@ -9,11 +9,11 @@ use crate::{
     wire::{Encoder, Family, Flags, MessageType},
 };
 
-/// What the next receive of events gives: a datagram, an error, or, as 0, nothing.
+/// The results of receiving events: a datagram, an error, or nothing (error 0).
 #[derive(Default)]
 struct Events {
     steps: VecDeque<Result<Vec<u8>, Errno>>,
-    /// The number of buckets that each look finds; the last one stays.
+    /// The number of buckets that each read returns; the last one stays.
     buckets: RefCell<VecDeque<u32>>,
     is_disabled: bool,
     is_stopped: bool,
@@ -58,7 +58,7 @@ impl Settings for Events {
     }
 }
 
-/// The datagrams of each dump, without the numbers that tie them to their request; or the error that it fails with.
+/// The datagrams of each dump, without sequence numbers, or the error that it fails with.
 #[derive(Debug, Default)]
 struct Dumps {
     scripts: VecDeque<Vec<Result<Vec<u8>, Errno>>>,
@@ -116,7 +116,7 @@ fn message(message_type: MessageType, flags: Flags, write: impl FnOnce(&mut Enco
     buffer
 }
 
-/// A code of 0.
+/// A `DONE` with code 0.
 fn done() -> Vec<u8> {
     let mut bytes = message(MessageType::DONE, Flags::MULTI, |_| ());
     bytes[16..20].fill(0);
@@ -155,7 +155,7 @@ fn synchronizer(
     Synchronizer::new(stream, Connection::new(dumps, Some(Duration::from_secs(10))))
 }
 
-/// Everything until there is nothing more, errors without their text.
+/// All changes that are available; an error is `None`.
 fn all(synchronizer: &mut Synchronizer<Events, Dumps>) -> Vec<Option<(ChangeKind, bool, u16)>> {
     let mut seen = Vec::new();
     loop {
@@ -170,7 +170,7 @@ fn all(synchronizer: &mut Synchronizer<Events, Dumps>) -> Vec<Option<(ChangeKind
     }
 }
 
-/// Has the table have the dumps that it needs, each of which waits for as long as the one before it took.
+/// Runs the dumps that the table needs. Each waits for as long as the one before it took.
 fn dump_until_synchronized(
     synchronizer: &mut Synchronizer<Events, Dumps>,
     seen: &mut Vec<Option<(ChangeKind, bool, u16)>>,
@@ -189,49 +189,54 @@ const fn inferred(kind: ChangeKind, port: u16) -> Option<(ChangeKind, bool, u16)
     Some((kind, true, port))
 }
 
-const fn told(kind: ChangeKind, port: u16) -> Option<(ChangeKind, bool, u16)> {
+const fn reported(kind: ChangeKind, port: u16) -> Option<(ChangeKind, bool, u16)> {
     Some((kind, false, port))
 }
 
 use ChangeKind::{Appeared, Vanished};
 
 #[test]
-fn it_dumps_and_follows() {
+fn table_is_dumped_then_follows_events() {
     let mut synchronizer = synchronizer([Err(NOTHING), Err(NOTHING), ends(2), begins(3)], [vec![entry(1), entry(2)]]);
-    // The second look for events is before the first datagram, the third before the second, of which the end of 2 is
-    // older.
-    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1), told(Appeared, 3)]);
+    // Events are read a second time before the first datagram, and a third time before the second. The end of 2 is older
+    // than the second datagram.
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1), reported(Appeared, 3)]);
     assert_eq!((synchronizer.table.len(), synchronizer.dumps()), (2, 1));
 }
 
 #[test]
-fn after_a_loss_it_tells_the_differences() {
+fn differences_after_a_loss_are_yielded() {
     let mut synchronizer = synchronizer(
         [Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(NOTHING), Err(Errno::ENOBUFS), begins(5)],
         [vec![entry(1), entry(2)], vec![entry(2), entry(3), entry(5)]],
     );
     let mut seen = all(&mut synchronizer);
     dump_until_synchronized(&mut synchronizer, &mut seen);
-    let expected =
-        [inferred(Appeared, 1), inferred(Appeared, 2), told(Appeared, 5), inferred(Appeared, 3), inferred(Vanished, 1)];
+    let expected = [
+        inferred(Appeared, 1),
+        inferred(Appeared, 2),
+        reported(Appeared, 5),
+        inferred(Appeared, 3),
+        inferred(Vanished, 1),
+    ];
     assert_eq!(seen, expected);
     assert_eq!((synchronizer.stream.overruns(), synchronizer.dumps()), (1, 2));
 }
 
 #[test]
-fn a_dump_that_fails_is_told_and_tried_again_later() {
+fn failed_dump_is_reported_and_retried() {
     let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(1), Err(Errno::ENOMEM)], vec![entry(2)]]);
     assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
     synchronizer.audit();
     assert_eq!(all(&mut synchronizer), [None]);
-    assert_eq!(synchronizer.table.len(), 1, "what the dump did not come to is not taken for gone");
+    assert_eq!(synchronizer.table.len(), 1, "flows that the dump did not reach stay");
     assert!(synchronizer.next_deadline().unwrap() > Instant::now());
     synchronizer.schedule.earliest = None;
     assert_eq!(all(&mut synchronizer), [inferred(Appeared, 2), inferred(Vanished, 1)]);
 }
 
 #[test]
-fn an_event_that_does_not_decode_is_told_and_made_up_for() {
+fn malformed_event_is_reported_and_repaired() {
     let mut garbled = begins(1).unwrap();
     garbled[20..24].fill(0xff);
     let mut synchronizer =
@@ -242,7 +247,7 @@ fn an_event_that_does_not_decode_is_told_and_made_up_for() {
 }
 
 #[test]
-fn an_entry_that_does_not_decode_ends_the_dump() {
+fn malformed_entry_ends_the_dump() {
     let mut garbled = entry(1).unwrap();
     garbled[20..24].fill(0xff);
     let mut synchronizer = synchronizer([], [vec![Ok(garbled)], vec![entry(1)]]);
@@ -250,8 +255,8 @@ fn an_entry_that_does_not_decode_ends_the_dump() {
     assert!(!synchronizer.table.is_synchronized());
 }
 
-/// Plays a dump of a table of 1000 flows that is resized in the middle of it, by the numbers of buckets that the looks
-/// before and after each receive find. The dump lacks all flows but one.
+/// Plays an audit of a table of 1,000 flows that lacks all flows but one. `buckets` are the numbers of buckets that are
+/// read before and after each receive. Returns the number of completed dumps and of changes.
 fn dump_of_a_resized_table(buckets: impl IntoIterator<Item = u32>) -> (u64, usize) {
     let whole: Vec<Step> = (1..=1000).map(entry).collect();
     let mut synchronizer = synchronizer([], [whole.clone(), vec![entry(1)], whole]);
@@ -264,17 +269,17 @@ fn dump_of_a_resized_table(buckets: impl IntoIterator<Item = u32>) -> (u64, usiz
 }
 
 #[test]
-fn a_dump_is_trusted_if_the_table_kept_its_size() {
+fn dump_is_trusted_if_the_size_is_stable() {
     assert_eq!(dump_of_a_resized_table([1024]), (2, 999));
 }
 
 #[test]
-fn the_dump_of_a_resized_table_is_repeated() {
+fn dump_of_a_resized_table_is_repeated() {
     assert_eq!(dump_of_a_resized_table([1024, 2048]), (2, 0));
 }
 
 #[test]
-fn a_resize_that_is_undone_before_the_dump_ends_is_noticed() {
+fn undone_resize_is_noticed() {
     for looks_before in 1..=4 {
         let buckets = std::iter::repeat_n(1024, looks_before).chain([2048, 1024]);
         assert_eq!(dump_of_a_resized_table(buckets), (2, 0), "{looks_before}");
@@ -282,7 +287,7 @@ fn a_resize_that_is_undone_before_the_dump_ends_is_noticed() {
 }
 
 #[test]
-fn a_dump_that_contradicts_the_events_is_repeated_once() {
+fn dump_that_contradicts_events_is_repeated_once() {
     let begin = |port| begins(port);
     let whole = || (1..=100).map(entry).collect::<Vec<Step>>();
     let mut synchronizer = synchronizer((1..=100).map(begin), [whole(), vec![entry(1)], whole(), vec![], vec![]]);
@@ -294,12 +299,12 @@ fn a_dump_that_contradicts_the_events_is_repeated_once() {
             std::thread::sleep(Duration::from_millis(1));
             seen.extend(all(&mut synchronizer));
         }
-        assert_eq!(seen.len(), vanished, "what two dumps agree on is believed");
+        assert_eq!(seen.len(), vanished, "the second dump is believed");
     }
 }
 
 #[test]
-fn events_that_are_switched_off_are_reported_once() {
+fn disabled_events_are_reported_once() {
     let mut synchronizer = synchronizer([], [vec![], vec![entry(1)]]);
     assert_eq!(all(&mut synchronizer), []);
     let look = |synchronizer: &mut super::Synchronizer<Events, Dumps>, is_disabled| {
@@ -311,14 +316,14 @@ fn events_that_are_switched_off_are_reported_once() {
     assert_eq!(look(&mut synchronizer, true).unwrap(), None);
     assert!(synchronizer.table.is_synchronized());
     look(&mut synchronizer, false).unwrap();
-    assert!(synchronizer.dumps() == 1 && !synchronizer.table.is_synchronized(), "a dump shows what happened");
+    assert!(synchronizer.dumps() == 1 && !synchronizer.table.is_synchronized(), "a dump is due");
     let mut seen = Vec::new();
     dump_until_synchronized(&mut synchronizer, &mut seen);
     assert_eq!(seen, [inferred(Appeared, 1)]);
 }
 
 #[test]
-fn a_stopped_mirror_yields_what_it_has_and_ends() {
+fn stopped_mirror_yields_the_rest_and_ends() {
     let mut synchronizer = synchronizer([], [vec![entry(1), entry(2)]]);
     while synchronizer.changes.is_empty() {
         synchronizer.work().unwrap();
@@ -330,7 +335,7 @@ fn a_stopped_mirror_yields_what_it_has_and_ends() {
 }
 
 #[test]
-fn audits_are_due_when_their_period_is_over() {
+fn audits_follow_their_period() {
     let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(2)]]);
     assert_eq!(all(&mut synchronizer).len(), 1);
     assert_eq!(synchronizer.next_deadline(), None);
@@ -341,7 +346,7 @@ fn audits_are_due_when_their_period_is_over() {
 }
 
 #[test]
-fn synchronizing_leaves_nothing_to_tell() {
+fn synchronizing_drops_the_changes() {
     let mut synchronizer = synchronizer([], [vec![entry(1), entry(2)]]);
     assert!(synchronizer.synchronize(Deadline::Never).unwrap());
     assert_eq!(synchronizer.table.len(), 2);
@@ -349,7 +354,7 @@ fn synchronizing_leaves_nothing_to_tell() {
 }
 
 #[test]
-fn synchronizing_ends_with_its_time() {
+fn synchronizing_ends_at_its_deadline() {
     let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect()]);
     assert!(!synchronizer.synchronize(Deadline::Now).unwrap());
     assert!(synchronizer.synchronize(Deadline::after(Duration::from_secs(10))).unwrap());
@@ -357,16 +362,16 @@ fn synchronizing_ends_with_its_time() {
 }
 
 #[test]
-fn patience_ends() {
+fn wait_ends_at_its_deadline() {
     let mut synchronizer = synchronizer([], []);
     assert!(synchronizer.next(Deadline::after(Duration::ZERO)).unwrap().is_none());
     assert!(synchronizer.next(Deadline::after(Duration::from_millis(2))).unwrap().is_none());
 }
 
 #[test]
-fn a_dump_does_not_hold_up_whoever_waits_no_longer_than_that() {
+fn dump_does_not_delay_a_caller_beyond_its_deadline() {
     let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect()]);
-    // A piece of the dump, not all of it.
+    // A part of the dump, not all of it.
     assert!(synchronizer.next(Deadline::Now).unwrap().is_none());
     assert!(synchronizer.is_dumping() && synchronizer.next_deadline().unwrap() <= Instant::now());
     assert_eq!(all(&mut synchronizer).len(), 50);
@@ -376,7 +381,7 @@ fn a_dump_does_not_hold_up_whoever_waits_no_longer_than_that() {
 }
 
 #[test]
-fn audits_that_are_asked_for_late_come_all_the_same() {
+fn audit_period_may_be_set_late() {
     let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(2)]]);
     assert_eq!(all(&mut synchronizer).len(), 1);
     synchronizer.set_audit_period(Some(Duration::ZERO));
@@ -384,7 +389,7 @@ fn audits_that_are_asked_for_late_come_all_the_same() {
 }
 
 #[test]
-fn an_audit_that_is_asked_for_during_a_dump_is_not_forgotten() {
+fn audit_requested_during_a_dump_runs() {
     let mut synchronizer = synchronizer([], [(1..=50).map(entry).collect(), vec![entry(1)]]);
     assert!(synchronizer.next(Deadline::Now).unwrap().is_none());
     assert!(synchronizer.is_dumping());
@@ -393,16 +398,16 @@ fn an_audit_that_is_asked_for_during_a_dump_is_not_forgotten() {
     assert_eq!(synchronizer.dumps(), 2);
 }
 
-/// With nobody to listen when the first flow began, the kernel tells no end of it.
+/// Nobody listened when the first flow began, so the kernel sends no event of its end.
 #[test]
-fn the_begin_of_a_tuple_that_is_used_again_is_told_where_no_end_was() {
+fn begin_after_a_silent_end_is_noticed() {
     let mut synchronizer = synchronizer([], [vec![entry(1)]]);
     assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
     let begin_again = |synchronizer: &mut super::Synchronizer<_, _>| {
         synchronizer.stream = EventStream::new(source([begins(1)]), None, None);
         all(synchronizer)
     };
-    assert_eq!(begin_again(&mut synchronizer), [], "it may be the begin of the flow that the dump told");
+    assert_eq!(begin_again(&mut synchronizer), [], "it may be the begin of the flow that the dump showed");
     synchronizer.audit();
     assert_eq!(all(&mut synchronizer), [inferred(Vanished, 1)]);
     synchronizer.audit();
@@ -411,6 +416,6 @@ fn the_begin_of_a_tuple_that_is_used_again_is_told_where_no_end_was() {
     assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
     synchronizer.schedule.dumped = Instant::now().checked_sub(LATE);
     assert_eq!(all(&mut synchronizer), []);
-    assert_eq!(begin_again(&mut synchronizer), [inferred(Vanished, 1), told(Appeared, 1)]);
-    assert_eq!(begin_again(&mut synchronizer), [], "it has been told by an event now");
+    assert_eq!(begin_again(&mut synchronizer), [inferred(Vanished, 1), reported(Appeared, 1)]);
+    assert_eq!(begin_again(&mut synchronizer), [], "an event has shown it now");
 }

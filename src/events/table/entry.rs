@@ -11,7 +11,7 @@ use crate::model::{
 
 /// A view of one flow of a [`FlowTable`](super::FlowTable).
 ///
-/// Timeout, counters and window are those of the last message that carried them.
+/// Timeout, counters and window are as the last message that carried them said.
 #[derive(Clone, Copy)]
 pub struct TableEntry<'a>(pub(super) &'a Record);
 

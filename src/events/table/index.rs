@@ -1,11 +1,11 @@
-//! From a hash to the places of records.
+//! An index from hashes to the places of records.
 
-/// An open hash index: linear probing, and no tombstones, so that churn leaves nothing behind.
+/// An open hash index with linear probing and without tombstones: churn does not degrade it.
 ///
-/// A slot keeps the hash beside the place, so that growing, removing and most of a search leave the records alone.
+/// A slot holds the hash as well as the place. So growing, removing and most of a search do not touch the records.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// None, or a power of two, of which at least one is empty.
+    /// The number of slots is 0 or a power of two. At least one slot is empty.
     slots: Vec<Slot>,
     used: usize,
 }
@@ -20,7 +20,7 @@ const EMPTY: Slot = Slot { hash: 0, place: u32::MAX };
 const LEAST_SLOTS: usize = 64;
 
 impl Index {
-    /// The places that were inserted under that hash.
+    /// Returns the places that were inserted under that hash.
     #[inline]
     pub(super) fn places(&self, hash: u32) -> impl Iterator<Item = u32> + '_ {
         let mut at = self.home(hash);
@@ -38,7 +38,7 @@ impl Index {
         })
     }
 
-    /// `place` is no `u32::MAX`.
+    /// `place` must not be `u32::MAX`.
     pub(super) fn insert(&mut self, hash: u32, place: u32) {
         if (self.used + 1) * 8 > self.slots.len() * 7 {
             self.resize((self.slots.len() * 2).max(LEAST_SLOTS));
@@ -47,7 +47,7 @@ impl Index {
         self.used += 1;
     }
 
-    /// Takes out what was inserted.
+    /// Removes a place that was inserted under that hash.
     pub(super) fn remove(&mut self, hash: u32, place: u32) {
         let Some(mut hole) = self.find(Slot { hash, place }) else { return };
         let mut at = self.after(hole);
@@ -56,7 +56,7 @@ impl Index {
             if slot == EMPTY {
                 break;
             }
-            // One that may stand in the hole, since its home is not behind it.
+            // A slot may move into the hole if its home is not between the hole and itself.
             if self.distance(self.home(slot.hash), at) >= self.distance(hole, at) {
                 self.set(hole, slot);
                 hole = at;
@@ -70,7 +70,7 @@ impl Index {
         }
     }
 
-    /// The record has moved.
+    /// Notes that a record has moved.
     pub(super) fn relocate(&mut self, hash: u32, from: u32, to: u32) {
         if let Some(at) = self.find(Slot { hash, place: from }) {
             self.set(at, Slot { hash, place: to });
@@ -148,7 +148,7 @@ mod tests {
         Relocate(usize, u32),
     }
 
-    /// Few hashes, some of which are next to each other and at the end of the slots, so that runs meet and wrap.
+    /// Few hashes, some adjacent and some at the end of the slots, to make runs meet and wrap.
     fn hash() -> impl Strategy<Value = u32> {
         prop_oneof![0..8_u32, 60..68_u32, any::<u32>()]
     }
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_holds_what_a_set_of_pairs_holds(steps in proptest::collection::vec(step(), 0..300)) {
+        fn index_equals_a_set_of_pairs(steps in proptest::collection::vec(step(), 0..300)) {
             let mut index = Index::default();
             let mut model = BTreeSet::new();
             let pick = |model: &BTreeSet<(u32, u32)>, at: usize| model.iter().nth(at % model.len().max(1)).copied();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shrinks_with_what_it_holds() {
+    fn index_shrinks_with_its_contents() {
         let mut index = Index::default();
         for place in 0..10_000_u32 {
             index.insert(place.wrapping_mul(0x9e37_79b1), place);

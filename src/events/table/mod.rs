@@ -16,8 +16,8 @@
 //!   replaces it. Events in the queue that are older than the entry may take it back for a while; the last of them brings
 //!   it to the newest state again (1, 2).
 //! - *An event of the flow was read since.* It may be older or newer than the entry. If it is older, the change between
-//!   them has an event that is still to come (2). So the event stays, and the entry adds what no event has carried since,
-//!   because an event leaves out what did not change.
+//!   them has an event that is still to come (2). So the event stays, and the entry adds the attributes that no event has
+//!   carried since, because an event leaves out unchanged attributes.
 //! - *The end of the flow was read since.* The entry is older, or of a later flow of the same tuple whose begin is still
 //!   to come (2). So it is skipped: ends leave a tombstone until the dump ends.
 //!
@@ -44,8 +44,7 @@
 //!
 //! - *An end with the identifier of the known flow* is that flow's end, no matter how often it was sent (4).
 //! - *An end with another identifier* says nothing about the known flow: it repeats the end of an earlier flow, or the
-//!   dump was ahead of it. Therefore a tombstone holds the identifier, so that it does not hide the entry of a living
-//!   flow. (If another event of the flow was read since the dump began, the flow lived then: the flows before it may
+//!   dump was ahead of it. Therefore a tombstone holds the identifier, and does not hide the entry of a living flow. (If another event of the flow was read since the dump began, the flow lived then: the flows before it may
 //!   still be in the dump, and the flow after it has its begin to come. Only then does the end hide every entry of the
 //!   tuple.)
 //! - *A begin with the identifier of the known flow* is a repeat if any event was about that flow before, since its end
@@ -88,8 +87,8 @@ use crate::model::{Direction, EventKind, Flow, FlowKey, Status};
 /// A `Mirror` keeps one in sync with the kernel, and lends it. A table can also be fed events by hand, with
 /// [`apply`](Self::apply), to test code that reads it.
 ///
-/// Status, mark, state, helper and labels of a flow are current. Timeout, counters and window are those of the last
-/// message that carried them. The use count is not kept. A flow takes less than 300 bytes.
+/// Status, mark, state, helper and labels of a flow are current. Timeout, counters and window are as the last message
+/// that carried them said. The use count is not kept. A flow takes less than 300 bytes.
 ///
 /// # Example
 ///
@@ -134,7 +133,7 @@ enum Phase {
         /// Whether events may have been lost since the dump began.
         lost_since: bool,
         /// Flows whose end was read since the dump began: tuple and identifier, or the tuple alone if another event of
-        /// the flow was read since, so that the next flow of the tuple still has its begin to come.
+        /// the flow was read since: then the begin of the next flow of the tuple is still to come.
         tombstones: HashSet<(Key, Option<u32>)>,
     },
     /// The dump is complete. From the last record to the first, flows are removed that it has not shown.
@@ -158,7 +157,7 @@ impl FlowTable {
         Self { store: Store::default(), generation: 0, phase: Phase::Following { is_drained: false }, is_lossy: true }
     }
 
-    /// Updates the table from an event and appends what changed: at most two changes. Events of expectations and of
+    /// Updates the table from an event and appends the changes, at most two. Events of expectations and of
     /// other network namespaces are ignored. An [overrun](Event::Overrun) ends the synchronization.
     pub fn apply(&mut self, event: &Event, changes: &mut impl Extend<Change>) {
         match event.flow() {
@@ -366,8 +365,8 @@ impl FlowTable {
 
     /// Notes that every event has been read that is older than the end of the last dump.
     ///
-    /// A flow that only dumps have shown and that begins from now on is another one. Its tuple, its place in memory and
-    /// so its identifier are those of a flow that ended without an event.
+    /// A flow that only dumps have shown and that begins from now on is another one. It has the tuple, the place in memory and
+    /// therefore the identifier of a flow that ended without an event.
     pub(in crate::events) const fn mark_events_drained(&mut self) {
         if let Phase::Following { is_drained } = &mut self.phase {
             *is_drained = true;

@@ -14,7 +14,7 @@ use crate::{
 /// No message begins with this byte, since all lengths that the kernel sends are even: steps follow, not a datagram.
 const STEPS: u8 = 0xff;
 
-/// Feeds a table what the bytes say: datagrams, or a script of steps.
+/// Feeds a table the datagrams, or the script of steps, in the bytes.
 ///
 /// # Panics
 ///
@@ -165,7 +165,7 @@ impl World {
     }
 }
 
-/// What changes report of a flow: not what changes with every packet.
+/// The attributes whose changes are reported. Attributes that change with every packet are left out.
 fn essentials(flow: &Flow) -> impl PartialEq + std::fmt::Debug {
     let states = (flow.tcp_state(), flow.sctp_state(), flow.dccp_state());
     let helper = flow.helper.as_ref().map(|helper| helper.name.clone());

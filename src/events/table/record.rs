@@ -1,4 +1,4 @@
-//! A flow in little space, and how it changes with what a message adds.
+//! A flow in little space, and how messages change it.
 
 use core::num::NonZeroU64;
 
@@ -29,14 +29,14 @@ pub(super) struct Record {
     pub(super) generation: u32,
     /// What events carried of it since then; empty if only the dump did.
     pub(super) seen: SeenInEvents,
-    /// Whether some event was about this flow, so that its end will have an event too.
+    /// Whether some event was about this flow. Then its end will have an event too.
     pub(super) has_events: bool,
     /// Whether it has SYN proxy numbers that are all zero, as every flow has that a program created.
     blank_synproxy: bool,
 }
 
 bitflags::bitflags! {
-    /// The parts of a flow that events have carried. An event leaves out what did not change; a dump carries everything.
+    /// The parts of a flow that events have carried. An event leaves out unchanged attributes; a dump carries all.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct SeenInEvents: u8 {
         /// Status, mark and helper: every event carries them.
@@ -71,7 +71,7 @@ pub(super) struct Rest {
 
 impl Record {
     pub(super) fn new(flow: Flow, generation: u32, seen: SeenInEvents) -> Self {
-        // Every attribute is named, so that a new one does not compile until it is kept or left out on purpose.
+        // Every attribute is named: with a new one, this does not compile until it is kept or left out on purpose.
         let Flow {
             original,
             reply,
@@ -204,8 +204,8 @@ pub(super) fn merge_event(known: &mut Flow, kind: EventKind, event: Flow) {
     known.helper = helper;
 }
 
-/// Updates a flow from an entry of a dump, if events were about the flow since the dump began: what they carried stays,
-/// and everything else is older than the entry.
+/// Updates a flow from an entry of a dump, if events were about the flow since the dump began. Attributes that the
+/// events carried stay, and everything else is older than the entry.
 pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: Flow) {
     if !seen.contains(SeenInEvents::PROTOCOL_INFO) {
         known.protocol_info = entry.protocol_info;
@@ -218,7 +218,7 @@ pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: Flow) {
 
 /// Adds from `other` the attributes that `known` lacks.
 fn fill(known: &mut Flow, other: Flow) {
-    // Every attribute is named, so that a new one does not compile until it is merged.
+    // Every attribute is named: with a new one, this does not compile until it is merged.
     let Flow {
         original: _,
         reply: _,
@@ -308,12 +308,12 @@ mod tests {
 
     /// With three indexes of eight bytes a slot, at worst 55 bytes a flow, this stays below 300.
     #[test]
-    fn a_record_is_small() {
+    fn record_is_small() {
         assert!(size_of::<Record>() <= 224, "{}", size_of::<Record>());
     }
 
     #[test]
-    fn a_flow_comes_out_as_it_went_in() {
+    fn record_keeps_the_flow() {
         let tuple = Tuple::tcp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 80).into());
         let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
         let assert_kept = |flow: &Flow| assert_eq!(Record::new(flow.clone(), 1, SeenInEvents::FLOW).to_flow(), *flow);

@@ -71,8 +71,8 @@ pub(super) struct Store {
     id_hasher: IdHasher,
 }
 
-/// A keyed hash of identifiers, so that nobody can choose identifiers that collide: multiply and shift with a random odd
-/// factor, at a tenth of the cost of the hash of keys.
+/// A keyed hash of identifiers, which keeps anybody from choosing identifiers that collide: multiply and shift by a random
+/// odd factor. It costs a tenth of the hash of keys.
 #[derive(Debug)]
 struct IdHasher {
     factor: u64,

@@ -34,6 +34,8 @@ pub enum Need {
     SmallTable,
     /// The path of conntrack-tools' test suite in `CONNTRACK_TESTSUITE`.
     Testsuite,
+    /// Permission to resize the hash table, which all namespaces share: `CTNETLINK_RESIZE` is set.
+    Resize,
 }
 
 impl Need {
@@ -46,12 +48,13 @@ impl Need {
             Self::OwnOptmem => thread::spawn(has_optmem_of_its_own).join().is_ok_and(|has| has),
             Self::SmallTable => sysctl::MAX.read().is_ok_and(|maximum| maximum <= FLOWS),
             Self::Testsuite => env::var_os("CONNTRACK_TESTSUITE").is_some_and(|path| Path::new(&path).is_dir()),
+            Self::Resize => env::var_os("CTNETLINK_RESIZE").is_some(),
         }
     }
 
     /// Returns whether the kernel's version or the owner's settings decide, so that no installation can meet the need.
     pub const fn is_given(self) -> bool {
-        matches!(self, Self::OwnOptmem | Self::SmallTable | Self::Testsuite)
+        matches!(self, Self::OwnOptmem | Self::SmallTable | Self::Testsuite | Self::Resize)
     }
 }
 
@@ -67,6 +70,7 @@ impl Display for Need {
             Self::Testsuite => {
                 f.write_str("CONNTRACK_TESTSUITE, a folder tests/conntrack/testsuite of conntrack-tools")
             }
+            Self::Resize => f.write_str("CTNETLINK_RESIZE, because all namespaces share the hash table"),
             Self::SmallTable => write!(f, "net.netfilter.nf_conntrack_max of {FLOWS} or less"),
         }
     }

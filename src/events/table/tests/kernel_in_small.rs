@@ -1,4 +1,4 @@
-//! The table against a kernel in small: any order of what happens, what is read, and what is lost.
+//! The table against a small model of the kernel, with events, dumps and losses in any order.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,22 +8,22 @@ use super::*;
 
 const KEYS: u8 = 4;
 
-/// A flow of the kernel in small.
+/// A flow of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Live {
     port: u8,
     id: u32,
     mark: u32,
     labels: u128,
-    /// Began while somebody listened.
+    /// Whether it began while somebody listened.
     has_events: bool,
-    /// Its end was told, but it is still in the table.
+    /// Whether its end was sent although it is still in the table.
     is_dying: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Create { key: u8, port: u8, id: u32, is_told_late: bool },
+    Create { key: u8, port: u8, id: u32, is_sent_late: bool },
     Mark { key: u8, mark: u32 },
     Label { key: u8, labels: u128 },
     BeginToEnd { key: u8, is_missed: bool },
@@ -31,7 +31,7 @@ enum Step {
     RepeatBegin(u8),
     RepeatEnd(usize),
     DeliverEnd(usize),
-    TellLate,
+    SendLate,
     ReadEvents(u8),
     BeginDump,
     FillDump(u8),
@@ -43,7 +43,7 @@ fn step(keys: u8) -> impl Strategy<Value = Step> {
     let key = move || 0..keys;
     prop_oneof![
         6 => (key(), 0..KEYS + 2, 0..2_u32, any::<bool>())
-            .prop_map(|(key, port, id, is_told_late)| Step::Create { key, port, id, is_told_late }),
+            .prop_map(|(key, port, id, is_sent_late)| Step::Create { key, port, id, is_sent_late }),
         3 => (key(), 0..3_u32).prop_map(|(key, mark)| Step::Mark { key, mark }),
         2 => (key(), 0..3_u128).prop_map(|(key, labels)| Step::Label { key, labels }),
         1 => (key(), any::<bool>()).prop_map(|(key, is_missed)| Step::BeginToEnd { key, is_missed }),
@@ -51,7 +51,7 @@ fn step(keys: u8) -> impl Strategy<Value = Step> {
         1 => key().prop_map(Step::RepeatBegin),
         2 => (0..4_usize).prop_map(Step::RepeatEnd),
         1 => (0..4_usize).prop_map(Step::DeliverEnd),
-        1 => Just(Step::TellLate),
+        1 => Just(Step::SendLate),
         4 => (1..6_u8).prop_map(Step::ReadEvents),
         2 => Just(Step::BeginDump),
         4 => (1..4_u8).prop_map(Step::FillDump),
@@ -60,25 +60,25 @@ fn step(keys: u8) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A kernel with a dump, a listener, and another listener that is reliable and does not keep up.
+/// A kernel with a dump, a listener, and a second listener that is reliable and does not keep up.
 #[derive(Default)]
 struct Kernel {
     flows: BTreeMap<u8, Live>,
-    /// Flows that have ended, and whose end the reliable listener missed. Until it is delivered their memory is not
-    /// freed, so that no other flow gets their identifier.
+    /// Flows that have ended, and whose end the reliable listener missed. Until it is delivered, their memory is not
+    /// freed, and no other flow gets their identifier.
     undelivered: Vec<(u8, Live)>,
     events: VecDeque<(EventKind, Flow)>,
-    /// Events that wait at most.
+    /// The number of events that may wait.
     room: usize,
-    /// Happened, but is not in the queue yet.
+    /// An event that happened but is not in the queue yet.
     late: Option<(EventKind, Flow)>,
     is_congested: bool,
-    /// Events may be read before the loss behind the last one is told.
-    untold_loss: Option<u8>,
+    /// The number of events that may be read before a pending overrun is reported.
+    pending_overrun: Option<u8>,
     dump: Option<Dump>,
 }
 
-/// The key to come to next, and what was written but not read yet.
+/// The key that the dump reaches next, and the entries that were written but not read.
 #[derive(Default)]
 struct Dump {
     next: u8,
@@ -86,12 +86,12 @@ struct Dump {
 }
 
 impl Kernel {
-    fn tell(&mut self, kind: EventKind, flow: Flow) {
-        self.tell_late();
+    fn queue(&mut self, kind: EventKind, flow: Flow) {
+        self.send_late();
         self.send(kind, flow);
     }
 
-    fn tell_late(&mut self) {
+    fn send_late(&mut self) {
         if let Some((kind, flow)) = self.late.take() {
             self.send(kind, flow);
         }
@@ -104,17 +104,17 @@ impl Kernel {
         }
     }
 
-    fn create(&mut self, key: u8, port: u8, id: u32, is_told_late: bool) {
+    fn create(&mut self, key: u8, port: u8, id: u32, is_sent_late: bool) {
         let is_held = |id| self.undelivered.iter().any(|(ended, live)| (*ended, live.id) == (key, id));
         if self.flows.contains_key(&key) || self.flows.values().any(|live| live.port == port) || is_held(id) {
             return;
         }
-        self.tell_late();
+        self.send_late();
         self.flows.insert(key, Live { port, id, mark: 0, labels: 0, has_events: true, is_dying: false });
-        if is_told_late {
+        if is_sent_late {
             self.late = Some((EventKind::New, flow(key, port, id, 0)));
         } else {
-            self.tell(EventKind::New, flow(key, port, id, 0));
+            self.queue(EventKind::New, flow(key, port, id, 0));
         }
     }
 
@@ -123,18 +123,18 @@ impl Kernel {
         live.mark = mark;
         let live = *live;
         if live.has_events {
-            self.tell(EventKind::Update, flow(key, live.port, live.id, mark));
+            self.queue(EventKind::Update, flow(key, live.port, live.id, mark));
         }
     }
 
-    /// Unlike the mark, which is in every event, labels are in those of their changes alone.
+    /// Only the events of their changes carry labels. Every event carries the mark.
     fn label(&mut self, key: u8, labels: u128) {
         let Some(live) = self.flows.get_mut(&key).filter(|live| !live.is_dying) else { return };
         live.labels = labels;
         let live = *live;
         if live.has_events {
             let event = Flow { labels: Some(Labels(labels)), ..flow(key, live.port, live.id, live.mark) };
-            self.tell(EventKind::Update, event);
+            self.queue(EventKind::Update, event);
         }
     }
 
@@ -143,7 +143,7 @@ impl Kernel {
         live.is_dying = true;
         let live = *live;
         if live.has_events {
-            self.tell(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
+            self.queue(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
             self.undelivered.extend(is_missed.then_some((key, live)));
         }
     }
@@ -153,16 +153,16 @@ impl Kernel {
         self.flows.remove(&key);
     }
 
-    /// The reliable listener missed the begin and all that came after it, which is merged into one event.
+    /// The reliable listener missed the begin and everything after it, which the kernel merges into one event.
     fn repeat_begin(&mut self, key: u8) {
         let Some(live) = self.flows.get(&key).filter(|live| live.has_events && !live.is_dying) else { return };
         let event = Flow { labels: Some(Labels(live.labels)), ..flow(key, live.port, live.id, live.mark) };
-        self.tell(EventKind::New, event);
+        self.queue(EventKind::New, event);
     }
 
     fn repeat_end(&mut self, number: usize) {
         if let Some((key, live)) = self.undelivered.get(number).copied() {
-            self.tell(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
+            self.queue(EventKind::Destroy, flow(key, live.port, live.id, live.mark));
         }
     }
 
@@ -186,12 +186,12 @@ impl Kernel {
     }
 }
 
-/// The kernel, the table, and somebody who knows nothing but the changes.
+/// The kernel, the table, and a follower that knows only the changes.
 struct World {
     kernel: Kernel,
     table: FlowTable,
     followed: BTreeMap<Port, (Tuple, u32)>,
-    /// Events that may be read past a loss before it is told.
+    /// The number of events that may be read past a loss before the overrun.
     lateness: u8,
 }
 
@@ -199,7 +199,7 @@ struct World {
 type Port = u16;
 
 impl World {
-    /// With flows of those keys and ports, that began before anybody listened and may have events all the same.
+    /// Starts with flows of these keys and ports that began before anybody listened. They may have events all the same.
     fn new(begun: &[(u8, u8)], has_events: bool, room: usize, lateness: u8) -> Self {
         let mut kernel = Kernel { room, ..Kernel::default() };
         for (key, port) in begun {
@@ -213,7 +213,7 @@ impl World {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Create { key, port, id, is_told_late } => self.kernel.create(key, port, id, is_told_late),
+            Step::Create { key, port, id, is_sent_late } => self.kernel.create(key, port, id, is_sent_late),
             Step::Mark { key, mark } => self.kernel.mark(key, mark),
             Step::Label { key, labels } => self.kernel.label(key, labels),
             Step::BeginToEnd { key, is_missed } => self.kernel.begin_to_end(key, is_missed),
@@ -221,7 +221,7 @@ impl World {
             Step::RepeatBegin(key) => self.kernel.repeat_begin(key),
             Step::RepeatEnd(number) => self.kernel.repeat_end(number),
             Step::DeliverEnd(number) => self.kernel.deliver_end(number),
-            Step::TellLate => self.kernel.tell_late(),
+            Step::SendLate => self.kernel.send_late(),
             Step::ReadEvents(count) => {
                 for _ in 0..count {
                     self.read_event();
@@ -249,13 +249,13 @@ impl World {
         }
     }
 
-    /// Whether there was something to read.
+    /// Returns whether there was something to read.
     fn read_event(&mut self) -> bool {
         let mut changes = Vec::new();
         let kernel = &mut self.kernel;
-        let is_time = kernel.events.is_empty() || kernel.is_congested && kernel.untold_loss.is_some();
-        if kernel.untold_loss == Some(0) || (is_time && kernel.untold_loss.is_some()) {
-            kernel.untold_loss = None;
+        let is_time = kernel.events.is_empty() || kernel.is_congested && kernel.pending_overrun.is_some();
+        if kernel.pending_overrun == Some(0) || (is_time && kernel.pending_overrun.is_some()) {
+            kernel.pending_overrun = None;
             self.table.apply(&Event::Overrun, &mut changes);
             return true;
         }
@@ -265,10 +265,10 @@ impl World {
             }
             return false;
         };
-        kernel.untold_loss = kernel.untold_loss.map(|left| left - 1);
+        kernel.pending_overrun = kernel.pending_overrun.map(|left| left - 1);
         if kernel.events.is_empty() && kernel.is_congested {
             kernel.is_congested = false;
-            kernel.untold_loss = Some(self.lateness);
+            kernel.pending_overrun = Some(self.lateness);
         }
         self.table.apply_flow(kind, flow, &mut changes);
         self.follow(changes);
@@ -301,9 +301,9 @@ impl World {
         found
     }
 
-    /// Lets everything be told and read, and the table have the dumps that it asks for.
+    /// Sends and reads everything, and runs the dumps that the table needs.
     fn settle(&mut self, audit: bool) {
-        self.kernel.tell_late();
+        self.kernel.send_late();
         let dying: Vec<u8> =
             (0..KEYS).filter(|key| self.kernel.flows.get(key).is_some_and(|live| live.is_dying)).collect();
         dying.into_iter().for_each(|key| self.kernel.end(key, false));
@@ -352,13 +352,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_table_and_its_changes_end_up_true(
+    fn table_and_changes_equal_the_kernel(
         begun in proptest::collection::vec((0..KEYS, 0..KEYS + 2), 0..3),
         has_events: bool,
         is_followed_from_the_start: bool,
         room in 1..6_usize,
         lateness in 0..4_u8,
-        // All about one key, or about all of them; and not so many that a later dump makes up for what went wrong.
+        // About one key or all of them, and so few that later dumps do not hide errors.
         steps in prop_oneof![
             proptest::collection::vec(step(1), 0..40),
             proptest::collection::vec(step(KEYS), 0..80),
@@ -371,7 +371,7 @@ proptest! {
         for step in steps {
             world.take(step);
         }
-        // Of flows that have no events, only an audit tells the end.
+        // Only an audit finds the end of a flow without events.
         world.settle(!has_events);
         world.check();
     }

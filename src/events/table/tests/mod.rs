@@ -1,4 +1,4 @@
-//! The table, one situation at a time.
+//! The table in one situation at a time.
 
 mod kernel_in_small;
 
@@ -9,7 +9,7 @@ fn original(key: u8) -> Tuple {
     Tuple::udp(([10, 0, 0, 1], u16::from(key)).into(), ([10, 0, 0, 2], 53).into())
 }
 
-/// The answers of a flow that is translated to that port.
+/// The reply tuple of a flow that is translated to that port.
 fn reply(port: u8) -> Tuple {
     Tuple::udp(([10, 0, 0, 2], 53).into(), ([10, 0, 0, 3], u16::from(port)).into())
 }
@@ -40,16 +40,16 @@ fn kinds(changes: &[Change]) -> Vec<(ChangeKind, bool)> {
 }
 
 #[test]
-fn events_are_changes_that_are_not_inferred() {
+fn events_are_not_inferred_changes() {
     let mut table = FlowTable::new();
-    let told = [EventKind::New, EventKind::Update, EventKind::Destroy]
+    let kinds_of_changes = [EventKind::New, EventKind::Update, EventKind::Destroy]
         .map(|kind| kinds(&apply(&mut table, kind, flow(1, 1, 7, 0))));
     let expected = [ChangeKind::Appeared, ChangeKind::Changed, ChangeKind::Vanished].map(|kind| vec![(kind, false)]);
-    assert_eq!(told, expected);
+    assert_eq!(kinds_of_changes, expected);
 }
 
 #[test]
-fn a_dump_tells_differences_as_inferred() {
+fn differences_from_a_dump_are_inferred() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 1, 0), flow(2, 2, 2, 0), flow(3, 3, 3, 0)]);
     let changes = dump(&mut table, [flow(1, 1, 1, 0), flow(2, 2, 2, 9), flow(4, 4, 4, 0)]);
@@ -61,13 +61,13 @@ fn a_dump_tells_differences_as_inferred() {
 }
 
 #[test]
-fn what_a_dump_has_twice_appears_once() {
+fn duplicate_entry_appears_once() {
     let mut table = FlowTable::new();
     assert_eq!(dump(&mut table, [flow(1, 1, 1, 0), flow(1, 1, 1, 0)]).len(), 1);
 }
 
 #[test]
-fn a_flow_with_another_identifier_is_another_flow() {
+fn another_identifier_is_another_flow() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 1, 0)]);
     let expected = [(ChangeKind::Vanished, true), (ChangeKind::Appeared, true)];
@@ -75,7 +75,7 @@ fn a_flow_with_another_identifier_is_another_flow() {
 }
 
 #[test]
-fn a_flow_that_began_at_another_time_is_another_flow() {
+fn another_start_time_is_another_flow() {
     let begun = |time| {
         let mut flow = flow(1, 1, 1, 0);
         flow.times = Some(FlowTimes { start: Some(Timestamp(time)), stop: None });
@@ -88,7 +88,7 @@ fn a_flow_that_began_at_another_time_is_another_flow() {
 }
 
 #[test]
-fn zones_keep_flows_apart_and_no_zone_is_zone_0() {
+fn zones_separate_flows_and_no_zone_is_zone_0() {
     let in_zone = |zone| Flow { zone, ..flow(1, 1, 1, 0) };
     let mut table = FlowTable::new();
     dump(&mut table, [in_zone(None), in_zone(Some(1))]);
@@ -96,7 +96,7 @@ fn zones_keep_flows_apart_and_no_zone_is_zone_0() {
     assert_eq!(apply(&mut table, EventKind::Destroy, in_zone(Some(0))).len(), 1);
     assert!(table.get(FlowKey::original(original(1))).is_none());
     assert!(table.get(FlowKey::reply(reply(1)).in_zone(1)).is_some());
-    // A zone of one direction is the zone of that direction's tuple.
+    // A zone of one direction belongs to that direction's tuple.
     let mut one_way = flow(1, 1, 1, 0);
     one_way.original.zone = Some(5);
     apply(&mut table, EventKind::New, one_way);
@@ -105,7 +105,7 @@ fn zones_keep_flows_apart_and_no_zone_is_zone_0() {
 }
 
 #[test]
-fn an_event_adds_to_what_is_known() {
+fn event_updates_only_its_attributes() {
     let mut dumped = flow(1, 1, 1, 5);
     let info = TcpInfo { state: Some(TcpState::ESTABLISHED), window_scale_reply: Some(7), ..TcpInfo::default() };
     dumped.protocol_info = Some(ProtocolInfo::Tcp(info));
@@ -118,7 +118,7 @@ fn an_event_adds_to_what_is_known() {
     (update.mark, update.timeout) = (None, Some(60));
     let changed = apply(&mut table, EventKind::Update, update).remove(0).flow;
     assert_eq!((changed.timeout, changed.counters_original), (Some(60), Some(Counters::new(1, 1))));
-    assert_eq!((changed.mark, &changed.helper), (Some(0), &None), "an event leaves these out where there are none");
+    assert_eq!((changed.mark, &changed.helper), (Some(0), &None), "an event leaves these out if there are none");
 
     let mut end = flow(1, 1, 1, 0);
     end.counters_original = Some(Counters::new(9, 9));
@@ -132,9 +132,9 @@ fn an_event_adds_to_what_is_known() {
     );
 }
 
-/// The kernel puts the loser of a race in for its answers alone, under the original tuple of the winner.
+/// The kernel inserts the loser of a race only by its reply tuple, with the original tuple of the winner.
 #[test]
-fn the_loser_of_a_clash_is_passed_over() {
+fn loser_of_a_clash_is_ignored() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 1, 0)]);
     let loser = Flow { status: Some(Status::NAT_CLASH), ..flow(1, 2, 2, 0) };
@@ -145,7 +145,7 @@ fn the_loser_of_a_clash_is_passed_over() {
 }
 
 #[test]
-fn a_dump_that_fails_takes_nothing_for_gone() {
+fn failed_dump_removes_nothing() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 1, 0), flow(2, 2, 2, 0)]);
     table.note_loss();
@@ -157,7 +157,7 @@ fn a_dump_that_fails_takes_nothing_for_gone() {
 }
 
 #[test]
-fn a_loss_during_a_dump_asks_for_another() {
+fn loss_during_a_dump_requires_another() {
     let mut table = FlowTable::new();
     assert!(table.needs_dump());
     table.begin_dump();
@@ -171,7 +171,7 @@ fn a_loss_during_a_dump_asks_for_another() {
 }
 
 #[test]
-fn events_that_are_older_than_an_entry_of_another_flow_are_passed_over() {
+fn events_older_than_an_entry_are_ignored() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 2, 0)]);
     for kind in [EventKind::Update, EventKind::Destroy] {
@@ -181,7 +181,7 @@ fn events_that_are_older_than_an_entry_of_another_flow_are_passed_over() {
 }
 
 #[test]
-fn an_entry_of_another_flow_than_events_tell_of_is_passed_over() {
+fn entry_older_than_events_is_ignored() {
     let mut table = FlowTable::new();
     table.begin_dump();
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
@@ -192,7 +192,7 @@ fn an_entry_of_another_flow_than_events_tell_of_is_passed_over() {
 }
 
 #[test]
-fn an_end_with_another_identifier_ends_nothing() {
+fn end_with_another_identifier_ends_nothing() {
     let mut table = FlowTable::new();
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
     for id in [0, 2] {
@@ -201,9 +201,9 @@ fn an_end_with_another_identifier_ends_nothing() {
     assert_eq!(apply(&mut table, EventKind::Destroy, flow(1, 1, 1, 0)).len(), 1);
 }
 
-/// A reliable listener has the kernel repeat the end of an earlier flow.
+/// A reliable listener makes the kernel repeat the end of an earlier flow.
 #[test]
-fn a_repeated_end_does_not_hide_the_entry_of_the_next_flow() {
+fn repeated_end_does_not_hide_the_next_flow() {
     let mut table = FlowTable::new();
     apply(&mut table, EventKind::New, flow(1, 1, 2, 0));
     table.begin_dump();
@@ -214,9 +214,9 @@ fn a_repeated_end_does_not_hide_the_entry_of_the_next_flow() {
     assert_eq!(table.len(), 1);
 }
 
-/// The begin of the next flow was lost before the dump began, so that only its entry tells of it.
+/// The begin of the next flow was lost before the dump began: only its entry shows it.
 #[test]
-fn a_late_end_of_the_known_flow_does_not_hide_the_next_one() {
+fn late_end_does_not_hide_the_next_flow() {
     let mut table = FlowTable::new();
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
     table.note_loss();
@@ -228,7 +228,7 @@ fn a_late_end_of_the_known_flow_does_not_hide_the_next_one() {
 
 /// It may have been written before the begin of the flow that ended, if the flow before that had no events.
 #[test]
-fn the_end_of_the_known_flow_hides_every_entry_of_its_tuple() {
+fn end_hides_older_entries_of_its_tuple() {
     let mut table = FlowTable::new();
     table.begin_dump();
     apply(&mut table, EventKind::New, flow(1, 1, 2, 0));
@@ -237,9 +237,9 @@ fn the_end_of_the_known_flow_hides_every_entry_of_its_tuple() {
     assert!(table.is_empty());
 }
 
-/// So it is even when a dump has told of the flow since.
+/// Even if a dump has shown the flow since.
 #[test]
-fn a_repeated_begin_is_no_new_flow() {
+fn repeated_begin_is_not_a_new_flow() {
     let mut table = FlowTable::new();
     dump(&mut table, []);
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
@@ -250,7 +250,7 @@ fn a_repeated_begin_is_no_new_flow() {
 }
 
 #[test]
-fn of_two_flows_with_the_same_answers_the_first_is_gone() {
+fn flow_with_the_same_reply_tuple_replaces_the_first() {
     let mut table = FlowTable::new();
     apply(&mut table, EventKind::New, flow(1, 1, 1, 0));
     let changes = apply(&mut table, EventKind::New, flow(2, 1, 2, 0));
@@ -259,7 +259,7 @@ fn of_two_flows_with_the_same_answers_the_first_is_gone() {
 }
 
 #[test]
-fn what_a_dump_adds_to_an_event_is_a_change() {
+fn entry_adds_attributes_to_an_event() {
     let mut table = FlowTable::new();
     table.begin_dump();
     apply(&mut table, EventKind::Update, flow(1, 1, 1, 7));
@@ -272,14 +272,14 @@ fn what_a_dump_adds_to_an_event_is_a_change() {
     assert_eq!((flow.mark, flow.helper), (Some(7), Some(Helper::new("ftp"))));
 }
 
-/// The end of the flow that is known, and the begin of the next, were lost: only a dump that began since can be ahead.
+/// The end of the known flow and the begin of the next were lost. Only a dump that began since can be ahead of events.
 #[test]
-fn an_update_of_the_next_flow_is_not_passed_over_for_what_an_earlier_dump_told() {
+fn update_of_the_next_flow_replaces_an_older_dump() {
     let mut table = FlowTable::new();
     dump(&mut table, [flow(1, 1, 1, 0)]);
     table.note_loss();
     table.begin_dump();
-    // Written when the mark was 0 still, read when the update has been.
+    // Written while the mark was 0, read after the update.
     let entry = flow(1, 1, 2, 0);
     apply(&mut table, EventKind::Update, flow(1, 1, 2, 9));
     table.apply_entry(entry, &mut Vec::new());
@@ -289,9 +289,9 @@ fn an_update_of_the_next_flow_is_not_passed_over_for_what_an_earlier_dump_told()
     assert!(table.is_synchronized());
 }
 
-/// What was lost before the dump began is known from the dump alone, even if an event tells of the flow meanwhile.
+/// Only the dump shows changes that were lost before it began, even if there is a later event of the flow.
 #[test]
-fn an_event_keeps_back_nothing_of_an_entry_but_what_it_tells_itself() {
+fn entry_replaces_all_that_events_left_out() {
     let with = |state: Option<TcpState>, labels: Option<u128>, mark| {
         let mut flow = flow(1, 1, 1, mark);
         flow.protocol_info = state.map(|state| TcpInfo { state: Some(state), ..TcpInfo::default() }.into());
@@ -313,9 +313,9 @@ fn an_event_keeps_back_nothing_of_an_entry_but_what_it_tells_itself() {
     assert_eq!(known(with(None, Some(3), 5), with(new, Some(2), 4)), (new, Some(3), Some(5)));
 }
 
-/// Its end was told by another processor, whose event came first.
+/// Another processor sent its end first.
 #[test]
-fn an_event_of_a_flow_that_is_going_does_not_bring_it_back() {
+fn event_of_a_dying_flow_does_not_revive_it() {
     let mut table = FlowTable::new();
     for kind in [EventKind::New, EventKind::Update] {
         let late = Flow { status: Some(Status::DYING | Status::CONFIRMED), ..flow(1, 1, 1, 0) };

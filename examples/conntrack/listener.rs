@@ -2,17 +2,20 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ctnetlink::{Event, EventGroups, EventKind, EventSocket};
+use ctnetlink::{Event, EventGroups, EventKind, EventSocket, sysctl};
 
 use crate::{
-    arguments::{Arguments, EventWord, Table},
+    arguments::{Arguments, EventWord, Table, warn},
     events::{Received, Source},
     failure::Outcome,
     selection::Selection,
 };
 
-/// Opens the socket, which evaluates the filter. Like the original, it does so even if the kernel sends no events.
+/// Opens the socket, which evaluates the filter. Like conntrack(8), it does so even if the kernel sends no events.
 pub fn open(arguments: &Arguments) -> Outcome<Listener> {
+    if sysctl::EVENTS.read().is_ok_and(|setting| setting == 0) {
+        warn("nf_conntrack_events is 0: the kernel sends no events of flows");
+    }
     let filter = Selection::new(arguments)?.filter;
     let mut builder = EventSocket::builder(groups(arguments)).filter(&filter).allow_disabled(true);
     if let Some(bytes) = arguments.buffer_size {

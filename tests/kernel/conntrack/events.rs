@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::FlowUpdate;
+use ctnetlink::{FlowUpdate, sysctl};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -28,6 +28,7 @@ cases! {
     events_before_a_signal_are_shown;
     overrun_is_reported_and_listening_continues;
     overrun_warnings_are_rate_limited;
+    disabled_events_cause_a_warning;
     gone_reader_is_noticed_without_an_event;
     destroy_events_are_saved_short;
     expectation_events_have_no_sender: "conntrack";
@@ -235,4 +236,14 @@ fn overrun_warnings_are_rate_limited(lab: &Lab) {
     assert!(overruns > 1, "{stderr}");
     let seconds = begun.elapsed().as_secs_f64().ceil();
     assert!(warnings > 0 && warnings as f64 <= 1.0 + seconds, "{warnings} of {overruns} in {seconds} s");
+}
+
+fn disabled_events_cause_a_warning(lab: &Lab) {
+    for (setting, is_warned) in [(0, true), (1, false), (2, false)] {
+        lab.sysctl(sysctl::EVENTS, setting);
+        let (status, _, stderr) = Listener::start(&lab.example("conntrack"), "-E").end(Signal::SIGINT);
+        assert_eq!(status, Some(0));
+        let warning = "WARNING: nf_conntrack_events is 0: the kernel sends no events of flows\n";
+        assert_eq!(stderr.contains(warning), is_warned, "{setting}: {stderr}");
+    }
 }

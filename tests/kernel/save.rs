@@ -1,6 +1,6 @@
 //! Tables that are saved and restored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ctnetlink::{
     Client, Flow, Helper, Layer4, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpState,
@@ -16,9 +16,21 @@ cases! {
     helpers_are_restored;
 }
 
+/// Every flow once. A resize of the kernel's hash table, which all namespaces share, makes a dump miss or repeat flows.
+fn flows(client: &mut Client) -> Vec<Flow> {
+    for _ in 0..20 {
+        let flows: Vec<Flow> = client.dump().unwrap().map(Result::unwrap).collect();
+        let keys: BTreeSet<_> = flows.iter().map(|flow| format!("{:?} {:?}", flow.original, flow.zone)).collect();
+        if [flows.len(), keys.len()] == [client.statistics().unwrap().entries.unwrap() as usize; 2] {
+            return flows;
+        }
+    }
+    panic!("no dump has as many flows as the table");
+}
+
 /// The saved values of each flow, by its tuples and zone.
 fn table(client: &mut Client) -> BTreeMap<String, String> {
-    let flows = client.dump().unwrap().map(Result::unwrap);
+    let flows = flows(client).into_iter();
     flows.map(|flow| (format!("{:?} {:?} {:?}", flow.original, flow.reply, flow.zone), carried(&flow))).collect()
 }
 
@@ -44,8 +56,8 @@ fn restore(client: &mut Client) {
     let labels = LabelMap::numbered();
     let save = Save::new().labels(&labels).helpers(true);
     let mut file = Vec::new();
-    for flow in client.dump().unwrap() {
-        save.flow(&flow.unwrap()).append_to(&mut file);
+    for flow in flows(client) {
+        save.flow(&flow).append_to(&mut file);
         file.push(b'\n');
     }
     client.delete_all().unwrap();

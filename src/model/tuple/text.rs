@@ -71,7 +71,10 @@ impl FromStr for Tuple {
         let layer4 = match (source.port, destination.port) {
             (Some(source), Some(destination)) => Layer4::pair(protocol, source, destination),
             (None, None) => match (words.peek().copied(), layer4_name(protocol)) {
-                (Some(word), Some(_)) if word == "none" => words.next().map_or(Layer4::None, |_| Layer4::None),
+                (Some("none"), Some(_)) => {
+                    words.next();
+                    Layer4::None
+                }
                 (Some(word), _) if parse_query(word).is_some() => {
                     words.next().and_then(parse_query).unwrap_or_default()
                 }

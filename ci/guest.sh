@@ -101,7 +101,7 @@ cat >"$root/init" <<INIT
 #!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
 mkdir -p /dev/pts; mount -t devpts devpts /dev/pts
-export PATH=/usr/sbin:/sbin:/usr/bin:/bin HOME=/tmp CTNETLINK_KERNEL=required ${GUEST_ENVIRONMENT:-}
+export PATH=/usr/sbin:/sbin:/usr/bin:/bin HOME=/tmp CTNETLINK_KERNEL=required
 for module in nf_conntrack nf_conntrack_netlink nf_nat nf_tables nft_ct nft_nat nft_masq nft_redir nft_chain_nat \
     nf_nat_ftp nf_conntrack_ftp nf_conntrack_tftp nf_conntrack_sip nf_conntrack_amanda nf_conntrack_irc \
     nf_conntrack_pptp nf_conntrack_netbios_ns nf_conntrack_snmp nf_synproxy_core nft_synproxy veth sctp; do

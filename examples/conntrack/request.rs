@@ -166,7 +166,7 @@ pub fn update(arguments: &Arguments) -> Outcome<FlowUpdate> {
     if let Some(status) = arguments.status {
         let bits = settable(status.set)?;
         if !bits.is_empty() {
-            update = update.status(bits);
+            update = update.add_status(bits);
         }
     }
     if let Some(labels) = arguments.labels_added {
@@ -223,7 +223,7 @@ pub fn update_to(flow: &NewFlow) -> FlowUpdate {
         update = update.mark(mark);
     }
     if !flow.status.is_empty() {
-        update = update.status(flow.status);
+        update = update.add_status(flow.status);
     }
     if let Some(labels) = flow.labels {
         update = update.labels(MaskedLabels::exactly(labels));

@@ -86,7 +86,7 @@ fn update(source: &mut Source<'_>) -> FlowUpdate {
     }
     if source.bool() {
         // A flow is confirmed before it can be updated.
-        update = update.status(Status::from_bits_retain(source.u32()) | Status::CONFIRMED);
+        update = update.add_status(Status::from_bits_retain(source.u32()) | Status::CONFIRMED);
     }
     if source.bool() {
         let mask = Labels(source.u128());

@@ -114,6 +114,7 @@ impl BulkReport {
     }
 
     /// Prints the report with another verb in the past tense: `marked 3 flows`.
+    #[must_use]
     pub fn display_as<'r>(&'r self, verb: &'r str) -> impl fmt::Display + 'r {
         struct Sentence<'r>(&'r BulkReport, &'r str);
         impl fmt::Display for Sentence<'_> {

@@ -199,7 +199,7 @@ impl<'c> Dump<'c, Flow> {
         Self {
             connection,
             replies: None,
-            planned: dumps.to_vec().into_iter(),
+            planned: Vec::from(dumps).into_iter(),
             selection: Some(Selection { filter: filter.clone(), now: Timestamp::now() }),
             entry: PhantomData,
         }

@@ -84,7 +84,7 @@ impl FlowUpdate {
     ///
     /// The kernel accepts only a status that repeats the bits of the flow. [`Client::update`](crate::Client::update)
     /// looks them up; an [`UpdateFlow`] takes them from [`with_current_status`](UpdateFlow::with_current_status).
-    pub fn status(mut self, bits: Status) -> Self {
+    pub fn add_status(mut self, bits: Status) -> Self {
         self.status = Some(bits);
         self
     }
@@ -174,7 +174,22 @@ impl FlowUpdate {
         })
     }
 
-    fn encode(&self, current_status: Status, encoder: &mut Encoder<'_>) {
+    /// Writes the attributes of the update without a key, for a message that names its flow otherwise, such as the verdict of
+    /// nfnetlink_queue (`NFQA_CT`).
+    ///
+    /// `current_status` is the status that the flow has, which an update that adds status bits has to repeat.
+    ///
+    /// ```
+    /// use ctnetlink::{FlowUpdate, Status, wire::Encoder};
+    ///
+    /// const NFQA_CT: u16 = 11;
+    /// let mut buffer = [0; 64];
+    /// let mut encoder = Encoder::new(&mut buffer);
+    /// encoder.nest(NFQA_CT, |nest| FlowUpdate::new().mark(7).encode_attributes(Status::empty(), nest));
+    /// assert_eq!(encoder.finish()?, 12);
+    /// # Ok::<(), ctnetlink::EncodeError>(())
+    /// ```
+    pub fn encode_attributes(&self, current_status: Status, encoder: &mut Encoder<'_>) {
         encoder.optional_u32(CTA_TIMEOUT, self.timeout);
         if let Some(bits) = self.status {
             let kept = current_status & Self::KEPT;
@@ -240,6 +255,6 @@ impl EncodeRequest for UpdateFlow<'_> {
 
     fn encode_with_key(&self, key: FlowKey, encoder: &mut Encoder<'_>) {
         key.encode(encoder);
-        self.update.encode(self.current_status, encoder);
+        self.update.encode_attributes(self.current_status, encoder);
     }
 }

@@ -252,7 +252,7 @@ fn an_update_has_a_filter_and_changes() {
     ];
     assert_eq!(*filter, Filter::all_of(terms));
     assert_eq!(*key, None);
-    let changes = FlowUpdate::new().mark_bits(1, 3).timeout(60).status(Status::ASSURED);
+    let changes = FlowUpdate::new().mark_bits(1, 3).timeout(60).add_status(Status::ASSURED);
     let changes = changes.labels(MaskedLabels::remove(Labels(1 << 3))).protocol_info(TcpInfo::new(TcpState::CLOSE));
     assert_eq!(*update, changes);
     assert!(line.to_new_flow().unwrap_err().to_string().contains("expected `--add` or `--create`, found `--update`"));

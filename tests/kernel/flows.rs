@@ -156,7 +156,7 @@ fn creating_a_related_flow_names_its_master(lab: &Lab) {
     assert_eq!(flow.master, Some(master.original));
     assert!(flow.status.unwrap().contains(Status::EXPECTED));
     // Given back as it is, EXPECTED and all.
-    client.update(&flow, &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
+    client.update(&flow, &FlowUpdate::new().add_status(Status::FIXED_TIMEOUT)).unwrap();
     assert!(lab.flow(related.original).status.unwrap().contains(Status::FIXED_TIMEOUT));
 }
 

@@ -153,7 +153,7 @@ fn bulk_changes_lend_the_flows_that_they_changed(lab: &Lab) {
     client.delete_matching_with(&Filter::mark(1), |flow| deleted.extend(flow.original().source_port())).unwrap();
     assert_eq!(*deleted, ports);
     // A timeout that is fixed is refused, and such a flow is not lent.
-    let fixed = FlowUpdate::new().status(ctnetlink::Status::FIXED_TIMEOUT);
+    let fixed = FlowUpdate::new().add_status(ctnetlink::Status::FIXED_TIMEOUT);
     client.update_matching(&"sport 2".parse().unwrap(), &fixed).unwrap();
     let mut changed = 0;
     let report =

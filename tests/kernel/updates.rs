@@ -77,7 +77,7 @@ fn status_bits_are_added_to_those_there(lab: &Lab) {
     let new = tcp_flow(1000);
     client.create(&new).unwrap();
     // By key alone: the bits of today are asked for.
-    client.update(FlowKey::original(new.original), &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
+    client.update(FlowKey::original(new.original), &FlowUpdate::new().add_status(Status::FIXED_TIMEOUT)).unwrap();
     let status = lab.flow(new.original).status.unwrap();
     assert!(status.contains(Status::ASSURED | Status::SEEN_REPLY | Status::FIXED_TIMEOUT));
 }
@@ -183,7 +183,7 @@ fn an_update_of_status_by_the_key_of_another_flow_changes_nothing(lab: &Lab) {
     client.create(&new).unwrap();
     let id = lab.flow(new.original).id.unwrap();
     let other = FlowKey::original(new.original).with_id(id ^ 1);
-    let update = FlowUpdate::new().mark(5).status(Status::ASSURED);
+    let update = FlowUpdate::new().mark(5).add_status(Status::ASSURED);
     assert!(client.update(other, &update).unwrap_err().is_not_found());
     assert_eq!(lab.flow(new.original).mark, Some(0));
 }
@@ -206,8 +206,8 @@ fn a_status_read_too_early_is_read_again(lab: &Lab) {
     let new = udp_flow(1000);
     client.create(&new).unwrap();
     let early = lab.flow(new.original);
-    client.update(&early, &FlowUpdate::new().status(Status::SEEN_REPLY | Status::ASSURED)).unwrap();
-    client.update(&early, &FlowUpdate::new().status(Status::FIXED_TIMEOUT)).unwrap();
+    client.update(&early, &FlowUpdate::new().add_status(Status::SEEN_REPLY | Status::ASSURED)).unwrap();
+    client.update(&early, &FlowUpdate::new().add_status(Status::FIXED_TIMEOUT)).unwrap();
     let status = lab.flow(new.original).status.unwrap();
     assert!(status.contains(Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT));
 }

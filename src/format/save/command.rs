@@ -602,7 +602,7 @@ impl LineOptions<'_, '_> {
             update = update.timeout(timeout);
         }
         if let Some(status) = self.settable_status()?.filter(|status| !status.is_empty()) {
-            update = update.status(status);
+            update = update.add_status(status);
         }
         if let Some(labels) = self.label_set(SaveOption::LabelAdd)? {
             update = update.labels(MaskedLabels::add(labels));

@@ -196,7 +196,7 @@ fn update_by_a_filter_changes_exactly_the_matching_flows(lab: &Lab) {
     mixed_table(&mut client, 600);
     let filter: Filter = "proto tcp and dport 22,443 or unreplied and src fd00::/16".parse().unwrap();
     let expected = keys(lab.flows().iter().filter(|flow| filter.matches(*flow)));
-    let update = FlowUpdate::new().mark(4711).status(Status::FIXED_TIMEOUT);
+    let update = FlowUpdate::new().mark(4711).add_status(Status::FIXED_TIMEOUT);
     let report = client.update_matching(&filter, &update).unwrap();
     assert_eq!((report.changed(), report.failed()), (expected.len() as u64, 0), "{:?}", report.failures());
     let flows = lab.flows();
@@ -370,7 +370,7 @@ fn flows_answered_during_an_update_are_updated(lab: &Lab) {
     create(&mut client, flows.iter().cloned());
     let mut other = lab.client();
     let answers = move || {
-        let answered = FlowUpdate::new().status(Status::SEEN_REPLY);
+        let answered = FlowUpdate::new().add_status(Status::SEEN_REPLY);
         let mut batch = other.batch();
         for flow in flows.iter().rev() {
             let key = FlowKey::original(flow.original);
@@ -379,7 +379,7 @@ fn flows_answered_during_an_update_are_updated(lab: &Lab) {
         batch.finish().unwrap();
     };
     let answering = std::thread::spawn(answers);
-    let update = FlowUpdate::new().status(Status::FIXED_TIMEOUT).mark(8);
+    let update = FlowUpdate::new().add_status(Status::FIXED_TIMEOUT).mark(8);
     let report = client.update_matching(&"proto udp".parse().unwrap(), &update).unwrap();
     answering.join().unwrap();
     assert_eq!((report.changed(), report.failed()), (20_000, 0), "{:?}", report.failures());

@@ -307,7 +307,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the event as one of another namespace.
-    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
     #[cold]
     pub(super) const fn in_namespace(mut self, id: i32) -> Self {
         match &mut self {

@@ -1,17 +1,17 @@
 //! A live copy of the kernel's table.
 
-use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-    time::{Duration, Instant},
-};
+#[cfg(all(target_os = "linux", feature = "client"))]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use super::{
-    Change, EventGroups, EventSocket, FlowTable, StopHandle,
+    Change, EventSocket, FlowTable, StopHandle,
     socket::Listener,
-    stop::Stop,
     stream::Source as _,
     synchronizer::{Settings as _, Synchronizer},
 };
+#[cfg(all(target_os = "linux", feature = "client"))]
+use super::{EventGroups, stop::Stop};
 use crate::{
     client::Client,
     error::{Error, ErrorKind},
@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Granted twice, it holds some 26,000 events.
+#[cfg(all(target_os = "linux", feature = "client"))]
 const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// A live copy of the kernel's table, kept in sync by events.
@@ -62,7 +63,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// ```
 #[derive(Debug)]
 pub struct Mirror {
-    inner: Synchronizer<Listener, Box<dyn Transport>>,
+    inner: Synchronizer<Box<dyn Listener>, Box<dyn Transport>>,
 }
 
 impl Mirror {
@@ -84,6 +85,7 @@ impl Mirror {
     /// println!("{} flows", mirror.table().len());
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
+    #[cfg(all(target_os = "linux", feature = "client"))]
     pub fn open() -> Result<Self, Error> {
         let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(RECEIVE_BUFFER).open()?;
         Self::new(events, Client::open()?)
@@ -110,20 +112,27 @@ impl Mirror {
     /// let mirror = Mirror::new(events, client)?;
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
-    pub fn new(mut events: EventSocket, client: Client) -> Result<Self, Error> {
+    pub fn new(events: EventSocket, client: Client) -> Result<Self, Error> {
         let refuse = |text: &'static str| Err(Error::message(ErrorKind::InvalidInput, text));
         if events.is_filtered() {
             return refuse("a mirror needs a listener without a filter: it would take the flows left out for ended");
         }
-        if let (Some(one), Some(other)) = (events.namespace_id(), client.connection.transport().namespace_id()) {
+        if let (Some(one), Some(other)) =
+            (events.stream.source().namespace_id(), client.connection.transport().namespace_id())
+        {
             if one != other {
                 return refuse("the listener and the client of a mirror belong to different network namespaces");
             }
         }
-        events.watch_buckets();
+        Ok(Self::over(events, client))
+    }
+
+    /// A mirror of a listener and a client that belong together.
+    pub(crate) fn over(mut events: EventSocket, client: Client) -> Self {
+        events.stream.source_mut().watch_buckets();
         let mut inner = Synchronizer::new(events.stream, client.connection);
         inner.check_setting();
-        Ok(Self { inner })
+        Self { inner }
     }
 
     /// Sets how long after each dump the table is audited: compared with another dump, to find changes without events. A
@@ -310,6 +319,7 @@ impl Mirror {
     /// # Errors
     ///
     /// Fails if the process has too many open files.
+    #[cfg(all(target_os = "linux", feature = "client"))]
     pub fn waiter(&self) -> Result<Waiter, Error> {
         let fd = self.as_fd().try_clone_to_owned().map_err(|error| Error::io("duplicate a descriptor", error))?;
         Ok(Waiter { fd, stop: self.inner.stream().source().stop().clone() })
@@ -331,14 +341,16 @@ impl Iterator for Mirror {
     }
 }
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 impl AsFd for Mirror {
     /// Returns the descriptor of the events. Wait for it no longer than until
     /// [`next_deadline`](Mirror::next_deadline).
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.stream().source().as_fd()
+        self.inner.stream().source().fd()
     }
 }
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 impl AsRawFd for Mirror {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
@@ -346,12 +358,14 @@ impl AsRawFd for Mirror {
 }
 
 /// Waits for the events of a [`Mirror`] while another thread may hold the mirror.
+#[cfg(all(target_os = "linux", feature = "client"))]
 #[derive(Debug)]
 pub struct Waiter {
     fd: OwnedFd,
     stop: Stop,
 }
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 impl Waiter {
     /// Waits no longer than `timeout` until an event can be read. Returns false if none can by then, or if the mirror is
     /// stopped. A signal ends the wait early.
@@ -367,12 +381,14 @@ impl Waiter {
     }
 }
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 impl AsFd for Waiter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 impl AsRawFd for Waiter {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()

@@ -68,24 +68,34 @@
 
 mod event;
 #[cfg(all(target_os = "linux", feature = "client"))]
+mod listener;
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod mirror;
-#[cfg(all(target_os = "linux", feature = "client"))]
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod socket;
-#[cfg(all(target_os = "linux", feature = "client"))]
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod stop;
-#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod stream;
-#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod synchronizer;
 mod table;
 
 pub use event::{Event, EventGroups, EventRef, ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
 #[cfg(all(target_os = "linux", feature = "client"))]
-pub use mirror::{Mirror, Waiter};
+pub use listener::EventSocketBuilder;
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+pub use mirror::Mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]
-pub use socket::{EventSocket, EventSocketBuilder};
-#[cfg(all(target_os = "linux", feature = "client"))]
+pub use mirror::Waiter;
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+pub use socket::EventSocket;
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub use stop::StopHandle;
+#[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]
+pub(crate) use stop::new_eventfd;
 #[cfg(fuzzing)]
 pub use table::property;
 pub use table::{Change, ChangeKind, FlowTable, TableEntry, TableIter};
+#[cfg(feature = "fake")]
+pub(crate) use {socket::Listener, stop::Stop, stream::Source, synchronizer::Settings};

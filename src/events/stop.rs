@@ -1,15 +1,17 @@
 //! Ending a wait from outside.
 
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+#[cfg(all(target_os = "linux", feature = "client"))]
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Duration,
 };
 
+#[cfg(all(target_os = "linux", feature = "client"))]
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::error::Error;
@@ -42,6 +44,7 @@ pub struct StopHandle(Arc<Signal>);
 #[derive(Debug)]
 struct Signal {
     /// Stays readable once it has been written to, and so ends every wait.
+    #[cfg(all(target_os = "linux", feature = "client"))]
     fd: OwnedFd,
     is_stopped: AtomicBool,
 }
@@ -53,6 +56,7 @@ impl StopHandle {
     pub fn stop(&self) {
         self.0.is_stopped.store(true, Ordering::Release);
         // It cannot fail: the counter is far from its maximum, and the descriptor is open.
+        #[cfg(all(target_os = "linux", feature = "client"))]
         let _ = rustix::io::write(&self.0.fd, &1_u64.to_ne_bytes());
     }
 
@@ -65,27 +69,31 @@ impl StopHandle {
 
 /// The stop handle of a socket, created when it is first asked for: without one, no descriptor is spent.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stop(OnceLock<StopHandle>);
+pub(crate) struct Stop(OnceLock<StopHandle>);
 
 impl Stop {
-    pub(super) fn handle(&self) -> Result<StopHandle, Error> {
+    pub(crate) fn handle(&self) -> Result<StopHandle, Error> {
         if let Some(handle) = self.0.get() {
             return Ok(handle.clone());
         }
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let fd = eventfd(0, flags).map_err(|error| Error::io("create an eventfd", error.into()))?;
-        let handle = StopHandle(Arc::new(Signal { fd, is_stopped: AtomicBool::new(false) }));
+        let signal = Signal {
+            #[cfg(all(target_os = "linux", feature = "client"))]
+            fd: new_eventfd().map_err(|error| Error::io("create an eventfd", error))?,
+            is_stopped: AtomicBool::new(false),
+        };
+        let handle = StopHandle(Arc::new(signal));
         // Another thread may have been faster.
         Ok(self.0.get_or_init(|| handle).clone())
     }
 
     #[inline]
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.0.get().is_some_and(StopHandle::is_stopped)
     }
 
     /// Waits until `fd` is readable, until the handle stops the wait, or for that long (`None`: without a limit). Returns
     /// whether `fd` is readable.
+    #[cfg(all(target_os = "linux", feature = "client"))]
     pub(super) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
         // A time too long for the system means no limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -99,7 +107,13 @@ impl Stop {
     }
 }
 
-#[cfg(test)]
+/// Creates an eventfd(2).
+#[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) fn new_eventfd() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+#[cfg(all(test, target_os = "linux", feature = "client"))]
 mod tests {
     use std::{thread, time::Instant};
 

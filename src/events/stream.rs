@@ -116,7 +116,7 @@ impl<S: Source> EventStream<S> {
         &self.source
     }
 
-    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) const fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }
@@ -126,7 +126,7 @@ impl<S: Source> EventStream<S> {
         Deadline::after_optional(self.timeout)
     }
 
-    #[cfg(all(target_os = "linux", feature = "client"))]
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) const fn has_filter(&self) -> bool {
         self.filter.is_some()
     }

@@ -143,7 +143,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     }
 
     /// Reads the kernel's setting for events from time to time, and reports when it is switched off.
-    #[cfg(all(target_os = "linux", feature = "client"))]
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) fn check_setting(&mut self) {
         self.schedule.is_disabled = !self.stream.source().events_enabled();
         self.schedule.plan_check();
@@ -153,7 +153,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         &self.stream
     }
 
-    #[cfg(all(target_os = "linux", feature = "client"))]
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) const fn table(&self) -> &FlowTable {
         &self.table
     }

@@ -253,7 +253,7 @@ impl ReplyCursor {
     }
 
     /// Whether every received message was returned, so that [`next`](Self::next) has to receive.
-    #[cfg(any(test, all(target_os = "linux", feature = "client")))]
+    #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) const fn is_between_datagrams(&self) -> bool {
         self.position >= self.length
     }

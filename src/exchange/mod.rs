@@ -51,7 +51,7 @@
 
 pub(crate) mod batch;
 mod connection;
-#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod deadline;
 // The property of the fuzz target `exchange`. It is here because connections are private.
 mod attribute_path;
@@ -66,10 +66,10 @@ mod transport;
 pub(crate) use batch::PendingBatch;
 pub(crate) use batch::{BatchOutcome, BatchReport};
 pub(crate) use connection::{Connection, ReplyCursor};
-#[cfg(any(test, all(target_os = "linux", feature = "client")))]
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use deadline::Deadline;
 pub use reply::{Exchange, Received};
-#[cfg(all(target_os = "linux", feature = "client"))]
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use transport::NamespaceId;
 pub(crate) use transport::{Datagram, Transport, Wait};
 

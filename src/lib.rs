@@ -186,6 +186,8 @@ pub mod events;
     allow(dead_code, unused_imports, reason = "parts of it serve the client alone")
 )]
 pub mod exchange;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod filter;
 pub mod format;
 #[cfg(any(doc, doctest))]

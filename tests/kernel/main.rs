@@ -11,6 +11,8 @@ mod churn;
 mod conntrack;
 mod events;
 mod expectations;
+#[cfg(feature = "fake")]
+mod fake_parity;
 mod filters;
 mod flows;
 mod follower;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ("batches", batches::CASES),
         ("events", events::CASES),
         ("expectations", expectations::CASES),
+        #[cfg(feature = "fake")]
+        ("fake_parity", fake_parity::CASES),
         ("filters", filters::CASES),
         ("filters::sockets", filters::sockets::CASES),
         ("flows", flows::CASES),

@@ -1,0 +1,303 @@
+//! Requests → answers.
+
+use super::{
+    datagram::{Head, Refused, netfilter},
+    dump::{Subject, write_flow},
+    expectation::ExpectationEntry,
+    filter::FlowFilter,
+    kernel::Kernel,
+    release::Release,
+    tuple::RawTuple,
+    zone::Zone,
+};
+use crate::{
+    error::{DecodeError, DecodeErrorKind, Errno},
+    message::Message,
+    model::{Expectation, ExpectationFlags, Family, TableStatistics, Tuple},
+    request::{DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, GetFlow, Table},
+    wire::{
+        self, AttributeSet, CTA_EXPECT_FLAGS, CTA_EXPECT_HELP_NAME, CTA_FILTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Flags,
+        MessageType, Messages, NetfilterHeader,
+    },
+};
+
+/// The answer to a request, apart from the acknowledgement that the request may ask for.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Nothing but the acknowledgement.
+    Done,
+    /// A single message.
+    Message(Vec<u8>),
+    /// A dump, which is not acknowledged.
+    Dump(Subject),
+}
+
+/// A request of a process.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    port: u32,
+    sequence: u32,
+}
+
+impl Asked {
+    const fn head(self, message_type: MessageType) -> Head {
+        Head { message_type, flags: Flags::MULTI, sequence: self.sequence, port: self.port }
+    }
+}
+
+/// The text of most refusals by policy.
+const POLICY: &str = "Attribute failed policy validation";
+
+impl Kernel {
+    /// Executes a request from the process with this port.
+    pub(super) fn answer(&mut self, request: &wire::Message<'_>, port: u32) -> Result<Answer, Refused> {
+        let known = self.without_unknown_attributes(request);
+        let known = match known.as_deref().map(|bytes| Messages::new(bytes).next()) {
+            None => *request,
+            Some(Some(Ok(message))) => message,
+            Some(_) => return Err(Errno::EINVAL.into()),
+        };
+        let asked = Asked { port, sequence: request.header().sequence };
+        if let Some(filter) = self.read_filter(&known)? {
+            return self.answer_filtered(&known, filter, asked);
+        }
+        self.carry_out(Message::decode(&known).map_err(|error| refusal(&error, &known))?, asked, &known)
+    }
+
+    /// Returns the request without the attributes that this kernel version skips; `None` if there are none to skip.
+    fn without_unknown_attributes(&self, request: &wire::Message<'_>) -> Option<Vec<u8>> {
+        let header = request.header();
+        let netfilter = request.netfilter().ok()?;
+        let release = self.settings.release;
+        let is_delete = header.message_type == MessageType::FLOW_DELETE;
+        let attributes = netfilter.attributes(AttributeSet::Flow);
+        let has_tuple = [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY].iter().any(|number| attributes.find(*number).is_some());
+        // Before 6.12 the kernel ignored the filter in a delete that has a tuple, and deleted the flow of that tuple.
+        let ignores_filter = is_delete && has_tuple && release < Release::FLUSH_TUPLE_FILTER;
+        let is_unknown = |number| number > release.last_flow_attribute() || ignores_filter && number == CTA_FILTER;
+        let is_of_flows = header.message_type.0 >> 8 == MessageType::FLOW_NEW.0 >> 8;
+        if !is_of_flows || !attributes.filter_map(Result::ok).any(|attribute| is_unknown(attribute.number())) {
+            return None;
+        }
+        let mut bytes = super::datagram::message(
+            Head { message_type: header.message_type, flags: header.flags, sequence: header.sequence, port: 0 },
+            |payload| {
+                let header = NetfilterHeader::new(netfilter.family()).with_version(netfilter.version());
+                payload.netfilter_header(header);
+                for attribute in attributes.filter_map(Result::ok).filter(|known| !is_unknown(known.number())) {
+                    let nested = if attribute.is_nested() { 1 << 15 } else { 0 };
+                    payload.attribute(attribute.number() | nested, attribute.payload());
+                }
+            },
+        );
+        bytes.shrink_to_fit();
+        Some(bytes)
+    }
+
+    /// Reads the filter of a dump or flush. Returns `None` for any other request.
+    fn read_filter(&self, request: &wire::Message<'_>) -> Result<Option<Option<FlowFilter>>, Refused> {
+        let header = request.header();
+        let Ok(netfilter) = request.netfilter() else { return Ok(None) };
+        let release = self.settings.release;
+        let attributes = netfilter.attributes(AttributeSet::Flow);
+        let has = |number| attributes.find(number).is_some();
+        let family = match header.message_type {
+            MessageType::FLOW_GET | MessageType::FLOW_GET_ZERO_COUNTERS if header.flags.intersects(Flags::DUMP) => {
+                netfilter.family()
+            }
+            MessageType::FLOW_DELETE if has(CTA_FILTER) && release < Release::FLUSH_TUPLE_FILTER => {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            MessageType::FLOW_DELETE if has(CTA_FILTER) => netfilter.family(),
+            MessageType::FLOW_DELETE if has(CTA_TUPLE_ORIG) || has(CTA_TUPLE_REPLY) => return Ok(None),
+            MessageType::FLOW_DELETE if netfilter.version() == 0 || release < Release::FLUSH_FAMILY => Family::UNSPEC,
+            MessageType::FLOW_DELETE => netfilter.family(),
+            _ => return Ok(None),
+        };
+        Ok(Some(FlowFilter::read(family, attributes, release)?))
+    }
+
+    /// Starts a dump or flushes the table, with or without a filter.
+    fn answer_filtered(
+        &mut self,
+        request: &wire::Message<'_>,
+        filter: Option<FlowFilter>,
+        asked: Asked,
+    ) -> Result<Answer, Refused> {
+        match request.header().message_type {
+            MessageType::FLOW_DELETE => {
+                let selects = |entry| filter.as_ref().is_none_or(|filter| filter.selects(entry));
+                let selected: Vec<_> =
+                    self.flows.iter().filter(|(_, entry)| selects(entry)).map(|(place, _)| place).collect();
+                selected.into_iter().for_each(|place| self.end(place, asked.port));
+                Ok(Answer::Done)
+            }
+            message_type => {
+                let zero_counters = message_type == MessageType::FLOW_GET_ZERO_COUNTERS;
+                Ok(Answer::Dump(Subject::Flows { filter, zero_counters, last: None }))
+            }
+        }
+    }
+
+    fn carry_out(&mut self, message: Message, asked: Asked, request: &wire::Message<'_>) -> Result<Answer, Refused> {
+        let port = asked.port;
+        match message {
+            Message::CreateFlow(flow) => self.create(&flow, port)?,
+            Message::UpdateFlow { key, update } => self.update(&key.tuple, key.direction, key.zone, &update, port)?,
+            Message::GetFlow(get) => return self.get(&get, asked),
+            Message::DeleteFlow(delete) => self.delete(&delete, port)?,
+            Message::DumpFlows(dump) => return Ok(Answer::Dump(dump_of_others(&dump))),
+            Message::GetGlobalStatistics => return Ok(Answer::Message(self.table_statistics(asked))),
+            Message::DumpCpuStatistics => return Ok(Answer::Dump(Subject::Processors { next: 0 })),
+            Message::CreateExpectation { expectation, or_update } => {
+                check_policy(&expectation, request, self.settings.release)?;
+                self.create_expectation(&expectation, or_update, port)?;
+            }
+            Message::GetExpectation(key) => return self.get_expectation(&key, asked),
+            Message::DumpExpectations(dump) => return Ok(self.dump_expectations(&dump)?),
+            Message::DeleteExpectation(key) => self.delete_expectation(&key, port)?,
+            Message::DeleteExpectationsOf(helper) => {
+                let is_of = |entry: &ExpectationEntry| entry.helper.is_some_and(|found| *found.name == *helper);
+                self.expectations.select(is_of).into_iter().for_each(|serial| self.end_expectation(serial, port));
+            }
+            Message::FlushExpectations => {
+                self.expectations.select(|_| true).into_iter().for_each(|serial| self.end_expectation(serial, port));
+            }
+            Message::DumpExpectationStatistics => {
+                return Ok(Answer::Dump(Subject::ProcessorsOfExpectations { next: 0 }));
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        }
+        Ok(Answer::Done)
+    }
+
+    fn get(&mut self, request: &GetFlow, asked: Asked) -> Result<Answer, Refused> {
+        let key = request.key();
+        let place = self.find_key(&key.tuple, key.direction, key.zone)?.ok_or(Errno::ENOENT)?;
+        // The kernel holds another reference while it writes the flow.
+        let head = asked.head(MessageType::FLOW_NEW);
+        Ok(Answer::Message(write_flow(self, place, request.zeroes_counters(), 1, head)))
+    }
+
+    fn delete(&mut self, request: &DeleteFlow, port: u32) -> Result<(), Errno> {
+        let key = request.key();
+        let place = self.find_key(&key.tuple, key.direction, key.zone)?.ok_or(Errno::ENOENT)?;
+        let is_other = |id| self.flows.get(place).is_none_or(|entry| entry.id != id);
+        if key.id.is_some_and(is_other) {
+            return Err(Errno::ENOENT);
+        }
+        self.end(place, port);
+        Ok(())
+    }
+
+    fn table_statistics(&self, asked: Asked) -> Vec<u8> {
+        let statistics = TableStatistics {
+            entries: self.flows.len().try_into().ok(),
+            max_entries: self.settings.max.try_into().ok(),
+        };
+        let header = NetfilterHeader::new(Family::UNSPEC);
+        netfilter(asked.head(MessageType::TABLE_STATISTICS), header, |attributes| statistics.encode(attributes))
+    }
+
+    fn create_expectation(&mut self, request: &Expectation, or_update: bool, port: u32) -> Result<(), Errno> {
+        let release = self.settings.release;
+        let tuple = RawTuple::of(&request.tuple, release)?;
+        if let Some(serial) = self.expectations.find(request.zone.unwrap_or(0), &tuple) {
+            return match request.timeout {
+                _ if !or_update => Err(Errno::EEXIST),
+                Some(seconds) => {
+                    let expires = self.deadline(seconds);
+                    self.expectations.set_timeout(serial, expires);
+                    Ok(())
+                }
+                None => Ok(()),
+            };
+        }
+        let read = |tuple: &Tuple| RawTuple::of_family(tuple, request.family(), release);
+        let (mask, master) = (read(&request.mask)?, read(&request.master)?);
+        let place = self.find(&master, Zone::of_both(request.zone)).ok_or(Errno::ENOENT)?;
+        let master = self.flows.get(place).ok_or(Errno::ENOENT)?;
+        let entry = ExpectationEntry::new(request, [tuple, mask], master, &self.present())?;
+        if let Some(serial) = self.expectations.check(&entry, self.settings.expect_max)? {
+            self.end_expectation(serial, 0);
+        }
+        self.counts.expect_create = self.counts.expect_create.wrapping_add(1);
+        let created = self.expectations.insert(entry).clone();
+        self.tell_expectation(&created, false, port);
+        Ok(())
+    }
+
+    fn find_expectation(&self, key: &ExpectationKey) -> Result<u64, Errno> {
+        let tuple = RawTuple::of(&key.tuple, self.settings.release)?;
+        let serial = self.expectations.find(key.zone.unwrap_or(0), &tuple).ok_or(Errno::ENOENT)?;
+        let is_other = |id| self.expectations.get(serial).is_none_or(|entry| entry.id != id);
+        if key.id.is_some_and(is_other) { Err(Errno::ENOENT) } else { Ok(serial) }
+    }
+
+    fn get_expectation(&self, key: &ExpectationKey, asked: Asked) -> Result<Answer, Refused> {
+        let serial = self.find_expectation(key)?;
+        let entry = self.expectations.get(serial).ok_or(Errno::ENOENT)?;
+        let (header, present) = (NetfilterHeader::new(entry.family()), self.present());
+        let head = asked.head(MessageType::EXPECTATION_NEW);
+        Ok(Answer::Message(netfilter(head, header, |attributes| entry.encode(&present, attributes))))
+    }
+
+    fn delete_expectation(&mut self, key: &ExpectationKey, port: u32) -> Result<(), Errno> {
+        let serial = self.find_expectation(key)?;
+        self.end_expectation(serial, port);
+        Ok(())
+    }
+
+    fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Answer, Errno> {
+        let family = request.family();
+        let Some(master) = request.master() else {
+            return Ok(Answer::Dump(Subject::Expectations { family, master: None, last: 0 }));
+        };
+        let tuple = RawTuple::of(&master, self.settings.release)?;
+        let place = self.find(&tuple, Zone::of_both(request.zone())).ok_or(Errno::ENOENT)?;
+        let entry = self.flows.get(place).ok_or(Errno::ENOENT)?;
+        // Without a helper the kernel starts no dump and sends only the acknowledgement.
+        Ok(match entry.helper {
+            None => Answer::Done,
+            Some(_) => Answer::Dump(Subject::Expectations { family, master: Some(entry.slot), last: 0 }),
+        })
+    }
+}
+
+/// The subject of a dump of dying or unconfirmed flows.
+const fn dump_of_others(request: &DumpFlows) -> Subject {
+    match request.table() {
+        Table::Conntrack => Subject::Flows { filter: None, zero_counters: request.zeroes_counters(), last: None },
+        Table::Dying | Table::Unconfirmed => Subject::Nothing,
+    }
+}
+
+/// The refusal of a request that does not decode.
+fn refusal(error: &DecodeError, request: &wire::Message<'_>) -> Refused {
+    match error.kind() {
+        DecodeErrorKind::Length { .. } => {
+            let offset = error.offset().saturating_sub(request.offset());
+            Refused::by_policy(Errno::ERANGE, POLICY, offset.try_into().unwrap_or(u32::MAX))
+        }
+        _ => Errno::EINVAL.into(),
+    }
+}
+
+/// Checks the attributes of an expectation against the kernel's policy, in the order in which they are sent.
+fn check_policy(expectation: &Expectation, request: &wire::Message<'_>, release: Release) -> Result<(), Refused> {
+    const LONGEST_NAME: usize = 15;
+    let offset = |number| {
+        let found = request.netfilter().ok().and_then(|body| body.attributes(AttributeSet::Expectation).find(number));
+        let position = found.map_or(0, |attribute| attribute.position());
+        (request.attributes_offset() - request.offset() + position).try_into().unwrap_or(u32::MAX)
+    };
+    let known = ExpectationFlags::PERMANENT | ExpectationFlags::INACTIVE | ExpectationFlags::USERSPACE;
+    if release >= Release::RANGE_CHECKS && expectation.flags.is_some_and(|flags| !known.contains(flags)) {
+        return Err(Refused::by_policy(Errno::EINVAL, "reserved bit set", offset(CTA_EXPECT_FLAGS)));
+    }
+    if expectation.helper.as_ref().is_some_and(|name| name.len() > LONGEST_NAME) {
+        // The kernel finds no NUL within the longest name that it accepts.
+        return Err(Refused::by_policy(Errno::EINVAL, POLICY, offset(CTA_EXPECT_HELP_NAME)));
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The queues of event sockets.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::signal::Signal;
+use crate::events::EventGroups;
+
+/// The cost of an event in the receive buffer (measured on x86-64).
+const EVENT_COST: usize = 1280;
+
+/// The queue of an event queue.
+#[derive(Debug)]
+struct Queue {
+    groups: EventGroups,
+    events: VecDeque<Vec<u8>>,
+    capacity: usize,
+    signal: Signal,
+    /// Events are dropped until the queue is empty.
+    is_congested: bool,
+    /// The loss has not been reported yet.
+    has_overrun: bool,
+}
+
+/// The result of a receive.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Event(Vec<u8>),
+    /// Events were lost. Reported before the events that are still queued.
+    Overrun,
+    Nothing,
+}
+
+/// The queues of all event sockets.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    queues: BTreeMap<u64, Queue>,
+    last: u64,
+}
+
+impl Queues {
+    /// Adds a socket with this receive buffer, and returns its number.
+    pub(super) fn join(&mut self, groups: EventGroups, capacity: usize, signal: Signal) -> u64 {
+        self.last += 1;
+        let events = VecDeque::new();
+        let queue = Queue { groups, events, capacity, signal, is_congested: false, has_overrun: false };
+        self.queues.insert(self.last, queue);
+        self.last
+    }
+
+    pub(super) fn leave(&mut self, number: u64) {
+        self.queues.remove(&number);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// Returns true if a socket has joined the group.
+    pub(super) fn hears(&self, group: EventGroups) -> bool {
+        self.queues.values().any(|queue| queue.groups.intersects(group))
+    }
+
+    /// Queues an event for every socket that has joined the group.
+    pub(super) fn send(&mut self, group: EventGroups, event: &[u8]) {
+        for queue in self.queues.values_mut().filter(|queue| queue.groups.intersects(group)) {
+            if queue.is_congested {
+                continue;
+            }
+            // The kernel compares the size of the queue before it adds the event.
+            if queue.events.len() * EVENT_COST > queue.capacity {
+                queue.overrun();
+            } else {
+                queue.events.push_back(event.to_vec());
+                queue.signal.set();
+            }
+        }
+    }
+
+    /// Makes every socket lose events until its queue is empty.
+    pub(super) fn overrun(&mut self) {
+        self.queues.values_mut().for_each(Queue::overrun);
+    }
+
+    pub(super) fn receive(&mut self, number: u64) -> Next {
+        let Some(queue) = self.queues.get_mut(&number) else { return Next::Nothing };
+        let next = if core::mem::take(&mut queue.has_overrun) {
+            Next::Overrun
+        } else {
+            queue.events.pop_front().map_or(Next::Nothing, Next::Event)
+        };
+        if queue.events.is_empty() {
+            queue.is_congested = false;
+            queue.signal.clear();
+        }
+        next
+    }
+
+    pub(super) fn is_readable(&self, number: u64) -> bool {
+        self.queues.get(&number).is_some_and(|queue| queue.has_overrun || !queue.events.is_empty())
+    }
+
+    pub(super) fn capacity(&self, number: u64) -> usize {
+        self.queues.get(&number).map_or(0, |queue| queue.capacity)
+    }
+}
+
+impl Queue {
+    fn overrun(&mut self) {
+        self.is_congested = true;
+        self.has_overrun = true;
+        self.signal.set();
+    }
+}

@@ -1,0 +1,93 @@
+//! Faults that a test asks for.
+
+use ctnetlink::{
+    Errno, ErrorKind, FlowKey,
+    fake::{FakeKernel, Fault},
+};
+
+use super::{filled, ports, tuple, udp};
+
+#[test]
+fn refused_request_changes_nothing() {
+    let kernel = FakeKernel::new();
+    let mut client = kernel.client();
+    for (errno, kind) in [
+        (Errno::EBUSY, ErrorKind::Busy),
+        (Errno::EPERM, ErrorKind::PermissionDenied),
+        (Errno::ENOENT, ErrorKind::NotFound),
+        (Errno::ENOMEM, ErrorKind::NoSpace),
+    ] {
+        kernel.inject(Fault::Refuse(errno));
+        assert_eq!(client.create(&udp(1)).unwrap_err().kind(), kind);
+        assert!(kernel.flows().is_empty());
+    }
+    client.create(&udp(1)).unwrap();
+}
+
+#[test]
+fn fault_waits_for_its_request_within_a_batch() {
+    let kernel = FakeKernel::new();
+    kernel.inject_after(2, Fault::Refuse(Errno::EBUSY));
+    let mut client = kernel.client();
+    let mut batch = client.batch();
+    (1..=4).for_each(|port| batch.push(&udp(port)).unwrap());
+    let report = batch.finish().unwrap();
+    let failed: Vec<_> = report.failures().iter().map(|(place, error)| (*place, error.errno())).collect();
+    assert_eq!(failed, [(2, Errno::EBUSY)]);
+    assert_eq!(ports(&kernel.flows()), [1, 2, 4]);
+}
+
+#[test]
+fn lost_reply_is_an_overrun_and_the_client_goes_on() {
+    let kernel = FakeKernel::new();
+    let mut client = kernel.client();
+    kernel.inject(Fault::LoseReply);
+    assert!(client.create(&udp(1)).unwrap_err().is_overrun());
+    assert!(client.get(FlowKey::original(tuple(1))).unwrap().is_some(), "it was created all the same");
+}
+
+#[test]
+fn missing_reply_times_out_without_waiting() {
+    let kernel = filled(FakeKernel::new(), 3);
+    let mut client = kernel.client();
+    let begin = std::time::Instant::now();
+    kernel.inject(Fault::NoReply);
+    assert!(client.delete_all().unwrap_err().is_timed_out());
+    kernel.inject(Fault::NoReply);
+    assert!(client.dump().unwrap().next().unwrap().unwrap_err().is_timed_out());
+    assert!(begin.elapsed().as_secs() < 5, "ten seconds is the time-out");
+    assert_eq!(client.dump().unwrap().count(), 0);
+}
+
+#[test]
+fn unsent_request_is_an_error_of_the_system() {
+    let kernel = filled(FakeKernel::new(), 3);
+    let mut client = kernel.client();
+    kernel.inject(Fault::SendFails(Errno::ENOBUFS));
+    assert_eq!(client.delete_all().unwrap_err().errno(), Some(Errno::ENOBUFS));
+    assert_eq!(kernel.flows().len(), 3);
+    client.delete_all().unwrap();
+}
+
+#[test]
+fn dump_ends_with_an_error_where_asked() {
+    let kernel = filled(FakeKernel::new(), 10);
+    kernel.inject(Fault::EndDump { after: 4, errno: Errno::ENOMEM });
+    let mut client = kernel.client();
+    let (flows, errors): (Vec<_>, Vec<_>) = client.dump().unwrap().partition(Result::is_ok);
+    assert_eq!((flows.len(), errors.len()), (4, 1));
+    assert_eq!(errors[0].as_ref().unwrap_err().errno(), Some(Errno::ENOMEM));
+    assert_eq!(client.dump().unwrap().count(), 10);
+}
+
+#[test]
+fn entries_of_a_dump_may_come_twice() {
+    let kernel = filled(FakeKernel::new(), 100);
+    kernel.inject(Fault::RepeatEntries);
+    let mut client = kernel.client();
+    let flows: Vec<_> = client.dump().unwrap().map(Result::unwrap).collect();
+    assert_eq!(flows.len(), 200);
+    let mut once = ports(&flows);
+    once.dedup();
+    assert_eq!(once.len(), 100);
+}

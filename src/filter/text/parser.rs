@@ -80,8 +80,10 @@ impl<'t> FilterParser<'t> {
         let missing = || ParseFilterError::new(end, format_args!("expected {what}, found end of filter"));
         let token = self.advance()?.ok_or_else(missing)?;
         if token.is_word("!") {
-            let message = format_args!("expected {what}, found `!`; to negate, write `not` before the term");
-            return Err(ParseFilterError::new(token.position, message));
+            return Err(ParseFilterError::new(
+                token.position,
+                format_args!("expected {what}, found `!`; to negate, write `not` before the term"),
+            ));
         }
         Ok(token)
     }
@@ -167,10 +169,10 @@ impl<'t> FilterParser<'t> {
             "dst-nat" => self.translation(Side::Destination),
             "any-nat" => self.translation(Side::Either),
             "tuple" => self.tuples(),
-            _ => {
-                let message = format_args!("unknown keyword {}{}", Quoted(keyword), KeywordHint(keyword));
-                Err(ParseFilterError::new(position, message))
-            }
+            _ => Err(ParseFilterError::new(
+                position,
+                format_args!("unknown keyword {}{}", Quoted(keyword), KeywordHint(keyword)),
+            )),
         }
     }
 }

@@ -4,6 +4,20 @@ use super::{FakeKernel, kernel::Kernel, kernel::Settings, release::Release, sock
 use crate::model::Timestamp;
 
 /// Configures a [`FakeKernel`]. The defaults are those of Linux 6.18.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{ErrorKind, NewFlow, fake::FakeKernel};
+///
+/// let kernel = FakeKernel::builder().accounting(true).max(1).build();
+/// let flow = kernel.insert(&NewFlow::udp("192.0.2.1:40000".parse()?, "192.0.2.2:53".parse()?))?;
+/// assert_eq!(flow.total_counters().map(|total| total.packets), Some(0));
+///
+/// let second = NewFlow::udp("192.0.2.1:40001".parse()?, "192.0.2.2:53".parse()?);
+/// assert_eq!(kernel.insert(&second).unwrap_err().kind(), ErrorKind::NoSpace);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FakeKernelBuilder {

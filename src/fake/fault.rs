@@ -3,6 +3,25 @@
 use crate::error::Errno;
 
 /// A fault of one request: see [`FakeKernel::inject`](super::FakeKernel::inject).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Errno, NewFlow, fake::{FakeKernel, Fault}};
+///
+/// let kernel = FakeKernel::new();
+/// // The second operation of the batch fails.
+/// kernel.inject_after(1, Fault::Refuse(Errno::EBUSY));
+///
+/// let mut client = kernel.client();
+/// let mut batch = client.batch();
+/// for port in 40_000..40_003 {
+///     batch.push(&NewFlow::udp(([192, 0, 2, 1], port).into(), "192.0.2.2:53".parse()?))?;
+/// }
+/// let report = batch.finish()?;
+/// assert_eq!((report.succeeded(), report.failures().len()), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -162,6 +162,20 @@ const OTHER_PROCESS: u32 = 1000;
 /// An in-memory kernel: see the [module](self).
 ///
 /// A clone is another handle to the same kernel. Handles and sockets may be moved to other threads.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowKey, NewFlow, Tuple, fake::FakeKernel};
+///
+/// let kernel = FakeKernel::new();
+/// let tuple = Tuple::udp("192.0.2.1:40000".parse()?, "192.0.2.2:53".parse()?);
+/// kernel.insert(&NewFlow::udp("192.0.2.1:40000".parse()?, "192.0.2.2:53".parse()?).mark(7))?;
+///
+/// let flow = kernel.client().get(FlowKey::original(tuple))?.expect("the flow exists");
+/// assert_eq!(flow.mark, Some(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FakeKernel {
     shared: Arc<Shared>,

@@ -193,8 +193,8 @@ pub mod format;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod macros;
-pub mod message;
-pub mod model;
+mod message;
+mod model;
 #[cfg(feature = "packet-core")]
 mod packet_core;
 pub mod proc;
@@ -212,11 +212,17 @@ pub use error::{
     ParseError,
 };
 #[doc(inline)]
-pub use events::*;
+pub use events::{
+    event::{Event, EventGroups, EventRef},
+    table::{Change, ChangeKind, FlowTable, TableEntry},
+};
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+#[doc(inline)]
+pub use events::{mirror::Mirror, socket::EventSocket, stop::StopHandle};
 #[doc(inline)]
 pub use exchange::batch::{BatchOutcome, BatchReport};
 #[doc(inline)]
-pub use filter::{Filter, Prefix};
+pub use filter::{algebra::Filter, prefix::Prefix};
 #[doc(inline)]
 pub use message::Message;
 #[doc(inline)]

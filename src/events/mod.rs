@@ -66,36 +66,38 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 
-mod event;
+pub(crate) mod event;
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod listener;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-mod mirror;
+pub(crate) mod mirror;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-mod socket;
+pub(crate) mod socket;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-mod stop;
+pub(crate) mod stop;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod stream;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod synchronizer;
-mod table;
+pub(crate) mod table;
 
-pub use event::{Event, EventGroups, EventRef, ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
+pub(crate) use event::{Event, EventGroups, EventRef};
+pub use event::{ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use listener::EventSocketBuilder;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-pub use mirror::Mirror;
+pub(crate) use mirror::Mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use mirror::Waiter;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-pub use socket::EventSocket;
+pub(crate) use socket::EventSocket;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-pub use stop::StopHandle;
+pub(crate) use stop::StopHandle;
 #[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]
 pub(crate) use stop::new_eventfd;
+pub use table::TableIter;
 #[cfg(fuzzing)]
 pub use table::property;
-pub use table::{Change, ChangeKind, FlowTable, TableEntry, TableIter};
+pub(crate) use table::{Change, FlowTable};
 #[cfg(feature = "fake")]
 pub(crate) use {socket::Listener, stop::Stop, stream::Source, synchronizer::Settings};

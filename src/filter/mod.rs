@@ -140,7 +140,7 @@
 //! `none` states that a tuple lacks the ports, keys or query of its protocol. No flow of the kernel has such a tuple.
 
 mod address_set;
-mod algebra;
+pub(crate) mod algebra;
 mod capabilities;
 mod constructors;
 mod evaluate;
@@ -150,7 +150,7 @@ mod kernel;
 mod lowering;
 mod number_set;
 mod plan;
-mod prefix;
+pub(crate) mod prefix;
 mod program;
 mod ranges;
 mod socket;
@@ -159,13 +159,13 @@ mod translation;
 mod tuple_set;
 
 pub use address_set::AddressSet;
-pub use algebra::Filter;
+pub(crate) use algebra::Filter;
 pub use capabilities::Capabilities;
 
 pub use kernel::KernelFilter;
 pub use number_set::{Number, NumberSet};
 pub use plan::Plan;
-pub use prefix::Prefix;
+pub(crate) use prefix::Prefix;
 pub use socket::{Instruction, SocketFilter};
 pub use text::ParseFilterError;
 pub use translation::Translation;

@@ -49,7 +49,7 @@ mod tcp;
 mod timestamp;
 mod tuple;
 
-pub use crate::wire::Family;
+pub use crate::wire::family::Family;
 pub use conntrack_info::ConntrackInfo;
 pub use counters::Counters;
 pub use dccp::{DccpInfo, DccpRole, DccpState};

@@ -41,7 +41,7 @@
 mod attribute;
 mod attributes;
 mod encoder;
-mod family;
+pub(crate) mod family;
 mod header;
 mod layout;
 mod message;
@@ -52,7 +52,7 @@ pub use attribute::{Attribute, Attributes};
 pub use attributes::*;
 pub use encoder::Encoder;
 pub(crate) use encoder::{Encode, NetfilterHeader};
-pub use family::Family;
+pub(crate) use family::Family;
 pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
 pub use message::{
     Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage,

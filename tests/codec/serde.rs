@@ -1,8 +1,6 @@
 //! Values as JSON and as postcard, a binary format that does not describe itself.
 
-use ctnetlink::{
-    CpuStatistics, Expectation, Flow, Labels, Protocol, Status, TableStatistics, TcpState, Tuple, wire::Family,
-};
+use ctnetlink::{CpuStatistics, Expectation, Family, Flow, Labels, Protocol, Status, TableStatistics, TcpState, Tuple};
 use proptest::prelude::*;
 
 use crate::{

@@ -7,8 +7,8 @@ use std::{
 
 use ctnetlink::{
     DccpInfo, EventKind, Family, Filter, Flow, FlowKey, FlowUpdate, GreKeys, Labels, Layer4, MaskedLabels, NatRange,
-    NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
-    filter::{Prefix, Translation},
+    NewFlow, Prefix, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
+    filter::Translation,
     format::{LabelMap, Save, SaveCommand, SaveError, SaveLine, read_save},
 };
 use proptest::prelude::*;

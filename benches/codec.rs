@@ -11,7 +11,7 @@ use std::{hint::black_box, net::IpAddr};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctnetlink::{
     DecodeError, Flow, FlowRef, FlowTimes, Helper, Labels, SequenceAdjustment, Synproxy, Timestamp,
-    wire::{AttributeSet, CTA_COUNTERS_REPLY, CTA_TIMESTAMP, Encoder, Flags, Message, MessageType, Messages},
+    wire::{AttributeSet, CTA_COUNTERS_REPLY, CTA_TIMESTAMP, Encoder, Flags, MessageType, Messages, RawMessage},
 };
 use netlink_bindings::conntrack::{ConntrackAttrs, IterableTupleAttrs};
 use netlink_packet_core::NetlinkMessage;
@@ -78,7 +78,7 @@ fn without(bytes: &[u8], numbers: &[u16]) -> Vec<u8> {
 
 type Decoded<T> = Result<T, DecodeError>;
 
-fn message(bytes: &[u8]) -> Decoded<Message<'_>> {
+fn message(bytes: &[u8]) -> Decoded<RawMessage<'_>> {
     Messages::new(bytes).next().unwrap()
 }
 

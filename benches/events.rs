@@ -20,7 +20,8 @@ use std::{
 };
 
 use ctnetlink::{
-    Client, Event, EventGroups, EventRef, EventSocket, Flow, FlowEvent, FlowTable, Mirror, format::Text, wire::Messages,
+    Client, Event, EventGroups, EventRef, EventSocket, Flow, FlowTable, Mirror, events::FlowEvent, format::Text,
+    wire::Messages,
 };
 use nix::{
     sys::signal::{Signal, kill},

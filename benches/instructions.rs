@@ -37,7 +37,7 @@ mod counted {
         filter::AddressSet,
         format::{Text, Xml},
         proc::Line,
-        wire::{Encoder, Flags, Message, MessageType, Messages},
+        wire::{Encoder, Flags, MessageType, Messages, RawMessage},
     };
     use gungraun::{Callgrind, prelude::*};
     use netlink_packet_core::NetlinkMessage;
@@ -66,7 +66,7 @@ mod counted {
         messages.find(is_wanted).unwrap().leak()
     }
 
-    fn message(bytes: Bytes) -> Message<'static> {
+    fn message(bytes: Bytes) -> RawMessage<'static> {
         Messages::new(bytes).next().unwrap().unwrap()
     }
 

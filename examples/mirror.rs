@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::{FlowTable, Mirror, Waiter};
+use ctnetlink::{FlowTable, Mirror, events::Waiter};
 use events::{stop_on_interrupt, warn_about_settings};
 use support::Outcome;
 

@@ -211,6 +211,9 @@ pub use error::{
     AttributePath, DecodeError, DecodeErrorKind, EncodeError, Errno, Error, ErrorKind, KernelError, Operation,
     ParseError,
 };
+#[cfg(all(target_os = "linux", feature = "client"))]
+#[doc(inline)]
+pub use events::listener::EventSocketBuilder;
 #[doc(inline)]
 pub use events::{
     event::{Event, EventGroups, EventRef},

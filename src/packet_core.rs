@@ -26,7 +26,7 @@ impl NetlinkDeserializable for Message {
             sequence: header.sequence_number,
             port: header.port_number,
         };
-        Self::decode(&wire::Message::from_parts(header, payload))
+        Self::decode(&wire::RawMessage::from_parts(header, payload))
     }
 }
 

@@ -37,7 +37,7 @@ fn flow_survives(flow: &Flow) {
     assert_eq!(decoders::flow(&first(&walked)).as_ref(), Ok(flow));
 }
 
-fn event_agrees(message: &wire::Message<'_>, flow: &Flow) {
+fn event_agrees(message: &wire::RawMessage<'_>, flow: &Flow) {
     let event = EventRef::parse(message).unwrap();
     let (_, told) = event.flow().unwrap();
     assert_eq!(told.flow.to_flow(), *flow);
@@ -46,7 +46,7 @@ fn event_agrees(message: &wire::Message<'_>, flow: &Flow) {
 
 /// What is sent once is what it was. A request may not be sendable as it stands, and says more once it was encoded: the
 /// bits of a status that the kernel asks for.
-fn message_survives(message: &wire::Message<'_>, value: &Message) {
+fn message_survives(message: &wire::RawMessage<'_>, value: &Message) {
     let is_request = message.header().flags.contains(Flags::REQUEST);
     let Some(once) = encoded(value, message.header().sequence) else {
         return assert!(is_request, "{value:?} was received and cannot be sent");
@@ -64,7 +64,7 @@ pub fn decoded(bytes: &[u8]) -> Result<Message, DecodeError> {
     Message::decode(&first(bytes))
 }
 
-pub fn first(bytes: &[u8]) -> wire::Message<'_> {
+pub fn first(bytes: &[u8]) -> wire::RawMessage<'_> {
     Messages::new(bytes).next().unwrap().unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! A filter means the same as text, as a tree, in userspace, in the socket and in the kernel.
 
 use ctnetlink::{
-    Family, Filter, Flow, FlowRef, Protocol,
-    filter::{Capabilities, Prefix, SocketFilter},
+    Family, Filter, Flow, FlowRef, Prefix, Protocol,
+    filter::{Capabilities, SocketFilter},
     wire::{Flags, MessageType},
 };
 

@@ -157,61 +157,19 @@ impl fmt::Display for BulkReport {
     }
 }
 
-/// The error that ended a change by a filter early, with the report until then. Changes that were made stay.
-///
-/// `?` converts it into an [`Error`], for callers that do not need the report.
-pub struct BulkError {
-    // Boxed to keep the result small.
-    inner: Box<(BulkReport, Error)>,
-}
-
-impl BulkError {
-    #[cold]
-    fn new(report: BulkReport, error: Error) -> Self {
-        Self { inner: Box::new((report, error)) }
-    }
-
-    /// Returns the report on what was done before the error.
+impl Error {
+    /// Returns the report on the changes that were made before this error ended a change by a filter early.
+    ///
+    /// Changes that were made stay. The text of the error repeats the report if it counts anything.
     #[must_use]
-    pub fn report(&self) -> &BulkReport {
-        &self.inner.0
-    }
-
-    /// Returns the error.
-    #[must_use]
-    pub fn error(&self) -> &Error {
-        &self.inner.1
-    }
-
-    /// Returns the report and the error.
-    #[must_use]
-    pub fn into_parts(self) -> (BulkReport, Error) {
-        *self.inner
+    pub fn bulk_report(&self) -> Option<&BulkReport> {
+        self.progress()?.downcast_ref()
     }
 }
 
-impl From<BulkError> for Error {
-    fn from(error: BulkError) -> Self {
-        error.inner.1
-    }
-}
-
-impl fmt::Display for BulkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error().fmt(f)?;
-        if self.report().matched > 0 {
-            write!(f, " ({} before the error)", self.report())?;
-        }
-        Ok(())
-    }
-}
-
-crate::macros::debug_as_display!(BulkError);
-
-impl core::error::Error for BulkError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.error().source()
-    }
+fn ended_early(report: BulkReport, error: Error) -> Error {
+    let text = if report.matched > 0 { format!(" ({report} before the error)") } else { String::new() };
+    error.after_progress(text, report)
 }
 
 impl Client {
@@ -236,7 +194,7 @@ impl Client {
     ///
     /// Fails if the dump or the socket fails; the error contains the report on what was done before. If the kernel refuses
     /// a single flow, the report says so.
-    pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, BulkError> {
+    pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, Error> {
         self.change_matching(filter, Change::Update(update), None)
     }
 
@@ -250,7 +208,7 @@ impl Client {
         filter: &Filter,
         update: &FlowUpdate,
         mut changed: impl FnMut(FlowRef<'_>),
-    ) -> Result<BulkReport, BulkError> {
+    ) -> Result<BulkReport, Error> {
         self.change_matching(filter, Change::Update(update), Some(&mut changed))
     }
 
@@ -264,7 +222,7 @@ impl Client {
     /// Refuses a filter that [is everything](Filter::is_everything) with
     /// [`ErrorKind::MatchesEverything`]: [`delete_all`](Self::delete_all) empties the table. A filter whose terms all
     /// flows happen to satisfy is accepted. Otherwise as for [`update_matching`](Self::update_matching).
-    pub fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, BulkError> {
+    pub fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, Error> {
         self.change_matching(filter, Change::Delete, None)
     }
 
@@ -286,7 +244,7 @@ impl Client {
         &mut self,
         filter: &Filter,
         mut deleted: impl FnMut(FlowRef<'_>),
-    ) -> Result<BulkReport, BulkError> {
+    ) -> Result<BulkReport, Error> {
         self.change_matching(filter, Change::Delete, Some(&mut deleted))
     }
 
@@ -299,14 +257,13 @@ impl Client {
     ///
     /// As for [`delete_matching`](Self::delete_matching). A filter of both families takes two requests: if the kernel
     /// refuses the second, it has done the first.
-    pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, BulkError> {
-        let nothing_yet = |error| BulkError::new(Change::Delete.report(), error);
-        refuse_everything(filter).map_err(nothing_yet)?;
-        let capabilities = self.capabilities_for(Operation::FlushFlows).map_err(nothing_yet)?;
+    pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+        refuse_everything(filter)?;
+        let capabilities = self.capabilities_for(Operation::FlushFlows)?;
         let plan = filter.plan(&capabilities);
         let Some(flushes) = plan.flush() else { return self.delete_matching(filter).map(Some) };
         for flush in flushes {
-            self.execute(&FlushFlows::matching(*flush)).map_err(nothing_yet)?;
+            self.execute(&FlushFlows::matching(*flush))?;
         }
         Ok(None)
     }
@@ -316,11 +273,11 @@ impl Client {
         filter: &Filter,
         change: Change<'_>,
         observer: Observer<'_, '_>,
-    ) -> Result<BulkReport, BulkError> {
+    ) -> Result<BulkReport, Error> {
         let mut report = change.report();
         match self.try_change_matching(filter, change, observer, &mut report) {
             Ok(()) => Ok(report),
-            Err(error) => Err(BulkError::new(report, error)),
+            Err(error) => Err(ended_early(report, error)),
         }
     }
 
@@ -596,10 +553,11 @@ mod tests {
     #[test]
     fn error_reports_what_was_done_before_it() {
         let report = BulkReport { matched: 7, changed: 5, ..Change::Delete.report() };
-        let error = BulkError::new(report, Error::timed_out());
+        let error = ended_early(report, Error::timed_out());
         assert_eq!(error.to_string(), "nothing arrived in time (deleted 5 flows before the error)");
-        assert!(Error::from(error).is_timed_out());
-        let error = BulkError::new(Change::Delete.report(), Error::timed_out());
+        assert!(error.is_timed_out());
+        assert_eq!(error.bulk_report().map(BulkReport::changed), Some(5));
+        let error = ended_early(Change::Delete.report(), Error::timed_out());
         assert_eq!(error.to_string(), "nothing arrived in time");
     }
 

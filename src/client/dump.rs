@@ -9,7 +9,7 @@ use crate::{
     filter::{Filter, KernelFilter},
     model::{Expectation, ExpectationRef, Flow, FlowRef, Timestamp},
     request::{DumpExpectations, DumpFlows, Request},
-    wire::Message,
+    wire::RawMessage,
 };
 
 /// The entries of a table, as they arrive.
@@ -63,10 +63,10 @@ pub trait Entry: Sized + sealed::Sealed {
     type View<'a>;
 
     #[doc(hidden)]
-    fn view<'a>(message: &Message<'a>) -> Result<Self::View<'a>, DecodeError>;
+    fn view<'a>(message: &RawMessage<'a>) -> Result<Self::View<'a>, DecodeError>;
 
     #[doc(hidden)]
-    fn value(message: &Message<'_>) -> Result<Self, DecodeError>;
+    fn value(message: &RawMessage<'_>) -> Result<Self, DecodeError>;
 
     #[doc(hidden)]
     fn is_matched(view: &Self::View<'_>, filter: &Filter, now: Timestamp) -> bool;
@@ -83,12 +83,12 @@ impl Entry for Flow {
     type View<'a> = FlowRef<'a>;
 
     #[inline]
-    fn view<'a>(message: &Message<'a>) -> Result<FlowRef<'a>, DecodeError> {
+    fn view<'a>(message: &RawMessage<'a>) -> Result<FlowRef<'a>, DecodeError> {
         FlowRef::parse(message)
     }
 
     #[inline]
-    fn value(message: &Message<'_>) -> Result<Self, DecodeError> {
+    fn value(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         Self::decode(message)
     }
 
@@ -101,12 +101,12 @@ impl Entry for Expectation {
     type View<'a> = ExpectationRef<'a>;
 
     #[inline]
-    fn view<'a>(message: &Message<'a>) -> Result<ExpectationRef<'a>, DecodeError> {
+    fn view<'a>(message: &RawMessage<'a>) -> Result<ExpectationRef<'a>, DecodeError> {
         ExpectationRef::parse(message)
     }
 
     #[inline]
-    fn value(message: &Message<'_>) -> Result<Self, DecodeError> {
+    fn value(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         Self::decode(message)
     }
 
@@ -138,14 +138,14 @@ impl<'c, T: Entry> Dump<'c, T> {
 
     /// The next entry that the filter matches, if there is a filter.
     #[inline]
-    fn next_message(&mut self) -> Result<Option<Message<'_>>, Error> {
+    fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         match (&mut self.replies, &self.selection) {
             (Some(replies), None) => replies.next(self.connection),
             _ => self.next_selected(),
         }
     }
 
-    fn next_selected(&mut self) -> Result<Option<Message<'_>>, Error> {
+    fn next_selected(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         // Found once already: reading it again frees `advance` from holding it while the buffer is filled.
         Ok(if self.advance()? { self.current() } else { None })
     }
@@ -160,7 +160,7 @@ impl<'c, T: Entry> Dump<'c, T> {
         Ok(self.current().map(|message| T::view(&message)).transpose()?)
     }
 
-    fn current(&self) -> Option<Message<'_>> {
+    fn current(&self) -> Option<RawMessage<'_>> {
         self.replies.as_ref().and_then(|replies| replies.current(self.connection))
     }
 
@@ -305,7 +305,7 @@ impl ReplyStream<'_> {
     ///
     /// An error of the kernel or the socket ends the answer. After bytes that are not a message
     /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)) it goes on.
-    pub fn next_view(&mut self) -> Result<Option<Message<'_>>, Error> {
+    pub fn next_view(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         self.replies.next(self.connection)
     }
 }

@@ -24,7 +24,7 @@ pub mod sysctl;
 use std::time::Duration;
 
 pub use batch::Batch;
-pub use bulk::{BulkError, BulkReport};
+pub use bulk::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
 
 #[cfg(all(target_os = "linux", feature = "client"))]

@@ -5,7 +5,7 @@ use crate::{
     error::{DecodeError, Error},
     model::{CpuStatistics, ExpectationStatistics, TableStatistics},
     request::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics, Request},
-    wire::Message,
+    wire::RawMessage,
 };
 
 impl Client {
@@ -40,7 +40,7 @@ impl Client {
     fn collect<R>(
         &mut self,
         request: &impl Request,
-        decode: impl Fn(&Message<'_>) -> Result<R, DecodeError>,
+        decode: impl Fn(&RawMessage<'_>) -> Result<R, DecodeError>,
     ) -> Result<Vec<R>, Error> {
         let mut replies = self.connection.start(request)?;
         let mut collected = Vec::new();

@@ -6,7 +6,7 @@
 mod codec;
 mod kernel;
 
-use core::fmt;
+use core::{any::Any, fmt};
 use std::{borrow::Cow, io};
 
 pub use codec::{AttributePath, DecodeError, DecodeErrorKind, EncodeError, ParseError};
@@ -111,6 +111,13 @@ enum Reason {
         kind: ErrorKind,
         text: Cow<'static, str>,
     },
+    /// An error that ended an operation after a part of it was done.
+    AfterProgress {
+        error: Error,
+        /// The end of the message, which describes the progress.
+        text: String,
+        progress: Box<dyn Any + Send + Sync>,
+    },
     /// An error of a layer above this one: a filter, a line of text.
     Wrapped {
         kind: ErrorKind,
@@ -170,6 +177,17 @@ impl Error {
         Self::new(Reason::Wrapped { kind, source: Box::new(source) })
     }
 
+    /// This error ended an operation after a part of it was done. A layer above describes and reads the progress.
+    #[cold]
+    pub(crate) fn after_progress(self, text: String, progress: impl Any + Send + Sync) -> Self {
+        Self::new(Reason::AfterProgress { error: self, text, progress: Box::new(progress) })
+    }
+
+    /// Returns what was done before the error.
+    pub(crate) fn progress(&self) -> Option<&(dyn Any + Send + Sync)> {
+        if let Reason::AfterProgress { progress, .. } = &*self.reason { Some(&**progress) } else { None }
+    }
+
     /// Returns true if nothing of an answer can follow this error: only undecodable bytes can be skipped.
     pub(crate) const fn ends_answer(&self) -> bool {
         !matches!(*self.reason, Reason::Decode(_))
@@ -183,10 +201,19 @@ impl Error {
 }
 
 impl Error {
+    /// The reason without the progress around it.
+    fn cause(&self) -> &Reason {
+        let mut reason = &*self.reason;
+        while let Reason::AfterProgress { error, .. } = reason {
+            reason = &error.reason;
+        }
+        reason
+    }
+
     /// Returns the class of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match &*self.reason {
+        match self.cause() {
             Reason::Kernel(error) => ErrorKind::of_errno(error.errno()).unwrap_or(ErrorKind::Other),
             Reason::System { source, .. } => ErrorKind::of_system(source),
             Reason::Decode(_) => ErrorKind::Decode,
@@ -195,13 +222,14 @@ impl Error {
             Reason::TimedOut => ErrorKind::TimedOut,
             Reason::Truncated { .. } => ErrorKind::Io,
             Reason::Message { kind, .. } | Reason::Wrapped { kind, .. } => *kind,
+            Reason::AfterProgress { error, .. } => error.kind(),
         }
     }
 
     /// Returns the error number that the kernel or the system reported.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
-        match &*self.reason {
+        match self.cause() {
             Reason::Kernel(error) => Some(error.errno()),
             Reason::System { source, .. } => source.raw_os_error().map(Errno),
             Reason::Overrun => Some(Errno::ENOBUFS),
@@ -211,26 +239,26 @@ impl Error {
 
     /// Returns the kernel's refusal, if this is one.
     #[must_use]
-    pub const fn kernel(&self) -> Option<&KernelError> {
-        if let Reason::Kernel(error) = &*self.reason { Some(error) } else { None }
+    pub fn kernel(&self) -> Option<&KernelError> {
+        if let Reason::Kernel(error) = self.cause() { Some(error) } else { None }
     }
 
     /// Returns the error of decoding, if this is one.
     #[must_use]
-    pub const fn decode_error(&self) -> Option<&DecodeError> {
-        if let Reason::Decode(error) = &*self.reason { Some(error) } else { None }
+    pub fn decode_error(&self) -> Option<&DecodeError> {
+        if let Reason::Decode(error) = self.cause() { Some(error) } else { None }
     }
 
     /// Returns the error of encoding, if this is one.
     #[must_use]
-    pub const fn encode_error(&self) -> Option<&EncodeError> {
-        if let Reason::Encode(error) = &*self.reason { Some(error) } else { None }
+    pub fn encode_error(&self) -> Option<&EncodeError> {
+        if let Reason::Encode(error) = self.cause() { Some(error) } else { None }
     }
 
     /// Returns the error of the system call that failed, if this is such an error.
     #[must_use]
-    pub const fn io_error(&self) -> Option<&io::Error> {
-        if let Reason::System { source, .. } = &*self.reason { Some(source) } else { None }
+    pub fn io_error(&self) -> Option<&io::Error> {
+        if let Reason::System { source, .. } = self.cause() { Some(source) } else { None }
     }
 
     /// Returns true if the table has no such entry (`ENOENT`).
@@ -345,6 +373,7 @@ impl fmt::Display for Error {
                 write!(f, "a datagram of {length} bytes did not fit the receive buffer and was cut short")
             }
             Reason::Message { text, .. } => f.write_str(text),
+            Reason::AfterProgress { error, text, .. } => write!(f, "{error}{text}"),
             Reason::Wrapped { source, .. } => source.fmt(f),
         }
     }
@@ -355,7 +384,7 @@ crate::macros::debug_as_display!(Error);
 impl core::error::Error for Error {
     /// Returns the source of the wrapped error, because `Display` prints the wrapped error itself.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &*self.reason {
+        match self.cause() {
             Reason::System { source, .. } => source.source(),
             Reason::Wrapped { source, .. } => source.source(),
             _ => None,

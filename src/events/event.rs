@@ -3,7 +3,7 @@
 use crate::{
     error::DecodeError,
     model::{EventKind, Expectation, ExpectationRef, Flow, FlowRef},
-    wire::{Flags, Header, Message, MessageType},
+    wire::{Flags, Header, MessageType, RawMessage},
 };
 
 bitflags::bitflags! {
@@ -264,7 +264,7 @@ impl<'a> EventRef<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
+    pub fn parse(message: &RawMessage<'a>) -> Result<Self, DecodeError> {
         let header = message.header();
         let port_id = (header.port != 0).then_some(header.port);
         match header.message_type {
@@ -319,7 +319,10 @@ impl<'a> EventRef<'a> {
     }
 }
 
-fn expectation_event<'a>(message: &Message<'a>, port_id: Option<u32>) -> Result<ExpectationEventRef<'a>, DecodeError> {
+fn expectation_event<'a>(
+    message: &RawMessage<'a>,
+    port_id: Option<u32>,
+) -> Result<ExpectationEventRef<'a>, DecodeError> {
     Ok(ExpectationEventRef { expectation: ExpectationRef::parse(message)?, port_id, namespace_id: None })
 }
 

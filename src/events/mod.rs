@@ -68,7 +68,7 @@
 
 pub(crate) mod event;
 #[cfg(all(target_os = "linux", feature = "client"))]
-mod listener;
+pub(crate) mod listener;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) mod mirror;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
@@ -83,8 +83,6 @@ pub(crate) mod table;
 
 pub(crate) use event::{Event, EventGroups, EventRef};
 pub use event::{ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
-#[cfg(all(target_os = "linux", feature = "client"))]
-pub use listener::EventSocketBuilder;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use mirror::Mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]

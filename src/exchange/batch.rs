@@ -6,7 +6,7 @@ use super::{Connection, Transport, Wait, reply::refusal, request_buffer::Request
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,
-    wire::{Acknowledgement, Flags, Message, MessageType, Messages},
+    wire::{Acknowledgement, Flags, MessageType, Messages, RawMessage},
 };
 
 /// The result of a batch: the number of operations, and the refusals of the kernel.
@@ -227,7 +227,7 @@ impl PendingBatch {
     }
 
     /// Notes the answer to one operation.
-    fn note(&mut self, message: &Message<'_>, index: usize) -> Answers {
+    fn note(&mut self, message: &RawMessage<'_>, index: usize) -> Answers {
         let refusal = refusal(message);
         let denied = index == 0 && refusal.as_ref().is_some_and(|refusal| refusal.errno == Errno::EPERM);
         if let Some(refusal) = refusal {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{DecodeError, Errno, Error, KernelError, Operation},
     request::Request,
-    wire::{Acknowledgement, Message, Messages},
+    wire::{Acknowledgement, Messages, RawMessage},
 };
 
 /// Bytes of the receive buffer. The kernel fills at most 32,448 of them.
@@ -93,7 +93,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn fetch<R>(
         &mut self,
         request: &impl Request,
-        decode: impl Fn(&Message<'_>) -> Result<R, DecodeError>,
+        decode: impl Fn(&RawMessage<'_>) -> Result<R, DecodeError>,
     ) -> Result<Option<R>, Error> {
         let mut replies = self.start(request)?;
         let mut fetched = None;
@@ -231,7 +231,7 @@ impl ReplyCursor {
     pub(crate) fn next<'c, T: Transport>(
         &mut self,
         connection: &'c mut Connection<T>,
-    ) -> Result<Option<Message<'c>>, Error> {
+    ) -> Result<Option<RawMessage<'c>>, Error> {
         if self.failed {
             return Ok(None);
         }
@@ -248,7 +248,7 @@ impl ReplyCursor {
     }
 
     /// Returns the last message again.
-    pub(crate) fn current<'c, T: Transport>(&self, connection: &'c Connection<T>) -> Option<Message<'c>> {
+    pub(crate) fn current<'c, T: Transport>(&self, connection: &'c Connection<T>) -> Option<RawMessage<'c>> {
         Messages::at(connection.received(self.length), self.current).next()?.ok()
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Errno, Error, ErrorKind, FlowKey,
     request::{DeleteFlow, DumpFlows, GetFlow},
-    wire::{Flags, Message, MessageType, Messages},
+    wire::{Flags, MessageType, Messages, RawMessage},
 };
 
 /// Plays requests and received datagrams that are chosen by the bytes.
@@ -102,8 +102,8 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<&Message<'_>> for Item {
-    fn from(message: &Message<'_>) -> Self {
+impl From<&RawMessage<'_>> for Item {
+    fn from(message: &RawMessage<'_>) -> Self {
         let header = message.header();
         Self { message_type: header.message_type, sequence: header.sequence, payload: message.payload().to_vec() }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Errno, Operation},
-    wire::{Acknowledgement, Message, MessageType},
+    wire::{Acknowledgement, MessageType, RawMessage},
 };
 
 /// The highest type that is netlink's own (`NLMSG_MIN_TYPE` is 16).
@@ -50,7 +50,7 @@ pub enum Received {
 
 /// The refusal in an `ERROR` or `DONE` message; `None` for a success. A message that is cut short is a refusal without a
 /// number.
-pub(super) fn refusal(message: &Message<'_>) -> Option<Acknowledgement> {
+pub(super) fn refusal(message: &RawMessage<'_>) -> Option<Acknowledgement> {
     let answer = match Acknowledgement::parse(message) {
         Ok(answer) => answer,
         Err(_) => return Some(Acknowledgement::new(Errno(0))),
@@ -79,7 +79,7 @@ impl Exchange {
 
     /// Takes the next message and returns its meaning for this exchange. After the end every message is foreign.
     #[inline]
-    pub fn receive(&mut self, message: &Message<'_>) -> Received {
+    pub fn receive(&mut self, message: &RawMessage<'_>) -> Received {
         let header = message.header();
         if header.sequence != self.sequence || self.finished {
             return Received::Foreign;
@@ -88,7 +88,7 @@ impl Exchange {
     }
 
     #[cold]
-    fn receive_control(&mut self, message: &Message<'_>) -> Received {
+    fn receive_control(&mut self, message: &RawMessage<'_>) -> Received {
         let refusal = match message.header().message_type {
             MessageType::ERROR | MessageType::DONE => refusal(message),
             _ => return Received::Foreign,

@@ -50,7 +50,7 @@ const POLICY: &str = "Attribute failed policy validation";
 
 impl Kernel {
     /// Executes a request from the process with this port.
-    pub(super) fn answer(&mut self, request: &wire::Message<'_>, port: u32) -> Result<Answer, Refused> {
+    pub(super) fn answer(&mut self, request: &wire::RawMessage<'_>, port: u32) -> Result<Answer, Refused> {
         let known = self.without_unknown_attributes(request);
         let known = match known.as_deref().map(|bytes| Messages::new(bytes).next()) {
             None => *request,
@@ -65,7 +65,7 @@ impl Kernel {
     }
 
     /// Returns the request without the attributes that this kernel version skips; `None` if there are none to skip.
-    fn without_unknown_attributes(&self, request: &wire::Message<'_>) -> Option<Vec<u8>> {
+    fn without_unknown_attributes(&self, request: &wire::RawMessage<'_>) -> Option<Vec<u8>> {
         let header = request.header();
         let netfilter = request.netfilter().ok()?;
         let release = self.settings.release;
@@ -95,7 +95,7 @@ impl Kernel {
     }
 
     /// Reads the filter of a dump or flush. Returns `None` for any other request.
-    fn read_filter(&self, request: &wire::Message<'_>) -> Result<Option<Option<FlowFilter>>, Refused> {
+    fn read_filter(&self, request: &wire::RawMessage<'_>) -> Result<Option<Option<FlowFilter>>, Refused> {
         let header = request.header();
         let Ok(netfilter) = request.netfilter() else { return Ok(None) };
         let release = self.settings.release;
@@ -120,7 +120,7 @@ impl Kernel {
     /// Starts a dump or flushes the table, with or without a filter.
     fn answer_filtered(
         &mut self,
-        request: &wire::Message<'_>,
+        request: &wire::RawMessage<'_>,
         filter: Option<FlowFilter>,
         asked: Asked,
     ) -> Result<Answer, Refused> {
@@ -139,7 +139,7 @@ impl Kernel {
         }
     }
 
-    fn carry_out(&mut self, message: Message, asked: Asked, request: &wire::Message<'_>) -> Result<Answer, Refused> {
+    fn carry_out(&mut self, message: Message, asked: Asked, request: &wire::RawMessage<'_>) -> Result<Answer, Refused> {
         let port = asked.port;
         match message {
             Message::CreateFlow(flow) => self.create(&flow, port)?,
@@ -273,7 +273,7 @@ const fn dump_of_others(request: &DumpFlows) -> Subject {
 }
 
 /// The refusal of a request that does not decode.
-fn refusal(error: &DecodeError, request: &wire::Message<'_>) -> Refused {
+fn refusal(error: &DecodeError, request: &wire::RawMessage<'_>) -> Refused {
     match error.kind() {
         DecodeErrorKind::Length { .. } => {
             let offset = error.offset().saturating_sub(request.offset());
@@ -284,7 +284,7 @@ fn refusal(error: &DecodeError, request: &wire::Message<'_>) -> Refused {
 }
 
 /// Checks the attributes of an expectation against the kernel's policy, in the order in which they are sent.
-fn check_policy(expectation: &Expectation, request: &wire::Message<'_>, release: Release) -> Result<(), Refused> {
+fn check_policy(expectation: &Expectation, request: &wire::RawMessage<'_>, release: Release) -> Result<(), Refused> {
     const LONGEST_NAME: usize = 15;
     let offset = |number| {
         let found = request.netfilter().ok().and_then(|body| body.attributes(AttributeSet::Expectation).find(number));

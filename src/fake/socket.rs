@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Errno, Error},
     exchange::{Datagram, Transport, Wait},
-    wire::{Flags, Header, Message, Messages},
+    wire::{Flags, Header, Messages, RawMessage},
 };
 
 /// The size of the first datagram of a dump on a new socket. Later datagrams are as large as the receive buffer allows.
@@ -123,7 +123,7 @@ impl FakeSocket {
         }
     }
 
-    fn answer(&mut self, message: &Message<'_>, faults: &[Fault], kernel: &mut Kernel) {
+    fn answer(&mut self, message: &RawMessage<'_>, faults: &[Fault], kernel: &mut Kernel) {
         let header = message.header();
         match kernel.answer(message, self.port) {
             Ok(Answer::Dump(_)) if self.dump.is_some() => {

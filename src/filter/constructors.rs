@@ -12,7 +12,7 @@ use crate::model::{DccpRole, DccpState, Family, Labels, Protocol, SctpState, Sta
 
 /// # Addresses
 ///
-/// Each takes one address or [`Prefix`](crate::filter::Prefix), or a collection of them: see [`AddressSet`].
+/// Each takes one address or [`Prefix`](crate::Prefix), or a collection of them: see [`AddressSet`].
 impl Filter {
     /// Matches flows by the source address of the original direction, the address of the initiator.
     ///
@@ -21,7 +21,7 @@ impl Filter {
     /// # Example
     ///
     /// ```
-    /// use ctnetlink::{Filter, filter::Prefix};
+    /// use ctnetlink::{Filter, Prefix};
     ///
     /// let network: Prefix = "10.0.0.0/8".parse()?;
     /// assert_eq!(Filter::source(network).to_string(), "src 10.0.0.0/8");

@@ -15,7 +15,7 @@ use crate::{error::ParseError, wire::Family};
 /// # Example
 ///
 /// ```
-/// use ctnetlink::filter::Prefix;
+/// use ctnetlink::Prefix;
 ///
 /// let network: Prefix = "10.1.2.3/8".parse()?;
 /// assert_eq!(network.to_string(), "10.0.0.0/8");

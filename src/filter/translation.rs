@@ -11,7 +11,7 @@ use crate::model::Endpoint;
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{Filter, filter::{Prefix, Translation}};
+/// use ctnetlink::{Filter, Prefix, filter::Translation};
 ///
 /// let network: Prefix = "192.0.2.0/24".parse()?;
 /// let filter = Filter::source_nat(Translation::to(network).port(1024..));

@@ -21,7 +21,7 @@ impl Message {
     ///
     /// [`MessageType`](crate::DecodeErrorKind::MessageType) for a type of another subsystem or of a newer kernel; another
     /// kind if an attribute is malformed or missing.
-    pub fn decode(message: &wire::Message<'_>) -> Result<Self, DecodeError> {
+    pub fn decode(message: &wire::RawMessage<'_>) -> Result<Self, DecodeError> {
         match message.header().message_type {
             MessageType::NOOP => Ok(Self::Noop),
             MessageType::OVERRUN => Ok(Self::Overrun),
@@ -35,7 +35,7 @@ impl Message {
     }
 }
 
-fn decode_answer(message: &wire::Message<'_>) -> Result<Message, DecodeError> {
+fn decode_answer(message: &wire::RawMessage<'_>) -> Result<Message, DecodeError> {
     Ok(match message.header().message_type {
         MessageType::FLOW_NEW => Message::Flow(Flow::decode(message)?),
         MessageType::FLOW_DELETE => Message::FlowDestroyed(Flow::decode(message)?),
@@ -50,7 +50,7 @@ fn decode_answer(message: &wire::Message<'_>) -> Result<Message, DecodeError> {
 }
 
 /// `None` for a type that is not a request.
-fn decode_request(message: &wire::Message<'_>) -> Result<Option<Message>, DecodeError> {
+fn decode_request(message: &wire::RawMessage<'_>) -> Result<Option<Message>, DecodeError> {
     let header = message.header();
     let netfilter = message.netfilter()?;
     let family = netfilter.family();

@@ -7,7 +7,7 @@ use crate::{
     wire::{
         Attribute, AttributeSet, Attributes, CTA_EXPECT_CLASS, CTA_EXPECT_FLAGS, CTA_EXPECT_FN, CTA_EXPECT_HELP_NAME,
         CTA_EXPECT_ID, CTA_EXPECT_MASK, CTA_EXPECT_MASTER, CTA_EXPECT_NAT, CTA_EXPECT_NAT_DIR, CTA_EXPECT_NAT_TUPLE,
-        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encode, Encoder, Family, Message, MessageType,
+        CTA_EXPECT_TIMEOUT, CTA_EXPECT_TUPLE, CTA_EXPECT_ZONE, Encode, Encoder, Family, MessageType, RawMessage,
     },
 };
 
@@ -154,7 +154,7 @@ impl Expectation {
     /// # Errors
     ///
     /// Fails if [`ExpectationRef::parse`] would.
-    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+    pub fn decode(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         ExpectationRef::parse(message).map(|expectation| expectation.to_expectation())
     }
 
@@ -218,7 +218,7 @@ impl<'a> ExpectationRef<'a> {
     /// # Errors
     ///
     /// Fails if the message has another type, or if an attribute is malformed or missing.
-    pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
+    pub fn parse(message: &RawMessage<'a>) -> Result<Self, DecodeError> {
         if !matches!(message.header().message_type, MessageType::EXPECTATION_NEW | MessageType::EXPECTATION_DELETE) {
             return Err(message.unexpected_type());
         }

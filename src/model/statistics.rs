@@ -8,7 +8,7 @@ use crate::{
         CTA_STATS_DELETE_LIST, CTA_STATS_DROP, CTA_STATS_EARLY_DROP, CTA_STATS_ERROR, CTA_STATS_EXP_CREATE,
         CTA_STATS_EXP_DELETE, CTA_STATS_EXP_NEW, CTA_STATS_FOUND, CTA_STATS_GLOBAL_ENTRIES,
         CTA_STATS_GLOBAL_MAX_ENTRIES, CTA_STATS_IGNORE, CTA_STATS_INSERT, CTA_STATS_INSERT_FAILED, CTA_STATS_INVALID,
-        CTA_STATS_NEW, CTA_STATS_SEARCH_RESTART, CTA_STATS_SEARCHED, Encoder, Message,
+        CTA_STATS_NEW, CTA_STATS_SEARCH_RESTART, CTA_STATS_SEARCHED, Encoder, RawMessage,
     },
 };
 
@@ -41,7 +41,7 @@ macro_rules! statistics {
         crate::serde::serialize_present!($name { $( $cpu )?; $( $field ),* });
 
         impl $name {
-            pub(crate) fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+            pub(crate) fn decode(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
                 let netfilter = message.netfilter()?;
                 let read = || {
                     read_attributes!(netfilter.attributes(AttributeSet::$nest); $( $number => $field = Attribute::u32, )*);

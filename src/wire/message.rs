@@ -168,14 +168,14 @@ impl Header {
 
 /// One message of a datagram: header and payload, borrowed.
 #[derive(Clone, Copy)]
-pub struct Message<'a> {
+pub struct RawMessage<'a> {
     /// The bytes as received: they move in one copy, the fields of a [`Header`] in five.
     header: [u8; NETLINK_HEADER_LENGTH],
     payload: &'a [u8],
     offset: usize,
 }
 
-impl<'a> Message<'a> {
+impl<'a> RawMessage<'a> {
     /// Returns the header.
     #[must_use]
     #[inline]
@@ -234,10 +234,10 @@ impl<'a> Message<'a> {
     }
 }
 
-impl fmt::Debug for Message<'_> {
+impl fmt::Debug for RawMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { payload, offset, .. } = self;
-        f.debug_struct("Message")
+        f.debug_struct("RawMessage")
             .field("header", &self.header())
             .field("payload", payload)
             .field("offset", offset)
@@ -315,7 +315,7 @@ impl<'a> Messages<'a> {
 }
 
 impl<'a> Iterator for Messages<'a> {
-    type Item = Result<Message<'a>, DecodeError>;
+    type Item = Result<RawMessage<'a>, DecodeError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -329,7 +329,7 @@ impl<'a> Iterator for Messages<'a> {
         let Some(payload) = self.rest.get(NETLINK_HEADER_LENGTH..length) else {
             return Some(Err(self.truncated(length.max(NETLINK_HEADER_LENGTH))));
         };
-        let message = Message { header, payload, offset: self.offset };
+        let message = RawMessage { header, payload, offset: self.offset };
         // The last message need not be padded.
         let advance = length.next_multiple_of(super::header::ALIGNMENT).min(self.rest.len());
         self.rest = self.rest.get(advance..).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! | call | checked when it succeeds |
 //! |---|---|
 //! | [`Messages::next`] | the message's header is complete and its length is within the datagram |
-//! | [`Message::netfilter`] | the four bytes of `struct nfgenmsg` are present |
+//! | [`RawMessage::netfilter`] | the four bytes of `struct nfgenmsg` are present |
 //! | [`Attributes::next`] | the attribute's header is complete and its length is within the nest |
 //! | [`Attribute::u32`] and the other readers | the payload is at least as long as the type; further bytes are ignored |
 //!
@@ -55,7 +55,7 @@ pub(crate) use encoder::{Encode, NetfilterHeader};
 pub(crate) use family::Family;
 pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
 pub use message::{
-    Flags, Header, Message, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage,
+    Flags, Header, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage, RawMessage,
 };
 pub use reply::Acknowledgement;
 pub(crate) use walk::Walk;

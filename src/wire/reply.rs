@@ -1,8 +1,8 @@
 //! Netlink's control messages: acknowledgement, error, end of a dump.
 
 use super::{
-    AttributeSet, Attributes, Encoder, Flags, Message, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE,
-    NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
+    AttributeSet, Attributes, Encoder, Flags, MessageType, NETLINK_HEADER_LENGTH, NLMSGERR_ATTR_MISS_TYPE,
+    NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS, RawMessage,
 };
 use crate::error::{DecodeError, DecodeErrorKind, Errno, KernelError, Operation};
 
@@ -47,7 +47,7 @@ impl Acknowledgement {
     /// # Errors
     ///
     /// Fails if the message has another type, or is an `ERROR` without a code.
-    pub fn parse(message: &Message<'_>) -> Result<Self, DecodeError> {
+    pub fn parse(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         let (code, echoed) = match (message.header().message_type, split_code(message)) {
             (MessageType::ERROR, split) => split?,
             (MessageType::DONE, split) => return Ok(Self::of_code(split.map_or(0, |(code, _)| code))),
@@ -105,7 +105,7 @@ impl Acknowledgement {
     }
 }
 
-fn split_code<'a>(message: &Message<'a>) -> Result<(i32, &'a [u8]), DecodeError> {
+fn split_code<'a>(message: &RawMessage<'a>) -> Result<(i32, &'a [u8]), DecodeError> {
     let payload = message.payload();
     match payload.split_first_chunk::<CODE_LENGTH>() {
         Some((code, rest)) => Ok((i32::from_ne_bytes(*code), rest)),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ctnetlink::{
-    AnyFlow, Event, Filter, Flow, FlowEvent, FlowRef, FlowTable, FlowTimes, Timestamp, Tuple,
+    AnyFlow, Event, Filter, Flow, FlowRef, FlowTable, FlowTimes, Timestamp, Tuple,
+    events::FlowEvent,
     wire::{Encoder, Flags, MessageType, Messages},
 };
 use proptest::{

@@ -2,7 +2,7 @@
 
 use ctnetlink::{
     Expectation, Flow,
-    wire::{Encoder, Flags, Message, MessageType, Messages},
+    wire::{Encoder, Flags, MessageType, Messages, RawMessage},
 };
 
 pub(crate) use crate::recordings::{hex, recorded};
@@ -12,7 +12,7 @@ pub(crate) fn all_recorded() -> Vec<Vec<u8>> {
     [recorded("vectors-dump"), recorded("vectors-events")].concat()
 }
 
-pub(crate) fn message(bytes: &[u8]) -> Message<'_> {
+pub(crate) fn message(bytes: &[u8]) -> RawMessage<'_> {
     Messages::new(bytes).next().unwrap().unwrap()
 }
 

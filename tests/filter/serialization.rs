@@ -1,6 +1,6 @@
 //! Filters and prefixes in serde's data formats.
 
-use ctnetlink::{Filter, filter::Prefix};
+use ctnetlink::{Filter, Prefix};
 use proptest::prelude::*;
 
 use crate::specs::specs;

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ctnetlink::{
-    Filter, Flow, Protocol, Tuple,
-    filter::{AddressSet, Capabilities, NumberSet, Prefix, SocketFilter},
+    Filter, Flow, Prefix, Protocol, Tuple,
+    filter::{AddressSet, Capabilities, NumberSet, SocketFilter},
     wire::{Flags, MessageType},
 };
 use proptest::{prelude::*, sample::select};

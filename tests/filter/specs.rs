@@ -1,6 +1,6 @@
 //! Random filters of any shape, over the domains of the random flows.
 
-use ctnetlink::{Family, filter::Prefix};
+use ctnetlink::{Family, Prefix};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use ctnetlink::{
     EventKind, Expectation, Flow, Timestamp,
-    wire::{Message, Messages},
+    wire::{Messages, RawMessage},
 };
 
 use crate::recorded::recorded;
@@ -50,11 +50,11 @@ pub(crate) fn time_of_listing() -> Timestamp {
     Timestamp(1_795_400_629_000_000_000)
 }
 
-fn kind(message: &Message<'_>) -> EventKind {
+fn kind(message: &RawMessage<'_>) -> EventKind {
     ctnetlink::EventRef::parse(message).unwrap().kind().unwrap()
 }
 
-fn read<T>(recording: &str, value: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
+fn read<T>(recording: &str, value: impl Fn(&RawMessage<'_>) -> Option<T>) -> Vec<T> {
     let messages = recorded(recording).into_iter();
     messages.filter_map(|bytes| value(&Messages::new(&bytes).next().unwrap().unwrap())).collect()
 }

@@ -248,7 +248,7 @@ impl World {
                 return sorted(flows.map(|flow| flow.map(compared)));
             }
             Step::DeleteMatching(filter) => {
-                let report = client.delete_matching(&filter.parse().unwrap()).map_err(|error| error.into_parts().1)?;
+                let report = client.delete_matching(&filter.parse().unwrap())?;
                 return Ok(vec![format!("{} deleted, {} vanished", report.changed(), report.vanished())]);
             }
             Step::FlushFamily(family) => client.execute(&FlushFlows::of_family(*family))?,

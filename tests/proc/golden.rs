@@ -6,7 +6,7 @@ use ctnetlink::{
     Counters, EventKind, Expectation, Family, Flow, GreKeys, Layer4, Protocol, SctpState, Status, TcpState, Timestamp,
     Tuple,
     proc::{ExpectationLine, GreTimeouts, LONGEST_LINE, Line, Reader, Statistics},
-    wire::{Message, MessageType, Messages},
+    wire::{MessageType, Messages, RawMessage},
 };
 
 use crate::recordings;
@@ -23,7 +23,7 @@ fn parse(line: &str) -> Line<'_> {
 }
 
 /// The messages of a recording that `decode` returns a value for.
-fn recorded<T>(recording: &str, decode: impl Fn(&Message<'_>) -> Option<T>) -> Vec<T> {
+fn recorded<T>(recording: &str, decode: impl Fn(&RawMessage<'_>) -> Option<T>) -> Vec<T> {
     let messages = recordings::recorded(recording).into_iter();
     messages.filter_map(|bytes| decode(&Messages::new(&bytes).next().unwrap().unwrap())).collect()
 }

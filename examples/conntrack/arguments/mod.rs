@@ -10,7 +10,7 @@ mod words;
 use std::{fmt::Display, net::IpAddr};
 
 use ctnetlink::{
-    DccpInfo, DccpRole, Family, Filter, Labels, Protocol, ProtocolInfo, SctpInfo, filter::Prefix, format::LabelMap,
+    DccpInfo, DccpRole, Family, Filter, Labels, Prefix, Protocol, ProtocolInfo, SctpInfo, format::LabelMap,
 };
 
 pub use options::{Command, Field, Parameter};

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use ctnetlink::{DccpRole, DccpState, Family, Protocol, ProtocolInfo, SctpState, Status, TcpState, filter::Prefix};
+use ctnetlink::{DccpRole, DccpState, Family, Prefix, Protocol, ProtocolInfo, SctpState, Status, TcpState};
 
 use crate::failure::{Failure, Outcome};
 

@@ -27,7 +27,7 @@ use crate::{
         Attribute, AttributeSet, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS,
         CTA_MARK, CTA_PROTOINFO, CTA_SECCTX, CTA_SECCTX_NAME, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS,
         CTA_SYNPROXY, CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG,
-        CTA_TUPLE_REPLY, CTA_USE, CTA_ZONE, Message, MessageType, NetfilterMessage, Walk,
+        CTA_TUPLE_REPLY, CTA_USE, CTA_ZONE, MessageType, NetfilterMessage, RawMessage, Walk,
     },
 };
 
@@ -217,7 +217,7 @@ impl Flow {
     ///
     /// As [`FlowRef::parse`].
     #[inline]
-    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+    pub fn decode(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         let mut flow = Self::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
         match flow.fill(message) {
             Ok(()) => Ok(flow),
@@ -227,7 +227,7 @@ impl Flow {
 
     /// Fills a flow in place: returning it would copy its 448 bytes.
     #[inline(never)]
-    fn fill(&mut self, message: &Message<'_>) -> Result<(), DecodeError> {
+    fn fill(&mut self, message: &RawMessage<'_>) -> Result<(), DecodeError> {
         let attributes = flow_message(message)?.attributes(AttributeSet::Flow);
         match self.fill_from_attributes(attributes.as_bytes()) {
             Ok(()) => Ok(()),
@@ -248,7 +248,7 @@ impl Flow {
 }
 
 #[inline]
-pub(super) fn flow_message<'a>(message: &Message<'a>) -> Result<NetfilterMessage<'a>, DecodeError> {
+pub(super) fn flow_message<'a>(message: &RawMessage<'a>) -> Result<NetfilterMessage<'a>, DecodeError> {
     match message.header().message_type {
         MessageType::FLOW_NEW | MessageType::FLOW_DELETE => message.netfilter(),
         _ => Err(message.unexpected_type()),

@@ -17,7 +17,7 @@ use crate::{
         Attribute, AttributeSet, Attributes, CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY, CTA_HELP, CTA_ID, CTA_LABELS,
         CTA_MARK, CTA_PROTOINFO, CTA_SECCTX, CTA_SEQ_ADJ_ORIG, CTA_SEQ_ADJ_REPLY, CTA_STATUS, CTA_SYNPROXY,
         CTA_TIMEOUT, CTA_TIMESTAMP, CTA_TIMESTAMP_EVENT, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_USE,
-        CTA_ZONE, Message,
+        CTA_ZONE, RawMessage,
     },
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{Flow, FlowRef, Tuple, wire::{Encoder, Flags, Message, MessageType, Messages}};
+/// use ctnetlink::{Flow, FlowRef, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
 ///
 /// # let original = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
 /// # let mut sent = Flow::new(original, original.inverted().unwrap());
@@ -63,7 +63,7 @@ impl<'a> FlowRef<'a> {
     ///
     /// Fails if the message has another type, an attribute is malformed, or a tuple is missing.
     #[inline]
-    pub fn parse(message: &Message<'a>) -> Result<Self, DecodeError> {
+    pub fn parse(message: &RawMessage<'a>) -> Result<Self, DecodeError> {
         let netfilter = flow_message(message)?;
         match Self::checked(netfilter.family(), netfilter.attributes(AttributeSet::Flow).as_bytes()) {
             Ok(flow) => Ok(flow),

@@ -5,7 +5,7 @@ pub mod sockets;
 use std::collections::BTreeSet;
 
 use ctnetlink::{
-    Filter, Flow, FlowKey, FlowUpdate, NatRange, NewFlow, SctpInfo, SctpState, Status, Tuple,
+    BulkReport, Filter, Flow, FlowKey, FlowUpdate, NatRange, NewFlow, SctpInfo, SctpState, Status, Tuple,
     filter::{Capabilities, KernelFilter},
     request::UpdateFlow,
 };
@@ -392,8 +392,8 @@ fn error_of_a_filtered_delete_contains_its_report(lab: &Lab) {
     client.capabilities().unwrap();
     lab.without_capabilities(move || {
         let error = client.delete_matching(&"proto udp".parse().unwrap()).unwrap_err();
-        assert!(error.error().is_permission_denied());
-        assert_eq!(error.report().matched(), 0);
+        assert!(error.is_permission_denied());
+        assert_eq!(error.bulk_report().map(BulkReport::matched), Some(0));
         assert!(ctnetlink::Error::from(error).to_string().contains("CAP_NET_ADMIN"));
     });
 }

@@ -2,7 +2,7 @@
 
 use ctnetlink::{
     DecodeError, Expectation, ExpectationRef, Flow, FlowRef,
-    wire::{Message, Messages},
+    wire::{Messages, RawMessage},
 };
 
 /// Decodes messages in every way and compares the results.
@@ -14,7 +14,7 @@ pub(crate) fn decode_every_way(bytes: &[u8]) {
     }
 }
 
-pub(crate) fn flow(message: &Message<'_>) -> Result<Flow, DecodeError> {
+pub(crate) fn flow(message: &RawMessage<'_>) -> Result<Flow, DecodeError> {
     let view = FlowRef::parse(message);
     let owned = Flow::decode(message);
     assert_eq!(view.map(|view| view.to_flow()), owned);
@@ -58,7 +58,7 @@ fn without_age(printed: &str) -> String {
     printed.split(' ').filter(|word| !word.starts_with("delta-time=")).collect::<Vec<_>>().join(" ")
 }
 
-pub(crate) fn expectation(message: &Message<'_>) -> Result<Expectation, DecodeError> {
+pub(crate) fn expectation(message: &RawMessage<'_>) -> Result<Expectation, DecodeError> {
     let view = ExpectationRef::parse(message);
     let owned = Expectation::decode(message);
     assert_eq!(view.map(|view| view.to_expectation()), owned);

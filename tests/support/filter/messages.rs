@@ -2,7 +2,7 @@
 
 use ctnetlink::{
     Flow, Timestamp,
-    wire::{Encoder, Flags, Message, MessageType, Messages},
+    wire::{Encoder, Flags, MessageType, Messages, RawMessage},
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(100_000_000_000);
@@ -17,6 +17,6 @@ pub(crate) fn encoded(flow: &Flow, message_type: MessageType, flags: Flags) -> V
     buffer
 }
 
-pub(crate) fn message(bytes: &[u8]) -> Message<'_> {
+pub(crate) fn message(bytes: &[u8]) -> RawMessage<'_> {
     Messages::new(bytes).next().unwrap().unwrap()
 }

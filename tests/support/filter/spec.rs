@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ctnetlink::{
-    Counters, DccpRole, DccpState, Family, Filter, Flow, GreKeys, Labels, Layer4, Protocol, SctpState, Status,
+    Counters, DccpRole, DccpState, Family, Filter, Flow, GreKeys, Labels, Layer4, Prefix, Protocol, SctpState, Status,
     TcpState, Tuple,
-    filter::{AddressSet, NumberSet, Prefix, Translation},
+    filter::{AddressSet, NumberSet, Translation},
 };
 
 use super::messages::NOW;

@@ -2,7 +2,7 @@
 
 use super::{
     datagram::{Head, Refused, netfilter},
-    dump::{Subject, write_flow},
+    dump::{DumpSubject, write_flow},
     expectation::ExpectationEntry,
     filter::FlowFilter,
     kernel::Kernel,
@@ -29,7 +29,7 @@ pub(super) enum Answer {
     /// A single message.
     Message(Vec<u8>),
     /// A dump, which is not acknowledged.
-    Dump(Subject),
+    Dump(DumpSubject),
 }
 
 /// A request of a process.
@@ -79,7 +79,7 @@ impl Kernel {
         if !is_of_flows || !attributes.filter_map(Result::ok).any(|attribute| is_unknown(attribute.number())) {
             return None;
         }
-        let mut bytes = super::datagram::message(
+        let bytes = super::datagram::message(
             Head { message_type: header.message_type, flags: header.flags, sequence: header.sequence, port: 0 },
             |payload| {
                 let header = NetfilterHeader::new(netfilter.family()).with_version(netfilter.version());
@@ -90,7 +90,6 @@ impl Kernel {
                 }
             },
         );
-        bytes.shrink_to_fit();
         Some(bytes)
     }
 
@@ -134,7 +133,7 @@ impl Kernel {
             }
             message_type => {
                 let zero_counters = message_type == MessageType::FLOW_GET_ZERO_COUNTERS;
-                Ok(Answer::Dump(Subject::Flows { filter, zero_counters, last: None }))
+                Ok(Answer::Dump(DumpSubject::Flows { filter, zero_counters, last: None }))
             }
         }
     }
@@ -148,7 +147,7 @@ impl Kernel {
             Message::DeleteFlow(delete) => self.delete(&delete, port)?,
             Message::DumpFlows(dump) => return Ok(Answer::Dump(dump_of_others(&dump))),
             Message::GetGlobalStatistics => return Ok(Answer::Message(self.table_statistics(asked))),
-            Message::DumpCpuStatistics => return Ok(Answer::Dump(Subject::Processors { next: 0 })),
+            Message::DumpCpuStatistics => return Ok(Answer::Dump(DumpSubject::Processors { next: 0 })),
             Message::CreateExpectation { expectation, or_update } => {
                 check_policy(&expectation, request, self.settings.release)?;
                 self.create_expectation(&expectation, or_update, port)?;
@@ -164,7 +163,7 @@ impl Kernel {
                 self.expectations.select(|_| true).into_iter().for_each(|serial| self.end_expectation(serial, port));
             }
             Message::DumpExpectationStatistics => {
-                return Ok(Answer::Dump(Subject::ProcessorsOfExpectations { next: 0 }));
+                return Ok(Answer::Dump(DumpSubject::ProcessorsOfExpectations { next: 0 }));
             }
             _ => return Err(Errno::EINVAL.into()),
         }
@@ -251,7 +250,7 @@ impl Kernel {
     fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Answer, Errno> {
         let family = request.family();
         let Some(master) = request.master() else {
-            return Ok(Answer::Dump(Subject::Expectations { family, master: None, last: 0 }));
+            return Ok(Answer::Dump(DumpSubject::Expectations { family, master: None, last: 0 }));
         };
         let tuple = RawTuple::of(&master, self.settings.release)?;
         let place = self.find(&tuple, Zone::of_both(request.zone())).ok_or(Errno::ENOENT)?;
@@ -259,16 +258,16 @@ impl Kernel {
         // Without a helper the kernel starts no dump and sends only the acknowledgement.
         Ok(match entry.helper {
             None => Answer::Done,
-            Some(_) => Answer::Dump(Subject::Expectations { family, master: Some(entry.slot), last: 0 }),
+            Some(_) => Answer::Dump(DumpSubject::Expectations { family, master: Some(entry.slot), last: 0 }),
         })
     }
 }
 
 /// The subject of a dump of dying or unconfirmed flows.
-const fn dump_of_others(request: &DumpFlows) -> Subject {
+const fn dump_of_others(request: &DumpFlows) -> DumpSubject {
     match request.table() {
-        Table::Conntrack => Subject::Flows { filter: None, zero_counters: request.zeroes_counters(), last: None },
-        Table::Dying | Table::Unconfirmed => Subject::Nothing,
+        Table::Conntrack => DumpSubject::Flows { filter: None, zero_counters: request.zeroes_counters(), last: None },
+        Table::Dying | Table::Unconfirmed => DumpSubject::Nothing,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of a fake kernel.
 
-use super::{FakeKernel, kernel::Kernel, kernel::Settings, release::Release, socket::Shared};
+use super::{FakeKernel, kernel::Kernel, kernel::KernelSettings, release::Release, socket::Shared};
 use crate::model::Timestamp;
 
 /// Configures a [`FakeKernel`]. The defaults are those of Linux 6.18.
@@ -21,14 +21,14 @@ use crate::model::Timestamp;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FakeKernelBuilder {
-    settings: Settings,
+    settings: KernelSettings,
     events: Option<u8>,
     is_privileged: bool,
 }
 
 impl FakeKernelBuilder {
     pub(super) fn new() -> Self {
-        let settings = Settings {
+        let settings = KernelSettings {
             release: Release::DEFAULT,
             accounting: false,
             timestamps: false,

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{
     flow::{EventBits, FlowEntry, Master, Tcp},
-    helper::Helper,
+    helper::KnownHelper,
     kernel::Kernel,
     nat,
     release::Release,
@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(i32::MAX as u64 / 250);
 
 /// The attributes that a create or an update sets.
 #[derive(Debug)]
-struct Attributes<'a> {
+struct RequestedChange<'a> {
     helper: Option<&'a str>,
     timeout: Option<u32>,
     status: Option<Status>,
@@ -41,7 +41,7 @@ struct Attributes<'a> {
     only_for_creation: bool,
 }
 
-impl<'a> From<&'a FlowUpdate> for Attributes<'a> {
+impl<'a> From<&'a FlowUpdate> for RequestedChange<'a> {
     fn from(update: &'a FlowUpdate) -> Self {
         Self {
             helper: update.helper.as_ref().map(|helper| &*helper.name),
@@ -57,7 +57,7 @@ impl<'a> From<&'a FlowUpdate> for Attributes<'a> {
     }
 }
 
-impl<'a> From<&'a NewFlow> for Attributes<'a> {
+impl<'a> From<&'a NewFlow> for RequestedChange<'a> {
     fn from(flow: &'a NewFlow) -> Self {
         let labels = flow.labels.map(|labels| MaskedLabels { labels, mask: crate::model::Labels::ALL });
         Self {
@@ -131,7 +131,7 @@ impl Kernel {
         let release = self.settings.release;
         let mut entry = self.blank([original, reply], zone);
         if let Some(helper) = &request.helper {
-            let found = Helper::find(&helper.name, entry.family(), original.protocol);
+            let found = KnownHelper::find(&helper.name, entry.family(), original.protocol);
             entry.helper = Some(Some(found.ok_or(Errno::EOPNOTSUPP)?));
             if release >= Release::FIXED_TIMEOUT {
                 entry.status |= Status::HELPER;
@@ -139,7 +139,7 @@ impl Kernel {
         }
         nat::set_up(&mut entry, request.dnat.as_ref(), request.snat.as_ref(), &self.flows);
         entry.status |= Status::CONFIRMED;
-        let attributes = Attributes::from(request);
+        let attributes = RequestedChange::from(request);
         entry.expires = self.deadline(request.timeout);
         if let Some(status) = attributes.status {
             entry.set_status(status)?;
@@ -201,7 +201,7 @@ impl Kernel {
     }
 
     /// Applies the changes in the kernel's order. An error does not undo the changes before it.
-    fn change(&mut self, place: Place, change: &Attributes<'_>, port: u32) -> Result<(), Errno> {
+    fn change(&mut self, place: Place, change: &RequestedChange<'_>, port: u32) -> Result<(), Errno> {
         if change.only_for_creation {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -256,7 +256,7 @@ impl Kernel {
             }
             return Ok(());
         }
-        let found = Helper::find(name, entry.family(), entry.original.protocol).ok_or(Errno::EOPNOTSUPP)?;
+        let found = KnownHelper::find(name, entry.family(), entry.original.protocol).ok_or(Errno::EOPNOTSUPP)?;
         match current {
             Some(Some(helper)) if core::ptr::eq(helper, found) => Ok(()),
             Some(_) => Err(Errno::EBUSY),

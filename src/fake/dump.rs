@@ -15,7 +15,7 @@ use crate::{
 
 /// The contents of a dump, and its progress.
 #[derive(Clone, Debug)]
-pub(super) enum Subject {
+pub(super) enum DumpSubject {
     Flows {
         filter: Option<FlowFilter>,
         zero_counters: bool,
@@ -38,8 +38,8 @@ pub(super) enum Subject {
 
 /// A dump under way on a socket.
 #[derive(Debug)]
-pub(super) struct Dump {
-    subject: Subject,
+pub(super) struct RunningDump {
+    subject: DumpSubject,
     sequence: u32,
     port: u32,
     /// Send each datagram twice.
@@ -51,13 +51,13 @@ pub(super) struct Dump {
 }
 
 /// A datagram of a dump.
-pub(super) enum Part {
+pub(super) enum DumpPart {
     Entries(Vec<u8>),
     End(Vec<u8>),
 }
 
-impl Dump {
-    pub(super) fn new(subject: Subject, sequence: u32, port: u32, faults: &[Fault]) -> Self {
+impl RunningDump {
+    pub(super) fn new(subject: DumpSubject, sequence: u32, port: u32, faults: &[Fault]) -> Self {
         let fails = faults.iter().find_map(|fault| match fault {
             Fault::EndDump { after, errno } => Some((*after, *errno)),
             _ => None,
@@ -66,16 +66,16 @@ impl Dump {
     }
 
     /// Returns the next datagram, of at most `limit` bytes. The end of a dump is a separate datagram.
-    pub(super) fn next(&mut self, kernel: &mut Kernel, limit: usize) -> Part {
+    pub(super) fn next(&mut self, kernel: &mut Kernel, limit: usize) -> DumpPart {
         if let Some(datagram) = self.repeated.take() {
-            return Part::Entries(datagram);
+            return DumpPart::Entries(datagram);
         }
         let mut bytes = Vec::new();
         for _ in 0..kernel.settings.entries_per_datagram {
             let errno = self.fails.filter(|(left, _)| *left == 0).map(|(_, errno)| errno);
             match errno {
                 Some(errno) if bytes.is_empty() => {
-                    return Part::End(datagram::done(self.sequence, self.port, errno));
+                    return DumpPart::End(datagram::done(self.sequence, self.port, errno));
                 }
                 Some(_) => break,
                 None => {}
@@ -93,20 +93,20 @@ impl Dump {
             }
         }
         if bytes.is_empty() {
-            return Part::End(datagram::done(self.sequence, self.port, Errno(0)));
+            return DumpPart::End(datagram::done(self.sequence, self.port, Errno(0)));
         }
         if self.repeats {
             self.repeated = Some(bytes.clone());
         }
-        Part::Entries(bytes)
+        DumpPart::Entries(bytes)
     }
 
     /// The next entry.
     fn entry(&mut self, kernel: &mut Kernel) -> Option<Vec<u8>> {
         let head = |message_type, flags| Head { message_type, flags, sequence: self.sequence, port: self.port };
         match &mut self.subject {
-            Subject::Nothing => None,
-            Subject::Flows { filter, zero_counters, last } => {
+            DumpSubject::Nothing => None,
+            DumpSubject::Flows { filter, zero_counters, last } => {
                 let place = next_flow(kernel, filter.as_ref(), *last)?;
                 *last = Some(place);
                 let mut flags = Flags::MULTI;
@@ -114,7 +114,7 @@ impl Dump {
                 flags.set(Flags::DUMP_FILTERED, filter.is_some() && is_marked);
                 Some(write_flow(kernel, place, *zero_counters, 0, head(MessageType::FLOW_NEW, flags)))
             }
-            Subject::Expectations { family, master, last } => {
+            DumpSubject::Expectations { family, master, last } => {
                 let (serial, entry) = kernel.expectations.after(*last).find(|(_, entry)| {
                     (*family == Family::UNSPEC || entry.family() == *family)
                         && master.is_none_or(|master| entry.master == master)
@@ -125,14 +125,14 @@ impl Dump {
                 let head = head(MessageType::EXPECTATION_NEW, Flags::MULTI);
                 Some(netfilter(head, header, |attributes| entry.encode(&present, attributes)))
             }
-            Subject::Processors { next } => {
+            DumpSubject::Processors { next } => {
                 let cpu = next_processor(next, kernel)?;
                 let counts = cpu_statistics(if cpu == 0 { kernel.counts } else { Counts::default() });
                 let header = NetfilterHeader::new(Family::UNSPEC).with_resource(cpu);
                 let head = head(MessageType::CPU_STATISTICS, Flags::MULTI);
                 Some(netfilter(head, header, |attributes| counts.encode(attributes)))
             }
-            Subject::ProcessorsOfExpectations { next } => {
+            DumpSubject::ProcessorsOfExpectations { next } => {
                 let cpu = next_processor(next, kernel)?;
                 let counts = expectation_statistics(if cpu == 0 { kernel.counts } else { Counts::default() });
                 let header = NetfilterHeader::new(Family::UNSPEC).with_resource(cpu);

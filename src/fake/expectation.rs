@@ -6,8 +6,8 @@ use core::{net::IpAddr, time::Duration};
 use std::collections::BTreeMap;
 
 use super::{
-    flow::{FlowEntry, Present},
-    helper::Helper,
+    flow::{EncodingContext, FlowEntry},
+    helper::KnownHelper,
     release::Release,
     tuple::{RawTuple, masked},
 };
@@ -30,7 +30,7 @@ pub(super) struct ExpectationEntry {
     mask: RawTuple,
     flags: u32,
     pub(super) class: u32,
-    pub(super) helper: Option<&'static Helper>,
+    pub(super) helper: Option<&'static KnownHelper>,
     /// The direction, and the address and port to restore.
     nat: Option<(Direction, RawTuple)>,
     function: Option<&'static str>,
@@ -124,13 +124,13 @@ impl ExpectationEntry {
         request: &Expectation,
         [tuple, mask]: [RawTuple; 2],
         master: &FlowEntry,
-        present: &Present,
+        present: &EncodingContext,
     ) -> Result<Self, Errno> {
         let release = present.release;
         let Some(of_master) = master.helper else { return Err(Errno::EOPNOTSUPP) };
         let helper = match &request.helper {
             Some(name) if release < Release::RANGE_CHECKS => {
-                let found = Helper::find(name, master.family(), master.original.protocol);
+                let found = KnownHelper::find(name, master.family(), master.original.protocol);
                 Some(found.ok_or(Errno::EOPNOTSUPP)?)
             }
             _ if release >= Release::RANGE_CHECKS => Some(of_master.ok_or(Errno::EOPNOTSUPP)?),
@@ -195,7 +195,7 @@ impl ExpectationEntry {
     }
 
     /// Encodes the expectation for replies and events.
-    pub(super) fn encode(&self, present: &Present, encoder: &mut Encoder<'_>) {
+    pub(super) fn encode(&self, present: &EncodingContext, encoder: &mut Encoder<'_>) {
         let release = present.release;
         let all_ones = |address: IpAddr| match address {
             IpAddr::V4(_) => IpAddr::from([0xff; 4]),

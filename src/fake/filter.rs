@@ -21,28 +21,28 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct FlowFilter {
     family: Family,
-    mark: Masked,
-    status: Masked,
+    mark: MaskedValue,
+    status: MaskedValue,
     zone: Option<u16>,
-    original: TupleFilter,
-    reply: TupleFilter,
+    original: TupleSelector,
+    reply: TupleSelector,
 }
 
 /// A value and a mask. The default selects everything.
 #[derive(Clone, Copy, Debug, Default)]
-struct Masked {
+struct MaskedValue {
     value: u32,
     mask: u32,
 }
 
-impl Masked {
+impl MaskedValue {
     const fn selects(self, bits: u32) -> bool {
         bits & self.mask == self.value
     }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct TupleFilter {
+struct TupleSelector {
     flags: u32,
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
@@ -81,22 +81,22 @@ impl FlowFilter {
         }
         let mut filter = Self {
             family,
-            mark: Masked::default(),
-            status: Masked::default(),
+            mark: MaskedValue::default(),
+            status: MaskedValue::default(),
             zone: zone.map(word16).transpose()?,
-            original: TupleFilter::default(),
-            reply: TupleFilter::default(),
+            original: TupleSelector::default(),
+            reply: TupleSelector::default(),
         };
         if let Some(mark) = mark {
             let mask = find(CTA_MARK_MASK).map_or(Ok(u32::MAX), word32)?;
-            filter.mark = Masked { value: word32(mark)?, mask };
+            filter.mark = MaskedValue { value: word32(mark)?, mask };
         } else if knows_status && find(CTA_MARK_MASK).is_some() {
             return Err(Errno::EINVAL);
         }
         if let Some(status) = status {
             let value = word32(status)?;
             let mask = find(CTA_STATUS_MASK).map_or(Ok(value), word32)?;
-            filter.status = Masked { value, mask };
+            filter.status = MaskedValue { value, mask };
             if mask == 0 {
                 return Err(Errno::EINVAL);
             }
@@ -124,9 +124,9 @@ impl FlowFilter {
         let (original, reply) = (flags_of(CTA_FILTER_ORIG_FLAGS)?, flags_of(CTA_FILTER_REPLY_FLAGS)?);
         let zone = self.zone.unwrap_or(0);
         let read = |flags, number| match attributes.find(number) {
-            _ if flags == 0 => Ok(TupleFilter::default()),
+            _ if flags == 0 => Ok(TupleSelector::default()),
             None => Err(Errno::EINVAL),
-            Some(tuple) => TupleFilter::read(tuple.nested(AttributeSet::Tuple), flags, self.family, zone),
+            Some(tuple) => TupleSelector::read(tuple.nested(AttributeSet::Tuple), flags, self.family, zone),
         };
         (self.original, self.reply) = (read(original, CTA_TUPLE_ORIG)?, read(reply, CTA_TUPLE_REPLY)?);
         Ok(())
@@ -144,7 +144,7 @@ impl FlowFilter {
     }
 }
 
-impl TupleFilter {
+impl TupleSelector {
     fn read(tuple: Attributes<'_>, flags: u32, family: Family, zone: u16) -> Result<Self, Errno> {
         let flagged = |place: u32| flags & 1 << place != 0;
         if !matches!(family, Family::IPV4 | Family::IPV6) {

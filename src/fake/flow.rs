@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{helper::Helper, release::Release, tuple::RawTuple, zone::Zone};
+use super::{helper::KnownHelper, release::Release, tuple::RawTuple, zone::Zone};
 use crate::{
     error::Errno,
     model::{
@@ -32,7 +32,7 @@ pub(super) struct FlowEntry {
     pub(super) tcp: Tcp,
     pub(super) sctp: SctpInfo,
     /// `None` if there is no room for a helper, which only a create with a helper makes.
-    pub(super) helper: Option<Option<&'static Helper>>,
+    pub(super) helper: Option<Option<&'static KnownHelper>>,
     /// `None` if there is no room for labels, which exists only while rules use labels.
     pub(super) labels: Option<u128>,
     /// The counters of both directions, with accounting.
@@ -104,7 +104,7 @@ impl EventBits {
 
 /// The parameters of an encoding.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Present {
+pub(super) struct EncodingContext {
     pub(super) release: Release,
     /// Since the kernel started.
     pub(super) now: Duration,
@@ -172,7 +172,7 @@ impl FlowEntry {
     }
 
     /// Encodes the flow for a dump or the answer to a get.
-    pub(super) fn encode(&self, references: u32, present: &Present, encoder: &mut Encoder<'_>) {
+    pub(super) fn encode(&self, references: u32, present: &EncodingContext, encoder: &mut Encoder<'_>) {
         self.encode_tuples(present.release, encoder);
         encoder.u32(CTA_STATUS, self.status.bits());
         encoder.u32(CTA_MARK, self.mark);
@@ -192,7 +192,7 @@ impl FlowEntry {
     }
 
     /// Encodes the flow for an event.
-    pub(super) fn encode_event(&self, bits: EventBits, present: &Present, encoder: &mut Encoder<'_>) {
+    pub(super) fn encode_event(&self, bits: EventBits, present: &EncodingContext, encoder: &mut Encoder<'_>) {
         self.encode_tuples(present.release, encoder);
         encoder.u32(CTA_ID, self.id);
         encoder.u32(CTA_STATUS, self.status.bits());

@@ -6,7 +6,7 @@ use crate::model::{Family, Protocol};
 
 /// A helper and the limits of its expectations (`struct nf_conntrack_helper`).
 #[derive(Debug)]
-pub(super) struct Helper {
+pub(super) struct KnownHelper {
     pub(super) name: &'static str,
     pub(super) protocols: &'static [Protocol],
     /// The family of its flows, or `UNSPEC` for any.
@@ -23,8 +23,8 @@ const fn helper(
     protocols: &'static [Protocol],
     classes: &'static [usize],
     seconds: u64,
-) -> Helper {
-    Helper { name, protocols, family, classes, timeout: Duration::from_secs(seconds) }
+) -> KnownHelper {
+    KnownHelper { name, protocols, family, classes, timeout: Duration::from_secs(seconds) }
 }
 
 const ANY: Family = Family::UNSPEC;
@@ -32,7 +32,7 @@ const TCP: &[Protocol] = &[Protocol::TCP];
 const UDP: &[Protocol] = &[Protocol::UDP];
 
 /// Source: `nf_conntrack_ftp.c` and its siblings in `net/netfilter`.
-static HELPERS: &[Helper] = &[
+static HELPERS: &[KnownHelper] = &[
     helper("ftp", ANY, TCP, &[1], 300),
     helper("tftp", ANY, UDP, &[1], 300),
     helper("irc", Family::IPV4, TCP, &[8], 300),
@@ -47,7 +47,7 @@ static HELPERS: &[Helper] = &[
     helper("H.245", ANY, UDP, &[18], 240),
 ];
 
-impl Helper {
+impl KnownHelper {
     /// Finds a helper for flows of a family and protocol.
     pub(super) fn find(name: &str, family: Family, protocol: Protocol) -> Option<&'static Self> {
         HELPERS.iter().find(|helper| {

@@ -6,7 +6,7 @@ use super::{
     datagram::{Head, netfilter},
     expectation::{ExpectationEntry, ExpectationTable},
     fault::Faults,
-    flow::{EventBits, FlowEntry, Present},
+    flow::{EncodingContext, EventBits, FlowEntry},
     queue::Queues,
     release::Release,
     table::{ConntrackTable, Place},
@@ -21,7 +21,7 @@ use crate::{
 
 /// The configuration of a kernel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
+pub(super) struct KernelSettings {
     pub(super) release: Release,
     /// `net.netfilter.nf_conntrack_acct`
     pub(super) accounting: bool,
@@ -59,7 +59,7 @@ pub(super) struct Counts {
 /// The state of a fake kernel.
 #[derive(Debug)]
 pub(super) struct Kernel {
-    pub(super) settings: Settings,
+    pub(super) settings: KernelSettings,
     /// The time since the start. It changes only if a test advances it.
     pub(super) now: Duration,
     pub(super) flows: ConntrackTable,
@@ -75,7 +75,7 @@ pub(super) struct Kernel {
 const FIRST_PORT: u32 = 1000;
 
 impl Kernel {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: KernelSettings) -> Self {
         Self {
             settings,
             now: Duration::ZERO,
@@ -100,8 +100,8 @@ impl Kernel {
         Timestamp(self.settings.started.0.saturating_add(elapsed))
     }
 
-    pub(super) fn present(&self) -> Present {
-        Present {
+    pub(super) fn present(&self) -> EncodingContext {
+        EncodingContext {
             release: self.settings.release,
             now: self.now,
             time: self.time(),

@@ -6,7 +6,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
     queue::Next,
-    signal::Signal,
+    signal::ReadySignal,
     socket::{Shared, received},
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) struct FakeListener {
     number: u64,
     stop: Stop,
     #[cfg_attr(not(all(target_os = "linux", feature = "client")), allow(dead_code, reason = "polled on Linux only"))]
-    signal: Signal,
+    signal: ReadySignal,
 }
 
 impl fmt::Debug for FakeListener {
@@ -43,7 +43,7 @@ impl Drop for FakeListener {
 
 impl FakeListener {
     pub(super) fn new(shared: Arc<Shared>, groups: EventGroups, capacity: usize) -> Self {
-        let signal = Signal::new();
+        let signal = ReadySignal::new();
         let number = shared.lock().queues.join(groups, capacity, signal.clone());
         Self { shared, number, stop: Stop::default(), signal }
     }

@@ -10,7 +10,7 @@ use crate::model::{Direction, NatRange, Protocol, Status};
 
 /// The end of a tuple that a translation changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum TranslatedEnd {
     Source,
     Destination,
 }
@@ -20,12 +20,12 @@ const ATTEMPTS: u32 = 128;
 
 /// The range of a translation.
 #[derive(Clone, Copy)]
-struct Range {
+struct TranslationRange {
     addresses: Option<(IpAddr, IpAddr)>,
     parts: Option<(u16, u16)>,
 }
 
-impl From<&NatRange> for Range {
+impl From<&NatRange> for TranslationRange {
     fn from(range: &NatRange) -> Self {
         Self {
             addresses: range.first_address.map(|first| (first, range.last_address.unwrap_or(first))),
@@ -45,19 +45,19 @@ pub(super) fn set_up(
     if destination.is_none() && source.is_none() {
         return;
     }
-    let keep = |address| Range { addresses: Some((address, address)), parts: None };
-    let range = destination.map_or(keep(flow.reply.source), Range::from);
-    translate(flow, Side::Destination, range, table);
-    let range = source.map_or(keep(flow.reply.destination), Range::from);
-    translate(flow, Side::Source, range, table);
+    let keep = |address| TranslationRange { addresses: Some((address, address)), parts: None };
+    let range = destination.map_or(keep(flow.reply.source), TranslationRange::from);
+    translate(flow, TranslatedEnd::Destination, range, table);
+    let range = source.map_or(keep(flow.reply.destination), TranslationRange::from);
+    translate(flow, TranslatedEnd::Source, range, table);
 }
 
-fn translate(flow: &mut FlowEntry, side: Side, range: Range, table: &ConntrackTable) {
+fn translate(flow: &mut FlowEntry, side: TranslatedEnd, range: TranslationRange, table: &ConntrackTable) {
     let current = flow.reply.inverted();
-    let chosen = Chooser { flow, side, range, table }.choose(current);
+    let chosen = TupleChooser { flow, side, range, table }.choose(current);
     let (translated, done) = match side {
-        Side::Source => (Status::SRC_NAT, Status::SRC_NAT_DONE),
-        Side::Destination => (Status::DST_NAT, Status::DST_NAT_DONE),
+        TranslatedEnd::Source => (Status::SRC_NAT, Status::SRC_NAT_DONE),
+        TranslatedEnd::Destination => (Status::DST_NAT, Status::DST_NAT_DONE),
     };
     if chosen != current {
         flow.reply = chosen.inverted();
@@ -66,16 +66,16 @@ fn translate(flow: &mut FlowEntry, side: Side, range: Range, table: &ConntrackTa
     flow.status |= done;
 }
 
-struct Chooser<'a> {
+struct TupleChooser<'a> {
     flow: &'a FlowEntry,
-    side: Side,
-    range: Range,
+    side: TranslatedEnd,
+    range: TranslationRange,
     table: &'a ConntrackTable,
 }
 
-impl Chooser<'_> {
+impl TupleChooser<'_> {
     fn choose(&self, current: RawTuple) -> RawTuple {
-        if self.side == Side::Source {
+        if self.side == TranslatedEnd::Source {
             if self.is_in_range(&current) {
                 if !self.is_used(&current) {
                     return current;
@@ -87,8 +87,8 @@ impl Chooser<'_> {
         let mut tuple = current;
         if let Some((first, last)) = self.range.addresses {
             let address = match self.side {
-                Side::Source => &mut tuple.source,
-                Side::Destination => &mut tuple.destination,
+                TranslatedEnd::Source => &mut tuple.source,
+                TranslatedEnd::Destination => &mut tuple.destination,
             };
             *address = spread(first, last, current);
         }
@@ -119,10 +119,10 @@ impl Chooser<'_> {
 
     fn has_part_in(&self, tuple: &RawTuple, first: u16, last: u16) -> bool {
         match (tuple.protocol, self.side) {
-            (Protocol::ICMP | Protocol::ICMPV6, _) | (_, Side::Source) => {
+            (Protocol::ICMP | Protocol::ICMPV6, _) | (_, TranslatedEnd::Source) => {
                 first <= tuple.source_part && tuple.source_part <= last
             }
-            (_, Side::Destination) => first <= tuple.destination_part && tuple.destination_part <= last,
+            (_, TranslatedEnd::Destination) => first <= tuple.destination_part && tuple.destination_part <= last,
         }
     }
 
@@ -145,17 +145,17 @@ impl Chooser<'_> {
         let has_part = tuple.protocol != Protocol::GRE
             && (is_query || self.flow.original.source_part != 0 || self.flow.original.destination_part != 0);
         let part = match self.side {
-            Side::Source => tuple.source_part,
-            Side::Destination if is_query => tuple.source_part,
-            Side::Destination => tuple.destination_part,
+            TranslatedEnd::Source => tuple.source_part,
+            TranslatedEnd::Destination if is_query => tuple.source_part,
+            TranslatedEnd::Destination => tuple.destination_part,
         };
         let (first, last) = match (self.range.parts, self.side) {
             (Some((first, last)), _) => (first.min(last), first.max(last)),
             (None, _) if is_query => (0, u16::MAX),
-            (None, Side::Destination) => return tuple,
-            (None, Side::Source) if part < 512 => (1, 511),
-            (None, Side::Source) if part < 1024 => (600, 1023),
-            (None, Side::Source) => (1024, u16::MAX),
+            (None, TranslatedEnd::Destination) => return tuple,
+            (None, TranslatedEnd::Source) if part < 512 => (1, 511),
+            (None, TranslatedEnd::Source) if part < 1024 => (600, 1023),
+            (None, TranslatedEnd::Source) => (1024, u16::MAX),
         };
         if !has_part {
             return tuple;
@@ -163,7 +163,7 @@ impl Chooser<'_> {
         let mut tried = tuple;
         for part in (first..=last).take(ATTEMPTS as usize) {
             match self.side {
-                Side::Destination if !is_query => tried.destination_part = part,
+                TranslatedEnd::Destination if !is_query => tried.destination_part = part,
                 _ => tried.source_part = part,
             }
             if !self.is_used(&tried) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::signal::Signal;
+use super::signal::ReadySignal;
 use crate::events::EventGroups;
 
 /// The cost of an event in the receive buffer (measured on x86-64).
@@ -14,7 +14,7 @@ struct Queue {
     groups: EventGroups,
     events: VecDeque<Vec<u8>>,
     capacity: usize,
-    signal: Signal,
+    signal: ReadySignal,
     /// Events are dropped until the queue is empty.
     is_congested: bool,
     /// The loss has not been reported yet.
@@ -39,7 +39,7 @@ pub(super) struct Queues {
 
 impl Queues {
     /// Adds a socket with this receive buffer, and returns its number.
-    pub(super) fn join(&mut self, groups: EventGroups, capacity: usize, signal: Signal) -> u64 {
+    pub(super) fn join(&mut self, groups: EventGroups, capacity: usize, signal: ReadySignal) -> u64 {
         self.last += 1;
         let events = VecDeque::new();
         let queue = Queue { groups, events, capacity, signal, is_congested: false, has_overrun: false };

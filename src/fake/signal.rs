@@ -13,13 +13,13 @@ use crate::events::new_eventfd;
 
 /// A clone is the same descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Signal {
+pub(super) struct ReadySignal {
     #[cfg(all(target_os = "linux", feature = "client"))]
     fd: Arc<OwnedFd>,
 }
 
 #[cfg(all(target_os = "linux", feature = "client"))]
-impl Signal {
+impl ReadySignal {
     /// Creates the descriptor. Panics if the process has too many open files.
     pub(super) fn new() -> Self {
         #[allow(clippy::expect_used, reason = "documented; a test without descriptors cannot go on")]
@@ -43,7 +43,7 @@ impl Signal {
 }
 
 #[cfg(not(all(target_os = "linux", feature = "client")))]
-impl Signal {
+impl ReadySignal {
     pub(super) const fn new() -> Self {
         Self {}
     }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     answer::Answer,
     datagram::{Refused, acknowledgement},
-    dump::{Dump, Part},
+    dump::{DumpPart, RunningDump},
     fault::Fault,
     kernel::Kernel,
 };
@@ -68,7 +68,7 @@ pub(crate) struct FakeSocket {
     capacity: usize,
     /// Answers were lost. Reported before the queued answers.
     has_overrun: bool,
-    dump: Option<Dump>,
+    dump: Option<RunningDump>,
     /// The largest buffer passed to a receive, which limits the datagrams of a dump.
     largest_buffer: usize,
 }
@@ -130,7 +130,7 @@ impl FakeSocket {
                 self.acknowledge(&header, Some(Errno::EBUSY.into()), faults);
             }
             Ok(Answer::Dump(subject)) => {
-                self.dump = Some(Dump::new(subject, header.sequence, self.port, faults));
+                self.dump = Some(RunningDump::new(subject, header.sequence, self.port, faults));
                 self.reply_or_lose(faults, |socket| socket.go_on_with_dump(kernel));
             }
             Ok(Answer::Message(reply)) => {
@@ -163,8 +163,8 @@ impl FakeSocket {
         let Some(dump) = &mut self.dump else { return };
         let limit = self.largest_buffer.clamp(FIRST_DATAGRAM, LARGEST_DATAGRAM);
         match dump.next(kernel, limit) {
-            Part::Entries(datagram) => self.queue(datagram),
-            Part::End(datagram) => {
+            DumpPart::Entries(datagram) => self.queue(datagram),
+            DumpPart::End(datagram) => {
                 self.dump = None;
                 self.queue(datagram);
             }

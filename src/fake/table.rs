@@ -26,14 +26,14 @@ pub(super) struct ConntrackTable {
     /// The entries with a tuple, the newest last.
     index: HashMap<RawTuple, Vec<(Place, Direction)>>,
     /// The entries with a translation, by the source of their original tuple.
-    sources: HashMap<Source, Vec<Place>>,
+    sources: HashMap<SourceKey, Vec<Place>>,
     slots: Slots,
     serial: u64,
 }
 
-type Source = (IpAddr, u16, Protocol);
+type SourceKey = (IpAddr, u16, Protocol);
 
-const fn source(tuple: &RawTuple) -> Source {
+const fn source(tuple: &RawTuple) -> SourceKey {
     (tuple.source, tuple.source_part, tuple.protocol)
 }
 

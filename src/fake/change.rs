@@ -157,7 +157,11 @@ impl Kernel {
             entry.master = Some(Master { tuple: master.original, slot: master.slot });
             entry.status |= Status::EXPECTED;
         }
-        self.add(entry)
+        let added = self.add(entry);
+        // The kernel does not count flows that packets begin.
+        let counted = if added.is_ok() { &mut self.counts.insert } else { &mut self.counts.insert_failed };
+        *counted = counted.wrapping_add(1);
+        added
     }
 
     /// A flow with nothing but its tuples.
@@ -191,8 +195,6 @@ impl Kernel {
     pub(super) fn add(&mut self, entry: FlowEntry) -> Result<Place, Errno> {
         let is_taken = self.flows.clashes(&entry.original, entry.zone, Direction::Original)
             || self.flows.clashes(&entry.reply, entry.zone, Direction::Reply);
-        let counted = if is_taken { &mut self.counts.insert_failed } else { &mut self.counts.insert };
-        *counted = counted.wrapping_add(1);
         if is_taken { Err(Errno::EEXIST) } else { Ok(self.flows.insert(entry)) }
     }
 

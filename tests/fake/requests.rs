@@ -139,8 +139,10 @@ fn dying_and_unconfirmed_flows_are_none() {
 
 #[test]
 fn statistics_count_on_the_first_processor() {
-    let mut client = filled(FakeKernel::builder().processors(3).build(), 4).client();
+    let kernel = filled(FakeKernel::builder().processors(3).build(), 4);
+    let mut client = kernel.client();
     client.create(&udp(1)).unwrap_err();
+    kernel.packet(&tuple(9), 60).unwrap();
     let statistics = client.cpu_statistics().unwrap();
     let inserts: Vec<_> = statistics.iter().map(|cpu| (cpu.cpu, cpu.insert)).collect();
     assert_eq!(inserts, [(0, Some(4)), (1, Some(0)), (2, Some(0))]);

@@ -3,10 +3,10 @@
 use std::{cell::RefCell, collections::BTreeSet, fmt::Debug, net::IpAddr};
 
 use ctnetlink::{
-    Client, DccpInfo, Direction, Error, Event, EventGroups, EventSocket, Expectation, ExpectationFlags, ExpectationNat,
-    Family, Filter, Flow, FlowKey, FlowUpdate, Helper, Labels, Layer4, MaskedLabels, MaskedMark, MaskedTcpFlags,
-    NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy, TcpFlags,
-    TcpInfo, TcpState, Timestamp, Tuple,
+    Client, CpuStatistics, DccpInfo, Direction, Error, Event, EventGroups, EventSocket, Expectation, ExpectationFlags,
+    ExpectationNat, Family, Filter, Flow, FlowKey, FlowUpdate, Helper, Labels, Layer4, MaskedLabels, MaskedMark,
+    MaskedTcpFlags, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status,
+    Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
     fake::FakeKernel,
     filter::Capabilities,
     request::{
@@ -36,6 +36,8 @@ cases! {
 struct World {
     client: Client,
     events: EventSocket,
+    /// The statistics before the first step.
+    before: [u32; 2],
 }
 
 fn settings(lab: &Lab, extensions: bool) {
@@ -56,12 +58,12 @@ fn fake(extensions: bool) -> World {
 
 fn fake_world(kernel: &FakeKernel) -> World {
     let events = kernel.event_socket(EventGroups::FLOWS | EventGroups::EXPECTATIONS);
-    World { client: kernel.client(), events }
+    World { client: kernel.client(), events, before: [0; 2] }
 }
 
 fn real(lab: &Lab) -> World {
     let builder = EventSocket::builder(EventGroups::FLOWS | EventGroups::EXPECTATIONS);
-    World { client: lab.client(), events: builder.receive_buffer(4 << 20).open().unwrap() }
+    World { client: lab.client(), events: builder.receive_buffer(4 << 20).open().unwrap(), before: [0; 2] }
 }
 
 /// The results of a step.
@@ -163,6 +165,13 @@ impl World {
             }
         }
         seen
+    }
+
+    /// How many flows were inserted, and how many could not be.
+    fn counts(&mut self) -> [u32; 2] {
+        let processors = self.client.cpu_statistics().unwrap();
+        let sum = |count: fn(&CpuStatistics) -> Option<u32>| processors.iter().filter_map(count).sum();
+        [sum(|cpu| cpu.insert), sum(|cpu| cpu.insert_failed)]
     }
 
     fn flows(&mut self) -> Vec<Flow> {
@@ -272,7 +281,11 @@ impl World {
             }
             Step::DeleteExpectationsOf(helper) => client.delete_expectations_of(helper)?,
             Step::FlushExpectations => client.delete_all_expectations()?,
-            Step::Statistics => return Ok(vec![text(client.statistics()?.entries)]),
+            Step::Statistics => {
+                let entries = client.statistics()?.entries;
+                let ([inserted, failed], [inserted_before, failed_before]) = (self.counts(), self.before);
+                return Ok(vec![text((entries, inserted - inserted_before, failed - failed_before))]);
+            }
         }
         Ok(Vec::new())
     }
@@ -565,7 +578,7 @@ fn flow_step() -> BoxedStrategy<Step> {
         1 => (table, family(), any::<bool>()).prop_map(|(table, family, zero)| Step::DumpTable(table, family, zero)),
         1 => select(FILTERS).prop_map(Step::DeleteMatching),
         1 => family().prop_map(Step::FlushFamily),
-        1 => Just(Step::Statistics),
+        2 => Just(Step::Statistics),
     ]
     .boxed()
 }
@@ -669,6 +682,7 @@ fn compare(lab: &Lab, cases: u32, extensions: bool, step: impl Strategy<Value = 
         real.client.delete_all().unwrap();
         real.client.delete_all_expectations().unwrap();
         real.events();
+        real.before = real.counts();
         let mut fake = fake(extensions);
         for step in &steps {
             let expected = real.take(step);

@@ -20,6 +20,11 @@ fn creatable(flow: &Flow) -> NewFlow {
     if new.zone.is_some() {
         (new.original.zone, new.reply.zone) = (None, None);
     }
+    // Arbitrary flows may have tuples of two families.
+    let is_ipv4 = new.original.source.is_ipv4();
+    for range in [&mut new.snat, &mut new.dnat] {
+        *range = range.filter(|range| range.first_address.is_none_or(|address| address.is_ipv4() == is_ipv4));
+    }
     new.helper = new.helper.filter(|helper| helper.name.len() <= 15);
     new.status &= ctnetlink::Status::SEEN_REPLY | ctnetlink::Status::ASSURED;
     new

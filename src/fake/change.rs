@@ -158,9 +158,8 @@ impl Kernel {
             entry.status |= Status::EXPECTED;
         }
         let added = self.add(entry);
-        // The kernel does not count flows that packets begin.
-        let counted = if added.is_ok() { &mut self.counts.insert } else { &mut self.counts.insert_failed };
-        *counted = counted.wrapping_add(1);
+        // The kernel counts neither failures nor the flows that packets begin.
+        self.counts.insert = self.counts.insert.wrapping_add(added.is_ok().into());
         added
     }
 

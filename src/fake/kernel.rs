@@ -47,9 +47,7 @@ pub(super) struct KernelSettings {
 /// The statistics of the first processor. Those of the others are zero.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    pub(super) found: u32,
     pub(super) insert: u32,
-    pub(super) insert_failed: u32,
     pub(super) drop: u32,
     pub(super) expect_new: u32,
     pub(super) expect_create: u32,

@@ -375,21 +375,20 @@ fn tuple() -> BoxedStrategy<Tuple> {
 
 /// TCP and UDP over IPv4.
 fn usual_tuple() -> BoxedStrategy<Tuple> {
-    let ports = || select(vec![1000_u16, 2000]);
-    (1..3_u8, 1..4_u8, any::<bool>(), ports(), ports())
-        .prop_map(|(source, destination, is_tcp, from, to)| {
+    (1..3_u8, 2..4_u8, any::<bool>(), select(vec![1000_u16, 2000]))
+        .prop_map(|(source, destination, is_tcp, from)| {
             let protocol = if is_tcp { Protocol::TCP } else { Protocol::UDP };
-            Tuple::with_ports(protocol, (address(source, true), from).into(), (address(destination, true), to).into())
+            Tuple::with_ports(protocol, (address(source, true), from).into(), (address(destination, true), 2000).into())
         })
         .boxed()
 }
 
 fn any_tuple() -> BoxedStrategy<Tuple> {
-    prop_oneof![2 => tuple(), 3 => usual_tuple()].boxed()
+    prop_oneof![1 => tuple(), 4 => usual_tuple()].boxed()
 }
 
 fn zone() -> BoxedStrategy<Option<u16>> {
-    prop_oneof![6 => Just(None), 1 => Just(Some(0)), 3 => Just(Some(7)), 1 => Just(Some(8))].boxed()
+    prop_oneof![12 => Just(None), 1 => Just(Some(0)), 3 => Just(Some(7)), 1 => Just(Some(8))].boxed()
 }
 
 fn status() -> BoxedStrategy<Status> {

@@ -14,6 +14,25 @@ use crate::{
 /// waiting operations unsent.
 ///
 /// See [`BatchReport`] for an example.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::FlowUpdate;
+/// use ctnetlink::request::UpdateFlow;
+///
+/// # let keys: Vec<ctnetlink::FlowKey> = Vec::new();
+/// let (mut batch, update) = (client.batch(), FlowUpdate::new().mark(7));
+/// for key in keys {
+///     batch.push(&UpdateFlow::new(key, &update))?;
+/// }
+/// let report = batch.finish()?;
+/// for (operation, error) in report.failures() {
+///     eprintln!("operation {operation}: {error}");
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "operations that were not sent yet wait for `finish`"]
 pub struct Batch<'c> {
@@ -25,6 +44,20 @@ pub struct Batch<'c> {
 
 impl Client {
     /// Starts a batch.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::NewFlow;
+    ///
+    /// let mut batch = client.batch();
+    /// for port in 40_000..41_000 {
+    ///     batch.push(&NewFlow::udp(([10, 0, 0, 1], port).into(), "10.0.0.2:53".parse()?).timeout(60))?;
+    /// }
+    /// println!("{} created", batch.finish()?.succeeded());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn batch(&mut self) -> Batch<'_> {
         Batch { pending: PendingBatch::default(), client: self, aims: None }
     }

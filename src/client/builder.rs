@@ -31,11 +31,32 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel has no netfilter netlink. Permission is checked by each request, not here.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use ctnetlink::Client;
+    ///
+    /// let mut client = Client::open()?;
+    /// println!("{} flows", client.dump()?.count());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn open() -> Result<Self, Error> {
         Self::builder().open()
     }
 
     /// Returns a builder, for other buffers and time-outs and for another network namespace.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ctnetlink::{Client, NetworkNamespace};
+    ///
+    /// let blue = NetworkNamespace::from_path("/run/netns/blue")?;
+    /// let mut client = Client::builder().namespace(blue).timeout(Some(Duration::from_secs(5))).open()?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub const fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }

@@ -203,6 +203,18 @@ impl Client {
     /// # Errors
     ///
     /// As for [`update_matching`](Self::update_matching).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{Filter, FlowUpdate};
+    ///
+    /// let unmarked: Filter = "dport 993 and mark 0".parse()?;
+    /// let report = client.update_matching_with(&unmarked, &FlowUpdate::new().mark(10), |flow| println!("{flow}"))?;
+    /// println!("{report}"); // updated 3 flows
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn update_matching_with(
         &mut self,
         filter: &Filter,
@@ -222,6 +234,15 @@ impl Client {
     /// Refuses a filter that [is everything](Filter::is_everything) with
     /// [`ErrorKind::MatchesEverything`]: [`delete_all`](Self::delete_all) empties the table. A filter whose terms all
     /// flows happen to satisfy is accepted. Otherwise as for [`update_matching`](Self::update_matching).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// let report = client.delete_matching(&"src 192.0.2.7 and not assured".parse()?)?;
+    /// println!("{report}"); // deleted 3 flows
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, Error> {
         self.change_matching(filter, Change::Delete, None)
     }
@@ -257,6 +278,17 @@ impl Client {
     ///
     /// As for [`delete_matching`](Self::delete_matching). A filter of both families takes two requests: if the kernel
     /// refuses the second, it has done the first.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// match client.flush_matching(&"zone 7".parse()?)? {
+    ///     Some(report) => println!("{report}"),
+    ///     None => println!("the kernel deleted them"),
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
         refuse_everything(filter)?;
         let capabilities = self.capabilities_for(Operation::FlushFlows)?;

@@ -89,6 +89,17 @@ impl Client {
     /// # Errors
     ///
     /// Fails without CAP_NET_ADMIN, or if the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::Filter;
+    ///
+    /// let filter: Filter = "proto tcp and dport 22".parse()?;
+    /// println!("{}", filter.plan(&client.capabilities()?)); // what the kernel does, and what this process does
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
         self.capabilities_for(Operation::ProbeFilters)
     }

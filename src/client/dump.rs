@@ -58,6 +58,20 @@ struct Selection {
 }
 
 /// An entry that a [`Dump`] can yield: [`Flow`] or [`Expectation`].
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{Dump, Entry, Error, request::DumpExpectations};
+///
+/// fn first<T: Entry>(mut dump: Dump<'_, T>) -> Result<Option<T>, Error> {
+///     dump.next().transpose()
+/// }
+/// println!("{:?}", first(client.dump()?)?);
+/// println!("{:?}", first(client.dump_expectations(&DumpExpectations::all())?)?);
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 pub trait Entry: Sized + sealed::Sealed {
     /// The entry in the receive buffer.
     type View<'a>;
@@ -224,6 +238,16 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the request cannot be sent. If the kernel refuses it, the error is yielded as an item.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// for flow in client.dump()? {
+    ///     println!("{}", flow?);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn dump(&mut self) -> Result<Dump<'_>, Error> {
         self.dump_with(&DumpFlows::new())
     }
@@ -236,6 +260,15 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel's capabilities cannot be probed. If the kernel refuses the dump, the error is yielded as an item.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// let marked = "mark 7".parse()?;
+    /// println!("{} flows", client.dump_matching(&marked)?.count());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn dump_matching(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
         let capabilities = self.capabilities_for(Operation::DumpFlows)?;
         Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
@@ -246,6 +279,18 @@ impl Client {
     /// # Errors
     ///
     /// As for [`dump`](Self::dump).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{Family, request::DumpFlows};
+    ///
+    /// for flow in client.dump_with(&DumpFlows::new().of_family(Family::IPV6))? {
+    ///     println!("{}", flow?);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn dump_with(&mut self, request: &DumpFlows) -> Result<Dump<'_>, Error> {
         Dump::started(request, &mut self.connection)
     }
@@ -255,6 +300,18 @@ impl Client {
     /// # Errors
     ///
     /// As for [`dump`](Self::dump).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::request::DumpExpectations;
+    ///
+    /// for expectation in client.dump_expectations(&DumpExpectations::all())? {
+    ///     println!("{}", expectation?);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Dump<'_, Expectation>, Error> {
         Dump::started(request, &mut self.connection)
     }
@@ -290,6 +347,19 @@ impl Client {
 
 /// The messages of an answer, as they arrive. Dropping it early aborts the exchange, and the client is free for the next
 /// request.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::request::DumpCpuStatistics;
+///
+/// let mut replies = client.request(&DumpCpuStatistics)?;
+/// while let Some(message) = replies.next_view()? {
+///     println!("{:?}", message.header());
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is received until `next_view` is called"]
 pub struct ReplyStream<'c> {

@@ -19,6 +19,20 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{FlowKey, Tuple};
+    ///
+    /// let key = FlowKey::original(Tuple::tcp("10.0.0.1:40000".parse()?, "192.0.2.1:443".parse()?));
+    /// match client.get(key)? {
+    ///     Some(flow) => println!("{flow}"),
+    ///     None => println!("no such connection"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
         Ok(self.find(Operation::GetFlow, key.into())?.map(|found| found.flow))
     }
@@ -31,6 +45,19 @@ impl Client {
     /// # Errors
     ///
     /// As for [`get`](Self::get).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{FlowKey, Tuple};
+    ///
+    /// let key = FlowKey::original(Tuple::tcp("10.0.0.1:40000".parse()?, "192.0.2.1:443".parse()?));
+    /// if let Some(flow) = client.get_and_zero_counters(key)? {
+    ///     println!("{:?} since the last call", flow.total_counters());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_and_zero_counters(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
         let Some(Found { key, .. }) = self.find(Operation::GetFlow, key.into())? else { return Ok(None) };
         let zeroed = self.connection.fetch(&GetFlow::new(key).and_zero_counters(), Flow::decode);
@@ -43,6 +70,20 @@ impl Client {
     ///
     /// [`is_already_exists`](Error::is_already_exists) if a flow with one of the tuples exists; see
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::NewFlow;
+    ///
+    /// let flow = NewFlow::udp("10.0.0.1:40000".parse()?, "192.0.2.1:53".parse()?).timeout(60);
+    /// match client.create(&flow) {
+    ///     Err(error) if error.is_already_exists() => println!("it exists already"),
+    ///     result => result?,
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(&mut self, flow: &NewFlow) -> Result<(), Error> {
         self.execute(flow)
     }
@@ -58,6 +99,17 @@ impl Client {
     /// [`is_not_found`](Error::is_not_found) if there is no such flow; see
     /// [`KernelError::meaning`](crate::KernelError::meaning) for the others. The kernel applies an update attribute by
     /// attribute: those before the one that it refuses stay applied.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{FlowKey, FlowUpdate, Tuple};
+    ///
+    /// let key = FlowKey::original(Tuple::tcp("10.0.0.1:40000".parse()?, "192.0.2.1:443".parse()?));
+    /// client.update(key, &FlowUpdate::new().mark(7).timeout(600))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn update(&mut self, key: impl Into<FlowKey>, update: &FlowUpdate) -> Result<(), Error> {
         refuse_empty(update)?;
         let operation = Operation::UpdateFlow;
@@ -74,6 +126,20 @@ impl Client {
     /// # Errors
     ///
     /// [`is_not_found`](Error::is_not_found) if there is no such flow.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{FlowKey, Tuple};
+    ///
+    /// let key = FlowKey::original(Tuple::udp("10.0.0.1:40000".parse()?, "192.0.2.1:53".parse()?));
+    /// match client.delete(key) {
+    ///     Err(error) if error.is_not_found() => println!("it has already ended"),
+    ///     result => result?,
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn delete(&mut self, key: impl Into<FlowKey>) -> Result<(), Error> {
         let mut key = key.into();
         if key.id.is_some() && key.direction == Direction::Original {
@@ -94,6 +160,14 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// client.delete_all()?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn delete_all(&mut self) -> Result<(), Error> {
         self.execute(&FlushFlows::all())
     }
@@ -103,6 +177,14 @@ impl Client {
     /// # Errors
     ///
     /// As for [`delete_all`](Self::delete_all).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// client.delete_family(ctnetlink::Family::IPV6)?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn delete_family(&mut self, family: Family) -> Result<(), Error> {
         self.execute(&FlushFlows::of_family(family))
     }
@@ -112,6 +194,18 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::{FlowKey, Tuple, request::DeleteFlow};
+    ///
+    /// // `Client::delete` would look the flow up first, because this key has no identifier.
+    /// let key = FlowKey::original(Tuple::udp("10.0.0.1:40000".parse()?, "192.0.2.1:53".parse()?));
+    /// client.execute(&DeleteFlow::new(key))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
         if request.key().is_some() && self.has_zones(request.operation())? {
             return self.connection.execute(&Aimed(request));

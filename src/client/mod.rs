@@ -77,6 +77,14 @@ impl Client {
 
     /// Returns the bytes that the kernel granted for answers that wait to be received: twice what was requested, since it
     /// counts its own bookkeeping.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let client = ctnetlink::Client::open()?;
+    /// println!("{} bytes", client.receive_buffer());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.connection.transport().receive_capacity()

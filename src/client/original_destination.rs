@@ -51,6 +51,18 @@ impl Client {
     /// # Errors
     ///
     /// As for [`original_destination`](Self::original_destination).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::Protocol;
+    ///
+    /// let (peer, local) = ("10.0.0.1:40000".parse()?, "10.0.0.2:8080".parse()?);
+    /// let destination = client.original_destination_in_zone(Protocol::TCP, peer, local, 7)?;
+    /// println!("{peer} wanted {destination:?}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn original_destination_in_zone(
         &mut self,
         protocol: Protocol,

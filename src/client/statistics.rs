@@ -14,6 +14,15 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// let statistics = client.statistics()?;
+    /// println!("{:?} of {:?} flows", statistics.entries, statistics.max_entries);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
         Ok(self.connection.fetch(&GetGlobalStatistics, TableStatistics::decode)?.unwrap_or_default())
     }
@@ -23,6 +32,16 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// for cpu in client.cpu_statistics()? {
+    ///     println!("processor {}: {:?} packets dropped", cpu.cpu, cpu.drop);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn cpu_statistics(&mut self) -> Result<Vec<CpuStatistics>, Error> {
         self.collect(&DumpCpuStatistics, CpuStatistics::decode)
     }
@@ -32,6 +51,16 @@ impl Client {
     /// # Errors
     ///
     /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// for cpu in client.expectation_statistics()? {
+    ///     println!("processor {}: {:?} expectations created", cpu.cpu, cpu.create);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn expectation_statistics(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
         // The answers have the type of a message of the other subsystem; the sequence number identifies them.
         self.collect(&DumpExpectationStatistics, ExpectationStatistics::decode)

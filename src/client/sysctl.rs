@@ -26,6 +26,17 @@ const FOLDER: &str = "/proc/sys/net/netfilter/";
 const PREFIX: &str = "nf_conntrack_";
 
 /// One setting: a number in a file.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::sysctl::{self, Sysctl};
+///
+/// println!("room for {} flows", sysctl::MAX.read()?);
+/// let timeout = Sysctl::new("udp_timeout_stream")?; // by name, for example from a configuration file
+/// timeout.write(180)?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Sysctl {
     path: Cow<'static, str>,

@@ -147,7 +147,7 @@ const fn saturate(offset: usize) -> u32 {
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{DecodeError, FlowRef, wire::{Family, AttributeSet}};
+/// use ctnetlink::{DecodeError, Family, FlowRef, wire::AttributeSet};
 ///
 /// // CTA_TUPLE_ORIG with a CTA_TUPLE_IP whose address has three bytes.
 /// let bytes = [16, 0, 1, 0x80, 12, 0, 1, 0x80, 7, 0, 1, 0, 10, 0, 0, 0];

@@ -81,6 +81,22 @@ pub enum Event {
 /// An event, as a view of the receive buffer.
 ///
 /// [`Event`] is the same as a value: [`to_event`](Self::to_event) converts.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{EventGroups, EventRef, EventSocket};
+///
+/// let mut events = EventSocket::open(EventGroups::FLOWS)?;
+/// while let Some(event) = events.next_view()? {
+///     match event {
+///         EventRef::Destroy(end) => println!("{:?}", end.flow.total_counters()),
+///         EventRef::Overrun => println!("events are missing here"),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum EventRef<'a> {
@@ -103,6 +119,22 @@ pub enum EventRef<'a> {
 }
 
 /// An event of a flow, as a value.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Event, EventGroups, EventSocket};
+///
+/// for event in EventSocket::open(EventGroups::DESTROY)? {
+///     if let Event::Destroy(end) = event? {
+///         match end.port_id {
+///             Some(port) => println!("deleted by the process with port {port}: {}", end.flow),
+///             None => println!("ended: {}", end.flow),
+///         }
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -117,6 +149,20 @@ pub struct FlowEvent {
 }
 
 /// An event of a flow, as a view of the receive buffer. See [`FlowEvent`] for the fields.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{EventGroups, EventRef, EventSocket, events::FlowEventRef};
+///
+/// let mut events = EventSocket::open(EventGroups::NEW)?;
+/// while let Some(event) = events.next_view()? {
+///     if let EventRef::New(FlowEventRef { flow, .. }) = event {
+///         println!("{} begins a flow", flow.original().source());
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FlowEventRef<'a> {
@@ -129,6 +175,19 @@ pub struct FlowEventRef<'a> {
 }
 
 /// An event of an expectation, as a value.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Event, EventGroups, EventSocket};
+///
+/// for event in EventSocket::open(EventGroups::EXPECTATIONS)? {
+///     if let Event::ExpectationNew(new) = event? {
+///         println!("expected: {}", new.expectation);
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -144,6 +203,20 @@ pub struct ExpectationEvent {
 
 /// An event of an expectation, as a view of the receive buffer. See
 /// [`ExpectationEvent`] for the fields.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{EventGroups, EventRef, EventSocket};
+///
+/// let mut events = EventSocket::open(EventGroups::EXPECTATIONS)?;
+/// while let Some(event) = events.next_view()? {
+///     if let EventRef::ExpectationNew(new) = event {
+///         println!("expected: {:?}", new.expectation.tuple());
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ExpectationEventRef<'a> {
@@ -161,7 +234,7 @@ impl FlowEvent {
     /// # Example
     ///
     /// ```
-    /// use ctnetlink::{Event, Flow, FlowEvent, FlowTable, Tuple};
+    /// use ctnetlink::{Event, Flow, FlowTable, Tuple, events::FlowEvent};
     ///
     /// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
     /// let flow = Flow::new(original, original.inverted().ok_or("no reply")?);

@@ -118,6 +118,20 @@ impl EventSocket {
 }
 
 /// A builder for an [`EventSocket`].
+///
+/// # Example
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use ctnetlink::{EventGroups, EventSocket, NetworkNamespace};
+///
+/// let events = EventSocket::builder(EventGroups::FLOWS)
+///     .namespace(NetworkNamespace::from_path("/run/netns/blue")?)
+///     .receive_buffer(32 << 20)
+///     .timeout(Some(Duration::from_secs(1)))
+///     .open()?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct EventSocketBuilder {

@@ -137,6 +137,16 @@ impl Mirror {
 
     /// Sets how long after each dump the table is audited: compared with another dump, to find changes without events. A
     /// dump also makes the kernel end flows that are overdue. The default, `None`, is never.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ctnetlink::Mirror;
+    ///
+    /// let mirror = Mirror::open()?.audit_every(Some(Duration::from_secs(600)));
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn audit_every(mut self, period: Option<Duration>) -> Self {
         self.inner.set_audit_period(period);
@@ -144,6 +154,17 @@ impl Mirror {
     }
 
     /// Audits the table as soon as no other dump is under way.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.audit();
+    /// while let Some(change) = mirror.try_next()? {
+    ///     println!("{} {}", change.kind, change.flow);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     pub fn audit(&mut self) {
         self.inner.audit();
     }
@@ -240,6 +261,15 @@ impl Mirror {
     }
 
     /// Returns the table. It contains all changes that were yielded, and may contain some that are still to be yielded.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.synchronize()?;
+    /// println!("{:?}", mirror.table().count_by(|entry| entry.protocol()));
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn table(&self) -> &FlowTable {
         self.inner.table()
@@ -247,6 +277,17 @@ impl Mirror {
 
     /// Returns when the mirror has to be called again even if no event arrives: a dump begins or goes on then, or the
     /// kernel's settings are read. `None` if nothing is planned.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let wait = mirror.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+    /// println!("poll for at most {wait:?}");
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.inner.next_deadline()
@@ -254,30 +295,76 @@ impl Mirror {
 
     /// Returns whether the kernel sends events in the namespace at this moment. Returns true if the setting cannot be
     /// read.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// if !mirror.events_enabled() {
+    ///     eprintln!("nf_conntrack_events is 0: only audits keep the table current");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn events_enabled(&self) -> bool {
         self.inner.stream().source().events_enabled()
     }
 
     /// Returns how many times events were lost. Each time, the table was compared with a dump.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.synchronize()?;
+    /// println!("events were lost {} times, {} dumps", mirror.overruns(), mirror.dumps());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn overruns(&self) -> u64 {
         self.inner.stream().overruns()
     }
 
     /// Returns the number of dumps that were completed.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.synchronize()?;
+    /// assert!(mirror.dumps() >= 1);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn dumps(&self) -> u64 {
         self.inner.dumps()
     }
 
     /// Returns the number of datagrams that were dropped because they did not come from the kernel.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// if mirror.rejected_datagrams() > 0 {
+    ///     eprintln!("another process sends to this socket");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn rejected_datagrams(&self) -> u64 {
         self.inner.stream().rejected()
     }
 
     /// Returns the bytes that the kernel granted for events that wait to be received.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// println!("room for about {} events", mirror.receive_buffer() / 1280);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.inner.stream().source().capacity()
@@ -309,6 +396,16 @@ impl Mirror {
     }
 
     /// Returns whether a [stop handle](Self::stop_handle) has stopped the mirror.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// mirror.stop_handle()?.stop();
+    /// assert!(mirror.is_stopped());
+    /// assert!(mirror.next().is_none());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.inner.stream().source().is_stopped()
@@ -319,6 +416,17 @@ impl Mirror {
     /// # Errors
     ///
     /// Fails if the process has too many open files.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut mirror = ctnetlink::Mirror::open()?;
+    /// let waiter = mirror.waiter()?;
+    /// if waiter.wait(std::time::Duration::from_secs(1))? {
+    ///     println!("{:?}", mirror.try_next()?);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[cfg(all(target_os = "linux", feature = "client"))]
     pub fn waiter(&self) -> Result<Waiter, Error> {
         let fd = self.as_fd().try_clone_to_owned().map_err(|error| Error::io("duplicate a descriptor", error))?;
@@ -358,6 +466,24 @@ impl AsRawFd for Mirror {
 }
 
 /// Waits for the events of a [`Mirror`] while another thread may hold the mirror.
+///
+/// # Example
+///
+/// ```no_run
+/// use std::{sync::{Arc, Mutex}, time::Duration};
+/// use ctnetlink::Mirror;
+///
+/// let mirror = Mirror::open()?;
+/// let waiter = mirror.waiter()?;
+/// let mirror = Arc::new(Mutex::new(mirror)); // other threads lock it to read the table
+/// loop {
+///     waiter.wait(Duration::from_secs(1))?;
+///     let mut mirror = mirror.lock().expect("no thread panics while it holds the mirror");
+///     while mirror.try_next()?.is_some() {}
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[cfg(all(target_os = "linux", feature = "client"))]
 #[derive(Debug)]
 pub struct Waiter {

@@ -250,6 +250,17 @@ impl EventSocket {
     }
 
     /// Returns whether a [stop handle](Self::stop_handle) has stopped the socket.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let mut events = EventSocket::open(EventGroups::FLOWS)?;
+    /// events.stop_handle()?.stop();
+    /// assert!(events.is_stopped());
+    /// assert!(events.next().is_none());
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stream.source().is_stopped()
@@ -257,6 +268,17 @@ impl EventSocket {
 
     /// Returns whether the kernel sends events in the socket's namespace at this moment: false if somebody has set
     /// `net.netfilter.nf_conntrack_events` to 0. Returns true if the setting cannot be read.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let events = EventSocket::open(EventGroups::FLOWS)?;
+    /// if !events.events_enabled() {
+    ///     eprintln!("nf_conntrack_events is 0: nothing will arrive");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn events_enabled(&self) -> bool {
         self.stream.source().events_enabled()
@@ -264,18 +286,52 @@ impl EventSocket {
 
     /// Returns the bytes of the message that was yielded last. After an error of kind [`Decode`](crate::ErrorKind::Decode) they
     /// are the message that does not decode; if its length is not valid either, they are the rest of its datagram.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let mut events = EventSocket::open(EventGroups::FLOWS)?;
+    /// match events.next_view().map(|_| ()) {
+    ///     Err(error) if error.decode_error().is_some() => eprintln!("{error}: {:02x?}", events.message()),
+    ///     result => result?,
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> &[u8] {
         self.stream.message()
     }
 
     /// Returns how many times events were lost: how many [`Event::Overrun`] were yielded.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let mut events = EventSocket::open(EventGroups::FLOWS)?;
+    /// let before = events.overruns();
+    /// while events.next_view_within(std::time::Duration::from_secs(1))?.is_some() {}
+    /// println!("events were lost {} times", events.overruns() - before);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn overruns(&self) -> u64 {
         self.stream.overruns()
     }
 
     /// Returns the number of datagrams that were dropped because they did not come from the kernel.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let events = EventSocket::open(EventGroups::FLOWS)?;
+    /// if events.rejected_datagrams() > 0 {
+    ///     eprintln!("another process sends to this socket");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub const fn rejected_datagrams(&self) -> u64 {
         self.stream.rejected()
@@ -283,6 +339,15 @@ impl EventSocket {
 
     /// Returns the bytes that the kernel granted for events that wait to be received. The kernel doubles the number of
     /// bytes that the builder asks for.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use ctnetlink::{EventGroups, EventSocket};
+    /// let events = EventSocket::open(EventGroups::FLOWS)?;
+    /// println!("room for about {} events", events.receive_buffer() / 1280);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.stream.source().capacity()

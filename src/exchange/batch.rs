@@ -41,6 +41,22 @@ pub struct BatchReport {
 }
 
 /// The result of one operation of a batch.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{BatchOutcome, NewFlow};
+///
+/// let mut batch = client.batch();
+/// batch.push(&NewFlow::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?).timeout(60))?;
+/// let report = batch.finish()?;
+/// match report.outcomes().next() {
+///     Some(BatchOutcome::Refused(error)) => eprintln!("{error}"),
+///     outcome => println!("{outcome:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BatchOutcome<'a> {

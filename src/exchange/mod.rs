@@ -20,9 +20,8 @@
 //!
 //! ```
 //! use ctnetlink::{
-//!     FlowRef, Operation,
+//!     FlowRef, Message, Operation,
 //!     exchange::{Exchange, Received},
-//!     message::Message,
 //!     request::DumpFlows,
 //!     wire::{Encoder, Messages},
 //! };

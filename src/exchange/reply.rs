@@ -35,6 +35,20 @@ pub struct Exchange {
 }
 
 /// The meaning of a message for an exchange.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Operation, exchange::{Exchange, Received}, wire::Messages};
+///
+/// // The end of a dump: length, type DONE, NLM_F_MULTI, sequence number and port, then no error.
+/// let datagram = [20_u32.to_ne_bytes(), [3, 0, 2, 0], 7_u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
+/// let mut exchange = Exchange::new(Operation::DumpFlows, 7);
+/// for message in Messages::new(&datagram) {
+///     assert_eq!(exchange.receive(&message?), Received::End);
+/// }
+/// # Ok::<(), ctnetlink::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a message is one of these, whatever it holds")]
 pub enum Received {

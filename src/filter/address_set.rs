@@ -23,7 +23,7 @@ use super::{prefix::Prefix, ranges::Ranges};
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use ctnetlink::{Filter, filter::{AddressSet, Prefix}};
+/// use ctnetlink::{Filter, Prefix, filter::AddressSet};
 ///
 /// let set: AddressSet = ["10.0.0.0/25", "10.0.0.128/25", "fd00::1"]
 ///     .iter()

@@ -10,7 +10,7 @@
 //! # Example
 //!
 //! ```
-//! use ctnetlink::{Filter, Protocol, filter::{Capabilities, Prefix}};
+//! use ctnetlink::{Filter, Prefix, Protocol, filter::Capabilities};
 //!
 //! let network: Prefix = "10.0.0.0/8".parse()?;
 //! let built = Filter::protocol(Protocol::TCP) & Filter::source(network) & !Filter::assured();

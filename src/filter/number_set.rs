@@ -44,6 +44,17 @@ pub struct NumberSet<T> {
 ///
 /// It is implemented for `u8`, `u16`, `u32`, `u64` and the crate's protocols, families, states and roles. Other types
 /// cannot implement it.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Filter, filter::{Number, NumberSet}};
+///
+/// fn is_subset<N: Number>(numbers: &[N], set: &NumberSet<N>) -> bool {
+///     numbers.iter().all(|number| set.contains(*number))
+/// }
+/// assert!(is_subset(&[22_u16, 80], &NumberSet::from(0..1024)));
+/// ```
 pub trait Number: sealed::NumberValue {}
 
 pub(super) mod sealed {

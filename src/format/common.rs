@@ -4,6 +4,19 @@ use super::LabelMap;
 use crate::{EventKind, GreKeys, Layer4, Protocol, ProtocolInfo, Timestamp, Tuple};
 
 /// The process whose request caused an event, printed at the end of the event's line.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{EventKind, Flow, Tuple, format::{Sender, Text}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// let sender = Sender { port_id: 4711, program: Some("conntrack") };
+/// let line = Text::new().event(EventKind::Destroy).sender(sender).flow(&flow).to_string();
+/// assert!(line.ends_with("[USERSPACE] portid=4711 progname=conntrack"), "{line}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "these two are all that conntrack(8) shows")]
 pub struct Sender<'a> {

@@ -32,6 +32,16 @@ use crate::{
 ///
 /// The variant follows from the type in the header and `NLM_F_REQUEST`: one number means a create request in one
 /// direction and an entry of a dump in the other.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Message, NewFlow};
+///
+/// let request = Message::CreateFlow(NewFlow::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?).timeout(60));
+/// println!("{request:?}");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "a flow is what most messages are: a box would be an allocation for each")]

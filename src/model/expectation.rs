@@ -13,6 +13,15 @@ use crate::{
 
 bitflags::bitflags! {
     /// The flags of an expectation (`NF_CT_EXPECT_*`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::ExpectationFlags;
+    ///
+    /// let flags = ExpectationFlags::PERMANENT | ExpectationFlags::INACTIVE;
+    /// assert!(flags.contains(ExpectationFlags::PERMANENT));
+    /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ExpectationFlags: u32 {
         /// The expectation stays after the first flow that matches it.
@@ -31,6 +40,18 @@ bitflags::bitflags! {
 flag_text!(ExpectationFlags as "an expectation flag");
 
 /// The translation that an expected flow will get (`CTA_EXPECT_NAT`).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Direction, ExpectationNat, Tuple};
+///
+/// // The source that the master had before its translation.
+/// let tuple = Tuple::tcp("10.0.0.8:0".parse()?, "0.0.0.0:0".parse()?);
+/// let nat = ExpectationNat { direction: Direction::Original, tuple };
+/// assert_eq!(nat.tuple.source, std::net::Ipv4Addr::new(10, 0, 0, 8));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "the kernel asks for both and has no other")]

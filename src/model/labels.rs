@@ -107,6 +107,16 @@ impl fmt::Debug for Labels {
 }
 
 /// Labels and a mask of the labels that an update changes: `new = (old & !mask) | (labels & mask)`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowUpdate, Labels, MaskedLabels};
+///
+/// let update = FlowUpdate::new().labels(MaskedLabels::remove(Labels::default().with(3)));
+/// assert!(!update.is_empty());
+/// assert_eq!(MaskedLabels::exactly(Labels::default().with(3)).mask, Labels::ALL);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "value and mask")]

@@ -7,6 +7,16 @@ open_enum! {
     ///
     /// The constants are the protocols for which some kernel since 4.19 has a tracker. The kernel tracks any other
     /// protocol by its addresses only. DCCP lost its tracker in Linux 6.17: since then its tuples have no ports.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::Protocol;
+    ///
+    /// assert_eq!("udp".parse(), Ok(Protocol::UDP));
+    /// assert_eq!((Protocol::UDP.to_string(), Protocol(200).to_string()), ("udp".into(), "200".into()));
+    /// assert!(Protocol::UDP.has_ports());
+    /// ```
     pub struct Protocol(u8) as "a protocol" {
         /// ICMP.
         #[doc(alias = "IPPROTO_ICMP")]

@@ -14,6 +14,15 @@ use crate::{
 /// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
 ///
 /// Absent from dumps of offloaded flows, and from events in which nothing of it changed.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{ProtocolInfo, TcpInfo, TcpState};
+///
+/// let info = ProtocolInfo::from(TcpInfo::new(TcpState::ESTABLISHED));
+/// assert!(matches!(info, ProtocolInfo::Tcp(tcp) if tcp.state == Some(TcpState::ESTABLISHED)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]

@@ -12,6 +12,15 @@ use crate::{
 
 open_enum! {
     /// The state of a TCP connection as the tracker sees it from the middle (`enum tcp_conntrack`).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::TcpState;
+    ///
+    /// assert_eq!("ESTABLISHED".parse(), Ok(TcpState::ESTABLISHED));
+    /// assert_eq!(TcpState::ESTABLISHED.to_string(), "ESTABLISHED");
+    /// ```
     pub struct TcpState(u8) as "a TCP state" {
         /// No packet seen yet. Flows that were created without a state have it.
         #[doc(alias = "TCP_CONNTRACK_NONE")]

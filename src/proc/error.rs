@@ -7,6 +7,15 @@ use super::LONGEST_LINE;
 use crate::error::{Error, ErrorKind};
 
 /// The part of a line that was expected.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{Expected, Line};
+///
+/// let error = Line::parse(b"ipv4     2 udp      x 29 src=10.0.0.1").unwrap_err();
+/// assert_eq!(error.expected(), Some(Expected::U8)); // the number of the protocol
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expected {
@@ -262,6 +271,17 @@ impl fmt::Display for Word {
 }
 
 /// Why a reader returned no value.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{ReadError, Reader};
+///
+/// match Reader::new("nonsense\n".as_bytes()).next() {
+///     Some(Err(ReadError::Line(error))) => assert_eq!(error.line().map(u64::from), Some(1)),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[non_exhaustive]
 pub enum ReadError {
     /// A malformed line. Reading may continue with the next line.
@@ -329,6 +349,18 @@ impl From<ReadError> for io::Error {
 }
 
 /// Why a file of the kernel could not be opened, and what to do about it.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::proc;
+///
+/// match proc::open() {
+///     Ok(reader) => println!("{} flows", reader.count()),
+///     Err(error) if error.is_not_found() => println!("this kernel has no such file; use `Client::dump`"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// ```
 pub struct OpenError {
     path: &'static Path,
     error: io::Error,

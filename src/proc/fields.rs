@@ -5,6 +5,18 @@ use core::fmt;
 use super::scan::Cursor;
 
 /// A field of a line, such as `mark=7`.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{Field, Line};
+///
+/// let line = b"udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=53 [UNREPLIED] \
+///              src=10.0.0.2 dst=10.0.0.1 sport=53 dport=40000 mark=7 use=1";
+/// let line = Line::parse(line)?;
+/// assert!(line.fields().any(|field| field == Field::Flag(b"UNREPLIED")));
+/// # Ok::<(), ctnetlink::proc::LineError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field<'a> {
@@ -82,6 +94,19 @@ impl fmt::Debug for Field<'_> {
 }
 
 /// The fields of a line, in order. See [`Line::fields`](super::Line::fields).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{Field, Line};
+///
+/// let line = b"udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=53 [UNREPLIED] \
+///              src=10.0.0.2 dst=10.0.0.1 sport=53 dport=40000 mark=7 use=1";
+/// let line = Line::parse(line)?;
+/// let last = line.fields().last();
+/// assert_eq!(last, Some(Field::Value { key: b"use", value: b"1" }));
+/// # Ok::<(), ctnetlink::proc::LineError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     cursor: Cursor<'a>,

@@ -74,6 +74,17 @@ pub struct Line<'a> {
 
 /// The timeouts that the kernel's file prints for a GRE flow, in seconds. They are settings, from which the timeout of
 /// the flow counts down.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::proc::{GreTimeouts, Line};
+///
+/// let line = b"ipv4     2 gre      47 29 timeout=30, stream_timeout=180 src=10.0.0.1 dst=10.0.0.2 srckey=0x0 dstkey=0x1 \
+///              src=10.0.0.2 dst=10.0.0.1 srckey=0x1 dstkey=0x0 mark=0 use=2";
+/// assert_eq!(Line::parse(line)?.gre_timeouts(), Some(GreTimeouts { unreplied: 30, replied: 180 }));
+/// # Ok::<(), ctnetlink::proc::LineError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "the kernel prints these two")]
 pub struct GreTimeouts {

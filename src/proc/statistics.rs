@@ -44,6 +44,17 @@ pub struct Statistics {
 }
 
 /// The counts of one processor.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::proc;
+///
+/// for row in proc::read_statistics()?.rows {
+///     println!("{:?} packets dropped, {:?} expectations created", row.flows.drop, row.expectations.create);
+/// }
+/// # Ok::<(), ctnetlink::proc::ReadError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatisticsRow {

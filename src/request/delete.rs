@@ -11,6 +11,16 @@ use crate::{
 /// The request to delete one flow, by tuple, zone and, if the key has one, identifier.
 ///
 /// It always carries a tuple: for the kernel, a delete without one empties the table.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowKey, Message, Tuple, request::DeleteFlow};
+///
+/// let key = FlowKey::original(Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?));
+/// assert_eq!(Message::from(DeleteFlow::new(key)), Message::DeleteFlow(DeleteFlow::new(key)));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeleteFlow {
     key: FlowKey,
@@ -53,6 +63,16 @@ impl EncodeRequest for DeleteFlow {
 }
 
 /// The request to delete every flow, every flow of a family, or every flow that a kernel filter selects.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{Family, request::FlushFlows};
+///
+/// client.execute(&FlushFlows::of_family(Family::IPV6))?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFlows {
     filter: KernelFilter,

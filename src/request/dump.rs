@@ -9,6 +9,18 @@ use crate::{
 };
 
 /// The kernel's lists of flows.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::request::{DumpFlows, Table};
+///
+/// for flow in client.dump_with(&DumpFlows::new().of_table(Table::Dying))? {
+///     println!("{}", flow?);
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Table {
@@ -22,6 +34,15 @@ pub enum Table {
 }
 
 /// The request for the flows of a list: all, those of a family, or those that a kernel filter selects.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Family, request::{DumpFlows, Table}};
+///
+/// let request = DumpFlows::new().of_family(Family::IPV4);
+/// assert_eq!((request.table(), request.zeroes_counters()), (Table::Conntrack, false));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpFlows {
     table: Table,

@@ -12,6 +12,17 @@ use crate::{
 };
 
 /// The key of an expectation: its tuple, the zone, and the identifier if it is known.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Tuple, request::ExpectationKey};
+///
+/// let expected = Tuple::tcp("10.0.0.1:0".parse()?, "10.0.0.2:40021".parse()?);
+/// let key = ExpectationKey::new(expected).in_zone(7);
+/// assert_eq!((key.tuple, key.zone, key.id), (expected, Some(7), None));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ExpectationKey {
@@ -66,6 +77,20 @@ impl From<&Expectation> for ExpectationKey {
 }
 
 /// The request for one expectation.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{Tuple, request::{ExpectationKey, GetExpectation}};
+///
+/// let expected = Tuple::tcp("10.0.0.1:0".parse()?, "10.0.0.2:40021".parse()?);
+/// let mut replies = client.request(&GetExpectation(ExpectationKey::new(expected)))?;
+/// while let Some(message) = replies.next_view()? {
+///     println!("{message:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct GetExpectation(
@@ -88,6 +113,19 @@ impl EncodeRequest for GetExpectation {
 }
 
 /// The request for expectations: all, the expectations of a family, or those of a master.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{Tuple, request::DumpExpectations};
+///
+/// let master = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:21".parse()?);
+/// for expectation in client.dump_expectations(&DumpExpectations::of_master(master))? {
+///     println!("{}", expectation?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpExpectations {
     family: Family,
@@ -169,6 +207,24 @@ impl EncodeRequest for DumpExpectations {
 ///
 /// The kernel uses the timeout of the helper instead of the one in the expectation, and removes `USERSPACE` from the
 /// flags. If the helper's limit is reached, it removes the oldest expectation of the class.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::request::CreateExpectation;
+///
+/// fn create_all(client: &mut ctnetlink::Client, expectations: &[ctnetlink::Expectation]) -> Result<(), ctnetlink::Error> {
+///     let mut batch = client.batch();
+///     for expectation in expectations {
+///         batch.push(&CreateExpectation::new(expectation).or_update())?;
+///     }
+///     println!("{} created", batch.finish()?.succeeded());
+///     Ok(())
+/// }
+/// # create_all(&mut client, &[])?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreateExpectation<'a> {
     expectation: &'a Expectation,
@@ -206,6 +262,17 @@ impl EncodeRequest for CreateExpectation<'_> {
 
 /// The request to delete one expectation. It always carries a tuple: for the kernel, a delete without one empties the
 /// table.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{Tuple, request::{DeleteExpectation, ExpectationKey}};
+///
+/// let expected = Tuple::tcp("10.0.0.1:0".parse()?, "10.0.0.2:40021".parse()?);
+/// client.execute(&DeleteExpectation(ExpectationKey::new(expected)))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
 pub struct DeleteExpectation(
@@ -228,6 +295,20 @@ impl EncodeRequest for DeleteExpectation {
 }
 
 /// The request to delete every expectation of a helper. It succeeds if there is none.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::request::DeleteExpectationsOf;
+///
+/// let mut batch = client.batch();
+/// for helper in ["ftp", "sip"] {
+///     batch.push(&DeleteExpectationsOf(helper))?;
+/// }
+/// batch.finish()?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a name and nothing else")]
 pub struct DeleteExpectationsOf<'a>(
@@ -250,6 +331,14 @@ impl EncodeRequest for DeleteExpectationsOf<'_> {
 }
 
 /// The request to delete every expectation of the namespace, of both families.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// client.execute(&ctnetlink::request::FlushExpectations)?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
 pub struct FlushExpectations;

@@ -9,6 +9,16 @@ use crate::{
 
 /// The request for one flow, by tuple and zone. The kernel compares neither direction nor identifier;
 /// [`Client::get`](crate::Client::get) does.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowKey, Tuple, request::GetFlow};
+///
+/// let key = FlowKey::original(Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?));
+/// assert!(GetFlow::new(key).and_zero_counters().zeroes_counters());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetFlow {
     key: FlowKey,

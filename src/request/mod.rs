@@ -48,12 +48,46 @@ use header::creation;
 /// A request to the kernel, as [`Client::request`](crate::Client::request) takes it.
 ///
 /// This trait is sealed. To encode a request for a socket of your own, convert it into a [`Message`](crate::Message).
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Client, Error, request::Request};
+///
+/// /// Counts the messages of the answer to any request.
+/// fn count(client: &mut Client, request: &impl Request) -> Result<usize, Error> {
+///     let mut replies = client.request(request)?;
+///     let mut messages = 0;
+///     while replies.next_view()?.is_some() {
+///         messages += 1;
+///     }
+///     Ok(messages)
+/// }
+/// # let _ = count(&mut Client::open()?, &ctnetlink::request::DumpFlows::new())?;
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 pub trait Request: EncodeRequest {}
 
 impl<T: EncodeRequest + ?Sized> Request for T {}
 
 /// A request that is answered with an acknowledgement only, as [`Client::execute`](crate::Client::execute) and
 /// [`Batch::push`](crate::Batch::push) take it. This trait is sealed.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{Client, Error, NewFlow, request::Command};
+///
+/// /// Ignores an entry that exists already.
+/// fn ensure(client: &mut Client, request: &impl Command) -> Result<(), Error> {
+///     match client.execute(request) {
+///         Err(error) if error.is_already_exists() => Ok(()),
+///         result => result,
+///     }
+/// }
+/// ensure(&mut Client::open()?, &NewFlow::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?).timeout(60))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Command: Request {}
 
 impl<T: Command + ?Sized> Command for &T {}

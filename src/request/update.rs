@@ -178,6 +178,9 @@ impl FlowUpdate {
     /// nfnetlink_queue (`NFQA_CT`).
     ///
     /// `current_status` is the status that the flow has, which an update that adds status bits has to repeat.
+    /// [`FlowRef::from_attributes`](crate::FlowRef::from_attributes) decodes the flow of a queued packet.
+    ///
+    /// # Example
     ///
     /// ```
     /// use ctnetlink::{FlowUpdate, Status, wire::Encoder};
@@ -215,6 +218,18 @@ impl FlowUpdate {
 }
 
 /// The request to change one flow.
+///
+/// # Example
+///
+/// ```no_run
+/// # let mut client = ctnetlink::Client::open()?;
+/// use ctnetlink::{FlowKey, FlowUpdate, Tuple, request::UpdateFlow};
+///
+/// let update = FlowUpdate::new().mark(7);
+/// let key = FlowKey::original(Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?));
+/// client.execute(&UpdateFlow::new(key, &update))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateFlow<'a> {
     key: FlowKey,

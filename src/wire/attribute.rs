@@ -206,6 +206,28 @@ fn too_short(nest: AttributeSet, number: u16, position: u32, actual: usize, expe
 ///
 /// Iterates over the attributes. An attribute with an impossible length is an error and ends the iteration. If an
 /// attribute is repeated, the last one counts, as in the kernel's parser.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, wire::{AttributeSet, CTA_TUPLE_ORIG, Encoder, Flags, MessageType, Messages}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// # let mut buffer = [0; 256];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::FLOW_NEW, Flags::MULTI, 7, flow.family(), |body| flow.encode(body));
+/// # let length = encoder.finish()?;
+/// # let datagram = &buffer[..length];
+/// for message in Messages::new(datagram) {
+///     let attributes = message?.netfilter()?.attributes(AttributeSet::Flow);
+///     assert!(attributes.find(CTA_TUPLE_ORIG).is_some());
+///     for attribute in attributes {
+///         println!("{:?}", attribute?.name());
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
     bytes: &'a [u8],

@@ -6,6 +6,15 @@ use crate::macros::open_enum;
 
 open_enum! {
     /// A layer 3 family (`nfgen_family`): the number of an address family.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::Family;
+    ///
+    /// assert_eq!(Family::of([10, 0, 0, 1].into()), Family::IPV4);
+    /// assert_eq!("ipv6".parse(), Ok(Family::IPV6));
+    /// ```
     #[derive(Default)]
     pub struct Family(u8) as "a family" {
         /// Any: in a dump, all families.

@@ -28,6 +28,15 @@ pub const NETFILTER_HEADER_LENGTH: usize = 4;
 
 open_enum! {
     /// The type in a netlink header: netlink's own control messages, or subsystem and message of netfilter.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::wire::MessageType;
+    ///
+    /// assert_eq!(MessageType::FLOW_DELETE.0, 0x102); // NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE
+    /// assert_eq!(MessageType::FLOW_DELETE.to_string(), "flow delete");
+    /// ```
     pub struct MessageType(u16) as "a message type" {
         /// Nothing, to skip.
         #[doc(alias = "NLMSG_NOOP")]
@@ -83,6 +92,15 @@ open_enum! {
 
 bitflags::bitflags! {
     /// The flags of a netlink header. The meaning of some bits depends on the type of the message.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::wire::Flags;
+    ///
+    /// let create = Flags::REQUEST | Flags::ACK | Flags::CREATE | Flags::EXCLUSIVE;
+    /// assert_eq!(create.bits(), 0x605);
+    /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Flags: u16 {
         /// Every request carries it.
@@ -129,6 +147,26 @@ bitflags::bitflags! {
 ///
 /// ctnetlink has two peculiarities: a reply to a get of one flow carries `MULTI` although no `DONE` follows, and an event
 /// always has sequence number 0, with the port of the process that caused it (0: a packet or a timer).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// # let mut buffer = [0; 256];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::FLOW_NEW, Flags::MULTI, 7, flow.family(), |body| flow.encode(body));
+/// # let length = encoder.finish()?;
+/// # let datagram = &buffer[..length];
+/// for message in Messages::new(datagram) {
+///     let header = message?.header();
+///     assert_eq!((header.message_type, header.sequence), (MessageType::FLOW_NEW, 7));
+///     assert_eq!(header.length as usize, datagram.len());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -167,6 +205,26 @@ impl Header {
 }
 
 /// One message of a datagram: header and payload, borrowed.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, FlowRef, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// # let mut buffer = [0; 256];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::FLOW_NEW, Flags::MULTI, 7, flow.family(), |body| flow.encode(body));
+/// # let length = encoder.finish()?;
+/// # let datagram = &buffer[..length];
+/// for message in Messages::new(datagram) {
+///     let message = message?;
+///     assert_eq!(message.header().message_type, MessageType::FLOW_NEW);
+///     assert_eq!(FlowRef::parse(&message)?.to_flow(), flow);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct RawMessage<'a> {
     /// The bytes as received: they move in one copy, the fields of a [`Header`] in five.
@@ -246,6 +304,25 @@ impl fmt::Debug for RawMessage<'_> {
 }
 
 /// A netfilter message: `struct nfgenmsg` and the attributes after it.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// # let mut buffer = [0; 256];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::FLOW_NEW, Flags::MULTI, 7, flow.family(), |body| flow.encode(body));
+/// # let length = encoder.finish()?;
+/// # let datagram = &buffer[..length];
+/// for message in Messages::new(datagram) {
+///     let message = message?.netfilter()?;
+///     assert_eq!(message.family(), ctnetlink::Family::IPV4);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NetfilterMessage<'a> {
     family: Family,
@@ -283,6 +360,23 @@ impl<'a> NetfilterMessage<'a> {
 /// The messages of a datagram.
 ///
 /// Iterates over the messages. A message with an impossible length is an error and ends the iteration.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Tuple, wire::{Encoder, Flags, MessageType, Messages}};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// # let mut buffer = [0; 256];
+/// # let mut encoder = Encoder::new(&mut buffer);
+/// # encoder.message(MessageType::FLOW_NEW, Flags::MULTI, 7, flow.family(), |body| flow.encode(body));
+/// # let length = encoder.finish()?;
+/// # let datagram = &buffer[..length];
+/// assert_eq!(Messages::new(datagram).count(), 1);
+/// assert!(Messages::new(&datagram[..20]).next().is_some_and(|message| message.is_err()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
     rest: &'a [u8],

@@ -8,6 +8,20 @@ use crate::model::Flow;
 ///
 /// Changes are complete: applying all of them to an empty map (insert, replace, remove by original tuple and zone)
 /// reproduces the table.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{ChangeKind, Mirror};
+///
+/// for change in Mirror::open()? {
+///     let change = change?;
+///     if change.kind == ChangeKind::Vanished {
+///         println!("ended: {}", change.flow);
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -21,6 +35,14 @@ pub struct Change {
 }
 
 /// What happened to a flow.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::ChangeKind;
+///
+/// assert_eq!(ChangeKind::Vanished.to_string(), "vanished");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[allow(clippy::exhaustive_enums, reason = "a table cannot change in a fourth way")]

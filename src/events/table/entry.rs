@@ -12,6 +12,21 @@ use crate::model::{
 /// A view of one flow of a [`FlowTable`](super::FlowTable).
 ///
 /// Timeout, counters and window are as the last message that carried them said.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Event, Flow, FlowTable, Tuple, events::FlowEvent};
+///
+/// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+/// # let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
+/// let mut table = FlowTable::new();
+/// table.apply(&Event::New(FlowEvent::new(flow.clone())), &mut Vec::new());
+/// for entry in &table {
+///     assert_eq!((entry.original(), entry.to_flow()), (original, flow.clone()));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct TableEntry<'a>(pub(super) &'a Record);
 

@@ -93,7 +93,7 @@ use crate::model::{Direction, EventKind, Flow, FlowKey, Status};
 /// # Example
 ///
 /// ```
-/// use ctnetlink::{ChangeKind, Event, Flow, FlowEvent, FlowKey, FlowTable, Tuple};
+/// use ctnetlink::{ChangeKind, Event, Flow, FlowKey, FlowTable, Tuple, events::FlowEvent};
 ///
 /// let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
 /// let flow = Flow::new(original, original.inverted().ok_or("no reply")?);
@@ -225,6 +225,15 @@ impl FlowTable {
 }
 
 /// The flows of a [`FlowTable`], in no particular order.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{FlowTable, Protocol};
+///
+/// let table = FlowTable::new();
+/// assert_eq!(table.iter().filter(|entry| entry.protocol() == Protocol::UDP).count(), 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct TableIter<'t>(core::slice::Iter<'t, Record>);
 

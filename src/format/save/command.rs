@@ -17,6 +17,18 @@ use crate::{
 };
 
 /// The command of a saved line.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::format::{LabelMap, SaveCommand, SaveLine};
+///
+/// let line = SaveLine::parse("-D -p tcp --dport 22", &LabelMap::default())?;
+/// if let SaveCommand::Delete { filter, .. } = line.command() {
+///     assert_eq!(filter.to_string(), "proto tcp and dport 22");
+/// }
+/// # Ok::<(), ctnetlink::format::SaveError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SaveCommand {

@@ -40,6 +40,18 @@ pub fn read_save<R: BufRead>(source: R) -> SaveReader<R> {
 /// Reads the lines of a file: see [`read_save`].
 ///
 /// A malformed line is an error after which reading may continue; after an I/O error the file has ended.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::format::read_save;
+///
+/// let mut lines = read_save("# flows\n-D -p tcp --dport 22\nnonsense\n".as_bytes());
+/// assert!(lines.next().is_some_and(|line| line.is_ok()));
+/// let error = lines.next().and_then(Result::err).ok_or("no error")?;
+/// assert_eq!((error.line().map(u64::from), error.column()), (Some(3), Some(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct SaveReader<R> {
     source: R,
@@ -50,6 +62,18 @@ pub struct SaveReader<R> {
 }
 
 /// A line that was read.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::format::{LabelMap, SaveLine};
+///
+/// let text = "-A -t 30 -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.1 -p udp --sport 40000 --dport 53 \
+///             --reply-port-src 53 --reply-port-dst 40000";
+/// let flow = SaveLine::parse(text, &LabelMap::default())?.to_new_flow()?;
+/// assert_eq!(flow.timeout, 30);
+/// # Ok::<(), ctnetlink::format::SaveError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaveLine {
     number: Option<u64>,

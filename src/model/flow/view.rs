@@ -77,6 +77,26 @@ impl<'a> FlowRef<'a> {
     /// # Errors
     ///
     /// Fails if [`parse`](Self::parse) would. Offsets count from the first attribute.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::{Family, Flow, FlowRef, Tuple, wire::{AttributeSet, Attributes, Encoder}};
+    ///
+    /// const NFQA_CT: u16 = 11; // linux/netfilter/nfnetlink_queue.h
+    ///
+    /// # let original = Tuple::udp("10.0.0.1:40000".parse()?, "10.0.0.2:53".parse()?);
+    /// # let sent = Flow::new(original, original.inverted().ok_or("no reply")?);
+    /// # let mut buffer = [0; 256];
+    /// # let mut encoder = Encoder::new(&mut buffer);
+    /// # encoder.nest(NFQA_CT, |nest| sent.encode(nest));
+    /// # let length = encoder.finish()?;
+    /// # let packet = &buffer[..length]; // the attributes of a queued packet
+    /// let nest = Attributes::new(packet, AttributeSet::Flow).find(NFQA_CT).ok_or("the packet has no flow")?;
+    /// let flow = FlowRef::from_attributes(Family::IPV4, nest.payload())?;
+    /// assert_eq!(flow.original().source_port(), Some(40000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_attributes(family: Family, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         Self::checked(family, bytes)
     }

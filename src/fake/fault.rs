@@ -31,7 +31,8 @@ pub enum Fault {
     /// [`ErrorKind::Overrun`](crate::ErrorKind::Overrun).
     LoseReply,
     /// The request is executed, but no answer arrives. The client's call fails with
-    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) at once, without waiting.
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) at once, without waiting. In a batch, the operations after it in
+    /// the same datagram get no answers either.
     NoReply,
     /// The datagram is not sent: the system call fails with this error number.
     SendFails(Errno),

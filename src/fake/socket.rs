@@ -103,6 +103,7 @@ impl FakeSocket {
 
     /// Executes the messages of a datagram one after the other.
     fn carry_out(&mut self, datagram: &[u8], kernel: &mut Kernel) {
+        let mut is_silent = false;
         for message in Messages::new(datagram).map_while(Result::ok) {
             let header = message.header();
             // Without permission the kernel answers only the first message.
@@ -110,7 +111,10 @@ impl FakeSocket {
                 self.acknowledge(&header, Some(Errno::EPERM.into()), &[]);
                 return;
             }
-            let faults = kernel.faults.next_request();
+            let mut faults = kernel.faults.next_request();
+            // Otherwise the answer to the last message would tell the client that this one has succeeded.
+            faults.extend(is_silent.then_some(Fault::NoReply));
+            is_silent = faults.contains(&Fault::NoReply);
             let refused = faults.iter().find_map(|fault| match fault {
                 Fault::Refuse(errno) => Some(Refused::from(*errno)),
                 _ => None,

@@ -59,6 +59,19 @@ fn missing_reply_times_out_without_waiting() {
     assert_eq!(client.dump().unwrap().count(), 0);
 }
 
+/// The refusal of the first operation is lost, so the answer to the last operation must not make it a success.
+#[test]
+fn missing_reply_leaves_the_rest_of_its_datagram_unanswered() {
+    let kernel = filled(FakeKernel::new(), 1);
+    kernel.inject(Fault::NoReply);
+    let mut client = kernel.client();
+    let mut batch = client.batch();
+    (1..=3).for_each(|port| batch.push(&udp(port)).unwrap());
+    assert!(batch.send().unwrap_err().is_timed_out());
+    assert_eq!(batch.finish().unwrap().unanswered(), 3);
+    assert_eq!(ports(&kernel.flows()), [1, 2, 3]);
+}
+
 #[test]
 fn unsent_request_is_an_error_of_the_system() {
     let kernel = filled(FakeKernel::new(), 3);

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod events;
+mod exchange;
 mod faults;
+mod mirror;
 mod releases;
 mod requests;
 mod time;

@@ -67,7 +67,7 @@ fn tuple((source, destination): (IpAddr, IpAddr), protocol: Protocol) -> impl St
 }
 
 /// The original tuple and the reply tuple, translated or not.
-fn pairs() -> impl Strategy<Value = (Tuple, Tuple)> {
+pub(crate) fn pairs() -> impl Strategy<Value = (Tuple, Tuple)> {
     tuples().prop_flat_map(|original| {
         let ends = match original.source {
             IpAddr::V4(_) => (addresses4(), addresses4()).boxed(),

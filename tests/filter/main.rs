@@ -13,6 +13,8 @@ mod recordings;
 mod spec;
 
 mod flows;
+#[cfg(feature = "fake")]
+mod kernels;
 mod plans;
 mod properties;
 mod scale;

@@ -1,5 +1,9 @@
 //! The kernel's own evaluation of a filtered dump or flush: `ctnetlink_alloc_filter` and `ctnetlink_filter_match` of
 //! Linux 6.18, with its bugs.
+//!
+//! It evaluates filters for any combination of capabilities and for flows that no request can create, and it panics if the
+//! kernel would refuse or ignore a part of a filter. The fake kernel imitates releases instead. `tests/filter/kernels.rs`
+//! compares the two.
 
 use std::net::IpAddr;
 

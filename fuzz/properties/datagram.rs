@@ -1,4 +1,4 @@
-//! Views and values say the same of any bytes, and a value is what its own bytes decode to.
+//! Views and values agree on any bytes, and each value survives encoding and decoding.
 
 use ctnetlink::{
     DecodeError, EventRef, Expectation, Flow, Message,
@@ -27,7 +27,7 @@ pub fn holds(bytes: &[u8]) {
     }
 }
 
-/// Encoded, a flow has every nest in the usual layout; with a stranger in each, none has.
+/// An encoded flow takes the fast path in each nest. With an unknown attribute in each nest it takes the slow path.
 fn flow_survives(flow: &Flow) {
     let usual = written(MessageType::FLOW_NEW, |body| flow.encode(body));
     assert_eq!(decoders::flow(&first(&usual)).as_ref(), Ok(flow));
@@ -39,17 +39,17 @@ fn flow_survives(flow: &Flow) {
 
 fn event_agrees(message: &wire::RawMessage<'_>, flow: &Flow) {
     let event = EventRef::parse(message).unwrap();
-    let (_, told) = event.flow().unwrap();
-    assert_eq!(told.flow.to_flow(), *flow);
-    assert_eq!(told.port_id.unwrap_or(0), message.header().port);
+    let (_, event) = event.flow().unwrap();
+    assert_eq!(event.flow.to_flow(), *flow);
+    assert_eq!(event.port_id.unwrap_or(0), message.header().port);
 }
 
-/// What is sent once is what it was. A request may not be sendable as it stands, and says more once it was encoded: the
-/// bits of a status that the kernel asks for.
+/// A message keeps its value when it is encoded again. A decoded request may be impossible to encode, and encoding adds
+/// the status bits that the kernel requires.
 fn message_survives(message: &wire::RawMessage<'_>, value: &Message) {
     let is_request = message.header().flags.contains(Flags::REQUEST);
     let Some(once) = encoded(value, message.header().sequence) else {
-        return assert!(is_request, "{value:?} was received and cannot be sent");
+        return assert!(is_request, "{value:?} was decoded but cannot be encoded");
     };
     let again = decoded(&once).unwrap_or_else(|error| panic!("{value:?}: {error}"));
     assert!(is_request || again == *value, "{value:?} became {again:?}");
@@ -72,7 +72,7 @@ fn written(message_type: MessageType, body: impl Fn(&mut Encoder<'_>)) -> Vec<u8
     finished(|encoder| encoder.message(message_type, Flags::empty(), 0, 2, &body)).unwrap()
 }
 
-/// What is not written shows: the buffer is not of zeros. `None` for a value that cannot be sent.
+/// Returns `None` if the value cannot be encoded. The buffer holds no zeros at first, which exposes unwritten bytes.
 fn finished(write: impl Fn(&mut Encoder<'_>)) -> Option<Vec<u8>> {
     let mut measure = Encoder::new(&mut []);
     write(&mut measure);

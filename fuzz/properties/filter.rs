@@ -1,4 +1,4 @@
-//! A filter means the same as text, as a tree, in userspace, in the socket and in the kernel.
+//! A filter selects the same flows in userspace, in the socket and in the kernel, and survives printing.
 
 use ctnetlink::{
     Family, Filter, Flow, FlowRef, Prefix, Protocol,
@@ -10,7 +10,7 @@ use super::source::Source;
 
 #[path = "../../tests/support/filter/bpf.rs"]
 mod bpf;
-#[allow(dead_code)] // What flags were sent is asked in tests alone.
+#[allow(dead_code)] // Only tests look at the flags that were sent.
 #[path = "../../tests/support/filter/kernel.rs"]
 mod kernel;
 #[path = "../../tests/support/filter/messages.rs"]
@@ -23,12 +23,12 @@ use spec::Spec;
 
 mod flows;
 
-/// No filter begins with this: what follows is not text, but choices that make a filter.
+/// The first byte of inputs that contain choices instead of text. No filter begins with it.
 const CHOICES: u8 = 0;
-/// How deep filters are made.
+/// The largest depth of generated filters.
 const DEPTH: u32 = 4;
 
-/// Separates texts, so that one input can hold many. It is not valid in text.
+/// Separates the texts of one input. The bytes are not valid UTF-8.
 const SEPARATOR: [u8; 2] = [0xff; 2];
 
 /// Reads either choices that make a filter, followed by choices that make flows; or texts. The first line of a text is a
@@ -38,7 +38,7 @@ pub fn holds(bytes: &[u8]) {
         let mut source = Source(choices);
         let spec = tree(&mut source, DEPTH);
         let filter = spec.build();
-        return means_the_same_everywhere(&filter, &mut source, |flow| {
+        return selects_the_same_flows_everywhere(&filter, &mut source, |flow| {
             assert_eq!(filter.matches_at(flow, NOW), spec.holds(flow), "{filter}: {flow:?}");
         });
     }
@@ -55,12 +55,14 @@ fn text_holds(bytes: &[u8]) {
     let (text, choices) = bytes.split_at(end);
     let Ok(text) = std::str::from_utf8(text) else { return };
     match text.parse::<Filter>() {
-        Ok(filter) => means_the_same_everywhere(&filter, &mut Source(choices.get(1..).unwrap_or_default()), |_| ()),
+        Ok(filter) => {
+            selects_the_same_flows_everywhere(&filter, &mut Source(choices.get(1..).unwrap_or_default()), |_| ())
+        }
         Err(error) => assert!((1..=text.chars().count() + 1).contains(&error.column()), "{text}: {error}"),
     }
 }
 
-fn means_the_same_everywhere(filter: &Filter, source: &mut Source<'_>, check: impl Fn(&Flow)) {
+fn selects_the_same_flows_everywhere(filter: &Filter, source: &mut Source<'_>, check: impl Fn(&Flow)) {
     reads_back(filter);
     let program = SocketFilter::new(filter);
     bpf::check(program.instructions());
@@ -76,8 +78,8 @@ fn means_the_same_everywhere(filter: &Filter, source: &mut Source<'_>, check: im
             let (entry, zone) = flows::entry(flow, &mut source);
             let matches = filter.matches_at(&entry, NOW);
             for (plan, known) in &plans {
-                kernel::dumps_give_what_matches(plan, known, (&entry, zone), matches);
-                kernel::flushes_delete_what_matches(plan, known, (&entry, zone), matches);
+                kernel::dumps_return_the_matches(plan, known, (&entry, zone), matches);
+                kernel::flushes_delete_the_matches(plan, known, (&entry, zone), matches);
             }
             if source.is_empty() {
                 break;
@@ -86,10 +88,10 @@ fn means_the_same_everywhere(filter: &Filter, source: &mut Source<'_>, check: im
     }
 }
 
-/// Flows that are made from either source of choices, at most.
+/// The largest number of flows made from each source of choices.
 const FLOWS: usize = 4;
 
-/// Bytes as good as any: they come of the text, so that the same input always means the same.
+/// Pseudo-random choices derived from the text, to keep the property deterministic.
 fn spare_choices(text: &str) -> [u8; 512] {
     let mut state = text
         .bytes()

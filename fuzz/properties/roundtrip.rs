@@ -1,4 +1,4 @@
-//! Any value that can be sent arrives as it was.
+//! Every message that can be sent decodes to the same value.
 
 use ctnetlink::{
     CpuStatistics, Errno, ExpectationStatistics, Family, FlowUpdate, Labels, MaskedLabels, Message, NatRange, NewFlow,
@@ -63,11 +63,11 @@ fn new_flow(source: &mut Source<'_>) -> NewFlow {
         (new.original.zone, new.reply.zone) = (None, None);
     }
     new.helper = new.helper.filter(|helper| helper.name.len() <= 15);
-    // No other bit can be asked for.
+    // A request can set no other bit.
     new.status &= Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::HELPER;
     new.protocol_info = source.option(protocol_info);
     new.master = source.option(tuple);
-    // Ranges of another family than the tuples are refused.
+    // The encoder refuses ranges of another family than the tuple's.
     let is_fitting =
         |range: &NatRange| range.first_address.is_none_or(|address| address.is_ipv4() == new.original.source.is_ipv4());
     let ranges = [source.option(nat_range), source.option(nat_range)].map(|range| range.filter(is_fitting));
@@ -160,7 +160,7 @@ fn acknowledged(source: &mut Source<'_>) -> Acknowledgement {
     answer
 }
 
-/// On the wire its sign is another, which the least number has not.
+/// The wire holds the negated number, which does not exist for `i32::MIN`.
 fn errno(source: &mut Source<'_>) -> Errno {
     Errno((source.u32() as i32).max(-i32::MAX))
 }

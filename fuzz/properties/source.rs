@@ -60,7 +60,7 @@ impl<'a> Source<'a> {
         if self.bool() { Some(some(self)) } else { None }
     }
 
-    /// Fewer than `bound` of them.
+    /// A list of fewer than `bound` values.
     pub fn list<T>(&mut self, bound: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(bound)).map(|_| one(self)).collect()
     }

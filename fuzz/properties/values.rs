@@ -1,4 +1,4 @@
-//! Any value of the model that the wire can carry.
+//! Values of the model that messages can contain.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -103,7 +103,7 @@ fn times(source: &mut Source<'_>) -> FlowTimes {
     times
 }
 
-/// A flow of which any attribute may be there or not.
+/// A flow with any subset of the attributes.
 pub fn flow(source: &mut Source<'_>) -> Flow {
     let mut flow = Flow::new(tuple(source), tuple(source));
     flow.zone = source.option(Source::u16);
@@ -127,7 +127,7 @@ pub fn flow(source: &mut Source<'_>) -> Flow {
     flow
 }
 
-/// An expectation of which any attribute may be there or not.
+/// An expectation with any subset of the attributes.
 pub fn expectation(source: &mut Source<'_>) -> Expectation {
     let mut expectation = Expectation::new(tuple(source), tuple(source), tuple(source));
     expectation.timeout = source.option(Source::u32);
@@ -144,7 +144,7 @@ pub fn expectation(source: &mut Source<'_>) -> Expectation {
     expectation
 }
 
-/// A key that can be sent: its zone is that of both directions or that of its tuple.
+/// A key that can be sent: it has a zone for both directions, or a zone in its tuple, but not both.
 pub fn key(source: &mut Source<'_>) -> FlowKey {
     let tuple = tuple(source);
     let mut key = if source.bool() { FlowKey::original(tuple) } else { FlowKey::reply(tuple) };

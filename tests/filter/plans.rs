@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::{
     flows::entries,
-    kernel::{Request, dumps_give_what_matches, flushes_delete_what_matches},
+    kernel::{Request, dumps_return_the_matches, flushes_delete_the_matches},
     messages::NOW,
     specs::specs,
 };
@@ -31,7 +31,7 @@ proptest! {
         spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
     ) {
         let filter = spec.build();
-        dumps_give_what_matches(&filter.plan(&known), &known, (&flow, zone), filter.matches_at(&flow, NOW));
+        dumps_return_the_matches(&filter.plan(&known), &known, (&flow, zone), filter.matches_at(&flow, NOW));
     }
 
     #[test]
@@ -39,7 +39,7 @@ proptest! {
         spec in specs(), (flow, zone) in entries(), known in prop_oneof![capabilities(), Just(Capabilities::linux(6, 18))],
     ) {
         let filter = spec.build();
-        flushes_delete_what_matches(&filter.plan(&known), &known, (&flow, zone), filter.matches_at(&flow, NOW));
+        flushes_delete_the_matches(&filter.plan(&known), &known, (&flow, zone), filter.matches_at(&flow, NOW));
     }
 }
 
@@ -161,7 +161,7 @@ fn unreplied_flushes_only_unreplied_flows() {
     for (status, is_unreplied) in [(Status::CONFIRMED, true), (Status::CONFIRMED | Status::SEEN_REPLY, false)] {
         flow.status = Some(status);
         assert_eq!(filter.matches(&flow), is_unreplied);
-        flushes_delete_what_matches(&plan, &known, (&flow, 0), is_unreplied);
+        flushes_delete_the_matches(&plan, &known, (&flow, 0), is_unreplied);
     }
 }
 

@@ -239,7 +239,7 @@ fn names_of_helpers_are_quoted() {
 }
 
 #[test]
-fn an_update_has_a_filter_and_changes() {
+fn update_has_a_filter_and_changes() {
     let line = parse("-U -s 10.0.0.0/8 -p tcp --dport 22 -m 1/3 -t 60 -u ASSURED --label-del 3 -w 5 --state CLOSE");
     let SaveCommand::Update { filter, key, update, .. } = line.command() else { panic!("{line:?}") };
     let prefix: Prefix = "10.0.0.0/8".parse().unwrap();
@@ -259,7 +259,7 @@ fn an_update_has_a_filter_and_changes() {
 }
 
 #[test]
-fn a_delete_by_a_complete_tuple_has_a_key() {
+fn delete_by_a_complete_tuple_has_a_key() {
     let line = parse("-D -w 7 -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 1 --dport 2");
     let SaveCommand::Delete { key, .. } = line.command() else { panic!("{line:?}") };
     let tuple = Tuple::udp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());

@@ -99,7 +99,7 @@ mod json {
     }
 
     #[test]
-    fn an_event_adds_one_field() {
+    fn event_adds_one_field() {
         for flow in dumped_flows() {
             let object = Json::new().event(EventKind::Destroy).flow(&flow).to_string();
             let value: serde_json::Value = serde_json::from_str(&object).unwrap();
@@ -109,7 +109,7 @@ mod json {
     }
 
     #[test]
-    fn a_helper_with_control_characters_is_escaped() {
+    fn helper_with_control_characters_is_escaped() {
         let mut expectation = dumped_expectations().remove(0);
         expectation.helper = Some((0..0x80).map(char::from).collect::<String>().into());
         let object = Json::new().expectation(&expectation).to_string();

@@ -84,7 +84,7 @@ fn printed(kind: EventKind, flow: &Flow) -> String {
 }
 
 #[test]
-fn a_delete_contains_only_values_that_never_change() {
+fn delete_contains_only_values_that_never_change() {
     assert_eq!(
         printed(EventKind::Destroy, &flow()),
         "-D -w 0 -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.9 -p udp --sport 1 --dport 2 --reply-port-src 2 \
@@ -96,13 +96,13 @@ fn a_delete_contains_only_values_that_never_change() {
 }
 
 #[test]
-fn a_delete_of_a_flow_without_ports_contains_none() {
+fn delete_of_a_flow_without_ports_contains_none() {
     let dccp = dumped_flows().into_iter().find(|flow| flow.original.protocol.0 == 33).unwrap();
     assert!(printed(EventKind::Destroy, &dccp).ends_with(" -p dccp"));
 }
 
 #[test]
-fn an_update_contains_the_reply_tuple_not_a_translation() {
+fn update_contains_the_reply_tuple_not_a_translation() {
     assert_eq!(
         printed(EventKind::Update, &flow()),
         "-U -t 30 -u SEEN_REPLY -s 10.0.0.1 -d 10.0.0.2 -r 10.0.0.2 -q 10.0.0.9 -p udp --sport 1 --dport 2 \
@@ -111,7 +111,7 @@ fn an_update_contains_the_reply_tuple_not_a_translation() {
 }
 
 #[test]
-fn an_update_that_would_match_other_flows_is_an_add() {
+fn update_that_would_match_other_flows_is_an_add() {
     let mut zoned = flow();
     zoned.zone = Some(3);
     assert!(printed(EventKind::Update, &zoned).starts_with("-A -t 30 -u SEEN_REPLY -w 3 "));
@@ -121,14 +121,14 @@ fn an_update_that_would_match_other_flows_is_an_add() {
 }
 
 #[test]
-fn an_expected_flow_is_saved_without_the_expected_bit() {
+fn expected_flow_is_saved_without_the_expected_bit() {
     let mut expected = flow();
     expected.status = Some(Status::EXPECTED);
     assert!(printed(EventKind::New, &expected).starts_with("-A -t 30 -u UNSET "));
 }
 
 #[test]
-fn an_offloaded_flow_is_saved_with_every_required_option() {
+fn offloaded_flow_is_saved_with_every_required_option() {
     let original = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "[fd00::1]:2".parse().unwrap());
     let mut flow = Flow::new(original, original.inverted().unwrap());
     flow.status = Some(Status::OFFLOAD);

@@ -130,7 +130,7 @@ fn changed(change: impl FnOnce(&mut Flow)) -> Flow {
 }
 
 #[test]
-fn a_state_without_a_name_prints_as_none() {
+fn state_without_a_name_prints_as_none() {
     for state in [10, 255] {
         let flow = changed(|flow| flow.protocol_info = Some(SctpInfo::new(SctpState(state), 0, 0).into()));
         assert!(flow.to_string().contains(" NONE src="));
@@ -146,7 +146,7 @@ fn labels_without_names_print_as_a_bare_word() {
 }
 
 #[test]
-fn a_flow_that_begins_in_the_future_has_age_zero() {
+fn flow_that_begins_in_the_future_has_age_zero() {
     let flow = dumped_flows().remove(0);
     assert!(Text::new().now(Timestamp(0)).flow(&flow).to_string().contains(" delta-time=0 "));
 }

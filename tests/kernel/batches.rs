@@ -1,4 +1,4 @@
-//! Many operations at once.
+//! Batches of operations.
 
 use ctnetlink::{
     BatchOutcome, Errno, FlowKey, FlowUpdate, Operation,
@@ -8,13 +8,13 @@ use ctnetlink::{
 use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
-    a_batch_creates_updates_and_deletes;
-    each_failure_is_told_by_its_place;
-    a_batch_larger_than_the_receive_buffer_loses_no_answer;
-    an_empty_batch_is_nothing;
+    batch_creates_updates_and_deletes;
+    failures_name_the_place_of_their_operation;
+    batch_larger_than_the_receive_buffer_loses_no_reply;
+    empty_batch_succeeds;
 }
 
-fn a_batch_creates_updates_and_deletes(lab: &Lab) {
+fn batch_creates_updates_and_deletes(lab: &Lab) {
     let mut client = lab.client();
     let update = FlowUpdate::new().mark(3);
     let mut batch = client.batch();
@@ -34,7 +34,7 @@ fn a_batch_creates_updates_and_deletes(lab: &Lab) {
     assert_eq!(flows.iter().filter(|flow| flow.mark == Some(3)).count(), 500);
 }
 
-fn each_failure_is_told_by_its_place(lab: &Lab) {
+fn failures_name_the_place_of_their_operation(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(3)).unwrap();
     let mut batch = client.batch();
@@ -52,7 +52,7 @@ fn each_failure_is_told_by_its_place(lab: &Lab) {
     assert_eq!(lab.flows().len(), 5);
 }
 
-fn a_batch_larger_than_the_receive_buffer_loses_no_answer(_: &Lab) {
+fn batch_larger_than_the_receive_buffer_loses_no_reply(_: &Lab) {
     let mut client = ctnetlink::Client::builder().receive_buffer(4096).open().unwrap();
     let mut batch = client.batch();
     for number in 1..=3000 {
@@ -63,7 +63,7 @@ fn a_batch_larger_than_the_receive_buffer_loses_no_answer(_: &Lab) {
     assert!(report.failures().iter().enumerate().all(|(place, (failed, _))| place == *failed));
 }
 
-fn an_empty_batch_is_nothing(lab: &Lab) {
+fn empty_batch_succeeds(lab: &Lab) {
     let report = lab.client().batch().finish().unwrap();
     assert_eq!(report.operations(), 0);
 }

@@ -17,7 +17,8 @@ impl Dice {
     }
 }
 
-/// Creates, changes and deletes flows out of so many. Operations fail if the flow exists already, or does not exist.
+/// Creates, changes and deletes random flows with numbers up to `flows`. Some operations fail, because their flow already
+/// exists or does not exist.
 pub fn churn(client: &mut Client, dice: &mut Dice, flows: u16, operations: usize) {
     let mut batch = client.batch();
     for _ in 0..operations {

@@ -1,4 +1,4 @@
-//! Expectations.
+//! Requests for expectations.
 
 use ctnetlink::{
     Errno, ExpectationFlags, Tuple,
@@ -12,25 +12,25 @@ use crate::{
 };
 
 cases! {
-    an_expectation_is_created_got_listed_and_deleted;
-    those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang;
-    both_families_are_listed;
-    deleting_those_of_a_helper_leaves_the_flows;
-    an_expectation_without_a_master_says_so;
-    statistics_of_expectations_are_counted;
-    those_of_a_master_in_a_zone_are_listed;
-    an_expectation_that_covers_another_is_refused;
-    too_many_expectations_are_told_and_name_their_setting;
+    expectation_is_created_found_listed_and_deleted;
+    dump_of_a_master_ends_even_without_a_helper;
+    expectations_of_both_families_are_dumped;
+    deleting_expectations_of_a_helper_leaves_the_flows;
+    expectation_without_a_master_fails_with_the_reason;
+    expectation_statistics_are_counted;
+    expectations_of_a_master_in_a_zone_are_dumped;
+    overlapping_expectation_is_refused;
+    expectation_limit_error_names_its_setting;
 }
 
-/// Creates a master, and gives its tuple.
+/// Creates a master and returns its original tuple.
 fn watched(lab: &Lab, number: u16) -> Tuple {
     let master = master(tcp_flow(number).original);
     lab.client().create(&master).unwrap();
     master.original
 }
 
-fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
+fn expectation_is_created_found_listed_and_deleted(lab: &Lab) {
     let mut client = lab.client();
     let master = watched(lab, 1000);
     let new = expectation(master, 5001);
@@ -48,8 +48,8 @@ fn an_expectation_is_created_got_listed_and_deleted(lab: &Lab) {
     assert_eq!(client.get_expectation(&new).unwrap(), None);
 }
 
-/// Of a master without a helper the kernel sends nothing at all, unless an acknowledgement is asked for.
-fn those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang(lab: &Lab) {
+/// For a master without a helper the kernel sends no reply at all unless the dump asks for an acknowledgement.
+fn dump_of_a_master_ends_even_without_a_helper(lab: &Lab) {
     let mut client = lab.client();
     let (one, other) = (watched(lab, 1000), watched(lab, 1001));
     client.create_expectation(&expectation(one, 5001)).unwrap();
@@ -68,8 +68,8 @@ fn those_of_a_master_are_listed_and_a_master_without_helper_does_not_hang(lab: &
     assert!(of(&mut client, tcp_flow(9).original).unwrap_err().is_not_found());
 }
 
-/// conntrack(8) sees those of IPv4 alone unless told otherwise.
-fn both_families_are_listed(lab: &Lab) {
+/// By default conntrack(8) lists only the expectations of IPv4.
+fn expectations_of_both_families_are_dumped(lab: &Lab) {
     let mut client = lab.client();
     let original = Tuple::tcp(endpoint("fd00::1", 1000), endpoint("fd00::2", 21));
     client.create(&master(original)).unwrap();
@@ -80,7 +80,7 @@ fn both_families_are_listed(lab: &Lab) {
     assert_eq!(client.dump_expectations(&of_ipv6).unwrap().into_iter().count(), 1);
 }
 
-fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
+fn deleting_expectations_of_a_helper_leaves_the_flows(lab: &Lab) {
     let mut client = lab.client();
     client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
     let count = |client: &mut ctnetlink::Client| {
@@ -96,7 +96,7 @@ fn deleting_those_of_a_helper_leaves_the_flows(lab: &Lab) {
     assert_eq!(lab.flows().len(), 2);
 }
 
-fn an_expectation_without_a_master_says_so(lab: &Lab) {
+fn expectation_without_a_master_fails_with_the_reason(lab: &Lab) {
     let mut client = lab.client();
     let error = client.create_expectation(&expectation(tcp_flow(1).original, 5001)).unwrap_err();
     assert!(error.is_not_found());
@@ -107,15 +107,15 @@ fn an_expectation_without_a_master_says_so(lab: &Lab) {
     assert!(error.to_string().contains("has no helper"), "{error}");
 }
 
-/// The answers carry the type of another message of another subsystem.
-fn statistics_of_expectations_are_counted(lab: &Lab) {
+/// The kernel's replies have the message type of another subsystem.
+fn expectation_statistics_are_counted(lab: &Lab) {
     let mut client = lab.client();
     client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
     let statistics = client.expectation_statistics().unwrap();
     assert_eq!(statistics.iter().map(|cpu| cpu.create.unwrap()).sum::<u32>(), 1);
 }
 
-fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
+fn expectations_of_a_master_in_a_zone_are_dumped(lab: &Lab) {
     let mut client = lab.client();
     let mut new = master(tcp_flow(1000).original);
     new.zone = Some(6);
@@ -130,7 +130,7 @@ fn those_of_a_master_in_a_zone_are_listed(lab: &Lab) {
     assert!(client.get_expectation(&wanted).unwrap().is_some());
 }
 
-fn an_expectation_that_covers_another_is_refused(lab: &Lab) {
+fn overlapping_expectation_is_refused(lab: &Lab) {
     let mut client = lab.client();
     let (one, other) = (watched(lab, 1000), watched(lab, 1001));
     let mut narrow = expectation(one, 5001);
@@ -142,8 +142,8 @@ fn an_expectation_that_covers_another_is_refused(lab: &Lab) {
     assert!(error.to_string().contains("covers some of the same flows"), "{error}");
 }
 
-/// Of one flow, FTP expects one connection at a time: the one before is dropped for the next.
-fn too_many_expectations_are_told_and_name_their_setting(lab: &Lab) {
+/// FTP allows one expectation for each flow and drops the previous one, so each expectation needs its own master.
+fn expectation_limit_error_names_its_setting(lab: &Lab) {
     let maximum = ctnetlink::sysctl::EXPECT_MAX.read().unwrap();
     let mut client = lab.client();
     let masters: Vec<Tuple> = (0..=maximum.min(60_000))

@@ -1,4 +1,4 @@
-//! Get, create, update, delete.
+//! Requests for single flows: get, create, update and delete.
 
 use ctnetlink::{
     Client, Errno, Error, Expectation, Family, Filter, Flow, FlowKey, FlowRef, FlowUpdate, NatRange, NewFlow, Status,
@@ -14,37 +14,37 @@ use crate::{
 };
 
 cases! {
-    a_created_flow_has_what_it_was_given;
-    a_flow_is_got_by_either_tuple;
-    a_flow_in_a_zone_is_got_updated_and_deleted_there;
-    a_flow_with_a_zone_of_one_direction_is_got_and_deleted;
-    creating_twice_fails_unless_it_may_update;
-    creating_with_nat_rewrites_the_reply;
-    creating_with_a_range_of_ports_picks_from_it;
-    creating_a_related_flow_names_its_master;
-    creating_without_what_the_kernel_has_says_so;
-    a_dumped_flow_is_given_back_to_update_and_delete: "nft", "ip";
-    a_reused_tuple_is_not_the_victim;
-    deleting_by_identifier_alone_does_not_exist;
-    flushing_a_family_leaves_the_other;
-    zeroing_counters_gives_them_once: "nft", "ip";
-    a_flow_of_the_table_is_neither_dying_nor_unconfirmed;
-    icmp_flows_are_created_and_deleted;
-    every_request_without_permission_says_which_capability;
-    any_request_lends_its_answer;
-    a_batch_without_permission_fails_as_a_whole;
-    a_flow_recreated_from_a_dump_is_the_same;
-    flow_recreated_from_a_dump_keeps_its_translation;
-    a_created_flow_carries_an_empty_synproxy;
-    dying_flows_are_found_by_a_filter;
-    a_value_out_of_range_is_refused_with_the_range;
-    a_nat_range_without_a_free_port_is_told;
-    a_nat_range_of_another_family_is_refused;
-    a_full_table_is_told_and_names_its_setting: SmallTable;
-    a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not: "nft", "ip";
+    created_flow_has_the_requested_attributes;
+    get_finds_a_flow_by_either_tuple;
+    requests_reach_a_flow_in_its_zone_only;
+    requests_reach_a_flow_with_a_zone_in_one_direction;
+    creating_twice_fails_unless_updates_are_allowed;
+    nat_of_a_created_flow_changes_its_reply_tuple;
+    nat_picks_a_port_from_its_range;
+    related_flow_names_its_master;
+    unsupported_create_fails_with_the_reason;
+    dumped_flows_can_be_updated_and_deleted: "nft", "ip";
+    delete_spares_a_new_flow_with_the_same_tuple;
+    delete_with_a_wrong_identifier_deletes_nothing;
+    delete_family_spares_the_other_family;
+    zeroed_counters_are_returned_once: "nft", "ip";
+    confirmed_flow_is_only_in_the_main_table;
+    flows_of_other_protocols_are_created_and_deleted;
+    denied_requests_name_the_missing_capability;
+    request_returns_every_reply;
+    batch_without_permission_fails_as_a_whole;
+    recreated_flow_equals_the_dumped_flow;
+    recreated_flow_keeps_its_translation;
+    created_flow_has_a_zero_synproxy;
+    dying_flows_match_filters;
+    out_of_range_state_is_refused_with_the_range;
+    exhausted_nat_range_is_reported;
+    nat_range_of_another_family_is_refused;
+    full_table_error_names_its_setting: SmallTable;
+    zeroing_dump_loses_counters_and_zeroing_gets_do_not: "nft", "ip";
 }
 
-fn a_created_flow_has_what_it_was_given(lab: &Lab) {
+fn created_flow_has_the_requested_attributes(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.mark = Some(7);
     new.status |= Status::FIXED_TIMEOUT;
@@ -62,7 +62,7 @@ fn a_created_flow_has_what_it_was_given(lab: &Lab) {
     );
 }
 
-fn a_flow_is_got_by_either_tuple(lab: &Lab) {
+fn get_finds_a_flow_by_either_tuple(lab: &Lab) {
     let mut client = lab.client();
     let new = udp6_flow(1000);
     client.create(&new).unwrap();
@@ -75,7 +75,7 @@ fn a_flow_is_got_by_either_tuple(lab: &Lab) {
     assert_eq!(client.get(FlowKey::original(new.original).with_id(id ^ 1)).unwrap(), None);
 }
 
-fn a_flow_in_a_zone_is_got_updated_and_deleted_there(lab: &Lab) {
+fn requests_reach_a_flow_in_its_zone_only(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.zone = Some(7);
@@ -91,7 +91,7 @@ fn a_flow_in_a_zone_is_got_updated_and_deleted_there(lab: &Lab) {
     assert!(lab.flows().is_empty());
 }
 
-fn a_flow_with_a_zone_of_one_direction_is_got_and_deleted(lab: &Lab) {
+fn requests_reach_a_flow_with_a_zone_in_one_direction(lab: &Lab) {
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     new.original = new.original.in_zone(5);
@@ -104,7 +104,7 @@ fn a_flow_with_a_zone_of_one_direction_is_got_and_deleted(lab: &Lab) {
     assert!(lab.flows().is_empty());
 }
 
-fn creating_twice_fails_unless_it_may_update(lab: &Lab) {
+fn creating_twice_fails_unless_updates_are_allowed(lab: &Lab) {
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     client.create(&new).unwrap();
@@ -115,7 +115,7 @@ fn creating_twice_fails_unless_it_may_update(lab: &Lab) {
     assert_eq!(lab.flow(new.original).mark, Some(4));
 }
 
-fn creating_with_nat_rewrites_the_reply(lab: &Lab) {
+fn nat_of_a_created_flow_changes_its_reply_tuple(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.snat = Some(NatRange::address("192.0.2.9".parse().unwrap()).port(5555));
@@ -131,7 +131,7 @@ fn creating_with_nat_rewrites_the_reply(lab: &Lab) {
     assert_eq!(lab.flow(new.original).snat().unwrap().to_string(), "[fd00::99]:1000");
 }
 
-fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
+fn nat_picks_a_port_from_its_range(lab: &Lab) {
     let mut client = lab.client();
     let (first, last) = ("192.0.2.1".parse().unwrap(), "192.0.2.4".parse().unwrap());
     for number in 1000..1010 {
@@ -144,7 +144,7 @@ fn creating_with_a_range_of_ports_picks_from_it(lab: &Lab) {
     }
 }
 
-fn creating_a_related_flow_names_its_master(lab: &Lab) {
+fn related_flow_names_its_master(lab: &Lab) {
     let mut client = lab.client();
     let master = tcp_flow(1000);
     let mut related = tcp_flow(1001);
@@ -155,12 +155,12 @@ fn creating_a_related_flow_names_its_master(lab: &Lab) {
     let flow = lab.flow(related.original);
     assert_eq!(flow.master, Some(master.original));
     assert!(flow.status.unwrap().contains(Status::EXPECTED));
-    // Given back as it is, EXPECTED and all.
+    // The flow keeps EXPECTED, and an update by it succeeds.
     client.update(&flow, &FlowUpdate::new().add_status(Status::FIXED_TIMEOUT)).unwrap();
     assert!(lab.flow(related.original).status.unwrap().contains(Status::FIXED_TIMEOUT));
 }
 
-fn creating_without_what_the_kernel_has_says_so(lab: &Lab) {
+fn unsupported_create_fails_with_the_reason(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.helper = Some(ctnetlink::Helper::new("nonesuch"));
     let error = lab.client().create(&new).unwrap_err();
@@ -174,7 +174,7 @@ fn creating_without_what_the_kernel_has_says_so(lab: &Lab) {
     assert!(lab.client().create(&mixed).unwrap_err().encode_error().is_some());
 }
 
-fn a_dumped_flow_is_given_back_to_update_and_delete(lab: &Lab) {
+fn dumped_flows_can_be_updated_and_deleted(lab: &Lab) {
     lab.track_loopback();
     let (here, there) = lab.udp("127.0.0.1:5353");
     let _connection = lab.tcp("[::1]:4443");
@@ -193,14 +193,14 @@ fn a_dumped_flow_is_given_back_to_update_and_delete(lab: &Lab) {
     assert!(lab.flows().is_empty());
 }
 
-fn a_reused_tuple_is_not_the_victim(lab: &Lab) {
+fn delete_spares_a_new_flow_with_the_same_tuple(lab: &Lab) {
     let mut client = lab.client();
     let new = udp_flow(1000);
     client.create(&new).unwrap();
     let old = lab.flow(new.original);
     client.delete(&old).unwrap();
-    // The identifier is made of the tuple and of the place in memory: where it is put into the same place again, it has
-    // the same identifier, and another flow has to take the place.
+    // The kernel computes the identifier from the tuple and the flow's memory address. A new flow at the same address
+    // has the same identifier, so other flows occupy addresses until it differs.
     for number in 2000.. {
         client.create(&udp_flow(number)).unwrap();
         client.create(&new).unwrap();
@@ -214,19 +214,19 @@ fn a_reused_tuple_is_not_the_victim(lab: &Lab) {
     assert_eq!(lab.flows().len(), count);
 }
 
-/// To the kernel a delete of an identifier without a tuple is a flush of the table.
-fn deleting_by_identifier_alone_does_not_exist(lab: &Lab) {
+/// The kernel treats a delete by an identifier without a tuple as a flush of the table.
+fn delete_with_a_wrong_identifier_deletes_nothing(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1000)).unwrap();
     client.create(&udp_flow(1001)).unwrap();
-    // The key is a tuple: there is no way to leave it out, and a wrong identifier deletes nothing.
+    // A key always has a tuple, so that mistake cannot be expressed.
     let key = FlowKey::original(udp_flow(1000).original).with_id(0);
     assert!(client.delete(key).unwrap_err().is_not_found());
     assert_eq!(lab.flows().len(), 2);
 }
 
 /// conntrack(8) flushes both families when asked for one.
-fn flushing_a_family_leaves_the_other(lab: &Lab) {
+fn delete_family_spares_the_other_family(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1000)).unwrap();
     client.create(&udp6_flow(1000)).unwrap();
@@ -239,7 +239,7 @@ fn flushing_a_family_leaves_the_other(lab: &Lab) {
     client.delete_all().unwrap();
 }
 
-fn zeroing_counters_gives_them_once(lab: &Lab) {
+fn zeroed_counters_are_returned_once(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     lab.track_loopback();
     let (here, there) = lab.udp("127.0.0.1:5353");
@@ -256,7 +256,7 @@ fn zeroing_counters_gives_them_once(lab: &Lab) {
     assert_eq!(lab.flows().into_iter().map(packets).sum::<u64>(), 0);
 }
 
-fn a_flow_of_the_table_is_neither_dying_nor_unconfirmed(lab: &Lab) {
+fn confirmed_flow_is_only_in_the_main_table(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1000)).unwrap();
     let mut count = |table| {
@@ -266,7 +266,7 @@ fn a_flow_of_the_table_is_neither_dying_nor_unconfirmed(lab: &Lab) {
     assert_eq!((count(Table::Conntrack), count(Table::Dying), count(Table::Unconfirmed)), (1, 0, 0));
 }
 
-fn icmp_flows_are_created_and_deleted(lab: &Lab) {
+fn flows_of_other_protocols_are_created_and_deleted(lab: &Lab) {
     let mut client = lab.client();
     let echo = Tuple::icmp("10.1.0.1".parse().unwrap(), "10.1.0.2".parse().unwrap(), 8, 0, 77);
     let echo6 = Tuple::icmp("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), 128, 0, 78);
@@ -292,7 +292,7 @@ fn expected() -> Expectation {
 
 type Request = fn(&mut Client) -> Result<(), Error>;
 
-/// Every request of a client, by what its error says was tried.
+/// Every request of a client, with the operation that its error names.
 const REQUESTS: &[(&str, Request)] = &[
     ("dump flows", |client| client.dump()?.into_iter().try_for_each(|flow| flow.map(drop))),
     ("get flow", |client| client.get(key()).map(drop)),
@@ -326,7 +326,7 @@ fn udp() -> Filter {
     "proto udp".parse().unwrap()
 }
 
-fn every_request_without_permission_says_which_capability(lab: &Lab) {
+fn denied_requests_name_the_missing_capability(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     lab.without_capabilities(|| {
         for (tried, request) in REQUESTS {
@@ -342,8 +342,8 @@ fn every_request_without_permission_says_which_capability(lab: &Lab) {
     assert_eq!(lab.flows().len(), 1);
 }
 
-/// Without the capability the kernel answers a batch with one answer for all of it.
-fn a_batch_without_permission_fails_as_a_whole(lab: &Lab) {
+/// Without the capability the kernel sends a single reply to the whole batch.
+fn batch_without_permission_fails_as_a_whole(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     lab.without_capabilities(|| {
         let mut client = Client::open().unwrap();
@@ -359,7 +359,7 @@ fn a_batch_without_permission_fails_as_a_whole(lab: &Lab) {
     assert_eq!(lab.flow(udp_flow(1).original).mark, Some(0));
 }
 
-fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
+fn recreated_flow_equals_the_dumped_flow(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.zone = Some(3);
@@ -374,7 +374,7 @@ fn a_flow_recreated_from_a_dump_is_the_same(lab: &Lab) {
     assert_eq!((after.status, after.mark, after.zone), (before.status, before.mark, before.zone));
 }
 
-fn flow_recreated_from_a_dump_keeps_its_translation(lab: &Lab) {
+fn recreated_flow_keeps_its_translation(lab: &Lab) {
     let mut client = lab.client();
     let v4 = |number| [endpoint("10.1.0.1", number), endpoint("10.1.0.2", 443)];
     let v6 = |number| [endpoint("fd00::1", number), endpoint("fd00::2", 53)];
@@ -411,17 +411,17 @@ fn flow_recreated_from_a_dump_keeps_its_translation(lab: &Lab) {
     }
 }
 
-/// Every flow that was created through netlink carries the SYN proxy's numbers, as zeros.
-fn a_created_flow_carries_an_empty_synproxy(lab: &Lab) {
+/// The kernel adds the SYN proxy's numbers, all zero, to each flow created through netlink.
+fn created_flow_has_a_zero_synproxy(lab: &Lab) {
     let new = udp_flow(1000);
     lab.client().create(&new).unwrap();
     assert_eq!(lab.flow(new.original).synproxy, Some(Synproxy::default()));
 }
 
-/// A listener that cannot keep up, and wants every event, keeps flows that have ended on the dying list.
+/// While a reliable listener cannot keep up, flows that have ended stay on the dying list.
 ///
-/// conntrack(8) finds nothing there by a prefix.
-fn dying_flows_are_found_by_a_filter(lab: &Lab) {
+/// conntrack(8) finds no flow there if it is given a prefix.
+fn dying_flows_match_filters(lab: &Lab) {
     use ctnetlink::{EventGroups, EventSocket};
     let listener = EventSocket::builder(EventGroups::DESTROY).reliable(true).receive_buffer(2048).open().unwrap();
     let mut client = lab.client();
@@ -437,8 +437,8 @@ fn dying_flows_are_found_by_a_filter(lab: &Lab) {
     drop(listener);
 }
 
-/// Kernels of 2026 know the ranges; those before take any value, and keep one that they cannot name.
-fn a_value_out_of_range_is_refused_with_the_range(lab: &Lab) {
+/// Kernels since 2026 check the range. Older kernels accept and keep any value.
+fn out_of_range_state_is_refused_with_the_range(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.protocol_info = Some(TcpInfo::new(TcpState(10)).into());
@@ -451,7 +451,7 @@ fn a_value_out_of_range_is_refused_with_the_range(lab: &Lab) {
     }
 }
 
-fn a_nat_range_without_a_free_port_is_told(lab: &Lab) {
+fn exhausted_nat_range_is_reported(lab: &Lab) {
     let mut client = lab.client();
     let only = NatRange::address("192.0.2.9".parse().unwrap()).port(5555);
     let mut first = tcp_flow(1000);
@@ -463,8 +463,8 @@ fn a_nat_range_without_a_free_port_is_told(lab: &Lab) {
     assert!(error.to_string().contains("no address or port of the NAT range is free"), "{error}");
 }
 
-/// The maximum belongs to the initial namespace, but every namespace is held to it by its own count.
-fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
+/// The limit is set in the initial namespace, but each namespace counts its own flows against it.
+fn full_table_error_names_its_setting(lab: &Lab) {
     let maximum = sysctl::MAX.read().unwrap();
     let mut client = lab.client();
     let flow = |number: u32| {
@@ -473,7 +473,7 @@ fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
         let port = u16::try_from(number % 50_000).unwrap() + 1;
         let original = Tuple::udp((source, port).into(), endpoint("10.1.0.2", 53));
         let mut new = NewFlow::untranslated(original, 600).unwrap();
-        // An assured flow is not dropped in favour of a new one.
+        // The kernel drops no assured flow in favor of a new one.
         new.status = Status::SEEN_REPLY | Status::ASSURED;
         new
     };
@@ -484,11 +484,11 @@ fn a_full_table_is_told_and_names_its_setting(lab: &Lab) {
     client.delete_all().unwrap();
 }
 
-/// The kernel sets the counters to zero before it finds that the entry does not fit the datagram, and writes it again
-/// into the next one, with zeros.
-fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(lab: &Lab) {
+/// The kernel zeroes the counters before it notices that an entry does not fit the datagram. It then writes the entry
+/// into the next datagram with zeros.
+fn zeroing_dump_loses_counters_and_zeroing_gets_do_not(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
-    // What stands behind the counters makes it likely that they are the last to fit.
+    // Attributes after the counters make it likely that only they do not fit.
     lab.sysctl(sysctl::TIMESTAMP, 1);
     lab.run("ip", &["link", "set", "lo", "up"]);
     lab.nft("table inet lab { chain output { type filter hook output priority 0; ct label set 1; }; }");
@@ -507,7 +507,11 @@ fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(
     let zeroing = DumpFlows::new().and_zero_counters();
     let given: Vec<_> = client.dump_with(&zeroing).unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(total(&lab.flows()), 0);
-    assert!(total(&given) < sent, "of {sent} packets {} were given: the kernel no longer loses any", total(&given));
+    assert!(
+        total(&given) < sent,
+        "the dump returned {} of {sent} packets: the kernel no longer loses any",
+        total(&given)
+    );
 
     send_1000();
     let flows = lab.flows();
@@ -515,8 +519,8 @@ fn a_zeroing_dump_loses_what_it_had_no_room_for_and_zeroing_one_by_one_does_not(
     assert_eq!((total(&given), total(&lab.flows())), (total(&flows), 0));
 }
 
-/// The kernel passes over addresses of another family than the tuples', and translates to whatever port it likes.
-fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
+/// The kernel ignores addresses of another family than the tuple's and picks any port.
+fn nat_range_of_another_family_is_refused(lab: &Lab) {
     let mut new = tcp_flow(1000);
     new.snat = Some(NatRange::address("2001:db8::1".parse().unwrap()));
     let error = lab.client().create(&new).unwrap_err();
@@ -524,7 +528,7 @@ fn a_nat_range_of_another_family_is_refused(lab: &Lab) {
     assert!(lab.flows().is_empty());
 }
 
-fn any_request_lends_its_answer(lab: &Lab) {
+fn request_returns_every_reply(lab: &Lab) {
     let mut client = lab.client();
     create(&mut client, (1..=100).map(udp_flow));
     let mut answer = client.request(&DumpFlows::new()).unwrap();

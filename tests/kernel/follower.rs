@@ -13,7 +13,7 @@ use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirr
 /// How late the kernel may send an event.
 const LATENESS: Duration = Duration::from_secs(60);
 
-/// A mirror, and the flows that follow from its changes alone.
+/// A mirror, and a table that is built only from the changes it reports.
 pub struct Follower {
     pub mirror: Mirror,
     pub flows: HashMap<Key, Flow>,
@@ -58,7 +58,7 @@ impl Follower {
         *counts.entry(change.kind).or_insert(0) += 1;
     }
 
-    /// Takes changes until something else is over.
+    /// Takes changes until `is_over` returns true.
     pub fn follow_until(&mut self, is_over: impl Fn() -> bool) {
         while !is_over() {
             if let Some(change) = self.mirror.next_within(Duration::from_millis(1)).unwrap() {
@@ -78,12 +78,12 @@ impl Follower {
             if self.mirror.table().is_synchronized() && !has_work {
                 return;
             }
-            assert!(Instant::now() < deadline, "it does not get synchronised");
+            assert!(Instant::now() < deadline, "the mirror does not synchronize");
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Compares the table and the follower with the kernel while nothing happens.
+    /// Compares the mirror and the table of its changes with the kernel's table at a quiet point.
     ///
     /// A dump no longer contains a flow that has timed out, but its DESTROY is sent by the thread that finds it: a worker of
     /// the kernel, or a dump. On a busy machine that thread may have to wait between removing and sending.
@@ -96,8 +96,8 @@ impl Follower {
             let table = essentials(self.mirror.table().iter().map(|entry| entry.to_flow()));
             if table == kernel || Instant::now() > deadline {
                 let followed = essentials(self.flows.values().cloned());
-                assert_same(&table, &kernel, "the table is not the kernel's");
-                assert_same(&followed, &kernel, "the changes do not lead to the kernel's table");
+                assert_same(&table, &kernel, "the mirror differs from the kernel's table");
+                assert_same(&followed, &kernel, "the reported changes do not add up to the kernel's table");
                 self.late += usize::from(is_late);
                 return;
             }
@@ -106,7 +106,7 @@ impl Follower {
         }
     }
 
-    /// Returns the kernel's table when nothing happens any more.
+    /// Returns the kernel's table once it no longer changes.
     fn quiet(&mut self) -> Table {
         // A dump evicts overdue flows, which sends events. It is quiet when the next dump shows the same.
         let mut kernel = self.dump();

@@ -1,4 +1,4 @@
-//! The manual's chapter on connection tracking, command by command, on the flows that it shows.
+//! The commands of a manual's chapter on connection tracking, run on the flows that it shows.
 
 use ctnetlink::{
     Flow, NewFlow, Status, TcpState, Tuple,
@@ -9,16 +9,16 @@ use ctnetlink::{
 use crate::{cases, lab::Lab, samples::endpoint};
 
 cases! {
-    the_file_in_proc_is_read: ProcFile;
-    the_table_is_listed;
-    flows_are_listed_by_their_port;
-    flows_of_both_families_are_listed;
-    flows_are_marked_by_their_port;
-    flows_are_deleted;
-    the_table_is_listed_as_xml;
+    proc_file_contains_every_flow: ProcFile;
+    list_prints_every_flow;
+    list_selects_by_port;
+    list_selects_by_port_in_both_families;
+    update_marks_flows_by_port;
+    delete_prints_the_deleted_flows;
+    list_prints_xml;
 }
 
-/// The flows of the chapter: mail, a shell, and names asked for over both families.
+/// Creates the flows of the chapter: mail, SSH, and DNS over both families.
 fn fill(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     let tcp = |source: (&str, u16), destination: (&str, u16)| {
@@ -46,19 +46,19 @@ fn fill(lab: &Lab) {
     }
 }
 
-/// `conntrack …`: what it prints, line by line, and its count.
+/// Runs `conntrack` and returns the lines that it prints, and the count that it reports.
 fn conntrack(lab: &Lab, line: &str) -> (Vec<String>, String) {
     let arguments: Vec<&str> = line.split_whitespace().collect();
     let output = lab.output(&lab.example("conntrack"), &arguments);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "conntrack {line}: {told}");
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "conntrack {line}: {messages}");
     let lines = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
-    let count = told.lines().last().and_then(|line| line.split_once("): ")).map(|(_, count)| count.to_owned());
+    let count = messages.lines().last().and_then(|line| line.split_once("): ")).map(|(_, count)| count.to_owned());
     (lines, count.unwrap_or_default())
 }
 
 /// `cat /proc/net/nf_conntrack`
-fn the_file_in_proc_is_read(lab: &Lab) {
+fn proc_file_contains_every_flow(lab: &Lab) {
     fill(lab);
     let mut reader = Reader::new(proc::open().unwrap().into_inner());
     let mut flows: Vec<Flow> = Vec::new();
@@ -79,7 +79,7 @@ fn the_file_in_proc_is_read(lab: &Lab) {
 }
 
 /// `conntrack -L`
-fn the_table_is_listed(lab: &Lab) {
+fn list_prints_every_flow(lab: &Lab) {
     fill(lab);
     let (lines, count) = conntrack(lab, "-L");
     assert_eq!(count, "6 flow entries have been shown.");
@@ -95,7 +95,7 @@ fn the_table_is_listed(lab: &Lab) {
 }
 
 /// `conntrack -L -p tcp --dport 22`
-fn flows_are_listed_by_their_port(lab: &Lab) {
+fn list_selects_by_port(lab: &Lab) {
     fill(lab);
     let (lines, count) = conntrack(lab, "-L -p tcp --dport 22");
     assert_eq!(count, "1 flow entries have been shown.");
@@ -103,7 +103,7 @@ fn flows_are_listed_by_their_port(lab: &Lab) {
 }
 
 /// `conntrack -L -p udp --dport 53`
-fn flows_of_both_families_are_listed(lab: &Lab) {
+fn list_selects_by_port_in_both_families(lab: &Lab) {
     fill(lab);
     let (lines, count) = conntrack(lab, "-L -p udp --dport 53");
     assert_eq!(count, "3 flow entries have been shown.");
@@ -114,7 +114,7 @@ fn flows_of_both_families_are_listed(lab: &Lab) {
 }
 
 /// `conntrack -U -p tcp --dport 993 --mark 10`
-fn flows_are_marked_by_their_port(lab: &Lab) {
+fn update_marks_flows_by_port(lab: &Lab) {
     fill(lab);
     let (lines, count) = conntrack(lab, "-U -p tcp --dport 993 --mark 10");
     assert_eq!(count, "2 flow entries have been updated.");
@@ -126,7 +126,7 @@ fn flows_are_marked_by_their_port(lab: &Lab) {
 }
 
 /// `conntrack -D …`
-fn flows_are_deleted(lab: &Lab) {
+fn delete_prints_the_deleted_flows(lab: &Lab) {
     fill(lab);
     assert_eq!(conntrack(lab, "-D -p udp --dport 53 -d 8.8.8.8").1, "1 flow entries have been deleted.");
     assert_eq!(conntrack(lab, "-D -s 192.168.2.100").1, "2 flow entries have been deleted.");
@@ -136,7 +136,7 @@ fn flows_are_deleted(lab: &Lab) {
 }
 
 /// `conntrack -L -o xml`
-fn the_table_is_listed_as_xml(lab: &Lab) {
+fn list_prints_xml(lab: &Lab) {
     fill(lab);
     let (lines, _) = conntrack(lab, "-L -o xml");
     assert_eq!(lines[0], "<?xml version=\"1.0\" encoding=\"utf-8\"?>");

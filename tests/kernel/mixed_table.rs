@@ -1,4 +1,4 @@
-//! A table with some of everything that a flow may have.
+//! A table of flows with every kind of attribute.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +11,7 @@ pub fn mixed_table(client: &mut Client, count: u16) {
         batch.push(&flow(number)).unwrap();
     }
     let report = batch.finish().unwrap();
-    // Protocols without ports clash where addresses repeat: the rest is table enough.
+    // Flows of protocols without ports clash if their addresses repeat. The rest are enough for a test.
     assert!(report.succeeded() > usize::from(count) * 3 / 4, "{:?}", report.failures().first());
 }
 

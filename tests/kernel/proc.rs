@@ -60,7 +60,7 @@ fn file_and_dump_contain_the_same_flows(lab: &Lab) {
 fn opening_without_permission_names_the_remedy(lab: &Lab) {
     // Root may read its own files even without capabilities.
     lab.as_nobody(|| {
-        let Err(error) = proc::open() else { panic!("anybody may read it") };
+        let Err(error) = proc::open() else { panic!("every user may read it") };
         assert!(error.to_string().contains("root"), "{error}");
     });
 }

@@ -1,10 +1,10 @@
-//! Flows and expectations to create.
+//! Sample flows and expectations.
 
 use std::net::SocketAddr;
 
 use ctnetlink::{Client, Expectation, ExpectationFlags, Helper, NewFlow, Status, TcpState, Tuple};
 
-/// A TCP flow of the test network, established and assured; `number` tells it from the others.
+/// An established and assured TCP flow of the test network. `number` is its source port.
 pub fn tcp_flow(number: u16) -> NewFlow {
     let original = Tuple::tcp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 443));
     let mut flow = NewFlow::untranslated(original, 600).expect("an answer").liberal_tcp(TcpState::ESTABLISHED);
@@ -12,7 +12,7 @@ pub fn tcp_flow(number: u16) -> NewFlow {
     flow
 }
 
-/// A UDP flow of the test network, not answered yet.
+/// A UDP flow of the test network without a reply.
 pub fn udp_flow(number: u16) -> NewFlow {
     let original = Tuple::udp(endpoint("10.1.0.1", number), endpoint("10.1.0.2", 53));
     NewFlow::untranslated(original, 600).expect("an answer")
@@ -24,14 +24,14 @@ pub fn udp6_flow(number: u16) -> NewFlow {
     NewFlow::untranslated(original, 600).expect("an answer")
 }
 
-/// An established TCP flow of that tuple, which the helper for FTP watches.
+/// An established TCP flow with the FTP helper.
 pub fn master(original: Tuple) -> NewFlow {
     let mut flow = NewFlow::untranslated(original, 600).expect("an answer").liberal_tcp(TcpState::ESTABLISHED);
     flow.helper = Some(Helper::new("ftp"));
     flow
 }
 
-/// What FTP expects of a passive server: any source port, one destination port.
+/// The expectation for a data connection to a passive FTP server: any source port, one destination port.
 pub fn expectation(master: Tuple, port: u16) -> Expectation {
     let (source, destination) = (master.source, master.destination);
     let tuple = Tuple::tcp((source, 0).into(), (destination, port).into());
@@ -44,7 +44,7 @@ pub fn expectation(master: Tuple, port: u16) -> Expectation {
     expectation
 }
 
-/// Creates the flows, many at once.
+/// Creates the flows in one batch.
 pub fn create(client: &mut Client, flows: impl IntoIterator<Item = NewFlow>) {
     let mut batch = client.batch();
     for flow in flows {

@@ -1,4 +1,4 @@
-//! Tables that are saved and restored.
+//! Saving a table and restoring it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use ctnetlink::{
 use crate::{cases, lab::Lab, mixed_table::mixed_table, samples::tcp_flow};
 
 cases! {
-    a_mixed_table_is_restored_equal: "nft";
+    restored_table_equals_the_saved_table: "nft";
     translations_are_restored;
     helpers_are_restored;
 }
 
-/// Every flow once. A resize of the kernel's hash table, which all namespaces share, makes a dump miss or repeat flows.
+/// Returns every flow once. The hash table belongs to all namespaces, and a resize makes a dump miss or repeat flows.
 fn flows(client: &mut Client) -> Vec<Flow> {
     for _ in 0..20 {
         let flows: Vec<Flow> = client.dump().unwrap().map(Result::unwrap).collect();
@@ -69,7 +69,7 @@ fn restore(client: &mut Client) {
     assert!(report.failures().is_empty(), "{:?}", report.failures());
 }
 
-fn a_mixed_table_is_restored_equal(lab: &Lab) {
+fn restored_table_equals_the_saved_table(lab: &Lab) {
     lab.allow_labels();
     let mut client = lab.client();
     mixed_table(&mut client, 10_000);

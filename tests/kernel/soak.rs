@@ -1,4 +1,4 @@
-//! Everything at once, for a chosen time.
+//! A soak test: writers, mirrors and abandoned dumps at the same time, for as long as wanted.
 //!
 //! `CTNETLINK_SOAK` is the number of seconds. The test runs in a separate process, because it counts the process's
 //! descriptors and memory.
@@ -39,7 +39,7 @@ const SMALL_BUFFER: usize = 10_000;
 /// The buffers of the mirrors that live for one round.
 const BUFFERS: [usize; 3] = [16 << 20, 100_000, 4000];
 
-/// The task of this process, if it is not to run tests.
+/// Returns the task of this process if it was started for one.
 pub fn part() -> Option<fn()> {
     match env::var(PART).as_deref() {
         Ok("observe") => Some(observe),

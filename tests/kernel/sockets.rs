@@ -1,4 +1,4 @@
-//! The socket itself: namespaces, buffers, what is given up in the middle.
+//! The client's socket: namespaces, buffers and abandoned dumps.
 
 use std::{collections::BTreeSet, os::fd::AsFd, process::Command, thread};
 
@@ -12,15 +12,15 @@ use crate::{
 };
 
 cases! {
-    an_abandoned_dump_leaves_the_client_usable;
-    a_client_in_another_namespace_leaves_the_thread_where_it_is;
-    a_client_that_moved_threads_stays_in_its_namespace;
-    a_namespace_is_named_by_a_process_a_path_or_a_descriptor;
-    what_is_no_namespace_says_so;
-    the_receive_buffer_is_granted_and_told;
-    memory_is_flat_and_every_flow_comes_once;
+    abandoned_dump_leaves_the_client_usable;
+    client_of_another_namespace_does_not_move_the_thread;
+    client_moved_to_a_thread_stays_in_its_namespace;
+    namespace_opens_by_process_path_or_descriptor;
+    wrong_namespace_error_names_the_file;
+    granted_client_buffer_is_reported;
+    dump_takes_constant_memory_and_yields_each_flow_once;
     client_works_over_a_given_socket;
-    bulk_changes_lend_the_flows_that_they_changed;
+    bulk_changes_lend_the_changed_flows;
 }
 
 /// A client can be sent to another thread.
@@ -29,8 +29,8 @@ const _: fn() = || {
     is_sent::<Client>();
 };
 
-/// The kernel refuses a dump with EBUSY while another is under way on the socket.
-fn an_abandoned_dump_leaves_the_client_usable(lab: &Lab) {
+/// The kernel refuses a dump with EBUSY while another dump runs on the same socket.
+fn abandoned_dump_leaves_the_client_usable(lab: &Lab) {
     let mut client = lab.client();
     create(&mut client, (1..=2000).map(udp_flow));
     for _ in 0..5 {
@@ -41,7 +41,7 @@ fn an_abandoned_dump_leaves_the_client_usable(lab: &Lab) {
     assert_eq!(client.statistics().unwrap().entries, Some(2000));
 }
 
-fn a_client_in_another_namespace_leaves_the_thread_where_it_is(lab: &Lab) {
+fn client_of_another_namespace_does_not_move_the_thread(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     let here = NetworkNamespace::of_this_thread().unwrap();
     let elsewhere = move || {
@@ -49,14 +49,14 @@ fn a_client_in_another_namespace_leaves_the_thread_where_it_is(lab: &Lab) {
         let mut there = Client::builder().namespace(here).open().unwrap();
         assert_eq!(there.dump().unwrap().into_iter().count(), 1);
         assert_eq!(Client::open().unwrap().dump().unwrap().into_iter().count(), 0);
-        // Given up in the middle, it opens its socket anew where it was.
+        // After an abandoned dump the client opens another socket, in the same namespace.
         drop(there.dump().unwrap());
         assert_eq!(there.dump().unwrap().into_iter().count(), 1);
     };
     thread::spawn(elsewhere).join().unwrap();
 }
 
-fn a_client_that_moved_threads_stays_in_its_namespace(lab: &Lab) {
+fn client_moved_to_a_thread_stays_in_its_namespace(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1)).unwrap();
     let elsewhere = move || {
@@ -67,7 +67,7 @@ fn a_client_that_moved_threads_stays_in_its_namespace(lab: &Lab) {
     assert_eq!(thread::spawn(elsewhere).join().unwrap(), 1);
 }
 
-fn a_namespace_is_named_by_a_process_a_path_or_a_descriptor(lab: &Lab) {
+fn namespace_opens_by_process_path_or_descriptor(lab: &Lab) {
     lab.client().create(&udp_flow(1)).unwrap();
     let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
     let process = NetworkNamespace::of_process(sleeper.id()).unwrap();
@@ -86,7 +86,7 @@ fn a_namespace_is_named_by_a_process_a_path_or_a_descriptor(lab: &Lab) {
     sleeper.wait().unwrap();
 }
 
-fn what_is_no_namespace_says_so(_: &Lab) {
+fn wrong_namespace_error_names_the_file(_: &Lab) {
     let error = NetworkNamespace::from_path("/run/netns/nonesuch").unwrap_err();
     assert!(error.to_string().contains("/run/netns/nonesuch"), "{error}");
     let file = NetworkNamespace::from_path("/proc/self/status").unwrap();
@@ -94,13 +94,13 @@ fn what_is_no_namespace_says_so(_: &Lab) {
     assert!(error.to_string().starts_with("cannot enter the network namespace: "), "{error}");
 }
 
-fn the_receive_buffer_is_granted_and_told(lab: &Lab) {
+fn granted_client_buffer_is_reported(lab: &Lab) {
     let client = Client::builder().receive_buffer(100_000).open().unwrap();
     assert_eq!(client.receive_buffer(), 200_000);
     assert!(lab.client().receive_buffer() > 0);
 }
 
-fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
+fn dump_takes_constant_memory_and_yields_each_flow_once(lab: &Lab) {
     let mut client = lab.client();
     create(&mut client, (1..=20_000).map(udp_flow));
     let mut seen = vec![false; 20_001];
@@ -108,14 +108,14 @@ fn memory_is_flat_and_every_flow_comes_once(lab: &Lab) {
         let mut flows = client.dump().unwrap();
         while let Some(flow) = flows.next_view().unwrap() {
             let port = usize::from(flow.original().source_port().unwrap());
-            assert!(!std::mem::replace(&mut seen[port], true), "{port} came twice");
+            assert!(!std::mem::replace(&mut seen[port], true), "the dump has port {port} twice");
         }
     });
     assert_eq!(seen.iter().filter(|seen| **seen).count(), 20_000);
     assert!(allocated.bytes_max < 4096, "{allocated:?}");
 }
 
-/// Such a client cannot open a second socket: it dumps first and changes afterwards.
+/// Such a client cannot open a second socket, so bulk changes finish the dump before the first change.
 fn client_works_over_a_given_socket(lab: &Lab) {
     let open = |protocol| socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
     let mut client = Client::from_fd(open(SockProtocol::NetlinkNetFilter)).unwrap();
@@ -135,7 +135,7 @@ fn client_works_over_a_given_socket(lab: &Lab) {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
-fn bulk_changes_lend_the_flows_that_they_changed(lab: &Lab) {
+fn bulk_changes_lend_the_changed_flows(lab: &Lab) {
     let mut client = lab.client();
     create(&mut client, (1..=2000).map(udp_flow));
     let odd: Filter = Filter::source_port((1..=2000_u16).step_by(2).collect::<Vec<_>>());
@@ -152,7 +152,7 @@ fn bulk_changes_lend_the_flows_that_they_changed(lab: &Lab) {
     let deleted: &mut BTreeSet<u16> = &mut BTreeSet::new();
     client.delete_matching_with(&Filter::mark(1), |flow| deleted.extend(flow.original().source_port())).unwrap();
     assert_eq!(*deleted, ports);
-    // A timeout that is fixed is refused, and such a flow is not lent.
+    // The kernel refuses to change a fixed timeout, and a refused flow is not lent.
     let fixed = FlowUpdate::new().add_status(ctnetlink::Status::FIXED_TIMEOUT);
     client.update_matching(&"sport 2".parse().unwrap(), &fixed).unwrap();
     let mut changed = 0;

@@ -5,14 +5,14 @@ use ctnetlink::{NetworkNamespace, sysctl};
 use crate::{cases, lab::Lab, samples::udp_flow};
 
 cases! {
-    the_table_is_counted;
-    every_processor_answers;
+    table_statistics_count_flows;
+    every_processor_has_statistics;
     settings_are_read_and_written;
     settings_of_another_namespace_are_read_and_written;
     every_setting_of_this_kernel_has_a_constant;
 }
 
-fn the_table_is_counted(lab: &Lab) {
+fn table_statistics_count_flows(lab: &Lab) {
     let mut client = lab.client();
     for number in 1..=5 {
         client.create(&udp_flow(number)).unwrap();
@@ -23,8 +23,8 @@ fn the_table_is_counted(lab: &Lab) {
     assert_eq!(sysctl::COUNT.read().unwrap(), 5);
 }
 
-fn every_processor_answers(lab: &Lab) {
-    // Linux 6.18 counts as inserts those through netlink, not those of packets.
+fn every_processor_has_statistics(lab: &Lab) {
+    // Linux 6.18 counts only flows created through netlink as inserts, not flows of packets.
     lab.client().create(&udp_flow(1)).unwrap();
     let statistics = lab.client().cpu_statistics().unwrap();
     assert!(statistics.len() >= std::thread::available_parallelism().unwrap().get());
@@ -55,7 +55,7 @@ fn settings_of_another_namespace_are_read_and_written(_: &Lab) {
     assert_eq!(sysctl::UDP_TIMEOUT.read().unwrap(), 78);
 }
 
-/// Those of a distribution's own patches have none.
+/// Settings that a distribution adds are excepted.
 fn every_setting_of_this_kernel_has_a_constant(_: &Lab) {
     let files = std::fs::read_dir("/proc/sys/net/netfilter").unwrap();
     let names = files.filter_map(|file| file.unwrap().file_name().into_string().ok());

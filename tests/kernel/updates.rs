@@ -1,4 +1,4 @@
-//! Updates: what is named changes, and nothing else.
+//! Updates change the given attributes and nothing else.
 
 use ctnetlink::{
     Errno, FlowKey, FlowUpdate, Labels, MaskedLabels, MaskedTcpFlags, SequenceAdjustment, Status, Synproxy, TcpFlags,
@@ -12,29 +12,29 @@ use crate::{
 };
 
 cases! {
-    a_timeout_of_zero_ends_the_flow;
-    only_what_is_named_is_updated;
-    mark_0_is_a_value;
+    zero_timeout_ends_the_flow;
+    update_changes_only_the_given_attributes;
+    mark_zero_is_set;
     mark_bits_outside_the_mask_stay;
-    status_bits_are_added_to_those_there;
-    tcp_state_and_flags_are_updated_alone;
-    updating_does_not_make_live_tcp_liberal;
-    an_update_never_creates;
-    a_fixed_timeout_is_refused_with_its_reason;
-    labels_without_a_rule_are_refused_with_their_reason;
+    status_bits_are_added;
+    tcp_state_and_flags_are_updated_separately;
+    update_leaves_live_tcp_strict;
+    update_never_creates_a_flow;
+    changing_a_fixed_timeout_fails_with_the_reason;
+    labels_without_a_rule_fail_with_the_reason;
     labels_are_added_and_removed: "nft";
     sequence_adjustment_and_synproxy_are_set;
     labels_outside_the_mask_stay: "nft";
-    an_update_of_status_by_the_key_of_another_flow_changes_nothing;
-    updating_by_creating_leaves_an_assured_flow_assured;
-    a_status_read_too_early_is_read_again;
-    a_helper_cannot_be_changed;
-    a_helper_is_taken_away_for_good;
-    an_empty_update_is_refused;
-    an_update_that_fails_half_way_leaves_what_came_before;
+    status_update_by_a_stale_key_changes_nothing;
+    create_or_update_keeps_a_flow_assured;
+    outdated_status_is_read_again;
+    helper_cannot_be_changed;
+    removed_helper_cannot_be_restored;
+    empty_update_is_refused;
+    failed_update_keeps_the_attributes_already_applied;
 }
 
-fn a_timeout_of_zero_ends_the_flow(lab: &Lab) {
+fn zero_timeout_ends_the_flow(lab: &Lab) {
     let mut client = lab.client();
     let new = udp_flow(1000);
     client.create(&new).unwrap();
@@ -42,7 +42,7 @@ fn a_timeout_of_zero_ends_the_flow(lab: &Lab) {
     assert_eq!(client.get(FlowKey::original(new.original)).unwrap(), None);
 }
 
-fn only_what_is_named_is_updated(lab: &Lab) {
+fn update_changes_only_the_given_attributes(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.mark = Some(5);
@@ -54,7 +54,7 @@ fn only_what_is_named_is_updated(lab: &Lab) {
     assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
 }
 
-fn mark_0_is_a_value(lab: &Lab) {
+fn mark_zero_is_set(lab: &Lab) {
     let mut client = lab.client();
     let mut new = udp_flow(1000);
     new.mark = Some(5);
@@ -72,17 +72,17 @@ fn mark_bits_outside_the_mask_stay(lab: &Lab) {
     assert_eq!(lab.flow(new.original).mark, Some(0xf00a));
 }
 
-fn status_bits_are_added_to_those_there(lab: &Lab) {
+fn status_bits_are_added(lab: &Lab) {
     let mut client = lab.client();
     let new = tcp_flow(1000);
     client.create(&new).unwrap();
-    // By key alone: the bits of today are asked for.
+    // The key has no status, so the client asks for the current bits first.
     client.update(FlowKey::original(new.original), &FlowUpdate::new().add_status(Status::FIXED_TIMEOUT)).unwrap();
     let status = lab.flow(new.original).status.unwrap();
     assert!(status.contains(Status::ASSURED | Status::SEEN_REPLY | Status::FIXED_TIMEOUT));
 }
 
-fn tcp_state_and_flags_are_updated_alone(lab: &Lab) {
+fn tcp_state_and_flags_are_updated_separately(lab: &Lab) {
     let mut client = lab.client();
     let new = tcp_flow(1000);
     client.create(&new).unwrap();
@@ -100,8 +100,8 @@ fn tcp_state_and_flags_are_updated_alone(lab: &Lab) {
     assert_eq!(info.flags_reply.unwrap().flags, TcpFlags::SACK_PERM | TcpFlags::BE_LIBERAL);
 }
 
-/// conntrack(8) sets BE_LIBERAL on every TCP flow whose mark it changes, which turns the check of the window off.
-fn updating_does_not_make_live_tcp_liberal(lab: &Lab) {
+/// conntrack(8) sets BE_LIBERAL when it changes a mark, which turns off the window check of a live flow.
+fn update_leaves_live_tcp_strict(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     new.protocol_info = Some(TcpInfo::new(TcpState::ESTABLISHED).into());
@@ -111,14 +111,14 @@ fn updating_does_not_make_live_tcp_liberal(lab: &Lab) {
     assert_eq!(info.flags_original.unwrap().flags, TcpFlags::empty());
 }
 
-fn an_update_never_creates(lab: &Lab) {
+fn update_never_creates_a_flow(lab: &Lab) {
     let error = lab.client().update(FlowKey::original(udp_flow(1).original), &FlowUpdate::new().mark(1)).unwrap_err();
     assert!(error.is_not_found());
     assert!(error.to_string().starts_with("cannot update flow: ENOENT: no such flow"), "{error}");
     assert!(lab.flows().is_empty());
 }
 
-fn a_fixed_timeout_is_refused_with_its_reason(lab: &Lab) {
+fn changing_a_fixed_timeout_fails_with_the_reason(lab: &Lab) {
     let mut new = udp_flow(1000);
     new.status = Status::FIXED_TIMEOUT;
     lab.client().create(&new).unwrap();
@@ -127,7 +127,7 @@ fn a_fixed_timeout_is_refused_with_its_reason(lab: &Lab) {
     assert!(error.to_string().contains("FIXED_TIMEOUT"), "{error}");
 }
 
-fn labels_without_a_rule_are_refused_with_their_reason(lab: &Lab) {
+fn labels_without_a_rule_fail_with_the_reason(lab: &Lab) {
     let new = udp_flow(1000);
     lab.client().create(&new).unwrap();
     let update = FlowUpdate::new().labels(MaskedLabels::add(Labels::default().with(3)));
@@ -165,7 +165,7 @@ fn sequence_adjustment_and_synproxy_are_set(lab: &Lab) {
     assert_eq!(lab.flow(new.original).synproxy, Some(synproxy));
 }
 
-/// The kernel flips the labels that are given outside the mask.
+/// The kernel flips labels that are set outside the mask.
 fn labels_outside_the_mask_stay(lab: &Lab) {
     lab.allow_labels();
     let mut client = lab.client();
@@ -177,7 +177,7 @@ fn labels_outside_the_mask_stay(lab: &Lab) {
     assert_eq!(lab.flow(new.original).labels.unwrap().to_string(), "3,5");
 }
 
-fn an_update_of_status_by_the_key_of_another_flow_changes_nothing(lab: &Lab) {
+fn status_update_by_a_stale_key_changes_nothing(lab: &Lab) {
     let mut client = lab.client();
     let new = udp_flow(1000);
     client.create(&new).unwrap();
@@ -188,7 +188,7 @@ fn an_update_of_status_by_the_key_of_another_flow_changes_nothing(lab: &Lab) {
     assert_eq!(lab.flow(new.original).mark, Some(0));
 }
 
-fn updating_by_creating_leaves_an_assured_flow_assured(lab: &Lab) {
+fn create_or_update_keeps_a_flow_assured(lab: &Lab) {
     let mut client = lab.client();
     let mut new = tcp_flow(1000);
     client.create(&new).unwrap();
@@ -200,8 +200,8 @@ fn updating_by_creating_leaves_an_assured_flow_assured(lab: &Lab) {
     assert_eq!((flow.mark, flow.is_assured()), (Some(9), Some(true)));
 }
 
-/// The kernel refuses a status without the bits of today: an answer may have come since the flow was read.
-fn a_status_read_too_early_is_read_again(lab: &Lab) {
+/// The kernel refuses a status that lacks current bits. A reply packet may set some after the flow was read.
+fn outdated_status_is_read_again(lab: &Lab) {
     let mut client = lab.client();
     let new = udp_flow(1000);
     client.create(&new).unwrap();
@@ -212,7 +212,7 @@ fn a_status_read_too_early_is_read_again(lab: &Lab) {
     assert!(status.contains(Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT));
 }
 
-fn a_helper_cannot_be_changed(lab: &Lab) {
+fn helper_cannot_be_changed(lab: &Lab) {
     let mut client = lab.client();
     let new = master(tcp_flow(1000).original);
     client.create(&new).unwrap();
@@ -222,7 +222,7 @@ fn a_helper_cannot_be_changed(lab: &Lab) {
     assert!(error.to_string().contains("which a flow keeps until it ends"), "{error}");
 }
 
-fn a_helper_is_taken_away_for_good(lab: &Lab) {
+fn removed_helper_cannot_be_restored(lab: &Lab) {
     let mut client = lab.client();
     let new = master(tcp_flow(1000).original);
     client.create(&new).unwrap();
@@ -232,7 +232,7 @@ fn a_helper_is_taken_away_for_good(lab: &Lab) {
     assert!(client.update(&flow, &FlowUpdate::new().helper(new.helper.unwrap())).unwrap_err().is_busy());
 }
 
-fn an_empty_update_is_refused(lab: &Lab) {
+fn empty_update_is_refused(lab: &Lab) {
     let mut client = lab.client();
     client.create(&udp_flow(1)).unwrap();
     let error = client.update(FlowKey::original(udp_flow(1).original), &FlowUpdate::new()).unwrap_err();
@@ -240,12 +240,12 @@ fn an_empty_update_is_refused(lab: &Lab) {
     assert!(client.update_matching(&"proto udp".parse().unwrap(), &FlowUpdate::new()).is_err());
 }
 
-/// An update is not atomic: what stands before the part that fails stays applied.
-fn an_update_that_fails_half_way_leaves_what_came_before(lab: &Lab) {
+/// An update is not atomic: attributes before the failing one stay applied.
+fn failed_update_keeps_the_attributes_already_applied(lab: &Lab) {
     let mut client = lab.client();
     let new = udp_flow(1000);
     client.create(&new).unwrap();
-    // The mark comes before the labels, for which the flow has no room.
+    // The kernel applies the mark before the labels, for which the flow has no space.
     let update = FlowUpdate::new().mark(5).labels(MaskedLabels::add(Labels::default().with(3)));
     assert!(client.update(&lab.flow(new.original), &update).is_err());
     assert_eq!(lab.flow(new.original).mark, Some(5));

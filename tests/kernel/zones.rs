@@ -144,7 +144,7 @@ fn stale_flow_is_not_updated(lab: &Lab) {
     assert_eq!(marks(&mut client), [0]);
 }
 
-/// A flow of a small world, in which tuples repeat.
+/// A flow out of so few tuples that they repeat.
 fn any_flow() -> impl Strategy<Value = NewFlow> {
     let zone = || select(vec![None, None, None, Some(2), Some(3), Some(0)]);
     let tuple = (0..2_u8, 0..2_u16, 0..2_u16, select(vec![Protocol::UDP, Protocol(50)]));
@@ -201,7 +201,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
     })
 }
 
-/// The flows of the table by their marks, of which each has its own.
+/// Returns the flows of the table by mark. Each flow has a different mark.
 fn table(client: &mut Client) -> BTreeMap<u32, Flow> {
     client.dump().unwrap().into_iter().map(|flow| flow.unwrap()).map(|flow| (flow.mark.unwrap(), flow)).collect()
 }
@@ -214,20 +214,20 @@ fn fill(client: &mut Client, flows: &[NewFlow]) -> BTreeMap<u32, Flow> {
         flow.mark = Some(mark);
         batch.push(&flow).unwrap();
     }
-    // Those that clash with an earlier one are refused.
+    // The kernel refuses flows that clash with an earlier flow.
     batch.finish().unwrap();
     table(client)
 }
 
-/// A bit that no flow's mark has by itself.
+/// A bit that no flow's mark has at first.
 const TOUCHED: u32 = 0x100;
 
-/// Tables of the property test; `CTNETLINK_CASES` in the environment asks for more.
+/// The number of generated tables. `CTNETLINK_CASES` in the environment overrides it.
 fn cases() -> u32 {
     std::env::var("CTNETLINK_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
 }
 
-/// No request changes a flow that it does not name, and none leaves the flow that it names, in any table.
+/// In any table, a request changes exactly the flows that it names.
 fn requests_reach_the_flow_they_name(lab: &Lab) {
     let mut client = lab.client();
     let flows = proptest::collection::vec(any_flow(), 2..24);
@@ -264,7 +264,7 @@ fn requests_reach_the_flow_they_name(lab: &Lab) {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Every flow of the table is got, updated and deleted by each of its keys, and no other is touched.
+/// Gets, updates and deletes each flow by each of its keys, and checks that no other flow changes.
 fn one_by_one(client: &mut Client, flows: &[NewFlow]) -> Result<(), TestCaseError> {
     let mut expected = fill(client, flows);
     for (mark, flow) in expected.clone() {
@@ -291,7 +291,7 @@ fn one_by_one(client: &mut Client, flows: &[NewFlow]) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// While somebody else deletes, every flow is either changed or gone by itself.
+/// While another client deletes flows, each flow is either deleted by this client or counted as vanished.
 fn vanished_counts_only_flows_that_vanished(lab: &Lab) {
     let mut client = lab.client();
     for round in 0..20_u16 {

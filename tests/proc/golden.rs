@@ -164,7 +164,7 @@ fn lines_of_old_kernels_are_read() {
 }
 
 #[test]
-fn an_offloaded_flow_has_no_timeout() {
+fn offloaded_flow_has_no_timeout() {
     let text = "ipv4     2 tcp      6 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 packets=5 bytes=270 \
                 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 packets=4 bytes=218 [HW_OFFLOAD] mark=0 \
                 secctx=system_u:object_r:unlabeled_t:s0 zone=0 delta-time=3 use=3";
@@ -205,7 +205,7 @@ fn icmpv6_is_recognized_by_its_number() {
 }
 
 #[test]
-fn the_identifier_of_a_query_is_not_the_flow_identifier() {
+fn identifier_of_a_query_is_not_the_flow_identifier() {
     let query =
         "icmp     1 29 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=7 src=10.0.0.2 dst=10.0.0.1 type=0 code=0 id=8";
     let line = parse(query);
@@ -216,7 +216,7 @@ fn the_identifier_of_a_query_is_not_the_flow_identifier() {
 }
 
 #[test]
-fn the_name_of_a_process_may_contain_spaces() {
+fn name_of_a_process_may_contain_spaces() {
     let text = "[1795400630.827117]\t[DESTROY] ipv4     2 udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 \
                 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 zone=11 delta-time=9 [start=Mon Nov 23 02:23:41 2026] \
                 [stop=Mon Nov 23 02:23:50 2026] id=1720270937 labels=a,b [USERSPACE] portid=3613788843 \
@@ -232,7 +232,7 @@ fn the_name_of_a_process_may_contain_spaces() {
 }
 
 #[test]
-fn a_security_context_may_contain_spaces() {
+fn security_context_may_contain_spaces() {
     let text = "ipv4     2 unknown  50 299 src=10.0.0.1 dst=10.0.0.2 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 mark=0 \
                 secctx=my profile (enforce) zone=0 use=2";
     let line = parse(text);
@@ -243,7 +243,7 @@ fn a_security_context_may_contain_spaces() {
 
 /// /etc/protocols calls 41 `ipv6`.
 #[test]
-fn a_protocol_named_like_a_family_is_a_protocol() {
+fn protocol_named_like_a_family_is_a_protocol() {
     let text = "ipv6     41 29 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.2 dst=10.0.0.1 use=1";
     let line = parse(text);
     assert_eq!((line.family(), line.protocol(), line.timeout()), (Family::IPV4, Protocol(41), Some(29)));
@@ -381,7 +381,7 @@ fn any_run_of_blanks_separates_fields_of_expectations() {
 }
 
 #[test]
-fn an_expectation_without_a_timeout_is_read() {
+fn expectation_without_a_timeout_is_read() {
     let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
     let expectation = Expectation::new(tuple, tuple, tuple);
     assert_eq!(expectation.timeout, None);
@@ -391,7 +391,7 @@ fn an_expectation_without_a_timeout_is_read() {
 }
 
 #[test]
-fn a_line_end_does_not_count_towards_the_length() {
+fn line_end_does_not_count_towards_the_length() {
     let tuples = "udp 17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
     for (length, is_read) in [(LONGEST_LINE, true), (LONGEST_LINE + 1, false)] {
         for end in ["", "\n", "\r\n"] {

@@ -21,7 +21,7 @@ fn reading_continues_after_a_malformed_line() {
 }
 
 #[test]
-fn the_size_of_the_buffer_does_not_matter() {
+fn size_of_the_buffer_does_not_matter() {
     let text = format!("{LINE}x\n\n{LINE}{}", LINE.trim_end());
     let whole = results(text.as_bytes());
     assert_eq!(whole.len(), 4);
@@ -45,7 +45,7 @@ impl Read for Endless {
 }
 
 #[test]
-fn a_line_of_ten_megabytes_is_refused_in_little_memory() {
+fn line_of_ten_megabytes_is_refused_in_little_memory() {
     let source =
         BufReader::with_capacity(512, Endless { left: 10_000_000 }.chain(io::Cursor::new(format!("\n{LINE}"))));
     let mut reader = Reader::new(source);
@@ -60,7 +60,7 @@ fn a_line_of_ten_megabytes_is_refused_in_little_memory() {
 }
 
 #[test]
-fn the_longest_line_is_read_with_any_buffer() {
+fn longest_line_is_read_with_any_buffer() {
     let line = LINE.trim_end();
     let longest = format!("{line} x={}", "y".repeat(LONGEST_LINE - line.len() - 3));
     assert_eq!(longest.len(), LONGEST_LINE);
@@ -130,7 +130,7 @@ fn expectations_are_read_from_files() {
 }
 
 #[test]
-fn the_line_number_stays_at_the_end_of_the_file() {
+fn line_number_stays_at_the_end_of_the_file() {
     let mut reader = Reader::new(LINE.as_bytes());
     while reader.next_view().unwrap().is_some() {}
     assert_eq!(reader.line_number(), 1);

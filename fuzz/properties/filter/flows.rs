@@ -1,4 +1,4 @@
-//! Flows from domains so small that filters hit.
+//! Flows with so few values that filters match often.
 
 use std::net::IpAddr;
 
@@ -65,7 +65,7 @@ fn layer4(source: &mut Source<'_>, protocol: Protocol) -> Layer4 {
             Layer4::Icmp { icmp_type: source.pick(&types), code: source.pick(&[0, 1]), id: source.pick(&[0, 1, 2]) }
         }
         Protocol::GRE => Layer4::Gre(GreKeys { source: port(source), destination: port(source) }),
-        // Where the kernel has no tracker for it, its tuples have no ports.
+        // Tuples have no ports if the kernel has no tracker for the protocol.
         Protocol::SCTP | Protocol::DCCP if source.below(6) == 0 => Layer4::None,
         _ if protocol.has_ports() => Layer4::Ports { source: port(source), destination: port(source) },
         _ => Layer4::None,
@@ -114,7 +114,7 @@ pub fn flow(source: &mut Source<'_>) -> Flow {
     flow
 }
 
-/// The flow as the kernel dumps it, and the number of its zone, whichever directions that is for.
+/// Returns the flow as the kernel dumps it, and its zone, which may count in both directions or in one.
 pub fn entry(mut flow: Flow, source: &mut Source<'_>) -> (Flow, u16) {
     let id = source.pick(&[0, 1, 2]);
     let (original, reply) = source.pick(&[(true, true), (true, false), (false, true)]);

@@ -178,7 +178,7 @@ impl Selector {
 }
 
 /// The dumps of a plan select every matching flow once, and no other flow if the plan is exact.
-pub(crate) fn dumps_give_what_matches(
+pub(crate) fn dumps_return_the_matches(
     plan: &Plan<'_>,
     known: &Capabilities,
     (flow, zone): (&Flow, u16),
@@ -192,7 +192,7 @@ pub(crate) fn dumps_give_what_matches(
 }
 
 /// The flushes of a plan delete exactly the matching flows.
-pub(crate) fn flushes_delete_what_matches(
+pub(crate) fn flushes_delete_the_matches(
     plan: &Plan<'_>,
     known: &Capabilities,
     (flow, zone): (&Flow, u16),

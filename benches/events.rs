@@ -212,17 +212,17 @@ fn small_buffer(client: &mut Client, events: u32) {
     mirror.synchronize().unwrap();
     let is_over = AtomicBool::new(false);
     let begin = Instant::now();
-    let (inferred, told) = thread::scope(|scope| {
+    let (inferred, reported) = thread::scope(|scope| {
         let follower = scope.spawn(|| {
-            let (mut inferred, mut told) = (0_u32, 0_u32);
+            let (mut inferred, mut reported) = (0_u32, 0_u32);
             loop {
                 let over = is_over.load(Ordering::Acquire);
                 while let Some(change) = mirror.try_next().unwrap() {
-                    *(if change.inferred { &mut inferred } else { &mut told }) += 1;
+                    *(if change.inferred { &mut inferred } else { &mut reported }) += 1;
                 }
                 let has_work = mirror.next_deadline().is_some_and(|due| due <= Instant::now());
                 if over && mirror.table().is_synchronized() && !has_work {
-                    return (inferred, told);
+                    return (inferred, reported);
                 }
                 thread::yield_now();
             }
@@ -237,7 +237,7 @@ fn small_buffer(client: &mut Client, events: u32) {
         known == Some((flow.reply, flow.status, flow.mark))
     });
     println!(
-        "\nthe same into a mirror through {} bytes, {seconds:.2} s: {} losses, {} dumps, {told} changes told and \
+        "\nthe same into a mirror through {} bytes, {seconds:.2} s: {} losses, {} dumps, {reported} changes reported and \
              {inferred} inferred; {} of {} flows as in a dump",
         mirror.receive_buffer(),
         mirror.overruns(),

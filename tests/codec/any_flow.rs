@@ -15,7 +15,7 @@ use proptest::{
 
 use crate::arbitrary;
 
-/// A flow built from the accessors alone.
+/// A flow built only from the accessors.
 fn rebuilt(source: &impl AnyFlow) -> Flow {
     let mut flow = Flow::new(source.original(), source.reply());
     flow.zone = source.zone();
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn table_keeps_every_attribute(flow in arbitrary::flow()) {
         let mut kept = flow;
-        // A flow that is dying is not kept, and these attributes change with every message.
+        // The table keeps no dying flow, and these attributes change with every message.
         (kept.status, kept.use_count, kept.event_time) = (None, None, None);
         let start = kept.times.and_then(|times| times.start).filter(|start| start.0 != 0);
         kept.times = start.map(|start| FlowTimes::new(start, None));
@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-/// Otherwise the properties would not notice an attribute that a copy of a flow leaves out.
+/// Without every attribute, the properties would not notice a copy that leaves an attribute out.
 #[test]
 fn arbitrary_flows_have_every_attribute() {
     let absent = |flow: &Flow| -> BTreeSet<String> {

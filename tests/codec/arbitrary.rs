@@ -1,6 +1,6 @@
-//! Strategies for any value of the model that the wire can carry.
+//! Strategies for the values of the model that messages can contain.
 //!
-//! The large ones are boxed: a tree of them would not fit the stack of a test.
+//! Large strategies are boxed, because a tree of them would not fit the stack of a test.
 #![allow(dead_code)] // Not every test uses all strategies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -158,7 +158,7 @@ pub(crate) fn dccp_info() -> impl Strategy<Value = DccpInfo> {
     })
 }
 
-/// A flow of which any attribute may be there or not.
+/// A flow with any subset of the attributes.
 pub(crate) fn flow() -> BoxedStrategy<Flow> {
     let numbers = any::<(Option<u16>, Option<u32>, Option<u32>, Option<u32>, Option<u32>)>();
     let state = (option::of(status()), option::of(protocol_info()), option::of(times()), option::of(timestamp()));
@@ -178,7 +178,7 @@ pub(crate) fn flow() -> BoxedStrategy<Flow> {
         .boxed()
 }
 
-/// An expectation of which any attribute may be there or not.
+/// An expectation with any subset of the attributes.
 pub(crate) fn expectation() -> BoxedStrategy<Expectation> {
     let direction = prop_oneof![Just(Direction::Original), Just(Direction::Reply)];
     let nat = (direction, tuple()).prop_map(|(direction, tuple)| ExpectationNat { direction, tuple });

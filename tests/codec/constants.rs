@@ -95,8 +95,8 @@ const HEADERS: [&str; 6] = [
     "linux/netfilter/nf_conntrack_tcp.h",
 ];
 
-/// Names that not every release of the headers has: no header for programs has the DCCP names, the others came or
-/// went with some Linux, of the states of SCTP one.
+/// Names that some releases of the headers lack. The DCCP names are in no userspace header. The others, such as one SCTP
+/// state, were added or removed by some Linux release.
 const MAY_BE_ABSENT: [&str; 6] = [
     "CT_DCCP_",
     "SCTP_CONNTRACK_DATA_SENT",
@@ -113,7 +113,7 @@ fn header(name: &str) -> Option<String> {
     if let Err(error) = &header {
         let is_required = env::var_os("CTNETLINK_KERNEL").is_some_and(|value| value == "required");
         assert!(!is_required, "{name}: {error}: install the kernel's headers (linux-libc-dev)");
-        // Not by a macro, whose output is kept for tests that fail.
+        // `println!` would not do: the test harness captures its output.
         let skipped = format!("skipped: {name}: {error}: the kernel's headers are not installed\n");
         stderr().write_all(skipped.as_bytes()).unwrap();
     }
@@ -151,7 +151,7 @@ fn messages_belong_to_their_subsystem() {
     }
 }
 
-/// The other direction: numbers of the headers that the crate lacks.
+/// Returns the constants of the headers that the crate lacks.
 #[test]
 fn no_attribute_of_the_headers_is_left_out() {
     let Some(header) = header("linux/netfilter/nfnetlink_conntrack.h") else { return };

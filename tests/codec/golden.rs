@@ -1,4 +1,4 @@
-//! Messages that a kernel sent: Linux 6.18.44 on x86-64.
+//! Messages recorded from Linux 6.18.44 on x86-64.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ fn tcp(source: &str, destination: &str) -> Tuple {
     Tuple::tcp(source.parse().unwrap(), destination.parse().unwrap())
 }
 
-/// As the kernel orders nothing in a way that means something, sorted.
+/// Sorted, because the kernel's order has no meaning.
 fn sorted(mut nodes: Vec<Node>) -> Vec<Node> {
     nodes.sort_by_key(|node| node.number);
     nodes
@@ -65,8 +65,8 @@ fn expectations_encode_to_the_same_bytes() {
     }
 }
 
-/// The kernel puts the same attributes in another order into an event than into a dump: `CTA_ID` before `CTA_STATUS`,
-/// `CTA_MARK` near the end. [`Flow::encode`] has one order, that of a dump.
+/// An event has the attributes of a dump in another order: `CTA_ID` before `CTA_STATUS`, `CTA_MARK` near the end.
+/// [`Flow::encode`] always uses the order of a dump.
 #[test]
 fn events_encode_to_the_same_attributes_in_dump_order() {
     let captured = [NEW, UPDATE, DESTROY, RELATED].map(hex);

@@ -1,4 +1,4 @@
-//! The codec: its laws, the recordings of a kernel, the kernel's headers.
+//! The codec, tested with properties, recorded messages and the kernel's headers.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)] // A test that panics fails.
 
 #[path = "../support/codec/decoders.rs"]

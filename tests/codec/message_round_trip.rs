@@ -1,4 +1,4 @@
-//! Every message as one type: to bytes and back.
+//! `Message` values, encoded and decoded again.
 
 use ctnetlink::{
     CpuStatistics, Errno, ExpectationStatistics, Family, Filter, Flow, FlowKey, FlowUpdate, Message, NewFlow,
@@ -109,7 +109,7 @@ fn other_messages_round_trip() {
     }
 }
 
-/// A filter that is lost on the way makes everything of something.
+/// A dump or flush that loses its filter selects every flow.
 #[test]
 fn filter_of_a_dump_round_trips() {
     for text in [
@@ -128,7 +128,7 @@ fn filter_of_a_dump_round_trips() {
     }
 }
 
-/// Left out, the name would make a flush of a delete.
+/// A delete without the name would flush all expectations.
 #[cfg(feature = "packet-core")]
 #[test]
 fn only_values_that_the_kernel_refuses_fail_to_encode() {

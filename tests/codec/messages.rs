@@ -1,4 +1,4 @@
-//! Messages to test with: recorded, and encoded.
+//! Messages for tests, recorded and encoded.
 
 use ctnetlink::{
     Expectation, Flow,
@@ -33,7 +33,7 @@ pub(crate) fn expectation_bytes(expectation: &Expectation) -> Vec<u8> {
 }
 
 pub(crate) fn written(message_type: MessageType, body: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
-    // Bytes that were not written are visible.
+    // A pattern other than zeros exposes unwritten bytes.
     let mut buffer = vec![0xa5; 4096];
     let mut encoder = Encoder::new(&mut buffer);
     encoder.message(message_type, Flags::empty(), 0, 2, body);

@@ -19,7 +19,7 @@ fn decoded(bytes: &[u8]) -> Flow {
     flow(&message(bytes)).unwrap()
 }
 
-/// Every value and its path: the numbers that lead to it.
+/// Every value with its path of attribute numbers.
 fn values<'n>(nodes: &'n mut [Node], above: &[u16]) -> Vec<(Vec<u16>, &'n mut Vec<u8>)> {
     let mut found = Vec::new();
     for node in nodes {
@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(decoded(&with_nodes(&bytes, &nodes)), sent);
     }
 
-    /// A nest with a stranger in it is not recognised by its layout: it is walked, and gives the same.
+    /// An unknown attribute takes a nest off the fast path. The slow path returns the same value.
     #[test]
     fn unknown_attributes_are_skipped_anywhere(sent in arbitrary::flow(), place in any::<Index>()) {
         let bytes = flow_bytes(&sent);
@@ -187,7 +187,7 @@ fn truncated_recordings_never_panic() {
     for bytes in all_recorded() {
         for length in 0..bytes.len() {
             decode_every_way(&bytes[..length]);
-            // The same with a header that owns up to it.
+            // The same with the shortened length in the header.
             if length >= HEADERS {
                 let mut shorter = bytes[..length].to_vec();
                 shorter[..4].copy_from_slice(&(length as u32).to_ne_bytes());

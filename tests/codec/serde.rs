@@ -26,7 +26,7 @@ proptest! {
     }
 }
 
-/// The names of fields are part of the interface: they change with the major version alone.
+/// The names of fields are part of the interface and change only in a major release.
 #[test]
 fn flow_json_is_stable() {
     let bytes = recorded("vectors-dump").swap_remove(3);
@@ -97,7 +97,7 @@ fn tuple_without_ports_omits_layer4() {
     assert_eq!(serde_json::from_str::<Tuple>(&spelled_out).unwrap(), tuple);
 }
 
-/// Statistics are read from the kernel only: one of each, with and without a value.
+/// Statistics of each kind, with and without a value.
 #[test]
 fn statistics_come_back_from_json_and_postcard() {
     let mut cpu = CpuStatistics::default();
@@ -118,7 +118,7 @@ fn binary_formats_hold_numbers_not_names() {
     assert_eq!(postcard::to_stdvec(&Labels(1)).unwrap(), [1]);
 }
 
-/// Some formats have signed numbers only.
+/// Some formats have only signed numbers.
 #[test]
 fn signed_numbers_are_accepted() {
     use serde::{Deserialize, de::IntoDeserializer};

@@ -109,7 +109,7 @@ fn mirror_recovers_from_losses_during_churn(lab: &Lab) {
     assert!(follower.mirror.overruns() > 0 && follower.mirror.dumps() > 1);
 }
 
-/// Like flows that began before anybody listened, whose events any other listener would enable.
+/// The kernel sends no events of these flows, as for flows created before the first listener opened.
 fn audit_finds_changes_without_events(lab: &Lab) {
     let mut client = lab.client();
     let mut follower = Follower::new(1 << 20);

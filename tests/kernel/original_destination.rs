@@ -52,7 +52,7 @@ fn connect(listener: &TcpListener, wanted: SocketAddr) -> (TcpStream, TcpStream,
     (connection, accepted, peer)
 }
 
-/// What the kernel says of a TCP connection over IPv4 or IPv6, if it is asked by the family of the connection.
+/// The kernel's own answer for a TCP connection: `SO_ORIGINAL_DST` of the connection's family.
 fn so_original_dst(socket: &impl AsFd, is_ipv4: bool) -> SocketAddr {
     if is_ipv4 {
         let address = getsockopt(socket, sockopt::OriginalDst).unwrap();
@@ -68,7 +68,7 @@ fn so_original_dst(socket: &impl AsFd, is_ipv4: bool) -> SocketAddr {
 fn redirected_tcp_has_its_original_destination(lab: &Lab) {
     redirect(lab, "");
     let mut client = lab.client();
-    // A dual-stack listener gives IPv4 addresses that are mapped into IPv6.
+    // A dual-stack listener returns IPv4 addresses mapped into IPv6.
     for dual_stack in [false, true] {
         for (any, address) in WANTED {
             let listener = TcpListener::bind(endpoint(if dual_stack { "::" } else { any }, 8080)).unwrap();

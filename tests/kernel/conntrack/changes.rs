@@ -161,7 +161,7 @@ fn unchanged_flows_are_not_updated(lab: &Lab) {
     let listener = Listener::start(&programs.ours, "-E -e UPDATES");
     fill(lab);
     assert_eq!(programs.ours("-U -p tcp --dport 22 --state ESTABLISHED -m 5").status, Some(1));
-    // Of three flows, one has the mark already.
+    // One of the three flows has the mark already.
     assert_eq!(programs.ours("-U -p tcp -m 5").message, "2 flow entries have been updated.");
     let (_, events, _) = listener.end(Signal::SIGINT);
     assert_eq!(events.len(), 2, "{events:?}");

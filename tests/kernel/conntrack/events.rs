@@ -170,11 +170,11 @@ fn overrun_is_reported_and_listening_continues(lab: &Lab) {
     }
     listener.signal(Signal::SIGCONT);
     // After the warning there is room in the buffer again.
-    let told = wait_for(&mut listener, "events were lost");
+    let messages = wait_for(&mut listener, "events were lost");
     client.create(&udp_flow(7777)).unwrap();
     let (status, lines, stderr) = listener.end(Signal::SIGINT);
     assert_eq!(status, Some(0));
-    assert!(told.contains("NOTICE: Netlink socket buffer size has been set to 40000 bytes."), "{told}");
+    assert!(messages.contains("NOTICE: Netlink socket buffer size has been set to 40000 bytes."), "{messages}");
     assert!(lines.len() < 500, "{}", lines.len());
     assert!(lines.last().unwrap().contains("sport=7777 "), "{lines:?}");
     assert!(
@@ -186,12 +186,12 @@ fn overrun_is_reported_and_listening_continues(lab: &Lab) {
 /// Reads messages until one contains the text.
 fn wait_for(listener: &mut Listener, text: &str) -> String {
     let stderr = listener.child.stderr.as_mut().unwrap();
-    let (mut told, mut byte) = (Vec::new(), [0]);
-    while !String::from_utf8_lossy(&told).contains(text) || !told.ends_with(b"\n") {
-        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&told));
-        told.extend(byte);
+    let (mut messages, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&messages).contains(text) || !messages.ends_with(b"\n") {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&messages));
+        messages.extend(byte);
     }
-    String::from_utf8(told).unwrap()
+    String::from_utf8(messages).unwrap()
 }
 
 fn gone_reader_is_noticed_without_an_event(lab: &Lab) {

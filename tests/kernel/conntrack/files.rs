@@ -40,10 +40,10 @@ fn load_continues_after_a_refusal(lab: &Lab) {
     let many: String = (1..=3000).map(line).collect();
     let file = Scratch::new("lines", &format!("{}# comment\n{}{}-U -p tcp -m 1\n", many, line(7), line(4000)));
     let output = lab.output(&programs.ours, &["-R", file.0.to_str().unwrap()]);
-    let told = String::from_utf8(output.stderr).unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(told.contains("lines:3002: Operation failed: cannot create flow: EEXIST"), "{told}");
-    assert!(told.contains(": loaded 3001 lines, 1 without a matching flow, 1 refused\n"), "{told}");
+    assert!(messages.contains("lines:3002: Operation failed: cannot create flow: EEXIST"), "{messages}");
+    assert!(messages.contains(": loaded 3001 lines, 1 without a matching flow, 1 refused\n"), "{messages}");
     assert_eq!(lab.flows().len(), 3001);
     let file = Scratch::new("bad", &format!("{}-I --nosuch\n{}", line(5000), line(5001)));
     let refused = programs.ours(&format!("-R {}", file.0.display()));
@@ -63,9 +63,9 @@ fn helpers_and_nat_ranges_are_loaded(lab: &Lab) {
     // The second time both flows exist, and a translation is not changed.
     for (status, is_refused) in [(0, false), (1, true)] {
         let output = lab.output(&programs.ours, &["-R", file.0.to_str().unwrap()]);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{told}");
-        assert_eq!(told.contains(":2: Operation failed: such a flow exists"), is_refused, "{told}");
+        let messages = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{messages}");
+        assert_eq!(messages.contains(":2: Operation failed: such a flow exists"), is_refused, "{messages}");
         let flows = lab.flows();
         let helpers: Vec<&str> = flows.iter().filter_map(|flow| flow.helper_name()).collect();
         assert_eq!(helpers, ["tftp"]);

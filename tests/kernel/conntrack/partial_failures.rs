@@ -35,25 +35,25 @@ fn unsendable_line_is_refused_alone(lab: &Lab) {
     ] {
         lab.client().delete_all().unwrap();
         let wrong = format!("-I -t 300 -s 10.9.0.1 -d 10.9.0.2 {wrong}");
-        let (status, told) = load(lab, "cannot", &[format!("{NEW} 1"), wrong, format!("{NEW} 3")]);
-        assert_eq!((status, lab.flows().len()), (Some(1), 2), "{told}");
-        assert!(told.contains(&format!("cannot:2: Operation failed: {reason}")), "{told}");
-        assert!(told.contains(": loaded 2 lines, 1 refused\n"), "{told}");
+        let (status, messages) = load(lab, "cannot", &[format!("{NEW} 1"), wrong, format!("{NEW} 3")]);
+        assert_eq!((status, lab.flows().len()), (Some(1), 2), "{messages}");
+        assert!(messages.contains(&format!("cannot:2: Operation failed: {reason}")), "{messages}");
+        assert!(messages.contains(": loaded 2 lines, 1 refused\n"), "{messages}");
     }
 }
 
 /// A line with addresses of two families is invalid, which ends the load.
 fn lines_before_a_wrong_line_are_run(lab: &Lab) {
-    let (status, told) =
+    let (status, messages) =
         load(lab, "senseless", &[format!("{NEW} 1"), format!("{NEW} 2 -n fd08::9"), format!("{NEW} 3")]);
-    assert_eq!((status, lab.flows().len()), (Some(2), 1), "{told}");
-    assert!(told.contains("senseless:2: mismatched address family"), "{told}");
+    assert_eq!((status, lab.flows().len()), (Some(2), 1), "{messages}");
+    assert!(messages.contains("senseless:2: mismatched address family"), "{messages}");
 }
 
 fn explain_is_refused_in_lines(lab: &Lab) {
-    let (status, told) = load(lab, "explained", &[format!("{NEW} 1"), "-F --explain".to_owned()]);
-    assert_eq!((status, lab.flows().len()), (Some(2), 1), "{told}");
-    assert!(told.contains("explained:2: Cannot use `--explain' in a line"), "{told}");
+    let (status, messages) = load(lab, "explained", &[format!("{NEW} 1"), "-F --explain".to_owned()]);
+    assert_eq!((status, lab.flows().len()), (Some(2), 1), "{messages}");
+    assert!(messages.contains("explained:2: Cannot use `--explain' in a line"), "{messages}");
 }
 
 fn labels_in_options_are_shown(lab: &Lab) {
@@ -99,9 +99,13 @@ fn add_does_not_change_a_translation(lab: &Lab) {
         let added = programs.ours(&line);
         assert_eq!(added.status, Some(1), "{line}: {added:?}");
         assert!(added.message.ends_with("a translation cannot be changed"), "{line}: {added:?}");
-        let (status, told) = load(lab, "translation", &[line, format!("{plain} 1 -m 7"), format!("{plain} 1 -m 0")]);
-        assert_eq!(status, Some(1), "{told}");
-        assert!(told.contains("translation:1: ") && told.contains(": loaded 2 lines, 1 refused\n"), "{told}");
+        let (status, messages) =
+            load(lab, "translation", &[line, format!("{plain} 1 -m 7"), format!("{plain} 1 -m 0")]);
+        assert_eq!(status, Some(1), "{messages}");
+        assert!(
+            messages.contains("translation:1: ") && messages.contains(": loaded 2 lines, 1 refused\n"),
+            "{messages}"
+        );
         assert_eq!(programs.table(), before);
     }
     // Equal or missing values are not a change.
@@ -118,8 +122,8 @@ fn saved_flows_load_twice(lab: &Lab) {
     let saved = SideBySide::new(lab).ours("-L -o save").stdout;
     // The kernel refuses to update a fixed timeout.
     let loaded = saved.lines().filter(|line| !line.contains("FIXED_TIMEOUT")).map(str::to_owned);
-    let (status, told) = load(lab, "again", &loaded.collect::<Vec<_>>());
-    assert_eq!(status, Some(0), "{told}");
+    let (status, messages) = load(lab, "again", &loaded.collect::<Vec<_>>());
+    assert_eq!(status, Some(0), "{messages}");
     assert_eq!(SideBySide::new(lab).table(), before);
 }
 
@@ -146,10 +150,10 @@ fn changes_finish_without_a_reader(lab: &Lab) {
 fn explained_file_reports_refusals(lab: &Lab) {
     let file = Scratch::new("dry", &format!("{NEW} 1\n{NEW} 2 -u EXPECTED\n{NEW} 3\n"));
     let explained = lab.output(&SideBySide::new(lab).ours, &["-R", file.0.to_str().unwrap(), "--explain"]);
-    let told = String::from_utf8(explained.stderr).unwrap();
-    assert_eq!((explained.status.code(), lab.flows().len()), (Some(1), 0), "{told}");
-    assert!(told.contains("dry:2: Operation failed: only the kernel sets EXPECTED"), "{told}");
-    assert!(told.contains(": checked 2 lines, 1 would be refused; nothing was sent\n"), "{told}");
+    let messages = String::from_utf8(explained.stderr).unwrap();
+    assert_eq!((explained.status.code(), lab.flows().len()), (Some(1), 0), "{messages}");
+    assert!(messages.contains("dry:2: Operation failed: only the kernel sets EXPECTED"), "{messages}");
+    assert!(messages.contains(": checked 2 lines, 1 would be refused; nothing was sent\n"), "{messages}");
 }
 
 /// conntrack(8) prints updated and deleted flows, and no count.
@@ -167,8 +171,8 @@ fn load_prints_its_count_and_no_flows(lab: &Lab) {
 fn refused_update_does_not_stop_others(lab: &Lab) {
     fill(lab);
     let output = lab.output(&SideBySide::new(lab).ours, &["-U", "-p", "tcp", "-t", "777"]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains(": 2 flow entries have been updated.\n"), "{told}");
-    assert!(told.contains(": Operation failed: cannot update flow: EPERM: "), "{told}");
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    assert!(messages.contains(": 2 flow entries have been updated.\n"), "{messages}");
+    assert!(messages.contains(": Operation failed: cannot update flow: EPERM: "), "{messages}");
 }

@@ -123,15 +123,15 @@ fn pipe_shows_counts_only(lab: &Lab) {
         let mut command = Command::new(lab.example("conntrack"));
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let told = |child: Child| String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let messages = |child: Child| String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     let mut loading = start(&["-R", "-"]);
     feed(&mut loading);
-    let told_of_loading = told(loading);
-    assert!(!told_of_loading.contains('\r') && told_of_loading.lines().count() == 1, "{told_of_loading:?}");
+    let loading_messages = messages(loading);
+    assert!(!loading_messages.contains('\r') && loading_messages.lines().count() == 1, "{loading_messages:?}");
     let mut deleting = start(&["-D", "-p", "udp"]);
     assert_eq!(drain(deleting.stdout.take().unwrap()), 3000);
-    let told_of_deleting = told(deleting);
-    assert!(!told_of_deleting.contains('\r') && told_of_deleting.lines().count() == 1, "{told_of_deleting:?}");
+    let deleting_messages = messages(deleting);
+    assert!(!deleting_messages.contains('\r') && deleting_messages.lines().count() == 1, "{deleting_messages:?}");
 }
 
 fn no_progress_beside_entries_on_a_terminal(lab: &Lab) {
@@ -163,7 +163,7 @@ fn interrupted_changes_report_their_count(lab: &Lab) {
         let mut entries = String::new();
         stdout.read_to_string(&mut entries).unwrap();
         let ended = child.wait_with_output().unwrap();
-        let told = String::from_utf8(ended.stderr).unwrap();
+        let messages = String::from_utf8(ended.stderr).unwrap();
         let count = entries.lines().count();
         assert!(count > 0 && count < 5000, "{count}");
         let is_changed = |flow: &ctnetlink::Flow| flow.mark == Some(7);
@@ -172,7 +172,8 @@ fn interrupted_changes_report_their_count(lab: &Lab) {
             _ => 5000 - lab.flows().len(),
         };
         assert_eq!(changed, count);
-        let said: Vec<&str> = told.lines().filter_map(|line| line.split_once("): ")).map(|(_, said)| said).collect();
+        let said: Vec<&str> =
+            messages.lines().filter_map(|line| line.split_once("): ")).map(|(_, said)| said).collect();
         assert_eq!(said, [&*format!("{count} flow entries have been {what}."), "interrupted by SIGINT"]);
         assert_eq!(ended.status.code(), Some(130));
         lab.client().delete_all().unwrap();
@@ -192,9 +193,9 @@ fn interrupted_load_reports_its_count(lab: &Lab) {
     // It waits for another line.
     interrupt(&child);
     let ended = child.wait_with_output().unwrap();
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(told.contains(": loaded 512 lines\n"), "{told}");
-    assert!(told.ends_with(": interrupted by SIGINT\n"), "{told}");
+    let messages = String::from_utf8(ended.stderr).unwrap();
+    assert!(messages.contains(": loaded 512 lines\n"), "{messages}");
+    assert!(messages.ends_with(": interrupted by SIGINT\n"), "{messages}");
     assert_eq!(ended.status.code(), Some(130));
     drop(stdin);
 }

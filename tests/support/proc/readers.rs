@@ -17,7 +17,7 @@ pub(crate) fn read_all(bytes: &[u8]) {
     read_file(bytes);
 }
 
-/// Printing a line gives a line in the kernel's format with the same values.
+/// A printed line is in the kernel's format and has the same values.
 fn read_line(bytes: &[u8]) {
     let line = match Line::parse(bytes) {
         Ok(line) => line,

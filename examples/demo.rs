@@ -13,7 +13,8 @@ use support::Outcome;
 
 const USAGE: &str = "usage: demo
 
-Creates flows in a private network namespace, lists them, and selects web traffic with a filter.";
+Creates flows in a private network namespace, lists them, and selects web traffic with a filter.
+Example: demo";
 
 fn main() -> ExitCode {
     support::main(USAGE, demo)
@@ -43,7 +44,7 @@ fn demo(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// The flows of a dump that ships with the crate.
+/// Decodes the recorded dump that ships with the crate.
 fn recording() -> Vec<Flow> {
     use ctnetlink::wire::Messages;
 

@@ -1,4 +1,4 @@
-//! Prints events like `conntrack -E`, until Ctrl-C: `cargo run --example events -- [RECEIVE-BUFFER-BYTES]`.
+//! Prints events like `conntrack -E`, until Ctrl-C: `cargo run --example events -- 'proto tcp and dport 22'`.
 
 #[path = "support/events.rs"]
 mod events;
@@ -10,26 +10,32 @@ use std::{
 };
 
 use ctnetlink::{
-    EventGroups, EventRef, EventSocket,
+    EventGroups, EventRef, EventSocket, Filter,
     format::{Sender, Text},
 };
 use events::{Losses, stop_on_interrupt, warn_about_settings};
 use support::{Outcome, parse};
 
-const USAGE: &str = "usage: events [RECEIVE-BUFFER-BYTES]
+const USAGE: &str = "usage: events [FILTER [RECEIVE-BUFFER-BYTES]]
 
-Prints events of flows like `conntrack -E`, until Ctrl-C.";
+Prints events of flows like `conntrack -E`, until Ctrl-C. The kernel compares them with the filter.
+Example: events 'proto tcp and dport 22'";
 
 fn main() -> ExitCode {
     support::main(USAGE, follow)
 }
 
 fn follow(arguments: &[String]) -> Outcome {
-    let mut builder = EventSocket::builder(EventGroups::FLOWS);
-    match arguments {
-        [] => {}
-        [bytes] => builder = builder.receive_buffer(parse("RECEIVE-BUFFER-BYTES", bytes)?),
+    let (filter, bytes) = match arguments {
+        [] => ("any", None),
+        [filter] => (filter.as_str(), None),
+        [filter, bytes] => (filter.as_str(), Some(bytes)),
         _ => return Err(USAGE.into()),
+    };
+    let filter: Filter = parse("FILTER", filter)?;
+    let mut builder = EventSocket::builder(EventGroups::FLOWS).filter(&filter);
+    if let Some(bytes) = bytes {
+        builder = builder.receive_buffer(parse("RECEIVE-BUFFER-BYTES", bytes)?);
     }
     let mut events = builder.open()?;
     stop_on_interrupt(events.stop_handle()?)?;

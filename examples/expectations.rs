@@ -12,7 +12,8 @@ use support::Outcome;
 
 const USAGE: &str = "usage: expectations
 
-Lists the expectations of helpers, each with its master.";
+Lists the expectations of helpers, each with its master.
+Example: expectations";
 
 fn main() -> ExitCode {
     support::main(USAGE, expectations)

@@ -20,7 +20,8 @@ use support::Outcome;
 
 const USAGE: &str = "usage: mirror
 
-Prints every change of the table, and a summary once a second, until Ctrl-C.";
+Prints every change of the table, and a summary once a second, until Ctrl-C.
+Example: mirror";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 //! Logs each translated connection in one line when it ends, until Ctrl-C: `cargo run --example nat_log`.
 //!
-//! Flows have a duration and counters if they began while `nf_conntrack_timestamp` and `nf_conntrack_acct` were on.
+//! A line has a duration and counters if the flow began while `nf_conntrack_timestamp` and `nf_conntrack_acct` were on.
 
 #[path = "support/events.rs"]
 mod events;
@@ -18,7 +18,8 @@ use support::{Outcome, complain};
 
 const USAGE: &str = "usage: nat_log
 
-Logs each translated connection in one line when it ends, until Ctrl-C.";
+Logs each translated connection in one line when it ends, until Ctrl-C.
+Example: nat_log >> nat.log";
 
 fn main() -> ExitCode {
     support::main(USAGE, log)
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
 
 fn log(arguments: &[String]) -> Outcome {
     let [] = arguments else { return Err(USAGE.into()) };
-    // Delivered reliably: the kernel repeats the end of a connection until it can be logged.
+    // With reliable delivery the kernel repeats the end of a connection until the socket has received it.
     let builder = EventSocket::builder(EventGroups::DESTROY).receive_buffer(64 << 20).reliable(true);
     let mut events = builder.open()?;
     stop_on_interrupt(events.stop_handle()?)?;
@@ -45,12 +46,11 @@ fn log(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// What the kernel does not record from a flow's begin is missing at its end.
+/// The kernel reports attributes at the end of a flow only if it recorded them from the flow's start.
 fn warn_about_attributes() -> Outcome {
-    for (setting, what) in [(sysctl::TIMESTAMP, "duration"), (sysctl::ACCOUNTING, "counters")] {
+    for (setting, missing) in [(sysctl::TIMESTAMP, "duration"), (sysctl::ACCOUNTING, "counters")] {
         if setting.read()? == 0 {
-            let name = setting.path().rsplit('/').next().unwrap_or_default();
-            complain(&format_args!("warning: {name}=0: new flows have no {what}"));
+            complain(format_args!("warning: {}=0: new flows have no {missing}", setting.name()));
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Dumps the table asynchronously through the rust-netlink stack: netlink-proto carries the messages, ctnetlink is what
-//! they say. `cargo run --example netlink_proto`.
+//! Dumps the table asynchronously with netlink-proto, whose messages ctnetlink encodes and decodes:
+//! `cargo run --example netlink_proto`.
 
 mod support;
 
@@ -17,7 +17,10 @@ use netlink_proto::{
 };
 use support::Outcome;
 
-const USAGE: &str = "usage: netlink_proto";
+const USAGE: &str = "usage: netlink_proto
+
+Lists all flows of this network namespace with netlink-proto.
+Example: netlink_proto";
 
 fn main() -> ExitCode {
     support::main(USAGE, dump)
@@ -43,7 +46,7 @@ async fn dump(arguments: &[String]) -> Outcome {
 
 fn refused(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::PermissionDenied => format!("the dump was refused: {error}: it takes CAP_NET_ADMIN"),
-        _ => format!("the dump was refused: {error}"),
+        ErrorKind::PermissionDenied => format!("cannot dump flows: {error}: needs CAP_NET_ADMIN"),
+        _ => format!("cannot dump flows: {error}"),
     }
 }

@@ -2,7 +2,7 @@
 //! summary.
 //!
 //! ```text
-//! cargo run --example proc -- /proc/net/nf_conntrack 'proto tcp and dport 22'
+//! cargo run --example proc -- 'proto tcp and dport 22' /proc/net/nf_conntrack
 //! ```
 
 mod support;
@@ -20,17 +20,16 @@ use ctnetlink::{
     proc::{self, Line, ReadError, Reader},
 };
 use lexopt::prelude::*;
-use support::{Outcome, complain, wrong_usage};
+use support::{Outcome, complain, parse, wrong_usage};
 
-const USAGE: &str = "usage: proc [FILE|-] [FILTER] [--json]
+const USAGE: &str = "usage: proc [--json] [FILTER [FILE]]
 
-Prints the flows of a file of lines, and a summary to the standard error.
+Prints the flows of a file that match a filter, and a summary to the standard error.
+Example: conntrack -L | proc 'src 10.0.0.0/8 and not assured' -
 
+  FILTER  a filter in one argument; default: any
   FILE    lines of /proc/net/nf_conntrack or conntrack -L; - reads the standard input; default: the live table
-  FILTER  a filter in one argument, such as 'proto tcp and dport 22'
-  --json  prints JSON (needs the feature json)
-
-example: conntrack -L | proc - 'src 10.0.0.0/8 and not assured'";
+  --json  prints JSON (needs the feature json)";
 
 /// The number of pairs of hosts in the summary.
 const TOP: usize = 10;
@@ -38,23 +37,23 @@ const TOP: usize = 10;
 struct Arguments {
     /// The path, `-`, or the live table.
     file: Option<String>,
-    filter: Option<Filter>,
+    filter: Filter,
     print: Print,
 }
 
 impl Arguments {
-    fn read(arguments: &[String]) -> Result<Self, lexopt::Error> {
-        let mut read = Self { file: None, filter: None, print: as_it_was };
+    fn read(arguments: &[String]) -> Outcome<Self> {
+        let (mut filter, mut file, mut print) = (None, None, as_it_was as Print);
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("json") => read.print = as_json()?,
-                Value(text) if read.file.is_none() => read.file = Some(text.string()?),
-                Value(text) if read.filter.is_none() => read.filter = Some(text.parse()?),
-                other => return Err(other.unexpected()),
+                Long("json") => print = as_json()?,
+                Value(text) if filter.is_none() => filter = Some(text.string()?),
+                Value(text) if file.is_none() => file = Some(text.string()?),
+                other => return Err(wrong_usage(format_args!("{}\n{USAGE}", other.unexpected()))),
             }
         }
-        Ok(read)
+        Ok(Self { file, filter: parse("FILTER", filter.as_deref().unwrap_or("any"))?, print })
     }
 
     /// The name of the input in messages.
@@ -119,13 +118,13 @@ fn as_it_was(output: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
 }
 
 #[cfg(feature = "json")]
-fn as_json() -> Result<Print, String> {
+fn as_json() -> Outcome<Print> {
     Ok(|output, line| Ok(serde_json::to_writer(output, &line.to_flow())?))
 }
 
 #[cfg(not(feature = "json"))]
-fn as_json() -> Result<Print, String> {
-    Err("--json needs the feature json: cargo run --features json --example proc -- ...".into())
+fn as_json() -> Outcome<Print> {
+    Err(wrong_usage("--json needs the feature json: cargo run --features json --example proc -- ..."))
 }
 
 fn main() -> ExitCode {
@@ -133,14 +132,14 @@ fn main() -> ExitCode {
 }
 
 fn sum_up(arguments: &[String]) -> Outcome {
-    let arguments = Arguments::read(arguments).map_err(|error| wrong_usage(format_args!("{error}\n{USAGE}")))?;
+    let arguments = Arguments::read(arguments)?;
     let mut reader = arguments.open()?;
     let mut output = BufWriter::new(io::stdout().lock());
     let (mut summary, mut malformed) = (Summary::default(), 0_u64);
     loop {
         match reader.next_view() {
             Ok(None) => break,
-            Ok(Some(line)) if arguments.filter.as_ref().is_some_and(|filter| !filter.matches(&line)) => {}
+            Ok(Some(line)) if !arguments.filter.matches(&line) => {}
             Ok(Some(line)) => {
                 summary.add(&line);
                 (arguments.print)(&mut output, &line)?;

@@ -12,7 +12,8 @@ use support::{Outcome, complain};
 
 const USAGE: &str = "usage: stats
 
-Prints the size of the table and the counts of each processor.";
+Prints the size of the table and the counts of each processor.
+Example: stats";
 
 fn main() -> ExitCode {
     support::main(USAGE, stats)

@@ -1,4 +1,4 @@
-//! The parts that the examples of events share: warnings, and a clean end on Ctrl-C.
+//! Shared by the examples of events: warnings, and a clean end on Ctrl-C.
 #![allow(dead_code, reason = "not every example needs all of it")]
 
 use std::{
@@ -11,10 +11,10 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::support::{Outcome, complain};
 
-/// Says which events will be missing because of the kernel's settings.
+/// Warns if the kernel's settings will keep events from arriving.
 pub(crate) fn warn_about_settings() {
     if sysctl::EVENTS.read().is_ok_and(|value| value == 2) {
-        complain(&"warning: nf_conntrack_events=2: flows that were created while nobody listened send no events");
+        complain("warning: nf_conntrack_events=2: flows that were created while nobody listened send no events");
     }
 }
 
@@ -51,6 +51,6 @@ impl Losses {
             1 => String::new(),
             times => format!(" {times} times"),
         };
-        complain(&format_args!("warning: the receive buffer was full{times}: {consequence}"));
+        complain(format_args!("warning: the receive buffer was full{times}: {consequence}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The parts that all examples share: `--help`, error messages, and a quiet end if the reader is gone (`| head`).
+//! Shared by all examples: `--help`, error messages, and a quiet end if the reader of the output is gone (`| head`).
 
 mod messages;
 
@@ -55,7 +55,7 @@ pub(crate) fn wrong_usage(message: impl Display) -> Box<dyn Error + Send + Sync>
     WrongUsage(message.to_string()).into()
 }
 
-/// The value of the argument `name`, as the usage calls it.
+/// Parses an argument. `name` is its name in the usage.
 #[allow(dead_code, reason = "not every example takes arguments")]
 pub(crate) fn parse<T: FromStr<Err: Display>>(name: &str, text: &str) -> Outcome<T> {
     text.parse().map_err(|error| WrongUsage(format!("{name} {text:?}: {error}")).into())

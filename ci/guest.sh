@@ -39,13 +39,19 @@ install_packages cpio kmod debian-archive-keyring
 work=$(realpath -m "${CARGO_TARGET_DIR:-$here/../target}")/guests/$architecture
 mkdir -p "$work"
 
+# The mirror that this machine takes its own packages from.
+own_mirror() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed -n 's,/debian/*$,,p' | head -n 1
+}
+mirror=${DEBIAN_MIRROR:-$(own_mirror)}
+
 # An apt that knows nothing but Debian 12 for that architecture, and does not touch the host's packages.
 apt=$work/apt
 mkdir -p "$apt"/{lists/partial,cache/archives/partial}
 touch "$apt/status"
 for suite in debian/bookworm debian-security/bookworm-security; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${DEBIAN_MIRROR:-http://deb.debian.org}/${suite%/*} ${suite#*/} main"
+        "$mirror/${suite%/*} ${suite#*/} main"
 done >"$apt/sources.list"
 guest_apt() {
     "$@" -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" -o APT::Sandbox::User=root \
@@ -58,7 +64,7 @@ guest_apt() {
 if [ ! -e "$apt/updated" ]; then
     guest_apt apt-get update -qq
     guest_apt apt-get install -qq -y -d --no-install-recommends \
-        nftables iproute2 conntrack kmod busybox-static >/dev/null
+        nftables iproute2 conntrack strace kmod busybox-static >/dev/null
     touch "$apt/updated"
 fi
 kernel=$work/kernel-$series

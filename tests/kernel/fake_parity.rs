@@ -1,13 +1,13 @@
 //! Compares the fake kernel with the running kernel: the same requests must lead to the same answers, tables and events.
 
-use std::{cell::RefCell, collections::BTreeSet, fmt::Debug, net::IpAddr};
+use std::{cell::RefCell, collections::BTreeSet, fmt::Debug, fs, net::IpAddr};
 
 use ctnetlink::{
     Client, CpuStatistics, DccpInfo, Direction, Error, Event, EventGroups, EventSocket, Expectation, ExpectationFlags,
     ExpectationNat, Family, Filter, Flow, FlowKey, FlowUpdate, Helper, Labels, Layer4, MaskedLabels, MaskedMark,
     MaskedTcpFlags, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status,
     Synproxy, TcpFlags, TcpInfo, TcpState, Timestamp, Tuple,
-    fake::FakeKernel,
+    fake::{FakeKernel, FakeKernelBuilder},
     filter::Capabilities,
     request::{
         CreateExpectation, DeleteFlow, DumpExpectations, DumpFlows, ExpectationKey, FlushFlows, Table, UpdateFlow,
@@ -48,8 +48,15 @@ fn settings(lab: &Lab, extensions: bool) {
     }
 }
 
+/// A builder for a fake of the kernel that runs the tests.
+fn builder() -> FakeKernelBuilder {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap());
+    FakeKernel::builder().linux(numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 fn fake(extensions: bool) -> World {
-    let mut builder = FakeKernel::builder();
+    let mut builder = builder();
     if extensions {
         builder = builder.labels(true).accounting(true).timestamps(true);
     }
@@ -735,7 +742,7 @@ fn packets_are_tracked_alike(lab: &Lab) {
     lab.sysctl(sysctl::TIMESTAMP, 1);
     lab.track_loopback();
     let mut real = real(lab);
-    let kernel = FakeKernel::builder().accounting(true).timestamps(true).build();
+    let kernel = builder().accounting(true).timestamps(true).build();
     let mut fake = fake_world(&kernel);
     let pass = |tuple: Tuple, bytes: [u64; 3]| {
         let packets = [tuple, tuple.inverted().unwrap(), tuple];

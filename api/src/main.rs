@@ -3,16 +3,21 @@
 //! The items come first, without derived and auto traits, which would drown them. A second part has one line for each
 //! type with just those traits, so that losing a `Clone` or a `Send` shows up in the diff.
 //!
-//! Fails if a type of a private dependency appears in the API.
+//! Fails if a type of a private dependency appears in the API, if a type is public at two paths, or if an example is
+//! missing.
 
 #![forbid(unsafe_code)]
+
+mod rules;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     error::Error,
-    io::{Write as _, stdout},
+    fs::File,
+    io::{BufReader, Write as _, stdout},
     path::Path,
+    process::ExitCode,
 };
 
 use public_api::Builder;
@@ -23,12 +28,26 @@ const PRIVATE: [&str; 5] = ["rustix", "netlink_sys", "socket2", "byteorder", "ni
 /// Traits without meaning for users: unstable, or implied by another derive.
 const UNSTABLE: [&str; 3] = ["Freeze", "UnsafeUnpin", "StructuralPartialEq"];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let file = env::args_os().nth(1).ok_or("usage: ctnetlink-api FILE")?;
     let items = lines(Path::new(&file), true)?;
     let with_traits = lines(Path::new(&file), false)?;
     if let Some((dependency, line)) = with_traits.iter().find_map(|line| Some((private_dependency(line)?, line))) {
         return Err(format!("{dependency} must stay private, but appears in: {line}").into());
+    }
+    let violations = rules::violations(&serde_json::from_reader(BufReader::new(File::open(&file)?))?);
+    if !violations.is_empty() {
+        return Err(format!("the API breaks its rules\n{}", violations.join("\n")).into());
     }
     let mut output = stdout().lock();
     for line in &items {

@@ -1,6 +1,12 @@
 //! Values as JSON and as postcard, a binary format that does not describe itself.
 
-use ctnetlink::{CpuStatistics, Expectation, Family, Flow, Labels, Protocol, Status, TableStatistics, TcpState, Tuple};
+use std::{fmt::Debug, sync::mpsc, thread};
+
+use ::serde::{Serialize, de::DeserializeOwned};
+use ctnetlink::{
+    Change, CpuStatistics, Event, EventRef, Expectation, Family, Flow, FlowTable, Labels, Prefix, Protocol, Status,
+    TableStatistics, TcpState, Tuple,
+};
 use proptest::prelude::*;
 
 use crate::{
@@ -24,6 +30,45 @@ proptest! {
         let bytes = postcard::to_stdvec(&expectation).unwrap();
         prop_assert_eq!(postcard::from_bytes::<Expectation>(&bytes).unwrap(), expectation);
     }
+}
+
+fn assert_comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
+    let json = serde_json::to_string(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&json).unwrap(), value);
+    let bytes = postcard::to_stdvec(value).unwrap();
+    assert_eq!(&postcard::from_bytes::<T>(&bytes).unwrap(), value);
+}
+
+#[test]
+fn events_cross_a_channel_and_come_back_from_json_and_postcard() {
+    let (sender, receiver) = mpsc::channel::<Event>();
+    let receiving = thread::spawn(move || receiver.into_iter().collect::<Vec<_>>());
+    let mut sent = vec![Event::Overrun];
+    for bytes in recorded("vectors-events") {
+        sent.push(EventRef::parse(&message(&bytes)).unwrap().to_event());
+    }
+    for event in &sent {
+        sender.send(event.clone()).unwrap();
+    }
+    drop(sender);
+    let received = receiving.join().unwrap();
+    assert_eq!(received, sent);
+    assert!(received.iter().any(|event| matches!(event, Event::ExpectationNew(_))));
+    received.iter().for_each(assert_comes_back);
+}
+
+#[test]
+fn changes_tuples_and_prefixes_come_back_from_json_and_postcard() {
+    let (mut table, mut changes) = (FlowTable::new(), Vec::<Change>::new());
+    for bytes in recorded("vectors-events") {
+        table.apply(&EventRef::parse(&message(&bytes)).unwrap().to_event(), &mut changes);
+    }
+    assert!(!changes.is_empty());
+    for change in &changes {
+        assert_comes_back(change);
+        assert_comes_back(&change.flow.original);
+    }
+    assert_comes_back(&"10.0.0.0/8".parse::<Prefix>().unwrap());
 }
 
 /// The names of fields are part of the interface and change only in a major release.

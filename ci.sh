@@ -7,8 +7,8 @@ cd "$(dirname "$0")"
 target=${CARGO_TARGET_DIR:-target}
 [[ $target = /* ]] || target=$PWD/$target
 workspaces_apart=(api benches/peers fuzz)
-feature_sets=("" client packet-core serde json "client,packet-core" "client,serde" "client,json" "packet-core,serde"
-    "packet-core,json" "client,packet-core,serde" "client,packet-core,json")
+feature_sets=("" client packet-core serde json fake "client,fake" "client,packet-core" "client,serde" "client,json"
+    "packet-core,serde" "packet-core,json" "client,packet-core,serde" "client,packet-core,json")
 portable_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
     s390x-unknown-linux-gnu)
 

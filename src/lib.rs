@@ -45,6 +45,7 @@
 //! | keep a copy of the table in sync | [`Mirror`] |
 //! | read `/proc/net/nf_conntrack` or the output of conntrack(8), on any system | [`proc`] |
 //! | print flows as text, save lines, XML or JSON | [`mod@format`] |
+//! | test a program without a kernel and without root | [`fake`](guide::cookbook#test-without-a-kernel) |
 //! | read or write a setting such as `nf_conntrack_acct` | [`sysctl`] |
 //! | encode and decode messages over a socket of your own | [`Message`], [`wire`], [`exchange`] |
 //!
@@ -158,6 +159,7 @@
 //! | `packet-core` | yes | the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`] |
 //! | `serde` | no | `Serialize` and `Deserialize` on the values |
 //! | `json` | no | JSON in [`mod@format`]; enables `serde` |
+//! | `fake` | no | a kernel in memory for tests, on every operating system |
 //!
 //! # Examples
 //!

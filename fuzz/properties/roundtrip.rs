@@ -39,7 +39,7 @@ fn message(source: &mut Source<'_>) -> Message {
         8 => Message::DeleteExpectation(expectation_key(source)),
         9 => DumpExpectations::of_master(tuple(source)).in_zone(source.u16()).into(),
         10 => Message::DeleteExpectationsOf(source.text().into()),
-        11 if source.bool() => Message::GetGlobalStatistics,
+        11 if source.bool() => Message::GetTableStatistics,
         11 => Message::DumpCpuStatistics,
         12 => Message::FlowDestroyed(flow(source)),
         13 => expectation(source).into(),

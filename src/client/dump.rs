@@ -352,9 +352,9 @@ impl Client {
 ///
 /// ```no_run
 /// # let mut client = ctnetlink::Client::open()?;
-/// use ctnetlink::request::DumpCpuStatistics;
+/// use ctnetlink::request::DumpFlows;
 ///
-/// let mut replies = client.request(&DumpCpuStatistics)?;
+/// let mut replies = client.request(&DumpFlows::new())?;
 /// while let Some(message) = replies.next_view()? {
 ///     println!("{:?}", message.header());
 /// }

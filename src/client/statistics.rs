@@ -4,7 +4,7 @@ use super::Client;
 use crate::{
     error::{DecodeError, Error},
     model::{CpuStatistics, ExpectationStatistics, TableStatistics},
-    request::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics, Request},
+    request::{DumpCpuStatistics, DumpExpectationStatistics, GetTableStatistics, Request},
     wire::RawMessage,
 };
 
@@ -24,7 +24,7 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
-        Ok(self.connection.fetch(&GetGlobalStatistics, TableStatistics::decode)?.unwrap_or_default())
+        Ok(self.connection.fetch(&GetTableStatistics, TableStatistics::decode)?.unwrap_or_default())
     }
 
     /// Returns the packet counts of each processor.

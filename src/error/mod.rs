@@ -409,7 +409,10 @@ fn remedy(action: &str, error: &io::Error) -> Option<&'static str> {
         Errno::EPERM if action == LISTEN_TO_ALL => {
             Some("needs CAP_NET_BROADCAST in the user namespace that owns the network namespace")
         }
-        Errno::EPERM => Some("needs CAP_NET_ADMIN in the user namespace that owns the network namespace"),
+        Errno::EPERM => Some(
+            "needs CAP_NET_ADMIN in the user namespace that owns the network namespace (for a private namespace: \
+             `unshare -Urn`)",
+        ),
         Errno::EPROTONOSUPPORT => Some("the kernel has no nfnetlink: load the module nfnetlink"),
         Errno::ENOMEM if action == ATTACH_PROGRAM => {
             Some("the program is too long: raise net.core.optmem_max, or build a shorter one with `per_event_within`")

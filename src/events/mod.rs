@@ -81,9 +81,13 @@ mod stream;
 mod synchronizer;
 pub(crate) mod table;
 
-pub(crate) use event::{Event, EventGroups, EventRef};
-pub use event::{ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
+pub(crate) use event::Event;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+pub(crate) use event::EventGroups;
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
+pub(crate) use event::EventRef;
+pub use event::{ExpectationEvent, ExpectationEventRef, FlowEvent, FlowEventRef};
+#[cfg(feature = "fake")]
 pub(crate) use mirror::Mirror;
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use mirror::Waiter;
@@ -96,6 +100,7 @@ pub(crate) use stop::new_eventfd;
 pub use table::TableIter;
 #[cfg(fuzzing)]
 pub use table::property;
+#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use table::{Change, FlowTable};
 #[cfg(feature = "fake")]
 pub(crate) use {socket::Listener, stop::Stop, stream::Source, synchronizer::Settings};

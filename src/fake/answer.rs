@@ -146,7 +146,7 @@ impl Kernel {
             Message::GetFlow(get) => return self.get(&get, asked),
             Message::DeleteFlow(delete) => self.delete(&delete, port)?,
             Message::DumpFlows(dump) => return Ok(Answer::Dump(dump_of_others(&dump))),
-            Message::GetGlobalStatistics => return Ok(Answer::Message(self.table_statistics(asked))),
+            Message::GetTableStatistics => return Ok(Answer::Message(self.table_statistics(asked))),
             Message::DumpCpuStatistics => return Ok(Answer::Dump(DumpSubject::Processors { next: 0 })),
             Message::CreateExpectation { expectation, or_update } => {
                 check_policy(&expectation, request, self.settings.release)?;

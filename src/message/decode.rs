@@ -75,7 +75,7 @@ fn decode_request(message: &wire::RawMessage<'_>) -> Result<Option<Message>, Dec
         }
         MessageType::FLOW_DELETE => decode_delete(family, netfilter.version(), flow)?,
         MessageType::CPU_STATISTICS => Message::DumpCpuStatistics,
-        MessageType::TABLE_STATISTICS => Message::GetGlobalStatistics,
+        MessageType::TABLE_STATISTICS => Message::GetTableStatistics,
         MessageType::EXPECTATION_NEW if header.flags.contains(Flags::CREATE) => Message::CreateExpectation {
             expectation: Expectation::from_attributes(expectation)?,
             or_update: !header.flags.contains(Flags::EXCLUSIVE),

@@ -6,7 +6,7 @@ use crate::{
     model::Family,
     request::{
         CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpCpuStatistics, DumpExpectationStatistics,
-        EncodeRequest, FlushExpectations, GetExpectation, GetGlobalStatistics, UpdateFlow,
+        EncodeRequest, FlushExpectations, GetExpectation, GetTableStatistics, UpdateFlow,
     },
     wire::{Encoder, Flags, MessageType, NetfilterHeader},
 };
@@ -24,8 +24,8 @@ macro_rules! with_request {
             Message::DumpFlows($request) => $body,
             Message::DeleteFlow($request) => $body,
             Message::FlushFlows($request) => $body,
-            Message::GetGlobalStatistics => {
-                let $request = &GetGlobalStatistics;
+            Message::GetTableStatistics => {
+                let $request = &GetTableStatistics;
                 $body
             }
             Message::DumpCpuStatistics => {

@@ -65,7 +65,7 @@ pub enum Message {
     /// Request: delete all flows, the flows of a family, or the flows that match a filter.
     FlushFlows(FlushFlows),
     /// Request: the size of the table.
-    GetGlobalStatistics,
+    GetTableStatistics,
     /// Request: statistics of packets by processor.
     DumpCpuStatistics,
     /// Request: create an expectation.

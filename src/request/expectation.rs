@@ -77,26 +77,8 @@ impl From<&Expectation> for ExpectationKey {
 }
 
 /// The request for one expectation.
-///
-/// # Example
-///
-/// ```no_run
-/// # let mut client = ctnetlink::Client::open()?;
-/// use ctnetlink::{Tuple, request::{ExpectationKey, GetExpectation}};
-///
-/// let expected = Tuple::tcp("10.0.0.1:0".parse()?, "10.0.0.2:40021".parse()?);
-/// let mut replies = client.request(&GetExpectation(ExpectationKey::new(expected)))?;
-/// while let Some(message) = replies.next_view()? {
-///     println!("{message:?}");
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "a key and nothing else")]
-pub struct GetExpectation(
-    /// The key.
-    pub ExpectationKey,
-);
+pub(crate) struct GetExpectation(pub(crate) ExpectationKey);
 
 impl EncodeRequest for GetExpectation {
     fn operation(&self) -> Operation {

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod aim;
 pub(crate) mod create;
 mod delete;
@@ -33,17 +34,19 @@ pub use delete::{DeleteFlow, FlushFlows};
 pub use dump::{DumpFlows, Table};
 pub use expectation::{
     CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpExpectations, ExpectationKey, FlushExpectations,
-    GetExpectation,
 };
 pub use get::GetFlow;
-pub use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetGlobalStatistics};
+
 pub(crate) use update::FlowUpdate;
 pub use update::UpdateFlow;
 
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use aim::{Aimed, UNUSED_ZONE, aimed, zone_of};
 pub(crate) use encode::EncodeRequest;
+pub(crate) use expectation::GetExpectation;
 pub(crate) use header::RequestHeader;
 use header::creation;
+pub(crate) use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetTableStatistics};
 
 /// A request to the kernel, as [`Client::request`](crate::Client::request) takes it.
 ///

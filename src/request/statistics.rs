@@ -12,7 +12,7 @@ macro_rules! bare_requests {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[allow(clippy::exhaustive_structs, reason = "there is nothing to say in it")]
-        pub struct $name;
+        pub(crate) struct $name;
 
         impl EncodeRequest for $name {
             fn operation(&self) -> Operation {
@@ -30,43 +30,10 @@ macro_rules! bare_requests {
 
 bare_requests! {
     /// The request for the size of the table.
-    ///
-    /// # Example
-    ///
-    /// ```no_run
-    /// # let mut client = ctnetlink::Client::open()?;
-    /// let mut replies = client.request(&ctnetlink::request::GetGlobalStatistics)?;
-    /// while let Some(message) = replies.next_view()? {
-    ///     println!("{message:?}");
-    /// }
-    /// # Ok::<(), ctnetlink::Error>(())
-    /// ```
     // One message arrives and no DONE: the acknowledgement ends the answer.
-    GetGlobalStatistics: TABLE_STATISTICS, acknowledged;
+    GetTableStatistics: TABLE_STATISTICS, acknowledged;
     /// The request for the packet counts of each processor.
-    ///
-    /// # Example
-    ///
-    /// ```no_run
-    /// # let mut client = ctnetlink::Client::open()?;
-    /// let mut replies = client.request(&ctnetlink::request::DumpCpuStatistics)?;
-    /// while let Some(message) = replies.next_view()? {
-    ///     println!("{message:?}");
-    /// }
-    /// # Ok::<(), ctnetlink::Error>(())
-    /// ```
     DumpCpuStatistics: CPU_STATISTICS, dump;
     /// The request for the expectation counts of each processor.
-    ///
-    /// # Example
-    ///
-    /// ```no_run
-    /// # let mut client = ctnetlink::Client::open()?;
-    /// let mut replies = client.request(&ctnetlink::request::DumpExpectationStatistics)?;
-    /// while let Some(message) = replies.next_view()? {
-    ///     println!("{message:?}");
-    /// }
-    /// # Ok::<(), ctnetlink::Error>(())
-    /// ```
     DumpExpectationStatistics: EXPECTATION_STATISTICS, dump;
 }

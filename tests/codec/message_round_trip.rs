@@ -91,7 +91,7 @@ fn other_messages_round_trip() {
         Message::DumpFlows(DumpFlows::new().and_zero_counters()),
         Message::FlushFlows(FlushFlows::all()),
         Message::FlushFlows(FlushFlows::of_family(Family::IPV6)),
-        Message::GetGlobalStatistics,
+        Message::GetTableStatistics,
         Message::DumpCpuStatistics,
         Message::DumpExpectationStatistics,
         Message::DeleteExpectationsOf("ftp".into()),

@@ -3,7 +3,7 @@
 /// An open hash index with linear probing and without tombstones: churn does not degrade it.
 ///
 /// A slot holds the hash as well as the place. So growing, removing and most of a search do not touch the records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     /// The number of slots is 0 or a power of two. At least one slot is empty.
     slots: Vec<Slot>,

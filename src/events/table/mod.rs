@@ -111,7 +111,7 @@ use crate::model::{Direction, EventKind, Flow, FlowKey, Status};
 /// assert_eq!(kinds, [ChangeKind::Appeared, ChangeKind::Vanished]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FlowTable {
     store: Store,
     /// The number of dumps that began.
@@ -121,7 +121,7 @@ pub struct FlowTable {
     is_lossy: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// Between dumps.
     Following {

@@ -11,7 +11,7 @@ use crate::model::{
 /// A flow as the table keeps it: everything in an entry of a dump except the use count.
 ///
 /// Attributes that few flows have are kept apart, in a box.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) original: Tuple,
     pub(super) reply: Tuple,
@@ -56,7 +56,7 @@ impl SeenInEvents {
     }
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rest {
     /// That of other protocols than TCP.
     protocol_info: Option<ProtocolInfo>,

@@ -61,7 +61,7 @@ fn octets(address: IpAddr) -> [u8; 16] {
 }
 
 /// Records in one vector without gaps, indexed by the key of each direction and by identifier.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     records: Vec<Record>,
     by_original: Index,
@@ -73,7 +73,7 @@ pub(super) struct Store {
 
 /// A keyed hash of identifiers, which keeps anybody from choosing identifiers that collide: multiply and shift by a random
 /// odd factor. It costs a tenth of the hash of keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct IdHasher {
     factor: u64,
 }

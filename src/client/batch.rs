@@ -66,20 +66,33 @@ impl Client {
 impl Batch<'_> {
     /// Adds an operation that is answered with an acknowledgement: a create, an update or a delete.
     ///
+    /// The kernel looks a key up in both directions. A key in the default zone is sent in a form that only the direction
+    /// it names can answer. A key in another zone can also reach a flow whose opposite tuple is the same. The kernel
+    /// compares the identifier in deletes only, so such an update changes the wrong flow. [`Client::update`] and
+    /// [`Client::delete`] look the flow up first.
+    ///
     /// # Errors
     ///
-    /// Fails if the operation cannot be encoded, or the socket fails while operations are sent. If the kernel refuses
-    /// an operation, the report says so.
+    /// Fails if the operation cannot be encoded, or the socket fails while operations are sent or the kernel is asked
+    /// whether it has zones. If the kernel refuses an operation, the report says so.
     pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
-        match request.key().is_some() && self.aims(request.operation()) {
+        match request.key().is_some() && self.aims(request.operation())? {
             true => self.pending.push(&mut self.client.connection, &Aimed(request)),
             false => self.pending.push(&mut self.client.connection, request),
         }
     }
 
-    fn aims(&mut self, operation: Operation) -> bool {
-        // If the probe is refused, so is the operation, and the report says so.
-        *self.aims.get_or_insert_with(|| self.client.has_zones(operation).unwrap_or(false))
+    fn aims(&mut self, operation: Operation) -> Result<bool, Error> {
+        if let Some(known) = self.aims {
+            return Ok(known);
+        }
+        let aims = match self.client.has_zones(operation) {
+            // The kernel refuses the operation for the same reason, and the report says so.
+            Err(error) if error.kernel().is_some() => false,
+            probed => probed?,
+        };
+        self.aims = Some(aims);
+        Ok(aims)
     }
 
     /// Sends the operations that wait.
@@ -98,5 +111,42 @@ impl Batch<'_> {
     /// Fails without a report if the socket fails. To get a report in any case, call [`send`](Self::send) first.
     pub fn finish(self) -> Result<BatchReport, Error> {
         self.pending.finish(&mut self.client.connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        error::Errno,
+        exchange::script::{Script, Step, acknowledgement, tuple},
+        model::FlowKey,
+        request::DeleteFlow,
+    };
+
+    fn client(steps: impl IntoIterator<Item = Step>) -> Client {
+        let script = Script { steps: steps.into_iter().collect(), ..Script::default() };
+        Client::over(Box::new(script), None)
+    }
+
+    /// Sent without the probe's result, the key could reach another flow.
+    #[test]
+    fn unanswered_probe_of_zones_ends_the_batch() {
+        let mut client = client([]);
+        let delete = DeleteFlow::new(FlowKey::original(tuple(5)));
+        let error = client.batch().push(&delete).unwrap_err();
+        assert!(error.is_timed_out(), "{error}");
+    }
+
+    #[test]
+    fn refused_probe_of_zones_leaves_the_refusal_to_the_report() {
+        let refusal = |sequence| Step::Datagram(acknowledgement(sequence, Errno::EPERM), 0);
+        let mut client = client([refusal(1), refusal(2)]);
+        let mut batch = client.batch();
+        batch.push(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap();
+        let report = batch.finish().unwrap();
+        assert_eq!((report.operations(), report.failures().len()), (1, 1));
     }
 }

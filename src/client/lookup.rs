@@ -78,17 +78,19 @@ impl Finder {
         connection: &mut Connection<T>,
         key: FlowKey,
     ) -> Result<Option<Found>, Error> {
-        let Some(other_form) = other_form(key) else {
-            // In this form only the other direction of a flow in the unused zone could stand in its place.
-            let form = if self.zones { aimed(key).unwrap_or(key) } else { key };
-            let flow = self.get(connection, form)?;
-            return Ok(flow.filter(|flow| names(&key, flow)).map(|flow| Found { key: form, flow }));
+        let forms = match (other_form(key), aimed(key)) {
+            (Some(other), _) => [Some(key), Some(other)],
+            // Only the other direction of a flow in the unused zone can stand in its place.
+            (None, Some(aimed)) if self.zones => [Some(aimed), Some(key)],
+            // Without zones each tuple is in the table once.
+            _ => [Some(key), None],
         };
-        for form in [key, other_form] {
+        for form in forms.into_iter().flatten() {
             match self.get(connection, form)? {
                 None => return Ok(None),
                 Some(flow) if names(&key, &flow) => return Ok(Some(Found { key: form, flow })),
                 Some(flow) if is_tuple_of(&key, &flow) => return Ok(None),
+                Some(_) if !self.zones => return Ok(None),
                 Some(_) => {}
             }
         }

@@ -75,6 +75,12 @@ impl Client {
         Self { connection: Connection::new(transport, timeout), writer: None, capabilities: None, zones: None }
     }
 
+    /// The same client, if its kernel is known to have zones: it is not probed for them.
+    #[cfg(feature = "fake")]
+    pub(crate) fn with_zones(self) -> Self {
+        Self { zones: Some(true), ..self }
+    }
+
     /// Returns the bytes that the kernel granted for answers that wait to be received: twice what was requested, since it
     /// counts its own bookkeeping.
     ///

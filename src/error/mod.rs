@@ -77,7 +77,7 @@ pub enum ErrorKind {
     Unsupported,
     /// A value, name, filter or line of text is not valid, or the kernel refused a value (`EINVAL`, `ERANGE`).
     InvalidInput,
-    /// A filter that matches every flow was passed to an operation that changes or deletes matching flows.
+    /// A filter without any condition was passed to an operation that deletes matching flows.
     MatchesEverything,
     /// The kernel sends no events in this network namespace (`net.netfilter.nf_conntrack_events` is 0).
     EventsDisabled,

@@ -202,7 +202,7 @@ impl FakeKernel {
     /// Opens a client of this kernel: an ordinary [`Client`].
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::over(Box::new(FakeSocket::new(Arc::clone(&self.shared))), Some(TIMEOUT))
+        Client::over(Box::new(FakeSocket::new(Arc::clone(&self.shared))), Some(TIMEOUT)).with_zones()
     }
 
     /// Opens an event socket of this kernel: an ordinary [`EventSocket`] with a receive buffer of 16 MiB and no timeout.
@@ -301,7 +301,8 @@ impl FakeKernel {
     }
 
     /// Makes a request fail after this number of other requests. Each operation of a batch counts as a request, and so do
-    /// requests that the client sends on its own, such as probes of filters.
+    /// requests that the client sends on its own, such as probes of filters
+    /// and the lookup of a flow before it is changed.
     pub fn inject_after(&self, requests: usize, fault: Fault) {
         self.shared.lock().faults.inject_after(requests, fault);
     }

@@ -86,8 +86,8 @@ impl Filter {
 
     /// Returns whether the filter has no condition at all. Every flow matches it.
     ///
-    /// A delete or an update refuses such a filter. A filter whose conditions happen to hold for every flow, such as
-    /// `zone 0-65535 or not zone 0-65535`, is not recognized.
+    /// [`Client::delete_matching`](crate::Client::delete_matching) refuses such a filter. A filter whose conditions happen
+    /// to hold for every flow, such as `proto 0-255` or `assured or not assured`, is not recognized.
     ///
     /// # Example
     ///

@@ -3,6 +3,7 @@
 use ctnetlink::{
     Errno, ErrorKind, FlowKey,
     fake::{FakeKernel, Fault},
+    request::DeleteFlow,
 };
 
 use super::{filled, ports, tuple, udp};
@@ -44,6 +45,24 @@ fn lost_reply_is_an_overrun_and_the_client_goes_on() {
     kernel.inject(Fault::LoseReply);
     assert!(client.create(&udp(1)).unwrap_err().is_overrun());
     assert!(client.get(FlowKey::original(tuple(1))).unwrap().is_some(), "it was created all the same");
+}
+
+#[test]
+fn fault_of_the_first_delete_reaches_the_delete() {
+    let kernel = filled(FakeKernel::new(), 1);
+    let flow = kernel.flows().remove(0);
+    kernel.inject(Fault::LoseReply);
+    assert!(kernel.client().delete(&flow).unwrap_err().is_overrun());
+    assert!(kernel.flows().is_empty(), "it was executed");
+
+    let kernel = filled(FakeKernel::new(), 2);
+    let mut client = kernel.client();
+    kernel.inject_after(1, Fault::Refuse(Errno::EBUSY));
+    let mut batch = client.batch();
+    kernel.flows().iter().for_each(|flow| batch.push(&DeleteFlow::new(flow.into())).unwrap());
+    let failed: Vec<_> =
+        batch.finish().unwrap().failures().iter().map(|(place, error)| (*place, error.errno())).collect();
+    assert_eq!(failed, [(1, Errno::EBUSY)]);
 }
 
 #[test]

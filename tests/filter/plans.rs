@@ -170,5 +170,12 @@ fn filter_that_matches_everything_is_never_a_flush() {
     for text in ["any", "mark 0/0", "src 0.0.0.0/0,::/0", "not none"] {
         assert!(!words(text, &Capabilities::linux(6, 18)).2, "{text}");
     }
-    assert!("mark 0/0".parse::<Filter>().unwrap().is_everything());
+    let is_everything = |text: &str| text.parse::<Filter>().unwrap().is_everything();
+    for text in ["mark 0/0", "not none", "any or assured", "not (none and assured)", "mark 0/0 and any"] {
+        assert!(is_everything(text), "{text}");
+    }
+    // Conditions that happen to hold for every flow.
+    for text in ["src 0.0.0.0/0,::/0", "proto 0-255", "any-zone 0-65535", "assured or not assured"] {
+        assert!(!is_everything(text), "{text}");
+    }
 }

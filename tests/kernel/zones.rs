@@ -19,6 +19,7 @@ cases! {
     original_key_does_not_name_a_flow_by_its_replies;
     reply_key_does_not_name_a_flow_by_its_original_tuple;
     stale_flow_is_not_updated;
+    zone_of_aimed_keys_hides_no_flow;
     requests_reach_the_flow_they_name;
     vanished_counts_only_flows_that_vanished;
 }
@@ -144,15 +145,50 @@ fn stale_flow_is_not_updated(lab: &Lab) {
     assert_eq!(marks(&mut client), [0]);
 }
 
+/// A request in the default zone carries 0xc7e1 as the zone of the direction that it does not name.
+fn zone_of_aimed_keys_hides_no_flow(lab: &Lab) {
+    let mut client = lab.client();
+    let zone = Some(0xc7e1);
+    for zones in [[zone, None, None], [None, zone, None], [None, None, zone]] {
+        for snat in [None, Some(NatRange::address("192.0.2.1".parse().unwrap()))] {
+            client.delete_all().unwrap();
+            let mut flow = udp("10.0.0.1", "10.0.0.2", 600);
+            let mut others = [udp("10.0.0.2", "10.0.0.1", 600), udp("10.0.0.1", "10.0.0.2", 600)];
+            (flow.mark, flow.snat) = (Some(1), snat);
+            client.create(&flow).unwrap();
+            for other in &mut others {
+                [other.original.zone, other.reply.zone, other.zone] = zones;
+                let created = client.create(other);
+                assert!(created.map_or_else(|error| error.is_already_exists(), |()| true));
+            }
+            for flow in client.dump().unwrap().map(Result::unwrap).collect::<Vec<_>>() {
+                let original = in_zone(FlowKey::original(flow.original), flow.zone);
+                let reply = in_zone(FlowKey::reply(flow.reply), flow.zone);
+                for key in [FlowKey::from(&flow), original, reply] {
+                    let found = client.get(key).unwrap().and_then(|found| found.id);
+                    assert_eq!(found, flow.id, "{flow:?} by {key:?}");
+                    client.update(key, &FlowUpdate::new().timeout(500)).unwrap();
+                }
+            }
+        }
+    }
+}
+
 /// A flow out of so few tuples that they repeat.
 fn any_flow() -> impl Strategy<Value = NewFlow> {
     let zone = || select(vec![None, None, None, Some(2), Some(3), Some(0)]);
-    let tuple = (0..2_u8, 0..2_u16, 0..2_u16, select(vec![Protocol::UDP, Protocol(50)]));
-    (tuple, zone(), 0..4_u8, select(vec![None, None, None, Some(1_u8), Some(2)])).prop_map(
-        |((side, from, to, protocol), zone, direction, translated)| {
+    let tuple = (0..2_u8, 0..2_u16, 0..2_u16, select(vec![Protocol::UDP, Protocol(50), Protocol::ICMP]));
+    let host = || select(vec![None, None, None, Some(1_u8), Some(2)]);
+    (tuple, zone(), 0..4_u8, host(), host()).prop_map(
+        |((side, from, to, protocol), zone, direction, translated, redirected)| {
             let ends = if side == 0 { ["10.0.0.1", "10.0.0.2"] } else { ["10.0.0.2", "10.0.0.1"] };
             let original = match protocol {
                 Protocol::UDP => Tuple::udp(endpoint(ends[0], 500 + from), endpoint(ends[1], 500 + to)),
+                Protocol::ICMP => {
+                    // A reply can be the original tuple of a flow too, so that requests and replies share tuples.
+                    let icmp_type = if to == 0 { 8 } else { 0 };
+                    Tuple::icmp(ends[0].parse().unwrap(), ends[1].parse().unwrap(), icmp_type, 0, from)
+                }
                 _ => Tuple::new(protocol, ends[0].parse().unwrap(), ends[1].parse().unwrap()),
             };
             let mut flow = NewFlow::untranslated(original, 600).unwrap();
@@ -163,6 +199,9 @@ fn any_flow() -> impl Strategy<Value = NewFlow> {
             }
             if let Some(host) = translated {
                 flow.snat = Some(NatRange::address([10, 0, 0, host].into()));
+            }
+            if let Some(host) = redirected {
+                flow.dnat = Some(NatRange::address([10, 0, 0, host].into()));
             }
             flow
         },

@@ -1,4 +1,4 @@
-//! The state of the TCP tracker.
+//! TCP: the tracker's state, the shifts of sequence numbers, and the SYN proxy's numbers.
 
 use crate::{
     error::DecodeError,
@@ -6,7 +6,8 @@ use crate::{
     wire::{
         Attribute, AttributeSet, Attributes, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL,
         CTA_PROTOINFO_TCP_FLAGS_REPLY, CTA_PROTOINFO_TCP_STATE, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL,
-        CTA_PROTOINFO_TCP_WSCALE_REPLY, Encode, Encoder, FixedLayout, HeaderAt,
+        CTA_PROTOINFO_TCP_WSCALE_REPLY, CTA_SEQADJ_CORRECTION_POS, CTA_SEQADJ_OFFSET_AFTER, CTA_SEQADJ_OFFSET_BEFORE,
+        CTA_SYNPROXY_ISN, CTA_SYNPROXY_ITS, CTA_SYNPROXY_TSOFF, Encode, Encoder, FixedLayout, HeaderAt,
     },
 };
 
@@ -259,5 +260,118 @@ impl Encode for TcpInfo {
         if let Some(flags) = self.flags_reply {
             encoder.attribute(CTA_PROTOINFO_TCP_FLAGS_REPLY, &flags.to_bytes());
         }
+    }
+}
+
+/// The shift of TCP sequence numbers of one direction, after a helper changed the length of a payload
+/// (`CTA_SEQ_ADJ_ORIG`, `CTA_SEQ_ADJ_REPLY`; `struct nf_ct_seqadj`).
+///
+/// Dumps contain it for flows with [`Status::SEQ_ADJUST`](super::Status::SEQ_ADJUST).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::SequenceAdjustment;
+///
+/// let adjustment = SequenceAdjustment { correction_position: 1000, offset_before: 0, offset_after: 5 };
+/// assert_eq!(adjustment.offset_after, 5);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
+pub struct SequenceAdjustment {
+    /// The sequence number at which the last change was made (`CTA_SEQADJ_CORRECTION_POS`).
+    pub correction_position: u32,
+    /// Bytes that are added to sequence numbers before that position (`CTA_SEQADJ_OFFSET_BEFORE`).
+    pub offset_before: i32,
+    /// Bytes that are added to sequence numbers after it (`CTA_SEQADJ_OFFSET_AFTER`).
+    pub offset_after: i32,
+}
+
+impl SequenceAdjustment {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(AttributeSet::SequenceAdjustment, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_SEQADJ_CORRECTION_POS => position = Attribute::u32,
+            CTA_SEQADJ_OFFSET_BEFORE => before = Attribute::u32,
+            CTA_SEQADJ_OFFSET_AFTER => after = Attribute::u32,
+        );
+        // A missing part must not make the whole flow unreadable: no offset is an offset of 0.
+        Ok(Self {
+            correction_position: position.unwrap_or(0),
+            offset_before: before.unwrap_or(0) as i32,
+            offset_after: after.unwrap_or(0) as i32,
+        })
+    }
+}
+
+impl Encode for SequenceAdjustment {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.u32(CTA_SEQADJ_CORRECTION_POS, self.correction_position);
+        encoder.u32(CTA_SEQADJ_OFFSET_BEFORE, self.offset_before as u32);
+        encoder.u32(CTA_SEQADJ_OFFSET_AFTER, self.offset_after as u32);
+    }
+}
+
+/// The SYN proxy's data about a connection (`CTA_SYNPROXY`; `struct nf_conn_synproxy`).
+///
+/// Every flow that was created through netlink has it, with zeros.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Flow, Synproxy, Tuple};
+///
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
+/// flow.synproxy = Some(Synproxy { initial_sequence: 7, ..Synproxy::default() });
+/// assert_eq!(flow.synproxy().unwrap().initial_sequence, 7);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "the kernel asks for all three and has no other")]
+pub struct Synproxy {
+    /// The initial sequence number that was sent to the client (`CTA_SYNPROXY_ISN`).
+    #[doc(alias = "isn")]
+    pub initial_sequence: u32,
+    /// The initial timestamp (`CTA_SYNPROXY_ITS`; RFC 7323) that was sent to the client.
+    #[doc(alias = "its")]
+    pub initial_timestamp: u32,
+    /// The offset between the timestamps of the proxy and of the server, in their ticks (`CTA_SYNPROXY_TSOFF`).
+    #[doc(alias = "tsoff")]
+    pub timestamp_offset: u32,
+}
+
+impl Synproxy {
+    #[inline]
+    pub(crate) fn read(attribute: Attribute<'_>) -> Result<Self, DecodeError> {
+        attribute.walk(AttributeSet::Synproxy, Self::walk)
+    }
+
+    fn walk(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
+        read_attributes!(attributes;
+            CTA_SYNPROXY_ISN => sequence = Attribute::u32,
+            CTA_SYNPROXY_ITS => timestamp = Attribute::u32,
+            CTA_SYNPROXY_TSOFF => offset = Attribute::u32,
+        );
+        let require = |value: Option<u32>, number| value.ok_or_else(|| attributes.missing(number));
+        Ok(Self {
+            initial_sequence: require(sequence, CTA_SYNPROXY_ISN)?,
+            initial_timestamp: require(timestamp, CTA_SYNPROXY_ITS)?,
+            timestamp_offset: require(offset, CTA_SYNPROXY_TSOFF)?,
+        })
+    }
+}
+
+impl Encode for Synproxy {
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        encoder.u32(CTA_SYNPROXY_ISN, self.initial_sequence);
+        encoder.u32(CTA_SYNPROXY_ITS, self.initial_timestamp);
+        encoder.u32(CTA_SYNPROXY_TSOFF, self.timestamp_offset);
     }
 }

@@ -21,32 +21,26 @@
 mod aim;
 pub(crate) mod create;
 mod delete;
-mod dump;
 mod encode;
 mod expectation;
-mod get;
-mod header;
-mod statistics;
+mod read;
 pub(crate) mod update;
 
 pub(crate) use create::NewFlow;
 pub use delete::{DeleteFlow, FlushFlows};
-pub use dump::{DumpFlows, Table};
 pub use expectation::{
     CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpExpectations, ExpectationKey, FlushExpectations,
 };
-pub use get::GetFlow;
-
+pub use read::{DumpFlows, GetFlow, Table};
 pub(crate) use update::FlowUpdate;
 pub use update::UpdateFlow;
 
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use aim::{Aimed, UNUSED_ZONE, aimed, zone_of};
-pub(crate) use encode::EncodeRequest;
+use encode::creation;
+pub(crate) use encode::{EncodeRequest, RequestHeader};
 pub(crate) use expectation::GetExpectation;
-pub(crate) use header::RequestHeader;
-use header::creation;
-pub(crate) use statistics::{DumpCpuStatistics, DumpExpectationStatistics, GetTableStatistics};
+pub(crate) use read::{DumpCpuStatistics, DumpExpectationStatistics, GetTableStatistics};
 
 /// A request to the kernel, as [`Client::request`](crate::Client::request) takes it.
 ///

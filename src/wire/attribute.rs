@@ -2,10 +2,7 @@
 
 use byteorder::{ByteOrder, NativeEndian, NetworkEndian};
 
-use super::{
-    AttributeSet,
-    header::{ATTRIBUTE_HEADER_LENGTH, NESTED, NUMBER_MASK, align, header, read_header},
-};
+use super::AttributeSet;
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// One attribute: its number, and its payload borrowed from the datagram.
@@ -348,3 +345,192 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 impl core::iter::FusedIterator for Attributes<'_> {}
+
+// The header of an attribute, `struct nlattr`: two numbers in the byte order of the host.
+//
+// ```text
+//  0       2       4
+//  +-------+-------+----------------------+---------+
+//  | len   | type  | payload, to len      | padding |   aligned to 4
+//  +-------+-------+----------------------+---------+
+//            bit 15: nested   bit 14: network order   the rest: the number
+// ```
+
+/// Bytes of the header.
+pub(crate) const ATTRIBUTE_HEADER_LENGTH: usize = 4;
+
+/// Attributes are padded to a multiple of four bytes.
+pub(super) const ALIGNMENT: usize = 4;
+
+/// `NLA_F_NESTED`: the payload consists of attributes.
+pub(crate) const NESTED: u16 = 1 << 15;
+
+/// `NLA_TYPE_MASK`: the bits of the type that hold the number.
+pub(super) const NUMBER_MASK: u16 = 0x3fff;
+
+/// Returns the next multiple of four: the position of the next header.
+#[inline]
+pub(super) const fn align(length: usize) -> usize {
+    (length + ALIGNMENT - 1) & !(ALIGNMENT - 1)
+}
+
+/// Returns length and type as they stand in memory.
+pub(super) const fn header(length: u16, kind: u16) -> u32 {
+    let ([l0, l1], [k0, k1]) = (length.to_ne_bytes(), kind.to_ne_bytes());
+    u32::from_ne_bytes([l0, l1, k0, k1])
+}
+
+/// Returns length and type, in one load.
+#[inline]
+pub(super) const fn read_header(bytes: &[u8; ATTRIBUTE_HEADER_LENGTH]) -> (u16, u16) {
+    let word = u32::from_ne_bytes(*bytes);
+    if cfg!(target_endian = "little") { (word as u16, (word >> 16) as u16) } else { ((word >> 16) as u16, word as u16) }
+}
+
+// Nests in the kernel's layout, recognized as a whole.
+//
+// The kernel writes most nests in one way only: the same attributes, in the same order, of the same lengths. The plain
+// way to read a nest is a walk, attribute by attribute. For such a nest it is faster to compare all headers at once and
+// to read the values at their fixed positions. A nest that differs in anything is walked. Both ways give the same
+// result, which a property test checks.
+
+/// The headers of a nest of exactly `N` bytes, `H` of them.
+#[derive(Debug)]
+pub(crate) struct FixedLayout<const N: usize, const H: usize> {
+    headers: [HeaderAt; H],
+}
+
+/// The header of an attribute: its position and its four bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeaderAt {
+    at: usize,
+    header: u32,
+}
+
+impl HeaderAt {
+    /// At byte `at`, an attribute of `length` bytes with its header.
+    pub(crate) const fn value(at: usize, length: u16, number: u16) -> Self {
+        Self { at, header: header(length, number) }
+    }
+
+    /// At byte `at`, a nest of `length` bytes with its header.
+    pub(crate) const fn nest(at: usize, length: u16, number: u16) -> Self {
+        Self { at, header: header(length, number | NESTED) }
+    }
+}
+
+impl<const N: usize, const H: usize> FixedLayout<N, H> {
+    pub(crate) const fn new(headers: [HeaderAt; H]) -> Self {
+        Self { headers }
+    }
+
+    /// Returns the nest if all its headers are as expected and nothing follows.
+    #[inline]
+    pub(crate) fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<FixedNest<'a, N>> {
+        let bytes: &[u8; N] = bytes.try_into().ok()?;
+        let fixed = FixedNest(bytes);
+        let mut difference = 0;
+        for expected in &self.headers {
+            difference |= u32::from_ne_bytes(fixed.array(expected.at)) ^ expected.header;
+        }
+        (difference == 0).then_some(fixed)
+    }
+}
+
+/// A nest with a known layout. Values are read by their position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FixedNest<'a, const N: usize>(&'a [u8; N]);
+
+impl<const N: usize> FixedNest<'_, N> {
+    /// Returns `M` bytes at a position in the nest. No layout has a position outside it, which would give zeros.
+    #[inline]
+    pub(crate) fn array<const M: usize>(&self, at: usize) -> [u8; M] {
+        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; M])
+    }
+
+    #[inline]
+    pub(crate) fn u8(&self, at: usize) -> u8 {
+        let [byte] = self.array(at);
+        byte
+    }
+
+    #[inline]
+    pub(crate) fn u16(&self, at: usize) -> u16 {
+        NetworkEndian::read_u16(&self.array::<2>(at))
+    }
+
+    #[inline]
+    pub(crate) fn u64(&self, at: usize) -> u64 {
+        NetworkEndian::read_u64(&self.array::<8>(at))
+    }
+}
+
+// Attributes in the order in which they usually come.
+//
+// The plain walk over a nest is [`Attributes`]: it jumps on the number of each attribute. The kernel writes the
+// attributes of a flow in one order, most of them with one length. A walk that expects this order needs no jump: it
+// compares the next header with the candidates one after the other. An absent attribute costs one comparison, and the
+// length of a present one is known in advance.
+
+/// A walk that has read the header of the attribute that comes next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk<'a> {
+    rest: Attributes<'a>,
+    /// Length and number of the next attribute, without the flags of its type; 0, which none has, at the end.
+    next: u32,
+}
+
+impl<'a> Walk<'a> {
+    #[inline]
+    pub(crate) fn new(attributes: Attributes<'a>) -> Self {
+        Self { rest: attributes, next: attributes.peek() }
+    }
+
+    /// The next attribute, if it has that number and exactly that length.
+    #[inline]
+    pub(crate) fn advance_if_usual(&mut self, number: u16, length: u16) -> Option<Attribute<'a>> {
+        if self.next != header(length, number) {
+            return None;
+        }
+        let attribute = self.rest.advance_by(length, number)?;
+        self.next = self.rest.peek();
+        Some(attribute)
+    }
+
+    /// The next attribute, if it has that number.
+    #[inline]
+    pub(crate) fn advance_if(&mut self, number: u16) -> Option<Attribute<'a>> {
+        let (length, next) = read_header(&self.next.to_ne_bytes());
+        if next != number {
+            return None;
+        }
+        let attribute = self.rest.advance_by(length, number)?;
+        self.next = self.rest.peek();
+        Some(attribute)
+    }
+
+    /// Skips the next attribute, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails if its header is malformed.
+    pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
+        if self.rest.advance().is_none() {
+            return self.rest.end();
+        }
+        self.next = self.rest.peek();
+        Ok(())
+    }
+
+    /// Returns true if both walks of the nest are at the same position.
+    #[inline]
+    pub(crate) const fn is_at(self, other: Self) -> bool {
+        self.rest.as_bytes().len() == other.rest.as_bytes().len()
+    }
+
+    /// Returns true if nothing is left to walk.
+    #[inline]
+    pub(crate) const fn is_at_end(self) -> bool {
+        self.rest.is_empty()
+    }
+}

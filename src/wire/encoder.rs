@@ -2,7 +2,7 @@
 
 use super::{
     Flags, MessageType, NETLINK_HEADER_LENGTH,
-    header::{ALIGNMENT, ATTRIBUTE_HEADER_LENGTH, NESTED},
+    attribute::{ALIGNMENT, ATTRIBUTE_HEADER_LENGTH, NESTED},
 };
 use crate::{error::EncodeError, wire::Family};
 

@@ -10,7 +10,7 @@
 //!
 //! Source: `include/uapi/linux/netlink.h`, `include/uapi/linux/netfilter/nfnetlink.h`.
 
-use core::fmt;
+use core::{fmt, net::IpAddr};
 
 use byteorder::{ByteOrder, NetworkEndian};
 
@@ -18,7 +18,6 @@ use super::{AttributeSet, Attributes};
 use crate::{
     error::{DecodeError, DecodeErrorKind},
     macros::open_enum,
-    wire::Family,
 };
 
 /// Bytes of `struct nlmsghdr`.
@@ -425,7 +424,7 @@ impl<'a> Iterator for Messages<'a> {
         };
         let message = RawMessage { header, payload, offset: self.offset };
         // The last message need not be padded.
-        let advance = length.next_multiple_of(super::header::ALIGNMENT).min(self.rest.len());
+        let advance = length.next_multiple_of(super::attribute::ALIGNMENT).min(self.rest.len());
         self.rest = self.rest.get(advance..).unwrap_or_default();
         self.offset = self.offset.saturating_add(advance);
         Some(Ok(message))
@@ -439,3 +438,40 @@ const fn truncated(needed: usize, available: usize, offset: usize) -> DecodeErro
 }
 
 impl core::iter::FusedIterator for Messages<'_> {}
+
+open_enum! {
+    /// A layer 3 family (`nfgen_family`): the number of an address family.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::Family;
+    ///
+    /// assert_eq!(Family::of([10, 0, 0, 1].into()), Family::IPV4);
+    /// assert_eq!("ipv6".parse(), Ok(Family::IPV6));
+    /// ```
+    #[derive(Default)]
+    pub struct Family(u8) as "a family" {
+        /// Any: in a dump, all families.
+        #[doc(alias = "AF_UNSPEC")]
+        UNSPEC = 0 => "unspec",
+        /// IPv4.
+        #[doc(alias = "AF_INET")]
+        IPV4 = 2 => "ipv4",
+        /// IPv6.
+        #[doc(alias = "AF_INET6")]
+        IPV6 = 10 => "ipv6",
+    }
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    #[inline]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::IPV4,
+            IpAddr::V6(_) => Self::IPV6,
+        }
+    }
+}

@@ -41,24 +41,19 @@
 mod attribute;
 mod attributes;
 mod encoder;
-pub(crate) mod family;
-mod header;
-mod layout;
-mod message;
+pub(crate) mod message;
 mod reply;
-mod walk;
 
 pub use attribute::{Attribute, Attributes};
+pub(crate) use attribute::{FixedLayout, FixedNest, HeaderAt, Walk};
 pub use attributes::*;
 pub use encoder::Encoder;
 pub(crate) use encoder::{Encode, NetfilterHeader};
-pub(crate) use family::Family;
-pub(crate) use layout::{FixedLayout, FixedNest, HeaderAt};
+pub(crate) use message::Family;
 pub use message::{
     Flags, Header, MessageType, Messages, NETFILTER_HEADER_LENGTH, NETLINK_HEADER_LENGTH, NetfilterMessage, RawMessage,
 };
 pub use reply::Acknowledgement;
-pub(crate) use walk::Walk;
 
 /// A datagram of one message with a mark of 42, for the examples in the documentation.
 #[doc(hidden)]

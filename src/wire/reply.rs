@@ -124,7 +124,7 @@ fn extended_attributes(flags: Flags, echoed: &[u8]) -> Attributes<'_> {
             Some(length) if !flags.contains(Flags::CAPPED) => u32::from_ne_bytes(*length) as usize,
             _ => NETLINK_HEADER_LENGTH,
         };
-        let start = echoed_length.checked_next_multiple_of(super::header::ALIGNMENT);
+        let start = echoed_length.checked_next_multiple_of(super::attribute::ALIGNMENT);
         rest = start.and_then(|start| echoed.get(start..)).unwrap_or_default();
     }
     Attributes::new(rest, AttributeSet::Acknowledgement)

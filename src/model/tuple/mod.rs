@@ -1,16 +1,19 @@
 //! Tuples: the identification of one direction of a flow.
 
 mod decode;
-mod endpoint;
 mod fast_path;
 mod text;
 mod view;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::Not,
+};
 
 use super::{Family, Protocol};
 use crate::{
-    error::EncodeError,
+    error::{EncodeError, ParseError},
     wire::{
         CTA_IP_V4_DST, CTA_IP_V4_SRC, CTA_IP_V6_DST, CTA_IP_V6_SRC, CTA_PROTO_DST_PORT, CTA_PROTO_ICMP_CODE,
         CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_CODE, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE,
@@ -18,7 +21,6 @@ use crate::{
     },
 };
 
-pub use endpoint::Endpoint;
 pub(crate) use fast_path::UsualTuple;
 pub(crate) use text::{layer4_name, parse_query};
 pub use view::TupleRef;
@@ -338,6 +340,118 @@ const fn answering_type(protocol: Protocol, icmp_type: u8) -> Option<u8> {
         (Protocol::ICMPV6, 140) => 139,
         _ => return None,
     })
+}
+
+/// A direction of a flow.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::Direction;
+///
+/// assert_eq!(!Direction::Original, Direction::Reply);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[allow(clippy::exhaustive_enums, reason = "there is no third direction")]
+pub enum Direction {
+    /// From the initiator to the responder.
+    #[doc(alias = "IP_CT_DIR_ORIGINAL")]
+    Original,
+    /// From the responder to the initiator.
+    #[doc(alias = "IP_CT_DIR_REPLY")]
+    Reply,
+}
+
+impl Not for Direction {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::Original => Self::Reply,
+            Self::Reply => Self::Original,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Original => "original",
+            Self::Reply => "reply",
+        })
+    }
+}
+
+/// One end of a flow: an address, and a port if the protocol has ports.
+///
+/// # Example
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use ctnetlink::{Endpoint, Tuple};
+///
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:22".parse()?);
+/// let server: SocketAddr = tuple.destination_endpoint().try_into()?;
+/// assert_eq!(server.port(), 22);
+/// assert_eq!(Endpoint::from(server), tuple.destination_endpoint());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "address and port")]
+pub struct Endpoint {
+    /// The address.
+    pub address: IpAddr,
+    /// The port (for GRE the key), if the protocol has one.
+    pub port: Option<u16>,
+}
+
+impl Endpoint {
+    pub(super) const fn source(tuple: &Tuple) -> Self {
+        let port = match tuple.layer4 {
+            Layer4::Ports { source, .. } | Layer4::Gre(GreKeys { source, .. }) => Some(source),
+            Layer4::Icmp { .. } | Layer4::None => None,
+        };
+        Self { address: tuple.source, port }
+    }
+
+    pub(super) const fn destination(tuple: &Tuple) -> Self {
+        let port = match tuple.layer4 {
+            Layer4::Ports { destination, .. } | Layer4::Gre(GreKeys { destination, .. }) => Some(destination),
+            Layer4::Icmp { .. } | Layer4::None => None,
+        };
+        Self { address: tuple.destination, port }
+    }
+
+    /// Returns the address and port as a socket address. `None` without a port.
+    #[must_use]
+    pub fn socket_addr(self) -> Option<SocketAddr> {
+        self.port.map(|port| SocketAddr::new(self.address, port))
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    /// An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address, as in a [`Tuple`].
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip().to_canonical(), port: Some(address.port()) }
+    }
+}
+
+impl From<IpAddr> for Endpoint {
+    /// An address without a port. A mapped IPv4 address becomes the IPv4 address.
+    fn from(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), port: None }
+    }
+}
+
+impl TryFrom<Endpoint> for SocketAddr {
+    type Error = ParseError;
+
+    /// Fails for an endpoint without a port.
+    fn try_from(endpoint: Endpoint) -> Result<Self, ParseError> {
+        endpoint.socket_addr().ok_or_else(|| ParseError::new("an endpoint with a port", &endpoint.to_string()))
+    }
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl EventSocketBuilder {
     /// Makes the kernel retry events that it cannot deliver (`NETLINK_BROADCAST_ERROR`).
     ///
     /// The end of a flow is then repeated until it arrives, and other events are merged into the next one of their flow.
-    /// [`Event::Overrun`] still reports that the buffer was full. This has a price:
+    /// [`Event::Overrun`](crate::Event::Overrun) still reports that the buffer was full. This has a price:
     ///
     /// - Flows that have ended stay in memory and count against `nf_conntrack_max` until this listener has read their
     ///   end. A listener that stops reading can fill the table, and then no new connection gets through.

@@ -437,7 +437,7 @@ impl Mirror {
 /// Waits for each change. The iterator ends after the mirror was [stopped](Mirror::stop_handle).
 ///
 /// The errors are the same as for [`next_within`](Mirror::next_within), and [`TimedOut`](ErrorKind::TimedOut) if the
-/// [`timeout`](super::EventSocketBuilder::timeout) of the listener passed. The iterator goes on after every error.
+/// [`timeout`](crate::EventSocketBuilder::timeout) of the listener passed. The iterator goes on after every error.
 impl Iterator for Mirror {
     type Item = Result<Change, Error>;
 

@@ -8,7 +8,7 @@
 //! The kernel drops an event if the listener's receive buffer is full, and from then on every event until the listener has
 //! emptied the buffer. It reports this by an error (`ENOBUFS`) that arrives *before* the events that are still in the
 //! buffer. The socket yields those first, then [`Event::Overrun`], and goes on. An event takes about 1,280 bytes of the
-//! buffer: see [`EventSocketBuilder::receive_buffer`].
+//! buffer: see [`EventSocketBuilder::receive_buffer`](crate::EventSocketBuilder::receive_buffer).
 //!
 //! # A copy of the table
 //!

@@ -80,7 +80,7 @@ impl Settings for Box<dyn Listener> {
 /// # Waiting
 ///
 /// - [`next`](Iterator::next) and [`next_view`](Self::next_view) wait until an event arrives, or for the builder's
-///   [`timeout`](EventSocketBuilder::timeout), after which they fail with an error of kind
+///   [`timeout`](crate::EventSocketBuilder::timeout), after which they fail with an error of kind
 ///   [`TimedOut`](crate::ErrorKind::TimedOut).
 /// - [`next_within`](Self::next_within) and [`next_view_within`](Self::next_view_within) wait for a given time.
 /// - [`try_next`](Self::try_next) and [`try_next_view`](Self::try_next_view) do not wait. A program that waits for
@@ -113,7 +113,7 @@ impl EventSocket {
     ///
     /// # Errors
     ///
-    /// - [`TimedOut`](crate::ErrorKind::TimedOut) if the builder's [`timeout`](EventSocketBuilder::timeout) passed.
+    /// - [`TimedOut`](crate::ErrorKind::TimedOut) if the builder's [`timeout`](crate::EventSocketBuilder::timeout) passed.
     /// - [`Decode`](crate::ErrorKind::Decode) if an event does not decode: see [`message`](Self::message).
     /// - [`Io`](crate::ErrorKind::Io) if the socket fails.
     ///

@@ -40,7 +40,7 @@
 //!
 //! # Events
 //!
-//! [`FakeKernel::event_socket`] is an ordinary [`EventSocket`](crate::EventSocket):
+//! [`FakeKernel::event_socket`] is an ordinary [`EventSocket`]:
 //!
 //! ```
 //! use ctnetlink::{EventGroups, EventKind, Tuple, fake::FakeKernel};

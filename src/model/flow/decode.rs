@@ -215,7 +215,7 @@ impl Flow {
     ///
     /// # Errors
     ///
-    /// As [`FlowRef::parse`].
+    /// Fails like [`FlowRef::parse`](crate::FlowRef::parse).
     #[inline]
     pub fn decode(message: &RawMessage<'_>) -> Result<Self, DecodeError> {
         let mut flow = Self::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);

@@ -36,6 +36,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// - A flow that was created while nobody listened ends without an event, unless `nf_conntrack_events` is 1.
 /// - The kernel notices up to a minute late that a flow has timed out.
 /// - An nft rule (`ct event set`) can limit the events of a flow.
+/// - A flow that loses all its labels at once sends an event without labels, like that of any other change.
 ///
 /// [`audit_every`](Self::audit_every) finds all of this by comparing the table with a dump from time to time.
 ///

@@ -87,7 +87,8 @@ use crate::model::{Direction, EventKind, Flow, FlowKey, Status};
 /// A `Mirror` keeps one in sync with the kernel, and lends it. A table can also be fed events by hand, with
 /// [`apply`](Self::apply), to test code that reads it.
 ///
-/// Status, mark, state, helper and labels of a flow are current. Timeout, counters and window are as the last message
+/// Status, mark, state, helper and labels of a flow are current. Only a dump shows that a flow has lost all its labels,
+/// because the kernel's event leaves labels out if there are none. Timeout, counters and window are as the last message
 /// that carried them said. The use count is not kept. A flow takes less than 300 bytes.
 ///
 /// # Example

@@ -276,8 +276,8 @@ impl Mirror {
         self.inner.table()
     }
 
-    /// Returns when the mirror has to be called again even if no event arrives: a dump begins or goes on then, or the
-    /// kernel's settings are read. `None` if nothing is planned.
+    /// Returns when the mirror has to be called again even if no event arrives: a dump begins or goes on then, the
+    /// kernel's settings are read, or the first second after a dump ends. `None` if nothing is planned.
     ///
     /// # Example
     ///

@@ -298,9 +298,14 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         Ok(())
     }
 
-    /// When there is work without an event, if ever: a dump begins or goes on, or the setting is read.
+    /// When there is work without an event, if ever: a dump begins or goes on, the setting is read, or the events that are
+    /// older than the last dump have all been read.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        if self.is_dumping() { Some(Instant::now()) } else { earlier(self.next_dump(), self.schedule.check) }
+        if self.is_dumping() {
+            return Some(Instant::now());
+        }
+        let drained = self.schedule.dumped.and_then(|end| end.checked_add(LATE));
+        earlier(earlier(self.next_dump(), self.schedule.check), drained)
     }
 
     fn next_dump(&self) -> Option<Instant> {

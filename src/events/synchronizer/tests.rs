@@ -17,12 +17,17 @@ struct Events {
     buckets: RefCell<VecDeque<u32>>,
     is_disabled: bool,
     is_stopped: bool,
+    /// When the first step arrives.
+    quiet_until: Option<Instant>,
 }
 
 const NOTHING: Errno = Errno(0);
 
 impl Source for Events {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
+        if self.quiet_until.is_some_and(|end| Instant::now() < end) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         match self.steps.pop_front() {
             Some(Ok(bytes)) => {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
@@ -338,10 +343,14 @@ fn stopped_mirror_yields_the_rest_and_ends() {
 fn audits_follow_their_period() {
     let mut synchronizer = synchronizer([], [vec![entry(1)], vec![entry(2)]]);
     assert_eq!(all(&mut synchronizer).len(), 1);
+    synchronizer.schedule.dumped = Instant::now().checked_sub(LATE);
+    assert_eq!(all(&mut synchronizer), []);
     assert_eq!(synchronizer.next_deadline(), None);
     synchronizer.audit();
     synchronizer.set_audit_period(Some(Duration::from_secs(3600)));
     assert_eq!(all(&mut synchronizer).len(), 2);
+    synchronizer.schedule.dumped = Instant::now().checked_sub(LATE);
+    assert_eq!(all(&mut synchronizer), []);
     assert!(synchronizer.next_deadline().unwrap() > Instant::now() + Duration::from_secs(3000));
 }
 
@@ -418,4 +427,17 @@ fn begin_after_a_silent_end_is_noticed() {
     assert_eq!(all(&mut synchronizer), []);
     assert_eq!(begin_again(&mut synchronizer), [inferred(Vanished, 1), reported(Appeared, 1)]);
     assert_eq!(begin_again(&mut synchronizer), [], "an event has shown it now");
+}
+
+/// A caller that waits for events, and is not called in between, learns of the quiet second too.
+#[test]
+fn begin_after_a_silent_end_is_noticed_by_a_waiting_caller() {
+    let mut synchronizer = synchronizer([], [vec![entry(1)]]);
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 1)]);
+    synchronizer.schedule.dumped = Instant::now().checked_sub(LATE - Duration::from_millis(20));
+    let mut events = source([begins(1)]);
+    events.quiet_until = Some(Instant::now() + Duration::from_millis(60));
+    synchronizer.stream = EventStream::new(events, None, None);
+    let mut next = || synchronizer.next(Deadline::after(Duration::from_secs(2))).unwrap().map(|change| change.kind);
+    assert_eq!([next(), next()], [Some(Vanished), Some(Appeared)]);
 }

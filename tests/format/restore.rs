@@ -6,8 +6,8 @@ use std::{
 };
 
 use ctnetlink::{
-    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, FlowUpdate, GreKeys, Labels, Layer4, MaskedLabels, NatRange,
-    NewFlow, Prefix, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
+    DccpInfo, EventKind, Family, Filter, Flow, FlowKey, FlowUpdate, GreKeys, Helper, Labels, Layer4, MaskedLabels,
+    NatRange, NewFlow, Prefix, Protocol, ProtocolInfo, SctpInfo, SctpState, Status, TcpInfo, TcpState, Tuple,
     filter::Translation,
     format::{LabelMap, Save, SaveCommand, SaveError, SaveLine, read_save},
 };
@@ -411,4 +411,15 @@ fn nothing_follows_an_io_error() {
     assert!(reader.next().is_none());
     let error = ctnetlink::Error::from(SaveLine::parse("-A", &LABELS).unwrap_err());
     assert_eq!(error.kind(), ctnetlink::ErrorKind::InvalidInput);
+}
+
+/// Otherwise the rest of the name would be a line of its own, such as `-F`.
+#[test]
+fn helper_name_with_a_line_break_is_not_printed() {
+    let original = Tuple::udp(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
+    let mut flow = Flow::new(original, original.inverted().unwrap());
+    flow.helper = Some(Helper::new("ftp\n-F\n"));
+    let line = Save::new().helpers(true).flow(&flow).to_string();
+    assert!(!line.contains('\n'), "{line:?}");
+    assert_eq!(create(&line).helper, None);
 }

@@ -89,6 +89,7 @@ impl<'a> Save<'a> {
     /// Sets whether the helper of a flow is printed (`--helper ftp`).
     ///
     /// It is left out by default, because conntrack(8) does not know the option. [`read_save`](super::read_save) does.
+    /// A name with a line break is always left out.
     #[must_use]
     pub const fn helpers(self, helpers: bool) -> Self {
         Self { helpers, ..self }
@@ -141,9 +142,10 @@ impl<'a> Save<'a> {
         has_zone || mark(flow).is_some() || (self.labels.is_some() && flow.labels.is_some())
     }
 
-    /// Only a new flow can be given a helper.
+    /// Only a new flow can be given a helper. No quoting keeps a line break within a line.
     fn helper_name(&self, flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
-        if let (true, SavedAs::Add, Some(helper)) = (self.helpers, command, &flow.helper) {
+        let helper = flow.helper.as_ref().filter(|helper| self.helpers && !helper.name.contains('\n'));
+        if let (SavedAs::Add, Some(helper)) = (command, helper) {
             output.text("--helper \"");
             escaped(&helper.name, output);
             output.text("\" ");

@@ -194,15 +194,4 @@ macro_rules! flag_text {
     };
 }
 
-/// `Debug` of an error as its `Display`, because `main` shows `Debug` if it returns an error.
-macro_rules! debug_as_display {
-    ($($error:ident)+) => { $(
-        impl core::fmt::Debug for $error {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                core::fmt::Display::fmt(self, f)
-            }
-        }
-    )+ };
-}
-
-pub(crate) use {attributes, debug_as_display, flag_text, open_enum, read_attributes};
+pub(crate) use {attributes, flag_text, open_enum, read_attributes};

@@ -132,7 +132,7 @@ impl fmt::Display for DecodeError {
     }
 }
 
-crate::macros::debug_as_display!(DecodeError);
+super::kernel::debug_as_display!(DecodeError);
 
 impl core::error::Error for DecodeError {}
 
@@ -272,7 +272,7 @@ impl fmt::Display for EncodeError {
     }
 }
 
-crate::macros::debug_as_display!(EncodeError);
+super::kernel::debug_as_display!(EncodeError);
 
 impl core::error::Error for EncodeError {}
 
@@ -313,7 +313,7 @@ impl fmt::Display for ParseError {
     }
 }
 
-crate::macros::debug_as_display!(ParseError);
+super::kernel::debug_as_display!(ParseError);
 
 impl core::error::Error for ParseError {}
 

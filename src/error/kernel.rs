@@ -2,6 +2,19 @@
 
 use core::fmt;
 
+/// `Debug` of an error as its `Display`, because `main` shows `Debug` if it returns an error.
+macro_rules! debug_as_display {
+    ($($error:ident)+) => { $(
+        impl core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        }
+    )+ };
+}
+
+pub(crate) use debug_as_display;
+
 /// An error number of Linux. Numbers above 34 differ between architectures: the constants have the numbers of the target.
 ///
 /// # Example
@@ -241,7 +254,7 @@ impl fmt::Display for KernelError {
     }
 }
 
-crate::macros::debug_as_display!(KernelError);
+debug_as_display!(KernelError);
 
 impl core::error::Error for KernelError {}
 

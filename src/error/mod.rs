@@ -10,6 +10,7 @@ use core::{any::Any, fmt};
 use std::{borrow::Cow, io};
 
 pub use codec::{AttributePath, DecodeError, DecodeErrorKind, EncodeError, ParseError};
+pub(crate) use kernel::debug_as_display;
 pub use kernel::{Errno, KernelError, Operation};
 
 /// The error of everything that talks to the kernel.
@@ -379,7 +380,7 @@ impl fmt::Display for Error {
     }
 }
 
-crate::macros::debug_as_display!(Error);
+debug_as_display!(Error);
 
 impl core::error::Error for Error {
     /// Returns the source of the wrapped error, because `Display` prints the wrapped error itself.

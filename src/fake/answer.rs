@@ -7,8 +7,7 @@ use super::{
     filter::FlowFilter,
     kernel::Kernel,
     release::Release,
-    tuple::RawTuple,
-    zone::Zone,
+    tuple::{RawTuple, Zone},
 };
 use crate::{
     error::{DecodeError, DecodeErrorKind, Errno},

@@ -6,13 +6,11 @@ use core::time::Duration;
 
 use super::{
     flow::{EventBits, FlowEntry, Master, Tcp},
-    helper::KnownHelper,
     kernel::Kernel,
     nat,
-    release::Release,
+    release::{KnownHelper, Release},
     table::Place,
-    tuple::RawTuple,
-    zone::Zone,
+    tuple::{RawTuple, Zone},
 };
 use crate::{
     error::Errno,

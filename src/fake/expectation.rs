@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     flow::{EncodingContext, FlowEntry},
-    helper::KnownHelper,
-    release::Release,
+    release::{KnownHelper, Release},
     tuple::{RawTuple, masked},
 };
 use crate::{

@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use super::{helper::KnownHelper, release::Release, tuple::RawTuple, zone::Zone};
+use super::{
+    release::{KnownHelper, Release},
+    tuple::{RawTuple, Zone},
+};
 use crate::{
     error::Errno,
     model::{

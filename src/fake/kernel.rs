@@ -10,8 +10,7 @@ use super::{
     queue::Queues,
     release::Release,
     table::{ConntrackTable, Place},
-    tuple::RawTuple,
-    zone::Zone,
+    tuple::{RawTuple, Zone},
 };
 use crate::{
     events::EventGroups,

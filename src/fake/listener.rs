@@ -5,8 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
-    queue::Next,
-    signal::ReadySignal,
+    queue::{Next, ReadySignal},
     socket::{Shared, received},
 };
 use crate::{

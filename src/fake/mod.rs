@@ -119,18 +119,15 @@ mod expectation;
 mod fault;
 mod filter;
 mod flow;
-mod helper;
 mod kernel;
 mod listener;
 mod nat;
 mod packet;
 mod queue;
 mod release;
-mod signal;
 mod socket;
 mod table;
 mod tuple;
-mod zone;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -8,8 +8,7 @@ use super::{
     flow::{EventBits, FlowEntry, Master},
     kernel::Kernel,
     table::Place,
-    tuple::RawTuple,
-    zone::Zone,
+    tuple::{RawTuple, Zone},
 };
 use crate::{
     error::Errno,

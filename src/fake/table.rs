@@ -9,7 +9,10 @@ use std::{
     hash::DefaultHasher,
 };
 
-use super::{flow::FlowEntry, tuple::RawTuple, zone::Zone};
+use super::{
+    flow::FlowEntry,
+    tuple::{RawTuple, Zone},
+};
 use crate::model::{Direction, Protocol, Status};
 
 /// The position of an entry in a dump. Like the kernel's, it depends on a hash of the tuple.

@@ -9,9 +9,8 @@ use core::{
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    evaluate,
+    evaluate::{self, Program},
     expression::{Expression, Term},
-    program::Program,
 };
 use crate::model::{AnyFlow, Timestamp};
 

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     AddressSet, Translation,
     fields::{AddressField, NumberField},
-    ranges::Ranges,
+    sets::Ranges,
     tuple_set::TupleSet,
 };
 use crate::model::Labels;

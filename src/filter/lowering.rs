@@ -7,7 +7,7 @@ use super::{
     AddressSet, Translation,
     expression::{Masked, Side, Term},
     fields::{AddressField, NumberField},
-    ranges::Ranges,
+    sets::Ranges,
     tuple_set::TupleSet,
 };
 use crate::model::{GreKeys, Layer4, Tuple};

@@ -139,33 +139,26 @@
 //!
 //! `none` states that a tuple lacks the ports, keys or query of its protocol. No flow of the kernel has such a tuple.
 
-mod address_set;
 pub(crate) mod algebra;
-mod capabilities;
 mod constructors;
 mod evaluate;
 mod expression;
 mod fields;
 mod kernel;
 mod lowering;
-mod number_set;
 mod plan;
 pub(crate) mod prefix;
-mod program;
-mod ranges;
+mod sets;
 mod socket;
 mod text;
-mod translation;
 mod tuple_set;
 
-pub use address_set::AddressSet;
 pub(crate) use algebra::Filter;
-pub use capabilities::Capabilities;
+pub use plan::{Capabilities, Plan};
+pub use sets::{AddressSet, Number, NumberSet};
 
+pub use fields::Translation;
 pub use kernel::KernelFilter;
-pub use number_set::{Number, NumberSet};
-pub use plan::Plan;
 pub(crate) use prefix::Prefix;
 pub use socket::{Instruction, SocketFilter};
 pub use text::ParseFilterError;
-pub use translation::Translation;

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::{Printed, output::Output, printed::Job};
+use super::{
+    Printed,
+    output::{Job, Output},
+};
 use crate::{EventKind, Expectation, Flow};
 
 /// Prints flows and expectations as JSON: their serde form, as one object without blanks or newlines.

@@ -60,7 +60,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod calendar;
 mod chunk;
 mod common;
 mod digits;
@@ -68,7 +67,6 @@ mod digits;
 mod json;
 mod label_map;
 mod output;
-mod printed;
 mod save;
 mod text;
 mod xml;
@@ -77,7 +75,7 @@ pub use common::Sender;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use label_map::LabelMap;
-pub use printed::Printed;
+pub use output::Printed;
 pub use save::{Save, SaveCommand, SaveError, SaveLine, SaveReader, read_save};
 pub use text::Text;
 pub use xml::Xml;

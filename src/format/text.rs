@@ -4,11 +4,9 @@ use core::fmt;
 
 use super::{
     LabelMap, Printed, Sender,
-    calendar::Date,
     chunk::{Fragment, HexadecimalAnd},
-    common::{PrintOptions, ShownNumbers, print_options, state_name},
-    output::Output,
-    printed::Job,
+    common::{Date, PrintOptions, ShownNumbers, print_options, state_name},
+    output::{Job, Output},
 };
 use crate::{
     Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowRef, FlowTimes, Labels, Protocol, Status,

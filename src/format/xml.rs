@@ -2,11 +2,9 @@
 
 use super::{
     LabelMap, Printed,
-    calendar::Date,
     chunk::{Fragment, HexadecimalAnd},
-    common::{PrintOptions, ShownNumbers, print_options, state_name},
-    output::Output,
-    printed::Job,
+    common::{Date, PrintOptions, ShownNumbers, print_options, state_name},
+    output::{Job, Output},
 };
 use crate::{
     Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowTimes, Labels, Protocol, Status, Timestamp,

@@ -222,7 +222,7 @@ impl fmt::Display for LineError {
     }
 }
 
-crate::macros::debug_as_display!(LineError);
+crate::error::debug_as_display!(LineError);
 
 impl core::error::Error for LineError {}
 
@@ -307,7 +307,7 @@ impl fmt::Display for ReadError {
     }
 }
 
-crate::macros::debug_as_display!(ReadError);
+crate::error::debug_as_display!(ReadError);
 
 impl core::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
@@ -406,7 +406,7 @@ impl fmt::Display for OpenError {
     }
 }
 
-crate::macros::debug_as_display!(OpenError);
+crate::error::debug_as_display!(OpenError);
 
 impl core::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {

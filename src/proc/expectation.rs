@@ -4,9 +4,9 @@ use core::fmt;
 
 use super::{
     LONGEST_LINE, LineError,
-    display::{self, Lossy},
     error::Expected,
     fields::Field,
+    line::{self, Lossy},
     parse::{event_prefix, without_line_end},
     scan::Cursor,
     tuple::{AddressPair, RawTuple, family_ahead},
@@ -263,7 +263,7 @@ impl fmt::Display for ExpectationLine<'_> {
             None => f.write_str("-")?,
         }
         write!(f, " l3proto = {} proto={}", self.layer3.unwrap_or(self.family).0, self.protocol.0)?;
-        display::tuple(f, &self.tuple())?;
+        line::print_tuple(f, &self.tuple())?;
         // The kernel prints a space after the tuple, even at the end of the line, and one between flags and helper.
         f.write_str(" ")?;
         let mut separator = "";

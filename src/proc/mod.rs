@@ -45,13 +45,11 @@
 //! assert_eq!(busiest.original.destination.to_string(), "10.0.0.3");
 //! ```
 
-mod display;
 mod error;
 mod expectation;
 mod fields;
 mod ipv6;
 mod line;
-mod lines;
 mod open;
 mod parse;
 mod reader;

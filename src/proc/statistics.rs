@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use super::{Expected, LineError, ReadError, lines::Lines, scan::Cursor};
+use super::{Expected, LineError, ReadError, reader::Lines, scan::Cursor};
 use crate::model::{CpuStatistics, ExpectationStatistics};
 
 /// The maximum number of rows: a kernel cannot be built for more processors (`CONFIG_NR_CPUS`).

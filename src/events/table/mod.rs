@@ -63,7 +63,6 @@
 //! If events were lost, (1) and (2) do not hold for events before the overrun. A dump that begins afterwards repairs
 //! everything; until then [`needs_dump`](FlowTable::needs_dump) is true.
 
-mod change;
 mod entry;
 mod index;
 #[cfg(any(test, fuzzing))]
@@ -74,10 +73,10 @@ mod store;
 
 use std::collections::{BTreeMap, HashSet};
 
-pub use change::{Change, ChangeKind};
-pub use entry::TableEntry;
+pub use entry::{Change, ChangeKind, TableEntry};
+use index::Key;
 use record::{Record, SeenInEvents, differs, merge_entry, merge_event};
-use store::{Key, Store};
+use store::Store;
 
 use super::Event;
 use crate::model::{Direction, EventKind, Flow, FlowKey, Status};

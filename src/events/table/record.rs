@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use super::store::Key;
+use super::index::Key;
 use crate::model::{
     Counters, DccpInfo, EventKind, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SctpInfo, SequenceAdjustment, Status,
     Synproxy, TcpInfo, Timestamp, Tuple,

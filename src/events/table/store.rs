@@ -1,64 +1,11 @@
 //! Records, and the indexes that find them.
 
-use core::net::IpAddr;
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
+use std::{collections::hash_map::RandomState, hash::BuildHasher};
+
+use super::{
+    index::{Index, Key},
+    record::Record,
 };
-
-use super::{index::Index, record::Record};
-use crate::model::{GreKeys, Layer4, Tuple};
-
-/// A tuple of one direction and the zone in which it is looked up. The kernel has each key once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    tuple: Tuple,
-    zone: u16,
-}
-
-impl Key {
-    /// Returns the key of a tuple. `zone` is that of the flow; a zone of the tuple's own direction comes first. No zone is
-    /// the same as zone 0.
-    #[inline]
-    pub(super) fn new(tuple: &Tuple, zone: Option<u16>) -> Self {
-        Self { tuple: Tuple { zone: None, ..*tuple }, zone: tuple.zone.or(zone).unwrap_or(0) }
-    }
-
-    /// The hash is keyed, because peers choose the tuples.
-    #[inline]
-    fn hash(&self, hasher: &RandomState) -> u32 {
-        let mut state = hasher.build_hasher();
-        state.write(&self.to_bytes());
-        state.finish() as u32
-    }
-
-    /// Returns different bytes for different keys. One block hashes in a third of the time of many small pieces.
-    fn to_bytes(self) -> [u8; 40] {
-        let mut bytes = [0; 40];
-        let (addresses, rest) = bytes.split_at_mut(32);
-        let (source, destination) = addresses.split_at_mut(16);
-        source.copy_from_slice(&octets(self.tuple.source));
-        destination.copy_from_slice(&octets(self.tuple.destination));
-        let [high, low] = self.zone.to_be_bytes();
-        let [[a, b], [c, d]] = match self.tuple.layer4 {
-            Layer4::None => [[0; 2]; 2],
-            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
-                [source.to_be_bytes(), destination.to_be_bytes()]
-            }
-            Layer4::Icmp { icmp_type, code, id } => [[icmp_type, code], id.to_be_bytes()],
-        };
-        // The protocol decides what the four bytes are, and the family whether the addresses are mapped.
-        rest.copy_from_slice(&[self.tuple.protocol.0, u8::from(self.tuple.source.is_ipv6()), high, low, a, b, c, d]);
-        bytes
-    }
-}
-
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
 
 /// Records in one vector without gaps, indexed by the key of each direction and by identifier.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,6 @@
 //! Filters that a dump or a flush carries for the kernel to evaluate.
 
 mod conjunction;
-mod decode;
 
 use core::{
     fmt::{self, Debug, Display, Formatter},

@@ -6,7 +6,6 @@ mod parser;
 mod print;
 #[cfg(feature = "serde")]
 mod serde;
-mod suggestion;
 
 pub use error::ParseFilterError;
 pub(super) use print::write_status;

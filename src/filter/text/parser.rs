@@ -4,9 +4,8 @@ use core::{fmt::Display, result, str::FromStr};
 
 use super::{
     DEPTH,
-    error::{ParseFilterError, Position, Quoted},
+    error::{KeywordHint, ParseFilterError, Position, Quoted, ValueHint},
     lexer::{Lexer, Token, TokenKind},
-    suggestion::{KeywordHint, ValueHint},
 };
 use crate::{
     error::ParseError,
@@ -14,7 +13,7 @@ use crate::{
         AddressSet, Filter, Prefix, Translation,
         expression::{Side, Term},
         fields::{AddressField, NumberField, Style},
-        ranges::Ranges,
+        sets::Ranges,
     },
     model::{
         DccpState, Endpoint, Labels, Layer4, Protocol, SctpState, Status, TcpState, Tuple, layer4_name, parse_query,

@@ -8,7 +8,7 @@ use crate::{
         AddressSet, Filter, Translation,
         expression::{Connective, Masked, Side, Term, Visit},
         fields::{NumberField, Style},
-        ranges::Ranges,
+        sets::Ranges,
         tuple_set::TupleSet,
     },
     model::Status,

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use super::{
     SaveError,
-    options::{GivenOption, OptionSet, SaveOption},
-    words::SaveWord,
+    words::{GivenOption, OptionSet, SaveOption, SaveWord},
 };
 use crate::{
     DccpInfo, DccpRole, DccpState, Family, Filter, FlowKey, FlowUpdate, GreKeys, Helper, Labels, Layer4, MaskedLabels,

@@ -80,7 +80,7 @@ impl fmt::Display for SaveError {
     }
 }
 
-crate::macros::debug_as_display!(SaveError);
+crate::error::debug_as_display!(SaveError);
 
 impl core::error::Error for SaveError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {

@@ -5,7 +5,6 @@
 
 mod command;
 mod error;
-mod options;
 mod printer;
 mod reader;
 mod words;

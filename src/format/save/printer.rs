@@ -9,8 +9,8 @@ use crate::{
         LabelMap, Printed,
         chunk::Fragment,
         common::{ShownNumbers, state_name},
+        output::Job,
         output::Output,
-        printed::Job,
     },
 };
 

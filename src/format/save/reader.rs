@@ -2,7 +2,10 @@
 
 use std::io::{BufRead, Read as _};
 
-use super::{SaveCommand, SaveError, options::options, words::words};
+use super::{
+    SaveCommand, SaveError,
+    words::{options, words},
+};
 use crate::{NewFlow, format::LabelMap};
 
 /// Reads lines that `conntrack -R` reads: those that [`Save`](super::Save) and `conntrack -o save` print.

@@ -1,8 +1,9 @@
-//! A line as words.
+//! A line as words, and words as options, taken apart as getopt_long(3) does.
 
 use std::borrow::Cow;
 
 use super::SaveError;
+use crate::Protocol;
 
 /// A word, without its quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,236 @@ fn quoted_words(line: &str) -> Result<Vec<SaveWord<'_>>, SaveError> {
     }
     words.extend(word.map(|(text, column)| SaveWord { text: Cow::Owned(text), column }));
     Ok(words)
+}
+
+/// Whether a value follows an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TakesValue {
+    Always,
+    /// If the next word does not look like an option.
+    Perhaps,
+}
+
+/// Declares every option: whether it takes a value, its letter if it has one, and its long names.
+macro_rules! save_options {
+    ($( $option:ident: $value:ident, $($letter:literal)?, $first:literal $($more:literal)*; )*) => {
+        /// An option of a saved line.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum SaveOption { $( $option, )* }
+
+        impl SaveOption {
+            const COUNT: usize = [ $( $first, )* ].len();
+
+            const NAMES: &'static [(&'static str, Self)] =
+                &[ $( ($first, Self::$option), $( ($more, Self::$option), )* )* ];
+
+            /// The name in messages.
+            pub(super) const fn name(self) -> &'static str {
+                match self { $( Self::$option => $first, )* }
+            }
+
+            const fn takes_value(self) -> TakesValue {
+                match self { $( Self::$option => TakesValue::$value, )* }
+            }
+
+            fn of_whole_name(name: &str) -> Option<Self> {
+                match name {
+                    $( $first $( | $more )* => Some(Self::$option), )*
+                    _ => None,
+                }
+            }
+
+            const fn of_letter(letter: u8) -> Option<Self> {
+                match letter {
+                    $( $( $letter => Some(Self::$option), )? )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+save_options! {
+    Add: Perhaps, b'A', "add";
+    Create: Perhaps, b'I', "create";
+    Update: Perhaps, b'U', "update";
+    Delete: Perhaps, b'D', "delete";
+    Flush: Perhaps, b'F', "flush";
+    Source: Always, b's', "src" "orig-src";
+    Destination: Always, b'd', "dst" "orig-dst";
+    ReplySource: Always, b'r', "reply-src";
+    ReplyDestination: Always, b'q', "reply-dst";
+    Protocol: Always, b'p', "protonum" "proto";
+    Timeout: Always, b't', "timeout";
+    Status: Always, b'u', "status";
+    Mark: Always, b'm', "mark";
+    Id: Always, b'i', "id";
+    Family: Always, b'f', "family";
+    SourceNat: Perhaps, b'n', "src-nat";
+    DestinationNat: Perhaps, b'g', "dst-nat";
+    AnyNat: Perhaps, b'j', "any-nat";
+    NatRange: Always, b'a', "nat-range";
+    SecurityMark: Always, b'c', "secmark";
+    Zone: Always, b'w', "zone";
+    OriginalZone: Always, b'(', "orig-zone";
+    ReplyZone: Always, b')', "reply-zone";
+    Label: Always, b'l', "label";
+    LabelAdd: Always, b'<', "label-add";
+    LabelDelete: Perhaps, b'>', "label-del";
+    MaskSource: Always, b'{', "mask-src";
+    MaskDestination: Always, b'}', "mask-dst";
+    Helper: Always, , "helper";
+    Filter: Always, , "filter";
+    SourcePort: Always, , "sport" "orig-port-src";
+    DestinationPort: Always, , "dport" "orig-port-dst";
+    ReplySourcePort: Always, , "reply-port-src";
+    ReplyDestinationPort: Always, , "reply-port-dst";
+    SourceKey: Always, , "srckey" "orig-key-src";
+    DestinationKey: Always, , "dstkey" "orig-key-dst";
+    ReplySourceKey: Always, , "reply-key-src";
+    ReplyDestinationKey: Always, , "reply-key-dst";
+    IcmpType: Always, , "icmp-type";
+    IcmpCode: Always, , "icmp-code";
+    IcmpId: Always, , "icmp-id";
+    Icmpv6Type: Always, , "icmpv6-type";
+    Icmpv6Code: Always, , "icmpv6-code";
+    Icmpv6Id: Always, , "icmpv6-id";
+    State: Always, , "state";
+    OriginalTag: Always, , "orig-vtag";
+    ReplyTag: Always, , "reply-vtag";
+    Role: Always, , "role";
+}
+
+impl SaveOption {
+    pub(super) const fn is_command(self) -> bool {
+        matches!(self, Self::Add | Self::Create | Self::Update | Self::Delete | Self::Flush)
+    }
+
+    /// The option with this long name, or the only one whose name begins so.
+    fn of_name(name: &str) -> Option<Self> {
+        if let Some(option) = Self::of_whole_name(name) {
+            return Some(option);
+        }
+        let mut beginning = Self::NAMES.iter().filter(|(known, _)| known.starts_with(name)).map(|(_, option)| *option);
+        let first = beginning.next()?;
+        beginning.all(|option| option == first).then_some(first)
+    }
+
+    /// Whether flows of the protocol have this option. Options of every protocol are not asked for.
+    pub(super) fn is_of(self, protocol: Protocol) -> bool {
+        match self {
+            Self::SourcePort | Self::DestinationPort | Self::ReplySourcePort | Self::ReplyDestinationPort => {
+                protocol.has_ports()
+            }
+            Self::SourceKey | Self::DestinationKey | Self::ReplySourceKey | Self::ReplyDestinationKey => {
+                protocol == Protocol::GRE
+            }
+            Self::IcmpType | Self::IcmpCode | Self::IcmpId => protocol == Protocol::ICMP,
+            Self::Icmpv6Type | Self::Icmpv6Code | Self::Icmpv6Id => protocol == Protocol::ICMPV6,
+            Self::State => matches!(protocol, Protocol::TCP | Protocol::SCTP | Protocol::DCCP),
+            Self::OriginalTag | Self::ReplyTag => protocol == Protocol::SCTP,
+            Self::Role => protocol == Protocol::DCCP,
+            _ => true,
+        }
+    }
+
+    /// Whether the option belongs to some protocols only.
+    pub(super) const fn is_of_protocol(self) -> bool {
+        self as u8 >= Self::SourcePort as u8
+    }
+}
+
+/// A set of options.
+#[derive(Clone, Copy)]
+pub(super) struct OptionSet(u64);
+
+impl OptionSet {
+    pub(super) const fn of(options: &[SaveOption]) -> Self {
+        let mut bits = 0;
+        let mut rest = options;
+        while let [option, others @ ..] = rest {
+            bits |= 1 << *option as u8;
+            rest = others;
+        }
+        Self(bits)
+    }
+
+    /// The options of a line.
+    pub(super) fn given(given: &[GivenOption<'_>]) -> Self {
+        Self(given.iter().fold(0, |bits, given| bits | 1 << given.option as u8))
+    }
+
+    /// These, and every option that belongs to a protocol.
+    pub(super) const fn and_of_protocols(self) -> Self {
+        Self(self.0 | u64::MAX << SaveOption::SourcePort as u8)
+    }
+
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) const fn contains(self, option: SaveOption) -> bool {
+        self.0 >> option as u8 & 1 == 1
+    }
+}
+
+const _: () = assert!(SaveOption::COUNT <= u64::BITS as usize, "an option set has a bit for each");
+
+/// An option, and the value that follows it.
+#[derive(Clone, Debug)]
+pub(super) struct GivenOption<'l> {
+    pub(super) option: SaveOption,
+    pub(super) value: Option<SaveWord<'l>>,
+    /// The word that names the option.
+    pub(super) column: usize,
+}
+
+impl GivenOption<'_> {
+    /// The error that something else was expected in place of the option.
+    #[cold]
+    pub(super) fn expected(&self, what: impl Into<std::borrow::Cow<'static, str>>) -> SaveError {
+        SaveError::expected(what, &format!("--{}", self.option.name()), self.column)
+    }
+}
+
+/// Every option of a line, in order.
+pub(super) fn options<'l>(words: Vec<SaveWord<'l>>, end: usize) -> Result<Vec<GivenOption<'l>>, SaveError> {
+    let mut given = Vec::with_capacity(words.len() / 2 + 1);
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let column = word.column;
+        let (option, attached) = match word.text.as_bytes() {
+            [b'-', b'-', name @ ..] if !name.is_empty() => long(word)?,
+            [b'-', letter, rest @ ..] if *letter != b'-' => {
+                let has_attached = !rest.is_empty();
+                let option = SaveOption::of_letter(*letter).ok_or_else(|| word.expected("an option"))?;
+                (option, has_attached.then(|| word.tail(2)))
+            }
+            _ => return Err(word.expected("an option")),
+        };
+        let value = match option.takes_value() {
+            _ if attached.is_some() => attached,
+            TakesValue::Always => Some(
+                words
+                    .next()
+                    .ok_or_else(|| SaveError::expected(format!("a value of `--{}`", option.name()), "", end))?,
+            ),
+            TakesValue::Perhaps => words.next_if(|word| !word.text.starts_with('-')),
+        };
+        given.push(GivenOption { option, value, column });
+    }
+    Ok(given)
+}
+
+/// `--name` or `--name=value`.
+fn long(word: SaveWord<'_>) -> Result<(SaveOption, Option<SaveWord<'_>>), SaveError> {
+    let name = word.text.get(2..).unwrap_or_default();
+    let (name, value_at) = match name.find('=') {
+        Some(sign) => (name.get(..sign).unwrap_or_default(), Some(sign + 3)),
+        None => (name, None),
+    };
+    let option = SaveOption::of_name(name).ok_or_else(|| word.expected("an option"))?;
+    Ok((option, value_at.map(|at| word.tail(at))))
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ fn kept_proc_lines_still_pass() {
 }
 
 #[test]
+fn kept_saved_lines_still_pass() {
+    replay("save", properties::save::holds);
+}
+
+#[test]
 fn kept_filters_still_pass() {
     replay("filter", properties::filter::holds);
 }

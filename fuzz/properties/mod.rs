@@ -8,5 +8,6 @@ pub mod datagram;
 pub mod filter;
 pub mod proc_line;
 pub mod roundtrip;
+pub mod save;
 mod source;
 mod values;

@@ -236,6 +236,9 @@ impl NewFlow {
     }
 
     /// Updates the flow if it exists, instead of failing.
+    ///
+    /// The kernel looks for the original tuple in both directions, so it also updates a flow whose *replies* have that
+    /// tuple. [`Client::update`](crate::Client::update) changes the flow of a key only.
     #[must_use]
     pub const fn or_update(mut self) -> Self {
         self.or_update = true;

@@ -20,6 +20,7 @@ cases! {
     reply_key_does_not_name_a_flow_by_its_original_tuple;
     stale_flow_is_not_updated;
     zone_of_aimed_keys_hides_no_flow;
+    create_or_update_takes_the_reverse_flow_for_its_own;
     requests_reach_the_flow_they_name;
     vanished_counts_only_flows_that_vanished;
 }
@@ -143,6 +144,17 @@ fn stale_flow_is_not_updated(lab: &Lab) {
     stale.id = stale.id.map(|id| id ^ 1);
     assert!(client.update(&stale, &FlowUpdate::new().mark(5)).unwrap_err().is_not_found());
     assert_eq!(marks(&mut client), [0]);
+}
+
+/// As documented at `NewFlow::or_update`.
+fn create_or_update_takes_the_reverse_flow_for_its_own(lab: &Lab) {
+    let mut client = lab.client();
+    client.create(&udp("10.0.0.1", "10.0.0.2", 600)).unwrap();
+    let mut reverse = udp("10.0.0.2", "10.0.0.1", 600);
+    reverse.mark = Some(5);
+    assert!(client.create(&reverse).unwrap_err().is_already_exists());
+    client.create(&reverse.or_update()).unwrap();
+    assert_eq!(marks(&mut client), [5]);
 }
 
 /// A request in the default zone carries 0xc7e1 as the zone of the direction that it does not name.

@@ -116,8 +116,6 @@ impl Batch<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::{
         error::Errno,

@@ -2,7 +2,7 @@
 //!
 //! The recordings were made on x86-64. The headers of netlink messages and attributes, and labels, are in the byte order
 //! of the machine, so they are converted for a big-endian one.
-#![allow(dead_code)] // Not every test uses all of it.
+#![allow(dead_code, clippy::panic)] // Not every test uses all of it, and a test that panics fails.
 
 /// Returns the messages of a recording, in order.
 pub(crate) fn recorded(name: &str) -> Vec<Vec<u8>> {

@@ -1,6 +1,10 @@
 //! Decides which tests this machine can run.
 
-use std::{env, fs, io, thread};
+use std::{
+    env, fs, io,
+    sync::{PoisonError, RwLock},
+    thread,
+};
 
 use ctnetlink::Client;
 use libtest_mimic::{Failed, Trial};
@@ -45,7 +49,7 @@ impl Laboratory {
         let ignored = |name, reason: String| Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         let unmet = case.needs.iter().find(|need| !need.is_met());
         match (&self.closed, unmet) {
-            (None, None) => Trial::test(name, move || run(case.run)),
+            (None, None) => Trial::test(name, move || run(case)),
             // An older kernel or another setting is not a failure, even if the kernel tests are required.
             (None, Some(need)) if need.is_given() => ignored(name, format!("needs {need}")),
             (closed, need) => {
@@ -84,9 +88,17 @@ fn drop_flow<T>(flow: Result<T, ctnetlink::Error>) -> Result<(), ctnetlink::Erro
     flow.map(drop)
 }
 
+/// Locked for writing by a test that resizes the hash table, and for reading by all other tests.
+///
+/// All namespaces share the hash table, and a resize makes their dumps miss or repeat flows.
+static HASH_TABLE: RwLock<()> = RwLock::new(());
+
 /// Runs a test on a new thread, in a new namespace that ends with the thread.
-fn run(test: fn(&Lab)) -> Result<(), Failed> {
-    let body = move || test(&Lab::enter());
+fn run(case: &'static Case) -> Result<(), Failed> {
+    let resizes = case.needs.iter().any(|need| matches!(need, Need::Resize));
+    let _shared = (!resizes).then(|| HASH_TABLE.read().unwrap_or_else(PoisonError::into_inner));
+    let _alone = resizes.then(|| HASH_TABLE.write().unwrap_or_else(PoisonError::into_inner));
+    let body = move || (case.run)(&Lab::enter());
     thread::spawn(body).join().map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Failed::from(text.unwrap_or("the test panicked"))

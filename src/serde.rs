@@ -94,7 +94,7 @@ macro_rules! by_text {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 match deserializer.is_human_readable() {
-                    true => deserializer.deserialize_str(Text(PhantomData)),
+                    true => deserializer.deserialize_str(TextVisitor(PhantomData)),
                     false => <$repr>::deserialize(deserializer).map(Self::from_bits_retain),
                 }
             }
@@ -141,9 +141,9 @@ where
     }
 }
 
-struct Text<T>(PhantomData<T>);
+struct TextVisitor<T>(PhantomData<T>);
 
-impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for Text<T> {
+impl<T: FromStr<Err: fmt::Display>> de::Visitor<'_> for TextVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

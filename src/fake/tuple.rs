@@ -23,21 +23,21 @@ pub(super) struct RawTuple {
 
 /// The meaning of the two numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Parts {
+enum TupleParts {
     Ports,
     GreKeys,
     Query,
     None,
 }
 
-fn parts(protocol: Protocol, release: Release) -> Parts {
+fn parts(protocol: Protocol, release: Release) -> TupleParts {
     match protocol {
-        Protocol::TCP | Protocol::UDP | Protocol::SCTP => Parts::Ports,
-        Protocol::DCCP if release < Release::NO_DCCP => Parts::Ports,
-        Protocol::UDPLITE if release < Release::NO_UDPLITE => Parts::Ports,
-        Protocol::GRE => Parts::GreKeys,
-        Protocol::ICMP | Protocol::ICMPV6 => Parts::Query,
-        _ => Parts::None,
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP => TupleParts::Ports,
+        Protocol::DCCP if release < Release::NO_DCCP => TupleParts::Ports,
+        Protocol::UDPLITE if release < Release::NO_UDPLITE => TupleParts::Ports,
+        Protocol::GRE => TupleParts::GreKeys,
+        Protocol::ICMP | Protocol::ICMPV6 => TupleParts::Query,
+        _ => TupleParts::None,
     }
 }
 
@@ -45,10 +45,10 @@ impl RawTuple {
     /// Reads the tuple of a request. Drops parts that the protocol does not have; missing parts are an error.
     pub(super) fn of(tuple: &Tuple, release: Release) -> Result<Self, Errno> {
         let (source_part, destination_part) = match (parts(tuple.protocol, release), tuple.layer4) {
-            (Parts::None, _) => (0, 0),
-            (Parts::Ports, Layer4::Ports { source, destination }) => (source, destination),
-            (Parts::GreKeys, Layer4::Gre(GreKeys { source, destination })) => (source, destination),
-            (Parts::Query, Layer4::Icmp { icmp_type, code, id }) => (id, u16::from_be_bytes([icmp_type, code])),
+            (TupleParts::None, _) => (0, 0),
+            (TupleParts::Ports, Layer4::Ports { source, destination }) => (source, destination),
+            (TupleParts::GreKeys, Layer4::Gre(GreKeys { source, destination })) => (source, destination),
+            (TupleParts::Query, Layer4::Icmp { icmp_type, code, id }) => (id, u16::from_be_bytes([icmp_type, code])),
             _ => return Err(Errno::EINVAL),
         };
         let raw = Self {
@@ -71,13 +71,13 @@ impl RawTuple {
     pub(super) fn to_tuple(self, release: Release) -> Tuple {
         let (source, destination) = (self.source_part, self.destination_part);
         let layer4 = match parts(self.protocol, release) {
-            Parts::Ports => Layer4::Ports { source, destination },
-            Parts::GreKeys => Layer4::Gre(GreKeys { source, destination }),
-            Parts::Query => {
+            TupleParts::Ports => Layer4::Ports { source, destination },
+            TupleParts::GreKeys => Layer4::Gre(GreKeys { source, destination }),
+            TupleParts::Query => {
                 let [icmp_type, code] = destination.to_be_bytes();
                 Layer4::Icmp { icmp_type, code, id: source }
             }
-            Parts::None => Layer4::None,
+            TupleParts::None => Layer4::None,
         };
         let mut tuple = Tuple::new(self.protocol, self.source, self.destination);
         tuple.layer4 = layer4;

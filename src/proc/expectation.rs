@@ -9,7 +9,7 @@ use super::{
     line::{self, Lossy},
     parse::{event_prefix, without_line_end},
     scan::Cursor,
-    tuple::{AddressPair, RawTuple, family_ahead},
+    tuple::{AddressPair, FieldTuple, family_ahead},
 };
 use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
 
@@ -41,9 +41,9 @@ pub struct ExpectationLine<'a> {
     layer3: Option<Family>,
     family: Family,
     protocol: Protocol,
-    tuple: RawTuple,
-    mask: Option<RawTuple>,
-    master: Option<RawTuple>,
+    tuple: FieldTuple,
+    mask: Option<FieldTuple>,
+    master: Option<FieldTuple>,
     flags: ExpectationFlags,
     helper: Option<&'a [u8]>,
     class: Option<u32>,
@@ -81,7 +81,7 @@ impl<'a> ExpectationLine<'a> {
             Some(family @ (Family::IPV4 | Family::IPV6)) => family,
             _ => family_ahead(cursor),
         };
-        let mut tuple = RawTuple::NONE;
+        let mut tuple = FieldTuple::NONE;
         tuple.read(cursor, family, AddressPair::NONE)?;
         let mut line = Self {
             bytes,
@@ -110,7 +110,7 @@ impl<'a> ExpectationLine<'a> {
     }
 
     fn read_field(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
-        let mut ends = RawTuple::NONE;
+        let mut ends = FieldTuple::NONE;
         if cursor.eat(b"mask-src=") {
             ends.read_addresses(cursor, self.family, b"mask-dst=", AddressPair::NONE)?;
             ends.read_layer4(cursor)?;

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::{Field, Fields, tuple::RawTuple};
+use super::{Field, Fields, tuple::FieldTuple};
 use crate::model::{
     AnyFlow, Counters, DccpInfo, DccpState, Endpoint, EventKind, Family, Flow, FlowTimes, GreKeys, Helper, HelperRef,
     Labels, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy,
@@ -54,8 +54,8 @@ pub struct Line<'a> {
     pub(super) timeout: Option<u32>,
     pub(super) state: Option<&'a [u8]>,
     pub(super) gre_timeouts: Option<GreTimeouts>,
-    pub(super) original: RawTuple,
-    pub(super) reply: RawTuple,
+    pub(super) original: FieldTuple,
+    pub(super) reply: FieldTuple,
     pub(super) zone_original: Option<u16>,
     pub(super) zone_reply: Option<u16>,
     pub(super) counters_original: Option<Counters>,
@@ -113,8 +113,8 @@ impl<'a> Line<'a> {
             timeout: None,
             state: None,
             gre_timeouts: None,
-            original: RawTuple::NONE,
-            reply: RawTuple::NONE,
+            original: FieldTuple::NONE,
+            reply: FieldTuple::NONE,
             zone_original: None,
             zone_reply: None,
             counters_original: None,

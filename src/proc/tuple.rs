@@ -10,13 +10,13 @@ use crate::model::{Family, GreKeys, Layer4, Protocol, Tuple};
 /// An [`IpAddr`] stores its bytes unaligned, after a tag. If the parser built it, the copy of the line right after would
 /// stall on those stores. So it is built when a caller asks for the tuple.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RawTuple {
+pub(super) struct FieldTuple {
     source: u128,
     destination: u128,
     pub(super) layer4: Layer4,
 }
 
-impl RawTuple {
+impl FieldTuple {
     pub(super) const NONE: Self = Self { source: 0, destination: 0, layer4: Layer4::None };
 
     #[inline]

@@ -9,8 +9,7 @@ use crate::{
         LabelMap, Printed,
         chunk::Fragment,
         common::{ShownNumbers, state_name},
-        output::Job,
-        output::Output,
+        output::{Job, Output},
     },
 };
 

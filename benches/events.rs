@@ -232,7 +232,7 @@ fn small_buffer(client: &mut Client, events: u32) {
         follower.join().unwrap()
     });
     let seconds = begin.elapsed().as_secs_f64();
-    let same = client.dump().unwrap().into_iter().map(Result::unwrap).filter(|flow| {
+    let same = client.dump().unwrap().map(Result::unwrap).filter(|flow| {
         let known = mirror.table().get(flow).map(|entry| (entry.reply(), entry.status(), entry.mark()));
         known == Some((flow.reply, flow.status, flow.mark))
     });

@@ -83,7 +83,7 @@ fn dump(client: &mut Client, floor: &Programs, peers: &Programs) {
             }
         });
         let values = time(|| {
-            let dump = client.dump().unwrap().into_iter();
+            let dump = client.dump().unwrap();
             assert_eq!(dump.map(Result::unwrap).filter(|flow| flow.status.is_some()).count(), flows as usize);
         });
         let printed = time(|| {
@@ -172,9 +172,9 @@ fn filtered_dump(client: &mut Client, flows: u32) {
     let filter: Filter = "family ipv4 and proto tcp and dport 22".parse().unwrap();
     let mut table = Table::new("dump one in twenty, by port");
     for _ in 0..ROUNDS {
-        let all = time(|| assert_eq!(client.dump().unwrap().into_iter().count(), flows as usize));
+        let all = time(|| assert_eq!(client.dump().unwrap().count(), flows as usize));
         let some = time(|| {
-            let dump = client.dump_matching(&filter).unwrap().into_iter();
+            let dump = client.dump_matching(&filter).unwrap();
             assert_eq!(dump.map(Result::unwrap).count(), flows.div_ceil(20) as usize);
         });
         table.add("ctnetlink, all of them", Some(all), Some(all));

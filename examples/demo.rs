@@ -81,7 +81,7 @@ mod private {
         if let Some((_, error)) = batch.finish()?.failures().first() {
             return Err(error.clone().into());
         }
-        Ok(client.dump()?.into_iter().collect::<Result<_, _>>()?)
+        Ok(client.dump()?.collect::<Result<_, _>>()?)
     }
 
     /// Enters a private network namespace, which needs no permission and has none of the machine's flows.

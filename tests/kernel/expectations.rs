@@ -40,7 +40,7 @@ fn expectation_is_created_found_listed_and_deleted(lab: &Lab) {
     assert_eq!((got.tuple, got.master, got.mask), (new.tuple, new.master, new.mask));
     assert_eq!(got.flags, Some(ExpectationFlags::PERMANENT));
     assert_eq!(got.helper.as_deref(), Some("ftp"));
-    let listed = client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().next().unwrap().unwrap();
+    let listed = client.dump_expectations(&DumpExpectations::all()).unwrap().next().unwrap().unwrap();
     assert_eq!(listed.id, got.id);
     let wrong = ExpectationKey::new(new.tuple).with_id(got.id.unwrap() ^ 1);
     assert!(client.delete_expectation(wrong).unwrap_err().is_not_found());
@@ -75,17 +75,15 @@ fn expectations_of_both_families_are_dumped(lab: &Lab) {
     client.create(&master(original)).unwrap();
     client.create_expectation(&expectation(original, 5003)).unwrap();
     client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
-    assert_eq!(client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count(), 2);
+    assert_eq!(client.dump_expectations(&DumpExpectations::all()).unwrap().count(), 2);
     let of_ipv6 = DumpExpectations::of_family(ctnetlink::Family::IPV6);
-    assert_eq!(client.dump_expectations(&of_ipv6).unwrap().into_iter().count(), 1);
+    assert_eq!(client.dump_expectations(&of_ipv6).unwrap().count(), 1);
 }
 
 fn deleting_expectations_of_a_helper_leaves_the_flows(lab: &Lab) {
     let mut client = lab.client();
     client.create_expectation(&expectation(watched(lab, 1000), 5001)).unwrap();
-    let count = |client: &mut ctnetlink::Client| {
-        client.dump_expectations(&DumpExpectations::all()).unwrap().into_iter().count()
-    };
+    let count = |client: &mut ctnetlink::Client| client.dump_expectations(&DumpExpectations::all()).unwrap().count();
     client.delete_expectations_of("sip").unwrap();
     assert_eq!(count(&mut client), 1);
     client.delete_expectations_of("ftp").unwrap();
@@ -124,9 +122,9 @@ fn expectations_of_a_master_in_a_zone_are_dumped(lab: &Lab) {
     wanted.zone = Some(6);
     client.create_expectation(&wanted).unwrap();
     let of_master = DumpExpectations::of_master(new.original);
-    let listed = client.dump_expectations(&of_master.in_zone(6)).unwrap().into_iter().count();
+    let listed = client.dump_expectations(&of_master.in_zone(6)).unwrap().count();
     assert_eq!(listed, 1);
-    assert!(client.dump_expectations(&of_master).unwrap().into_iter().next().unwrap().unwrap_err().is_not_found());
+    assert!(client.dump_expectations(&of_master).unwrap().next().unwrap().unwrap_err().is_not_found());
     assert!(client.get_expectation(&wanted).unwrap().is_some());
 }
 

@@ -121,7 +121,7 @@ impl Follower {
     }
 
     fn dump(&mut self) -> Table {
-        essentials(self.kernel.dump().unwrap().into_iter().map(Result::unwrap))
+        essentials(self.kernel.dump().unwrap().map(Result::unwrap))
     }
 }
 

@@ -36,7 +36,7 @@ fn abandoned_dump_leaves_the_client_usable(lab: &Lab) {
     for _ in 0..5 {
         assert!(client.dump().unwrap().next().unwrap().is_ok());
     }
-    assert_eq!(client.dump().unwrap().into_iter().filter(Result::is_ok).count(), 2000);
+    assert_eq!(client.dump().unwrap().filter(Result::is_ok).count(), 2000);
     drop(client.dump().unwrap());
     assert_eq!(client.statistics().unwrap().entries, Some(2000));
 }
@@ -47,11 +47,11 @@ fn client_of_another_namespace_does_not_move_the_thread(lab: &Lab) {
     let elsewhere = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         let mut there = Client::builder().namespace(here).open().unwrap();
-        assert_eq!(there.dump().unwrap().into_iter().count(), 1);
-        assert_eq!(Client::open().unwrap().dump().unwrap().into_iter().count(), 0);
+        assert_eq!(there.dump().unwrap().count(), 1);
+        assert_eq!(Client::open().unwrap().dump().unwrap().count(), 0);
         // After an abandoned dump the client opens another socket, in the same namespace.
         drop(there.dump().unwrap());
-        assert_eq!(there.dump().unwrap().into_iter().count(), 1);
+        assert_eq!(there.dump().unwrap().count(), 1);
     };
     thread::spawn(elsewhere).join().unwrap();
 }
@@ -62,7 +62,7 @@ fn client_moved_to_a_thread_stays_in_its_namespace(lab: &Lab) {
     let elsewhere = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         drop(client.dump().unwrap());
-        client.dump().unwrap().into_iter().count()
+        client.dump().unwrap().count()
     };
     assert_eq!(thread::spawn(elsewhere).join().unwrap(), 1);
 }
@@ -77,7 +77,7 @@ fn namespace_opens_by_process_path_or_descriptor(lab: &Lab) {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         let count = |namespace| {
             let mut client = Client::builder().namespace(namespace).open().unwrap();
-            client.dump().unwrap().into_iter().count()
+            client.dump().unwrap().count()
         };
         [process, path, descriptor].map(count)
     };

@@ -61,7 +61,7 @@ fn in_zone(key: FlowKey, zone: Option<u16>) -> FlowKey {
 }
 
 fn marks(client: &mut Client) -> Vec<u32> {
-    let mut marks: Vec<u32> = client.dump().unwrap().into_iter().map(|flow| flow.unwrap().mark.unwrap()).collect();
+    let mut marks: Vec<u32> = client.dump().unwrap().map(|flow| flow.unwrap().mark.unwrap()).collect();
     marks.sort_unstable();
     marks
 }
@@ -254,7 +254,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 
 /// Returns the flows of the table by mark. Each flow has a different mark.
 fn table(client: &mut Client) -> BTreeMap<u32, Flow> {
-    client.dump().unwrap().into_iter().map(|flow| flow.unwrap()).map(|flow| (flow.mark.unwrap(), flow)).collect()
+    client.dump().unwrap().map(|flow| flow.unwrap()).map(|flow| (flow.mark.unwrap(), flow)).collect()
 }
 
 fn fill(client: &mut Client, flows: &[NewFlow]) -> BTreeMap<u32, Flow> {
@@ -361,7 +361,7 @@ fn vanished_counts_only_flows_that_vanished(lab: &Lab) {
         }
         fill(&mut client, &flows);
         client.update_matching(&Filter::everything(), &FlowUpdate::new().mark(1)).unwrap();
-        let flows: Vec<Flow> = client.dump().unwrap().into_iter().map(Result::unwrap).collect();
+        let flows: Vec<Flow> = client.dump().unwrap().map(Result::unwrap).collect();
         let mut other = lab.client();
         let theirs = flows.clone();
         let thief = std::thread::spawn(move || {
@@ -373,6 +373,6 @@ fn vanished_counts_only_flows_that_vanished(lab: &Lab) {
         assert!(report.vanished() as usize <= stolen, "{report:?}, {stolen} stolen");
         assert_eq!((report.matched(), report.failed()), (report.changed() + report.vanished(), 0));
         assert_eq!(report.changed() as usize + stolen, flows.len(), "{report:?}, {stolen} stolen");
-        assert_eq!(client.dump().unwrap().into_iter().count(), 0);
+        assert_eq!(client.dump().unwrap().count(), 0);
     }
 }

@@ -394,6 +394,6 @@ fn error_of_a_filtered_delete_contains_its_report(lab: &Lab) {
         let error = client.delete_matching(&"proto udp".parse().unwrap()).unwrap_err();
         assert!(error.is_permission_denied());
         assert_eq!(error.bulk_report().map(BulkReport::matched), Some(0));
-        assert!(ctnetlink::Error::from(error).to_string().contains("CAP_NET_ADMIN"));
+        assert!(error.to_string().contains("CAP_NET_ADMIN"));
     });
 }

@@ -68,7 +68,7 @@ impl Lab {
 
     /// Returns every flow of the namespace.
     pub fn flows(&self) -> Vec<Flow> {
-        self.client().dump().expect("a dump").into_iter().collect::<Result<_, _>>().expect("flows")
+        self.client().dump().expect("a dump").collect::<Result<_, _>>().expect("flows")
     }
 
     /// Returns the flow with that original tuple.

@@ -135,7 +135,7 @@ package() {
 }
 
 # Fuzzes each target for 20 seconds, or one for longer: ./ci.sh fuzz exchange 600. Inputs with new coverage go to
-# fuzz/new.
+# fuzz/new. FUZZ_SEED repeats a run: the same seed on the same corpus tries the same inputs.
 # shellcheck disable=SC2120 # The arguments come from the command line.
 fuzz() {
     needs_cargo_fuzz
@@ -147,7 +147,7 @@ fuzz_one() {
     local corpora=("fuzz/new/$1" "fuzz/corpus/$1") output
     mkdir -p "${corpora[@]}"
     if output=$(cargo +nightly fuzz run --sanitizer none "$1" "${corpora[@]}" -- \
-        -max_total_time="$2" -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 2>&1); then
+        -max_total_time="$2" ${FUZZ_SEED:+-seed="$FUZZ_SEED"} -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 2>&1); then
         echo "fuzz: $1: $(grep -o 'executed_units: .*' <<<"$output" | tr -s ' ')"
     else
         echo "$output" >&2

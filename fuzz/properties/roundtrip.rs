@@ -67,9 +67,13 @@ fn new_flow(source: &mut Source<'_>) -> NewFlow {
     new.status &= Status::SEEN_REPLY | Status::ASSURED | Status::FIXED_TIMEOUT | Status::HELPER;
     new.protocol_info = source.option(protocol_info);
     new.master = source.option(tuple);
-    // The encoder refuses ranges of another family than the tuple's.
-    let is_fitting =
-        |range: &NatRange| range.first_address.is_none_or(|address| address.is_ipv4() == new.original.source.is_ipv4());
+    // The encoder refuses ranges of another family than the tuple's. Each end decides for itself, since a random IPv6
+    // address can be an IPv4-mapped one, which is sent as IPv4.
+    let is_ipv4 = new.original.source.is_ipv4();
+    let is_fitting = |range: &NatRange| {
+        let ends = [range.first_address, range.last_address];
+        ends.into_iter().flatten().all(|address| address.is_ipv4() == is_ipv4)
+    };
     let ranges = [source.option(nat_range), source.option(nat_range)].map(|range| range.filter(is_fitting));
     [new.snat, new.dnat] = ranges;
     new.or_update = source.bool();

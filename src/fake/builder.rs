@@ -45,7 +45,7 @@ impl FakeKernelBuilder {
     }
 
     /// Imitates this version of Linux, 5.4 or later. Older versions ignore filters that they do not know and send fewer
-    /// attributes in events.
+    /// attributes in events. Which single values a request may carry is always as in 6.18, since stable updates change that.
     pub const fn linux(mut self, major: u32, minor: u32) -> Self {
         self.settings.release = Release(major, minor);
         self

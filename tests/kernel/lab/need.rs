@@ -3,7 +3,7 @@
 use std::{
     env,
     fmt::{self, Display, Formatter},
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -30,6 +30,8 @@ pub enum Need {
     OtherUser,
     /// A `net.core.optmem_max` for each namespace (Linux 6.8).
     OwnOptmem,
+    /// The kernel that the fake imitates, or a newer one. Stable updates of older kernels got some of its checks, not all.
+    FakedKernel,
     /// A limit on flows that is low enough to be reached.
     SmallTable,
     /// The path of conntrack-tools' test suite in `CONNTRACK_TESTSUITE`.
@@ -46,6 +48,7 @@ impl Need {
             Self::ProcFile => Path::new("/proc/thread-self/net/nf_conntrack").exists(),
             Self::OtherUser => thread::spawn(become_nobody).join().is_ok_and(|result| result.is_ok()),
             Self::OwnOptmem => thread::spawn(has_optmem_of_its_own).join().is_ok_and(|has| has),
+            Self::FakedKernel => is_linux_at_least(6, 18),
             Self::SmallTable => sysctl::MAX.read().is_ok_and(|maximum| maximum <= FLOWS),
             Self::Testsuite => env::var_os("CONNTRACK_TESTSUITE").is_some_and(|path| Path::new(&path).is_dir()),
             Self::Resize => env::var_os("CTNETLINK_RESIZE").is_some(),
@@ -54,7 +57,7 @@ impl Need {
 
     /// Returns whether the kernel's version or the owner's settings decide, so that no installation can meet the need.
     pub const fn is_given(self) -> bool {
-        matches!(self, Self::OwnOptmem | Self::SmallTable | Self::Testsuite | Self::Resize)
+        matches!(self, Self::OwnOptmem | Self::FakedKernel | Self::SmallTable | Self::Testsuite | Self::Resize)
     }
 }
 
@@ -67,6 +70,7 @@ impl Display for Need {
             Self::ProcFile => f.write_str("a kernel with /proc/net/nf_conntrack"),
             Self::OtherUser => f.write_str("another user to switch to"),
             Self::OwnOptmem => f.write_str("net.core.optmem_max for each namespace (Linux 6.8)"),
+            Self::FakedKernel => f.write_str("Linux 6.18, which the fake imitates"),
             Self::Testsuite => {
                 f.write_str("CONNTRACK_TESTSUITE, a folder tests/conntrack/testsuite of conntrack-tools")
             }
@@ -81,6 +85,12 @@ fn is_in_path(tool: &str) -> bool {
     let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
     places.extend(["/usr/sbin".into(), "/sbin".into()]);
     places.iter().any(|place| place.join(tool).exists())
+}
+
+fn is_linux_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|release| release >= (major, minor))
 }
 
 fn speaks_json() -> bool {

@@ -122,7 +122,7 @@
 //! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`] from another thread or from a signal handler.
 //!   System calls that a signal interrupts are repeated (`EINTR`), so a handler for Ctrl-C must use a stop handle.
 //! - Event sockets and mirrors are file descriptors ([`AsFd`](std::os::fd::AsFd)), so any event loop can wait for them.
-//!   The examples `tokio` and `netlink_proto` are asynchronous.
+//!   With the feature `tokio`, the module `tokio` has the same client, events and mirror as futures.
 //!
 //! # Permissions and settings
 //!
@@ -158,6 +158,7 @@
 //! | `client` | yes | sockets, on Linux |
 //! | `packet-core` | yes | the traits of netlink-packet-core on [`Message`], [`Flow`] and [`Expectation`] |
 //! | `serde` | no | `Serialize` and `Deserialize` on the values |
+//! | `tokio` | no | the same client, events and mirror for tokio |
 //! | `json` | no | JSON in [`mod@format`]; enables `serde` |
 //! | `fake` | no | a kernel in memory for tests, on every operating system |
 //!
@@ -203,6 +204,8 @@ pub mod proc;
 pub mod request;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+pub mod tokio;
 pub mod wire;
 
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]

@@ -3,7 +3,7 @@
 use super::Client;
 use crate::{
     error::{Error, Operation},
-    exchange::{BatchReport, PendingBatch},
+    exchange::{BatchReport, PendingBatch, complete},
     request::{Aimed, Command},
 };
 
@@ -76,23 +76,7 @@ impl Batch<'_> {
     /// Fails if the operation cannot be encoded, or the socket fails while operations are sent or the kernel is asked
     /// whether it has zones. If the kernel refuses an operation, the report says so.
     pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
-        match request.key().is_some() && self.aims(request.operation())? {
-            true => self.pending.push(&mut self.client.connection, &Aimed(request)),
-            false => self.pending.push(&mut self.client.connection, request),
-        }
-    }
-
-    fn aims(&mut self, operation: Operation) -> Result<bool, Error> {
-        if let Some(known) = self.aims {
-            return Ok(known);
-        }
-        let aims = match self.client.has_zones(operation) {
-            // The kernel refuses the operation for the same reason, and the report says so.
-            Err(error) if error.kernel().is_some() => false,
-            probed => probed?,
-        };
-        self.aims = Some(aims);
-        Ok(aims)
+        complete(self.push_async(request))
     }
 
     /// Sends the operations that wait.
@@ -101,7 +85,7 @@ impl Batch<'_> {
     ///
     /// Fails if the socket fails. The report of [`finish`](Self::finish) contains the results until then.
     pub fn send(&mut self) -> Result<(), Error> {
-        self.pending.send(&mut self.client.connection)
+        complete(self.send_async())
     }
 
     /// Sends the operations that wait, and reports on every operation of the batch.
@@ -110,7 +94,36 @@ impl Batch<'_> {
     ///
     /// Fails without a report if the socket fails. To get a report in any case, call [`send`](Self::send) first.
     pub fn finish(self) -> Result<BatchReport, Error> {
-        self.pending.finish(&mut self.client.connection)
+        complete(self.finish_async())
+    }
+
+    pub(crate) async fn push_async(&mut self, request: &impl Command) -> Result<(), Error> {
+        let is_full = match request.key().is_some() && self.aims(request.operation()).await? {
+            true => self.pending.add(&mut self.client.connection, &Aimed(request))?,
+            false => self.pending.add(&mut self.client.connection, request)?,
+        };
+        if is_full { self.send_async().await } else { Ok(()) }
+    }
+
+    async fn aims(&mut self, operation: Operation) -> Result<bool, Error> {
+        if let Some(known) = self.aims {
+            return Ok(known);
+        }
+        let aims = match self.client.has_zones(operation).await {
+            // The kernel refuses the operation for the same reason, and the report says so.
+            Err(error) if error.kernel().is_some() => false,
+            probed => probed?,
+        };
+        self.aims = Some(aims);
+        Ok(aims)
+    }
+
+    pub(crate) async fn send_async(&mut self) -> Result<(), Error> {
+        self.pending.send(&mut self.client.connection).await
+    }
+
+    pub(crate) async fn finish_async(self) -> Result<BatchReport, Error> {
+        self.pending.finish(&mut self.client.connection).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Operation},
-    exchange::{Connection, PendingBatch},
+    exchange::{BatchOutcome, Connection, PendingBatch, complete},
     filter::Filter,
     model::{Family, FlowKey, FlowRef},
     request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow, zone_of},
@@ -195,7 +195,7 @@ impl Client {
     /// Fails if the dump or the socket fails; the error contains the report on what was done before. If the kernel refuses
     /// a single flow, the report says so.
     pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, Error> {
-        self.change_matching(filter, Change::Update(update), None)
+        complete(self.change_matching(filter, BulkChange::Update(update), NO_OBSERVER))
     }
 
     /// Changes every flow that a filter matches, and calls `changed` with each flow that was changed, as it was before.
@@ -221,7 +221,7 @@ impl Client {
         update: &FlowUpdate,
         mut changed: impl FnMut(FlowRef<'_>),
     ) -> Result<BulkReport, Error> {
-        self.change_matching(filter, Change::Update(update), Some(&mut changed))
+        complete(self.change_matching(filter, BulkChange::Update(update), Some(&mut changed)))
     }
 
     /// Deletes every flow that a filter matches, each by its tuple, zone and identifier. Memory does not grow with the
@@ -244,7 +244,7 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, Error> {
-        self.change_matching(filter, Change::Delete, None)
+        complete(self.change_matching(filter, BulkChange::Delete, NO_OBSERVER))
     }
 
     /// Deletes every flow that a filter matches, and calls `deleted` with each flow that was deleted.
@@ -266,7 +266,7 @@ impl Client {
         filter: &Filter,
         mut deleted: impl FnMut(FlowRef<'_>),
     ) -> Result<BulkReport, Error> {
-        self.change_matching(filter, Change::Delete, Some(&mut deleted))
+        complete(self.change_matching(filter, BulkChange::Delete, Some(&mut deleted)))
     }
 
     /// Deletes every flow that a filter matches in the fastest way: in the kernel, if the kernel was probed and evaluates
@@ -290,75 +290,83 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+        complete(self.flush_matching_async(filter))
+    }
+
+    pub(crate) async fn flush_matching_async(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
         refuse_everything(filter)?;
-        let capabilities = self.capabilities_for(Operation::FlushFlows)?;
+        let capabilities = self.capabilities_for(Operation::FlushFlows).await?;
         let plan = filter.plan(&capabilities);
-        let Some(flushes) = plan.flush() else { return self.delete_matching(filter).map(Some) };
+        let Some(flushes) = plan.flush() else {
+            return self.change_matching(filter, BulkChange::Delete, NO_OBSERVER).await.map(Some);
+        };
         for flush in flushes {
-            self.execute(&FlushFlows::matching(*flush))?;
+            self.execute_async(&FlushFlows::matching(*flush)).await?;
         }
         Ok(None)
     }
 
-    fn change_matching(
+    pub(crate) async fn change_matching<O: FnMut(FlowRef<'_>)>(
         &mut self,
         filter: &Filter,
-        change: Change<'_>,
-        observer: Observer<'_, '_>,
+        change: BulkChange<'_>,
+        observer: Option<&mut O>,
     ) -> Result<BulkReport, Error> {
         let mut report = change.report();
-        match self.try_change_matching(filter, change, observer, &mut report) {
+        match self.try_change_matching(filter, change, observer, &mut report).await {
             Ok(()) => Ok(report),
             Err(error) => Err(ended_early(report, error)),
         }
     }
 
-    fn try_change_matching(
+    async fn try_change_matching<O: FnMut(FlowRef<'_>)>(
         &mut self,
         filter: &Filter,
-        change: Change<'_>,
-        observer: Observer<'_, '_>,
+        change: BulkChange<'_>,
+        observer: Option<&mut O>,
         report: &mut BulkReport,
     ) -> Result<(), Error> {
         match change {
-            Change::Update(update) => refuse_empty(update)?,
-            Change::Delete => refuse_everything(filter)?,
+            BulkChange::Update(update) => refuse_empty(update)?,
+            BulkChange::Delete => refuse_everything(filter)?,
         }
-        let capabilities = self.capabilities_for(change.operation())?;
+        let capabilities = self.capabilities_for(change.operation()).await?;
         let plan = filter.plan(&capabilities);
         let aim = Aim {
-            finder: Finder { operation: change.operation(), zones: self.has_zones(change.operation())? },
+            finder: Finder { operation: change.operation(), zones: self.has_zones(change.operation()).await? },
             // Both came with Linux 5.15.
             hashes_zones: capabilities.status_filter,
         };
         let Some(mut writer) = self.take_writer()? else {
-            return self.change_after_dump(filter, change, aim, observer, report);
+            return self.change_after_dump(filter, change, aim, observer, report).await;
         };
         let mut changes = Changes::new(change, aim, &mut writer, observer, report);
-        changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection))?;
-        // After an error it is not put back, so that nothing stale waits in it.
+        changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection)).await?;
+        // After an error, or if this future is dropped, it is not put back, so that nothing stale waits in it.
         self.writer = Some(writer);
         Ok(())
     }
 
     /// Dumps first and changes afterwards, over one socket.
-    fn change_after_dump(
+    async fn change_after_dump<O: FnMut(FlowRef<'_>)>(
         &mut self,
         filter: &Filter,
-        change: Change<'_>,
+        change: BulkChange<'_>,
         aim: Aim,
-        observer: Observer<'_, '_>,
+        observer: Option<&mut O>,
         report: &mut BulkReport,
     ) -> Result<(), Error> {
-        let capabilities = self.capabilities_for(change.operation())?;
+        let capabilities = self.capabilities_for(change.operation()).await?;
         let mut flows = Kept::default();
         let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
-        while let Some(flow) = next_decodable(&mut dump, report)? {
+        while let Some(flow) = next_decodable(&mut dump, report).await? {
             flows.push(&flow);
         }
         let mut changes = Changes::new(change, aim, &mut self.connection, observer, report);
-        flows.iter().try_for_each(|flow| changes.push(&flow))?;
-        changes.finish()
+        for flow in flows.iter() {
+            changes.push(&flow).await?;
+        }
+        changes.finish().await
     }
 
     /// A connection that is free while the first is busy with a dump; `None` if the namespace is not known in which to open
@@ -384,12 +392,12 @@ fn refuse_everything(filter: &Filter) -> Result<(), Error> {
 
 /// What is done to each flow that matches.
 #[derive(Clone, Copy)]
-enum Change<'u> {
+pub(crate) enum BulkChange<'u> {
     Update(&'u FlowUpdate),
     Delete,
 }
 
-impl Change<'_> {
+impl BulkChange<'_> {
     const fn operation(self) -> Operation {
         match self {
             Self::Update(_) => Operation::UpdateFlow,
@@ -405,8 +413,8 @@ impl Change<'_> {
     }
 }
 
-/// Called with each flow that was changed.
-type Observer<'a, 'o> = Option<&'a mut (dyn FnMut(FlowRef<'_>) + 'o)>;
+/// For changes that nobody observes.
+pub(crate) const NO_OBSERVER: Option<&mut fn(FlowRef<'_>)> = None;
 
 /// How flows are named to this kernel.
 #[derive(Clone, Copy)]
@@ -417,8 +425,8 @@ struct Aim {
 }
 
 /// Changes under way.
-struct Changes<'a, 'o> {
-    change: Change<'a>,
+struct Changes<'a, O> {
+    change: BulkChange<'a>,
     aim: Aim,
     writer: &'a mut Connection,
     batch: PendingBatch,
@@ -426,84 +434,88 @@ struct Changes<'a, 'o> {
     keys: Vec<FlowKey>,
     /// The flows in the batch, if an observer waits for them.
     flows: Kept,
-    observer: Observer<'a, 'o>,
+    /// Called with each flow that was changed.
+    observer: Option<&'a mut O>,
     report: &'a mut BulkReport,
 }
 
-impl<'a, 'o> Changes<'a, 'o> {
+impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
     fn new(
-        change: Change<'a>,
+        change: BulkChange<'a>,
         aim: Aim,
         writer: &'a mut Connection,
-        observer: Observer<'a, 'o>,
+        observer: Option<&'a mut O>,
         report: &'a mut BulkReport,
     ) -> Self {
         let (batch, keys, flows) = Default::default();
         Self { change, aim, writer, batch, keys, flows, observer, report }
     }
 
-    fn make(&mut self, dump: &mut Dump<'_>) -> Result<(), Error> {
-        while let Some(flow) = next_decodable(dump, self.report)? {
-            self.push(&flow)?;
+    async fn make(&mut self, dump: &mut Dump<'_>) -> Result<(), Error> {
+        while let Some(flow) = next_decodable(dump, self.report).await? {
+            self.push(&flow).await?;
         }
-        self.finish()
+        self.finish().await
     }
 
-    fn push(&mut self, flow: &FlowRef<'_>) -> Result<(), Error> {
+    async fn push(&mut self, flow: &FlowRef<'_>) -> Result<(), Error> {
         let key = FlowKey::from(flow);
         self.report.matched += 1;
         match self.change {
-            Change::Delete => self.push_command(flow, key, &DeleteFlow::new(key)),
+            BulkChange::Delete => self.push_command(flow, key, &DeleteFlow::new(key)).await,
             // An update carries no identifier: another flow could answer to this key.
-            Change::Update(update) if key.tuple.zone.is_some() || (key.zone.is_some() && !self.aim.hashes_zones) => {
-                let result = self.aim.finder.update(self.writer, key, update);
+            BulkChange::Update(update)
+                if key.tuple.zone.is_some() || (key.zone.is_some() && !self.aim.hashes_zones) =>
+            {
+                let result = self.aim.finder.update(self.writer, key, update).await;
                 if let (Ok(()), Some(observer)) = (&result, &mut self.observer) {
                     observer(*flow);
                 }
                 self.report.note(key, result);
                 Ok(())
             }
-            Change::Update(update) => {
+            BulkChange::Update(update) => {
                 let status = flow.status().unwrap_or_default();
-                self.push_command(flow, key, &UpdateFlow::new(directed(key), update).with_current_status(status))
+                let command = UpdateFlow::new(directed(key), update).with_current_status(status);
+                self.push_command(flow, key, &command).await
             }
         }
     }
 
-    fn push_command(&mut self, flow: &FlowRef<'_>, key: FlowKey, command: &impl Command) -> Result<(), Error> {
+    async fn push_command(&mut self, flow: &FlowRef<'_>, key: FlowKey, command: &impl Command) -> Result<(), Error> {
         self.keys.push(key);
         if self.observer.is_some() {
             self.flows.push(flow);
         }
         let pushed = match self.aim.finder.zones {
-            true => self.batch.push(self.writer, &Aimed(command)),
-            false => self.batch.push(self.writer, command),
+            true => self.batch.push(self.writer, &Aimed(command)).await,
+            false => self.batch.push(self.writer, command).await,
         };
         if self.batch.is_empty() {
-            self.collect_results();
+            self.collect_results().await;
         }
         pushed
     }
 
     /// Sends what is left.
-    fn finish(&mut self) -> Result<(), Error> {
-        let sent = self.batch.send(self.writer);
-        self.collect_results();
+    async fn finish(&mut self) -> Result<(), Error> {
+        let sent = self.batch.send(self.writer).await;
+        self.collect_results().await;
         sent
     }
 
     /// Takes the results of a batch that was sent.
-    fn collect_results(&mut self) {
+    async fn collect_results(&mut self) {
         let batch = self.batch.take_report();
         self.report.changed += batch.succeeded() as u64;
         self.report.unanswered += batch.unanswered() as u64;
         let mut changed: Vec<bool> = match self.observer {
-            Some(_) => batch.outcomes().map(|outcome| outcome == crate::exchange::BatchOutcome::Done).collect(),
+            Some(_) => batch.outcomes().map(|outcome| outcome == BatchOutcome::Done).collect(),
             None => Vec::new(),
         };
         for (place, refusal) in batch.into_failures() {
             let Some(&key) = self.keys.get(place) else { continue };
-            let result = self.retry(key, refusal.into());
+            let result = self.retry(key, refusal.into()).await;
             if let Some(changed) = changed.get_mut(place) {
                 *changed = result.is_ok();
             }
@@ -517,17 +529,17 @@ impl<'a, 'o> Changes<'a, 'o> {
     }
 
     /// Tries a flow again, by itself, if the refusal may not be final.
-    fn retry(&mut self, key: FlowKey, error: Error) -> Result<(), Error> {
+    async fn retry(&mut self, key: FlowKey, error: Error) -> Result<(), Error> {
         let finder = self.aim.finder;
         match self.change {
             // A packet may have changed the status since it was read.
-            Change::Update(update) if error.is_busy() && update.needs_status() => {
-                finder.update(self.writer, key, update)
+            BulkChange::Update(update) if error.is_busy() && update.needs_status() => {
+                finder.update(self.writer, key, update).await
             }
             // Another flow may have answered in its place, with another identifier.
-            Change::Delete if error.is_not_found() && zone_of(&key) != 0 => {
-                let found = finder.find(self.writer, key)?.ok_or_else(|| not_found(finder.operation))?;
-                self.writer.execute(&DeleteFlow::new(found.key))
+            BulkChange::Delete if error.is_not_found() && zone_of(&key) != 0 => {
+                let found = finder.find(self.writer, key).await?.ok_or_else(|| not_found(finder.operation))?;
+                self.writer.execute(&DeleteFlow::new(found.key)).await
             }
             _ => Err(error),
         }
@@ -535,9 +547,9 @@ impl<'a, 'o> Changes<'a, 'o> {
 }
 
 /// The next flow of a dump that decodes. The others are counted.
-fn next_decodable<'d>(dump: &'d mut Dump<'_>, report: &mut BulkReport) -> Result<Option<FlowRef<'d>>, Error> {
+async fn next_decodable<'d>(dump: &'d mut Dump<'_>, report: &mut BulkReport) -> Result<Option<FlowRef<'d>>, Error> {
     loop {
-        match dump.advance() {
+        match dump.advance().await {
             Ok(true) => return dump.current_view(),
             Ok(false) => return Ok(None),
             Err(error) if error.ends_answer() => return Err(error),
@@ -584,18 +596,18 @@ mod tests {
 
     #[test]
     fn error_reports_what_was_done_before_it() {
-        let report = BulkReport { matched: 7, changed: 5, ..Change::Delete.report() };
+        let report = BulkReport { matched: 7, changed: 5, ..BulkChange::Delete.report() };
         let error = ended_early(report, Error::timed_out());
         assert_eq!(error.to_string(), "nothing arrived in time (deleted 5 flows before the error)");
         assert!(error.is_timed_out());
         assert_eq!(error.bulk_report().map(BulkReport::changed), Some(5));
-        let error = ended_early(Change::Delete.report(), Error::timed_out());
+        let error = ended_early(BulkChange::Delete.report(), Error::timed_out());
         assert_eq!(error.to_string(), "nothing arrived in time");
     }
 
     #[test]
     fn report_prints_for_an_operator() {
-        let mut report = BulkReport { matched: 3, changed: 3, ..Change::Delete.report() };
+        let mut report = BulkReport { matched: 3, changed: 3, ..BulkChange::Delete.report() };
         assert_eq!(report.to_string(), "deleted 3 flows");
         (report.changed, report.vanished, report.failed) = (1, 1, 1);
         assert_eq!(report.display_as("marked").to_string(), "marked 1 flow, 1 had ended, 1 failed");
@@ -603,7 +615,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_beyond_those_that_are_kept() {
-        let mut report = Change::Delete.report();
+        let mut report = BulkChange::Delete.report();
         let key = FlowKey::original(crate::Tuple::UNSPECIFIED);
         (0..100).for_each(|_| report.note(key, Err(Error::timed_out())));
         assert_eq!((report.failed(), report.failures().len()), (100, BulkReport::FAILURES));

@@ -3,7 +3,7 @@
 use super::Client;
 use crate::{
     error::{Errno, Error, Operation},
-    exchange::{Connection, Transport},
+    exchange::{Connection, Transport, complete},
     filter::Capabilities,
     model::{Protocol, Tuple},
     request::{EncodeRequest, RequestHeader},
@@ -101,38 +101,38 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
-        self.capabilities_for(Operation::ProbeFilters)
+        complete(self.capabilities_for(Operation::ProbeFilters))
     }
 
     /// Probes on behalf of an operation.
-    pub(super) fn capabilities_for(&mut self, operation: Operation) -> Result<Capabilities, Error> {
+    pub(crate) async fn capabilities_for(&mut self, operation: Operation) -> Result<Capabilities, Error> {
         if let Some(known) = self.capabilities {
             return Ok(known);
         }
-        let known = probe(&mut self.connection, operation)?;
+        let known = probe(&mut self.connection, operation).await?;
         self.capabilities = Some(known);
         Ok(known)
     }
 }
 
-fn probe<T: Transport>(connection: &mut Connection<T>, operation: Operation) -> Result<Capabilities, Error> {
+async fn probe<T: Transport>(connection: &mut Connection<T>, operation: Operation) -> Result<Capabilities, Error> {
     // Without ctnetlink every request is refused as invalid, which the probes would mistake for support.
-    connection.execute(&Probe::Tracking(operation))?;
+    connection.execute(&Probe::Tracking(operation)).await?;
     let mut known = Capabilities::none();
-    known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump)?;
-    known.status_filter = is_refused(connection, Probe::Status)?;
-    known.mark_filter = known.status_filter && is_refused(connection, Probe::Mark)?;
-    known.flush_tuple_filter = is_refused(connection, Probe::TuplesOfFlush)?;
+    known.dump_tuple_filter = is_refused(connection, Probe::TuplesOfDump).await?;
+    known.status_filter = is_refused(connection, Probe::Status).await?;
+    known.mark_filter = known.status_filter && is_refused(connection, Probe::Mark).await?;
+    known.flush_tuple_filter = is_refused(connection, Probe::TuplesOfFlush).await?;
     // Filtered flushes came last: a kernel that supports them supports zones too.
-    known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::Zone)?;
+    known.zone_filter = known.flush_tuple_filter || is_filtered(connection, Probe::Zone).await?;
     known.flush_family = known.dump_tuple_filter;
     Ok(known)
 }
 
 /// Returns true if the kernel understood the request and refused it.
-fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
+async fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
     // If a dump starts instead, one message is enough: the connection aborts the rest.
-    match connection.start(&probe)?.next(connection).map(drop) {
+    match connection.start(&probe).await?.next(connection).await.map(drop) {
         Ok(()) => Ok(false),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) if error.errno() == Some(Errno::EINVAL) => Ok(true),
@@ -142,8 +142,8 @@ fn is_refused<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Res
 }
 
 /// Returns true if the first entry has the flag that it was filtered. An empty table counts as a no.
-fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
-    match connection.start(&probe)?.next(connection) {
+async fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe) -> Result<bool, Error> {
+    match connection.start(&probe).await?.next(connection).await {
         Ok(entry) => Ok(entry.is_some_and(|message| message.header().flags.contains(Flags::DUMP_FILTERED))),
         Err(error) if error.is_unsupported() => Ok(false),
         Err(error) => Err(error),
@@ -158,7 +158,7 @@ mod tests {
     fn probed(answers: impl IntoIterator<Item = Vec<u8>>) -> Capabilities {
         let steps = answers.into_iter().map(|answer| Step::Datagram(answer, 0)).collect();
         let mut connection = Connection::new(Script { steps, ..Script::default() }, None);
-        probe(&mut connection, Operation::ProbeFilters).unwrap()
+        complete(probe(&mut connection, Operation::ProbeFilters)).unwrap()
     }
 
     const OK: Errno = Errno(0);

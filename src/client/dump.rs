@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use super::Client;
 use crate::{
     error::{DecodeError, Error, Operation},
-    exchange::{Connection, ReplyCursor},
+    exchange::{Connection, Progress, ReplyCursor, complete},
     filter::{Filter, KernelFilter},
     model::{Expectation, ExpectationRef, Flow, FlowRef, Timestamp},
     request::{DumpExpectations, DumpFlows, Request},
@@ -57,6 +57,18 @@ struct Selection {
     now: Timestamp,
 }
 
+/// What a dump came to with the datagram that was received last.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Entry,
+    /// The end of the last dump.
+    End,
+    /// Another datagram is needed.
+    Receive,
+    /// Another dump is to be started.
+    Start(KernelFilter),
+}
+
 /// An entry that a [`Dump`] can yield: [`Flow`] or [`Expectation`].
 ///
 /// # Example
@@ -72,7 +84,7 @@ struct Selection {
 /// println!("{:?}", first(client.dump_expectations(&DumpExpectations::all())?)?);
 /// # Ok::<(), ctnetlink::Error>(())
 /// ```
-pub trait Entry: Sized + sealed::Sealed {
+pub trait Entry: Sized + sealed::SealedEntry {
     /// The entry in the receive buffer.
     type View<'a>;
 
@@ -88,9 +100,9 @@ pub trait Entry: Sized + sealed::Sealed {
 
 mod sealed {
     #[allow(unnameable_types, reason = "nobody else is to implement it")]
-    pub trait Sealed {}
-    impl Sealed for super::Flow {}
-    impl Sealed for super::Expectation {}
+    pub trait SealedEntry {}
+    impl SealedEntry for super::Flow {}
+    impl SealedEntry for super::Expectation {}
 }
 
 impl Entry for Flow {
@@ -131,8 +143,8 @@ impl Entry for Expectation {
 }
 
 impl<'c, T: Entry> Dump<'c, T> {
-    fn started(request: &impl Request, connection: &'c mut Connection) -> Result<Self, Error> {
-        let replies = Some(connection.start(request)?);
+    async fn started(request: &impl Request, connection: &'c mut Connection) -> Result<Self, Error> {
+        let replies = Some(connection.start(request).await?);
         Ok(Self { connection, replies, planned: Vec::new().into_iter(), selection: None, entry: PhantomData })
     }
 
@@ -154,19 +166,44 @@ impl<'c, T: Entry> Dump<'c, T> {
     #[inline]
     fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         match (&mut self.replies, &self.selection) {
-            (Some(replies), None) => replies.next(self.connection),
+            (Some(replies), None) => replies.next_blocking(self.connection),
             _ => self.next_selected(),
         }
     }
 
     fn next_selected(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
-        // Found once already: reading it again frees `advance` from holding it while the buffer is filled.
-        Ok(if self.advance()? { self.current() } else { None })
+        loop {
+            match self.step().map_err(|error| self.end(error))? {
+                // Found once already: reading it again frees the loop from holding it while the buffer is filled.
+                Step::Entry => return Ok(self.current()),
+                Step::End => return Ok(None),
+                needed => complete(self.provide(needed))?,
+            }
+        }
+    }
+
+    /// Returns the next entry once it has arrived: what [`next_view`](Self::next_view) does over a transport that blocks.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) async fn next_view_async(&mut self) -> Result<Option<T::View<'_>>, Error> {
+        if self.advance().await? { self.current_view() } else { Ok(None) }
+    }
+
+    /// Returns the value of the next entry.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) async fn next_async(&mut self) -> Result<Option<T>, Error> {
+        let message = if self.advance().await? { self.current() } else { None };
+        Ok(message.map(|message| T::value(&message)).transpose()?)
     }
 
     /// Goes on to the next entry that the filter matches; `false` at the end of the last dump.
-    pub(super) fn advance(&mut self) -> Result<bool, Error> {
-        self.try_advance().map_err(|error| self.end(error))
+    pub(super) async fn advance(&mut self) -> Result<bool, Error> {
+        loop {
+            match self.step().map_err(|error| self.end(error))? {
+                Step::Entry => return Ok(true),
+                Step::End => return Ok(false),
+                needed => self.provide(needed).await?,
+            }
+        }
     }
 
     /// The entry that [`advance`](Self::advance) went on to.
@@ -178,23 +215,41 @@ impl<'c, T: Entry> Dump<'c, T> {
         self.replies.as_ref().and_then(|replies| replies.current(self.connection))
     }
 
-    fn try_advance(&mut self) -> Result<bool, Error> {
+    /// Goes on to the next entry that the filter matches among those that were received.
+    fn step(&mut self) -> Result<Step, Error> {
         loop {
             let Some(replies) = &mut self.replies else {
-                let Some(filter) = self.planned.next() else { return Ok(false) };
-                self.replies = Some(self.connection.start(&DumpFlows::new().matching(filter))?);
-                continue;
+                return Ok(self.planned.as_slice().first().map_or(Step::End, |filter| Step::Start(*filter)));
             };
-            match (replies.next(self.connection)?, &self.selection) {
-                (None, _) => self.replies = None,
-                (Some(message), Some(Selection { filter, now })) => {
+            match (replies.step(self.connection)?, &self.selection) {
+                (Progress::Receive, _) => return Ok(Step::Receive),
+                (Progress::End, _) => self.replies = None,
+                (Progress::Item, None) => return Ok(Step::Entry),
+                (Progress::Item, Some(Selection { filter, now })) => {
+                    let Some(message) = replies.current(self.connection) else { continue };
                     if T::is_matched(&T::view(&message)?, filter, *now) {
-                        return Ok(true);
+                        return Ok(Step::Entry);
                     }
                 }
-                (Some(_), None) => return Ok(true),
             }
         }
+    }
+
+    /// Sends or receives for the next step. Nothing changes if the future is dropped before it has done so.
+    async fn provide(&mut self, needed: Step) -> Result<(), Error> {
+        let provided = match (needed, &mut self.replies) {
+            (Step::Start(filter), _) => match self.connection.start(&DumpFlows::new().matching(filter)).await {
+                Ok(replies) => {
+                    self.planned.next();
+                    self.replies = Some(replies);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            (Step::Receive, Some(replies)) => replies.receive(self.connection).await,
+            _ => Ok(()),
+        };
+        provided.map_err(|error| self.end(error))
     }
 
     /// An error of the kernel or the socket ends the dumps that were to follow too.
@@ -249,7 +304,11 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn dump(&mut self) -> Result<Dump<'_>, Error> {
-        self.dump_with(&DumpFlows::new())
+        complete(self.dump_async())
+    }
+
+    pub(crate) async fn dump_async(&mut self) -> Result<Dump<'_>, Error> {
+        Dump::started(&DumpFlows::new(), &mut self.connection).await
     }
 
     /// Dumps the flows that a filter matches.
@@ -270,7 +329,11 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn dump_matching(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
-        let capabilities = self.capabilities_for(Operation::DumpFlows)?;
+        complete(self.dump_matching_async(filter))
+    }
+
+    pub(crate) async fn dump_matching_async(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
+        let capabilities = self.capabilities_for(Operation::DumpFlows).await?;
         Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
     }
 
@@ -292,7 +355,11 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn dump_with(&mut self, request: &DumpFlows) -> Result<Dump<'_>, Error> {
-        Dump::started(request, &mut self.connection)
+        complete(self.dump_with_async(request))
+    }
+
+    pub(crate) async fn dump_with_async(&mut self, request: &DumpFlows) -> Result<Dump<'_>, Error> {
+        Dump::started(request, &mut self.connection).await
     }
 
     /// Dumps the expectations that a request asks for: all, those of a family, or those of a master.
@@ -313,7 +380,14 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Dump<'_, Expectation>, Error> {
-        Dump::started(request, &mut self.connection)
+        complete(self.dump_expectations_async(request))
+    }
+
+    pub(crate) async fn dump_expectations_async(
+        &mut self,
+        request: &DumpExpectations,
+    ) -> Result<Dump<'_, Expectation>, Error> {
+        Dump::started(request, &mut self.connection).await
     }
 
     /// Sends any request and returns the messages of its answer, for attributes that this crate does not know yet.
@@ -340,7 +414,11 @@ impl Client {
     ///
     /// Fails if the request cannot be sent. If the kernel refuses it, reading the answer fails.
     pub fn request(&mut self, request: &impl Request) -> Result<ReplyStream<'_>, Error> {
-        let replies = self.connection.start(request)?;
+        complete(self.request_async(request))
+    }
+
+    pub(crate) async fn request_async(&mut self, request: &impl Request) -> Result<ReplyStream<'_>, Error> {
+        let replies = self.connection.start(request).await?;
         Ok(ReplyStream { replies, connection: &mut self.connection })
     }
 }
@@ -376,7 +454,12 @@ impl ReplyStream<'_> {
     /// An error of the kernel or the socket ends the answer. After bytes that are not a message
     /// ([`ErrorKind::Decode`](crate::ErrorKind::Decode)) it goes on.
     pub fn next_view(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
-        self.replies.next(self.connection)
+        self.replies.next_blocking(self.connection)
+    }
+
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) async fn next_view_async(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
+        self.replies.next(self.connection).await
     }
 }
 
@@ -385,7 +468,7 @@ mod tests {
     use super::*;
     use crate::{
         Errno, ErrorKind, Family,
-        exchange::script::{Script, Step, acknowledgement, entry},
+        exchange::script::{self, Script, acknowledgement, entry},
     };
 
     #[test]
@@ -400,7 +483,7 @@ mod tests {
 
     #[test]
     fn refused_dump_is_the_last() {
-        let steps = [Step::Datagram([entry(1, 5), acknowledgement(1, Errno::EBUSY)].concat(), 0)];
+        let steps = [script::Step::Datagram([entry(1, 5), acknowledgement(1, Errno::EBUSY)].concat(), 0)];
         let script = Script { steps: steps.into(), ..Script::default() };
         let mut connection: Connection = Connection::new(Box::new(script), None);
         let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);

@@ -3,6 +3,7 @@
 use super::Client;
 use crate::{
     error::Error,
+    exchange::complete,
     model::Expectation,
     request::{
         CreateExpectation, DeleteExpectation, DeleteExpectationsOf, ExpectationKey, FlushExpectations, GetExpectation,
@@ -29,7 +30,11 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_expectation(&mut self, key: impl Into<ExpectationKey>) -> Result<Option<Expectation>, Error> {
-        match self.connection.fetch(&GetExpectation(key.into()), Expectation::decode) {
+        complete(self.get_expectation_async(key.into()))
+    }
+
+    pub(crate) async fn get_expectation_async(&mut self, key: ExpectationKey) -> Result<Option<Expectation>, Error> {
+        match self.connection.fetch(&GetExpectation(key), Expectation::decode).await {
             Err(error) if error.is_not_found() => Ok(None),
             other => other,
         }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::{EncodeError, Error, Operation},
+    exchange::complete,
     model::{Direction, Family, Flow, FlowKey},
     request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, GetFlow, NewFlow, zone_of},
 };
@@ -34,7 +35,11 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
-        Ok(self.find(Operation::GetFlow, key.into())?.map(|found| found.flow))
+        complete(self.get_async(key.into()))
+    }
+
+    pub(crate) async fn get_async(&mut self, key: FlowKey) -> Result<Option<Flow>, Error> {
+        Ok(self.find(Operation::GetFlow, key).await?.map(|found| found.flow))
     }
 
     /// Returns the flow that a key names and sets its counters to zero in the same step, so that no packet is lost.
@@ -59,8 +64,12 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_and_zero_counters(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
-        let Some(Found { key, .. }) = self.find(Operation::GetFlow, key.into())? else { return Ok(None) };
-        let zeroed = self.connection.fetch(&GetFlow::new(key).and_zero_counters(), Flow::decode);
+        complete(self.get_and_zero_counters_async(key.into()))
+    }
+
+    pub(crate) async fn get_and_zero_counters_async(&mut self, key: FlowKey) -> Result<Option<Flow>, Error> {
+        let Some(Found { key, .. }) = self.find(Operation::GetFlow, key).await? else { return Ok(None) };
+        let zeroed = self.connection.fetch(&GetFlow::new(key).and_zero_counters(), Flow::decode).await;
         not_found_is_none(zeroed).map(Option::flatten)
     }
 
@@ -111,10 +120,14 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn update(&mut self, key: impl Into<FlowKey>, update: &FlowUpdate) -> Result<(), Error> {
+        complete(self.update_async(key.into(), update))
+    }
+
+    pub(crate) async fn update_async(&mut self, key: FlowKey, update: &FlowUpdate) -> Result<(), Error> {
         refuse_empty(update)?;
         let operation = Operation::UpdateFlow;
-        let finder = Finder { operation, zones: self.has_zones(operation)? };
-        finder.update(&mut self.connection, key.into(), update)
+        let finder = Finder { operation, zones: self.has_zones(operation).await? };
+        finder.update(&mut self.connection, key, update).await
     }
 
     /// Deletes one flow.
@@ -141,18 +154,21 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn delete(&mut self, key: impl Into<FlowKey>) -> Result<(), Error> {
-        let mut key = key.into();
+        complete(self.delete_async(key.into()))
+    }
+
+    pub(crate) async fn delete_async(&mut self, mut key: FlowKey) -> Result<(), Error> {
         if key.id.is_some() && key.direction == Direction::Original {
-            match self.execute(&DeleteFlow::new(key)) {
+            match self.execute_async(&DeleteFlow::new(key)).await {
                 // Another flow may have answered in its place.
                 Err(error) if error.is_not_found() && zone_of(&key) != 0 => {}
                 result => return result,
             }
         }
         let operation = Operation::DeleteFlow;
-        let found = self.find(operation, key)?.ok_or_else(|| not_found(operation))?;
+        let found = self.find(operation, key).await?.ok_or_else(|| not_found(operation))?;
         key = FlowKey { id: found.flow.id, ..found.key };
-        self.connection.execute(&DeleteFlow::new(key))
+        self.connection.execute(&DeleteFlow::new(key)).await
     }
 
     /// Deletes every flow of the network namespace. An empty table is not an error.
@@ -207,10 +223,14 @@ impl Client {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
-        if request.key().is_some() && self.has_zones(request.operation())? {
-            return self.connection.execute(&Aimed(request));
+        complete(self.execute_async(request))
+    }
+
+    pub(crate) async fn execute_async(&mut self, request: &impl Command) -> Result<(), Error> {
+        if request.key().is_some() && self.has_zones(request.operation()).await? {
+            return self.connection.execute(&Aimed(request)).await;
         }
-        self.connection.execute(request)
+        self.connection.execute(request).await
     }
 }
 

@@ -41,13 +41,13 @@ impl EncodeRequest for Lookup {
 
 impl Client {
     /// Returns true if the kernel was built with zones. One without them refuses a tuple that has a zone.
-    pub(super) fn has_zones(&mut self, operation: Operation) -> Result<bool, Error> {
+    pub(crate) async fn has_zones(&mut self, operation: Operation) -> Result<bool, Error> {
         if let Some(known) = self.zones {
             return Ok(known);
         }
         let nowhere = Tuple { protocol: Protocol(255), ..Tuple::UNSPECIFIED }.in_zone(UNUSED_ZONE);
         let lookup = Lookup { get: GetFlow::new(FlowKey::original(nowhere)), operation };
-        let known = match self.connection.fetch(&lookup, |_| Ok(())) {
+        let known = match self.connection.fetch(&lookup, |_| Ok(())).await {
             Err(error) if error.is_unsupported() => false,
             Err(error) if !error.is_not_found() => return Err(error),
             _ => true,
@@ -57,9 +57,9 @@ impl Client {
     }
 
     /// Finds the flow of a key on behalf of an operation.
-    pub(super) fn find(&mut self, operation: Operation, key: FlowKey) -> Result<Option<Found>, Error> {
-        let finder = Finder { operation, zones: self.has_zones(operation)? };
-        finder.find(&mut self.connection, key)
+    pub(super) async fn find(&mut self, operation: Operation, key: FlowKey) -> Result<Option<Found>, Error> {
+        let finder = Finder { operation, zones: self.has_zones(operation).await? };
+        finder.find(&mut self.connection, key).await
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Finder {
 
 impl Finder {
     /// Finds the flow of a key; `None` if there is none.
-    pub(super) fn find<T: Transport>(
+    pub(super) async fn find<T: Transport>(
         self,
         connection: &mut Connection<T>,
         key: FlowKey,
@@ -86,7 +86,7 @@ impl Finder {
             _ => [Some(key), None],
         };
         for form in forms.into_iter().flatten() {
-            match self.get(connection, form)? {
+            match self.get(connection, form).await? {
                 None => return Ok(None),
                 Some(flow) if names(&key, &flow) => return Ok(Some(Found { key: form, flow })),
                 Some(flow) if is_tuple_of(&key, &flow) => return Ok(None),
@@ -94,20 +94,26 @@ impl Finder {
                 Some(_) => {}
             }
         }
-        self.find_hidden(connection, key)
+        self.find_hidden(connection, key).await
     }
 
     /// Finds a flow that other flows hide from both forms of its key, by a dump.
     #[cold]
-    fn find_hidden<T: Transport>(self, connection: &mut Connection<T>, key: FlowKey) -> Result<Option<Found>, Error> {
-        let mut replies = connection.start(&DumpFlows::new().of_family(key.family()))?;
+    async fn find_hidden<T: Transport>(
+        self,
+        connection: &mut Connection<T>,
+        key: FlowKey,
+    ) -> Result<Option<Found>, Error> {
+        let mut replies = connection.start(&DumpFlows::new().of_family(key.family())).await?;
         let mut found = None;
-        while let Some(message) = replies.next(connection)? {
+        while let Some(message) = replies.next(connection).await? {
             found = Some(Flow::decode(&message)?).filter(|flow| names(&key, flow)).or(found);
         }
         match found {
             None => Ok(None),
-            Some(flow) if key.direction == Direction::Reply => self.find(connection, FlowKey::from(&flow)),
+            Some(flow) if key.direction == Direction::Reply => {
+                Box::pin(self.find(connection, FlowKey::from(&flow))).await
+            }
             Some(_) => Err(Error::message(
                 ErrorKind::Other,
                 "other flows hide this flow: on this kernel neither of its tuples reaches it",
@@ -115,20 +121,20 @@ impl Finder {
         }
     }
 
-    fn get<T: Transport>(self, connection: &mut Connection<T>, key: FlowKey) -> Result<Option<Flow>, Error> {
+    async fn get<T: Transport>(self, connection: &mut Connection<T>, key: FlowKey) -> Result<Option<Flow>, Error> {
         let lookup = Lookup { get: GetFlow::new(key), operation: self.operation };
-        not_found_is_none(connection.fetch(&lookup, Flow::decode)).map(Option::flatten)
+        not_found_is_none(connection.fetch(&lookup, Flow::decode).await).map(Option::flatten)
     }
 
     /// Changes a flow after it was looked up: an update carries no identifier, and has to repeat today's status bits.
-    pub(super) fn update<T: Transport>(
+    pub(super) async fn update<T: Transport>(
         self,
         connection: &mut Connection<T>,
         key: FlowKey,
         update: &FlowUpdate,
     ) -> Result<(), Error> {
-        let Found { key, flow } = self.find(connection, key)?.ok_or_else(|| not_found(self.operation))?;
-        connection.execute(&UpdateFlow::new(key, update).with_current_status(flow.status.unwrap_or_default()))
+        let Found { key, flow } = self.find(connection, key).await?.ok_or_else(|| not_found(self.operation))?;
+        connection.execute(&UpdateFlow::new(key, update).with_current_status(flow.status.unwrap_or_default())).await
     }
 }
 

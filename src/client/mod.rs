@@ -26,6 +26,11 @@ use std::time::Duration;
 pub use batch::Batch;
 pub use bulk::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+pub(crate) use {
+    bulk::{BulkChange, NO_OBSERVER},
+    original_destination::{destination_of, reply_key},
+};
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub use {builder::ClientBuilder, namespace::NetworkNamespace};
@@ -79,6 +84,14 @@ impl Client {
     #[cfg(feature = "fake")]
     pub(crate) fn with_zones(self) -> Self {
         Self { zones: Some(true), ..self }
+    }
+
+    /// Replaces the transports.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) fn map_transports(self, map: impl Fn(Box<dyn Transport>) -> Box<dyn Transport>) -> Self {
+        let Self { connection, writer, capabilities, zones } = self;
+        let writer = writer.map(|writer| writer.map_transport(&map));
+        Self { connection: connection.map_transport(&map), writer, capabilities, zones }
     }
 
     /// Returns the bytes that the kernel granted for answers that wait to be received: twice what was requested, since it

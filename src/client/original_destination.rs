@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Client;
 use crate::{
     error::{Error, ErrorKind},
-    model::{FlowKey, Protocol, Tuple},
+    model::{Flow, FlowKey, Protocol, Tuple},
 };
 
 impl Client {
@@ -70,22 +70,31 @@ impl Client {
         local: SocketAddr,
         zone: u16,
     ) -> Result<Option<SocketAddr>, Error> {
-        let [peer, local] = [peer, local].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
-        if peer.is_ipv4() != local.is_ipv4() {
-            return Err(Error::message(
-                ErrorKind::InvalidInput,
-                "the peer's and the local address have different families",
-            ));
-        }
-        // The reply goes from the local socket to the peer, whatever the peer sent its packets to.
-        let reply = match protocol {
-            Protocol::TCP => Tuple::tcp(local, peer),
-            Protocol::UDP => Tuple::udp(local, peer),
-            Protocol::SCTP => Tuple::sctp(local, peer),
-            Protocol::UDPLITE | Protocol::DCCP => Tuple::with_ports(protocol, local, peer),
-            _ => return Err(Error::message(ErrorKind::InvalidInput, "the protocol has no ports")),
-        };
-        let flow = self.get(FlowKey::reply(reply).in_zone(zone))?;
-        Ok(flow.and_then(|flow| flow.original.destination_endpoint().socket_addr()))
+        let key = reply_key(protocol, peer, local, zone)?;
+        Ok(self.get(key)?.and_then(destination_of))
     }
+}
+
+/// The key of the flow between two sockets, by its replies.
+pub(crate) fn reply_key(protocol: Protocol, peer: SocketAddr, local: SocketAddr, zone: u16) -> Result<FlowKey, Error> {
+    let [peer, local] = [peer, local].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
+    if peer.is_ipv4() != local.is_ipv4() {
+        return Err(Error::message(
+            ErrorKind::InvalidInput,
+            "the peer's and the local address have different families",
+        ));
+    }
+    // The reply goes from the local socket to the peer, whatever the peer sent its packets to.
+    let reply = match protocol {
+        Protocol::TCP => Tuple::tcp(local, peer),
+        Protocol::UDP => Tuple::udp(local, peer),
+        Protocol::SCTP => Tuple::sctp(local, peer),
+        Protocol::UDPLITE | Protocol::DCCP => Tuple::with_ports(protocol, local, peer),
+        _ => return Err(Error::message(ErrorKind::InvalidInput, "the protocol has no ports")),
+    };
+    Ok(FlowKey::reply(reply).in_zone(zone))
+}
+
+pub(crate) fn destination_of(flow: Flow) -> Option<SocketAddr> {
+    flow.original.destination_endpoint().socket_addr()
 }

@@ -144,6 +144,11 @@ impl Transport for Socket {
         wait_readable(&self.fd, patience)
     }
 
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
+    }
+
     fn renew(&mut self) -> io::Result<bool> {
         if self.options.namespace.is_none() {
             return Ok(false);

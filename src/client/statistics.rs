@@ -3,6 +3,7 @@
 use super::Client;
 use crate::{
     error::{DecodeError, Error},
+    exchange::complete,
     model::{CpuStatistics, ExpectationStatistics, TableStatistics},
     request::{DumpCpuStatistics, DumpExpectationStatistics, GetTableStatistics, Request},
     wire::RawMessage,
@@ -24,7 +25,11 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
-        Ok(self.connection.fetch(&GetTableStatistics, TableStatistics::decode)?.unwrap_or_default())
+        complete(self.statistics_async())
+    }
+
+    pub(crate) async fn statistics_async(&mut self) -> Result<TableStatistics, Error> {
+        Ok(self.connection.fetch(&GetTableStatistics, TableStatistics::decode).await?.unwrap_or_default())
     }
 
     /// Returns the packet counts of each processor.
@@ -43,7 +48,11 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn cpu_statistics(&mut self) -> Result<Vec<CpuStatistics>, Error> {
-        self.collect(&DumpCpuStatistics, CpuStatistics::decode)
+        complete(self.cpu_statistics_async())
+    }
+
+    pub(crate) async fn cpu_statistics_async(&mut self) -> Result<Vec<CpuStatistics>, Error> {
+        self.collect(&DumpCpuStatistics, CpuStatistics::decode).await
     }
 
     /// Returns the expectation counts of each processor.
@@ -62,18 +71,22 @@ impl Client {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn expectation_statistics(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
-        // The answers have the type of a message of the other subsystem; the sequence number identifies them.
-        self.collect(&DumpExpectationStatistics, ExpectationStatistics::decode)
+        complete(self.expectation_statistics_async())
     }
 
-    fn collect<R>(
+    pub(crate) async fn expectation_statistics_async(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
+        // The answers have the type of a message of the other subsystem; the sequence number identifies them.
+        self.collect(&DumpExpectationStatistics, ExpectationStatistics::decode).await
+    }
+
+    async fn collect<R>(
         &mut self,
         request: &impl Request,
         decode: impl Fn(&RawMessage<'_>) -> Result<R, DecodeError>,
     ) -> Result<Vec<R>, Error> {
-        let mut replies = self.connection.start(request)?;
+        let mut replies = self.connection.start(request).await?;
         let mut collected = Vec::new();
-        while let Some(message) = replies.next(&mut self.connection)? {
+        while let Some(message) = replies.next(&mut self.connection).await? {
             collected.push(decode(&message)?);
         }
         Ok(collected)

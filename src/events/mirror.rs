@@ -64,7 +64,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// ```
 #[derive(Debug)]
 pub struct Mirror {
-    inner: Synchronizer<Box<dyn Listener>, Box<dyn Transport>>,
+    pub(crate) inner: Synchronizer<Box<dyn Listener>, Box<dyn Transport>>,
 }
 
 impl Mirror {

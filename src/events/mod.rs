@@ -93,6 +93,8 @@ pub(crate) use mirror::Mirror;
 pub use mirror::Waiter;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use socket::EventSocket;
+#[cfg(any(feature = "fake", all(target_os = "linux", feature = "tokio")))]
+pub(crate) use socket::Listener;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use stop::StopHandle;
 #[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]
@@ -103,4 +105,9 @@ pub use table::property;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use table::{Change, FlowTable};
 #[cfg(feature = "fake")]
-pub(crate) use {socket::Listener, stop::Stop, stream::Source, synchronizer::Settings};
+pub(crate) use {stop::Stop, stream::Source, synchronizer::Settings};
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+pub(crate) use {
+    stream::Step as EventStep,
+    synchronizer::Turn,
+};

@@ -105,7 +105,7 @@ impl Settings for Box<dyn Listener> {
 /// ```
 #[derive(Debug)]
 pub struct EventSocket {
-    pub(super) stream: EventStream<Box<dyn Listener>>,
+    pub(crate) stream: EventStream<Box<dyn Listener>>,
 }
 
 impl EventSocket {

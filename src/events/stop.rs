@@ -91,6 +91,12 @@ impl Stop {
         self.0.get().is_some_and(StopHandle::is_stopped)
     }
 
+    /// The descriptor that becomes readable when the handle is used; `None` as long as there is no handle.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.get().map(|StopHandle(signal)| signal.fd.as_fd())
+    }
+
     /// Waits until `fd` is readable, until the handle stops the wait, or for that long (`None`: without a limit). Returns
     /// whether `fd` is readable.
     #[cfg(all(target_os = "linux", feature = "client"))]

@@ -68,15 +68,17 @@ struct Loss {
 }
 
 /// What a step of the stream came to.
-enum Step {
+pub(crate) enum Step {
     Event(Range<usize>),
     Overrun,
     /// The wait is over.
     Nothing,
+    /// Nothing is left to receive, and no wait was asked for.
+    Drained,
 }
 
 /// What one receive came to.
-enum Received {
+enum Fill {
     /// A datagram of the kernel is in the buffer.
     Datagram,
     /// A datagram that is not an event of the kernel.
@@ -159,17 +161,18 @@ impl<S: Source> EventStream<S> {
     #[inline]
     pub(crate) fn next_in_time(&mut self) -> Result<Option<EventRef<'_>>, Error> {
         match self.advance(self.deadline())? {
-            Step::Nothing if !self.source.is_stopped() => Err(Error::timed_out()),
+            Step::Nothing | Step::Drained if !self.source.is_stopped() => Err(Error::timed_out()),
             step => self.event(step),
         }
     }
 
+    /// The event of a step, in the receive buffer.
     #[inline]
-    fn event(&self, step: Step) -> Result<Option<EventRef<'_>>, Error> {
+    pub(crate) fn event(&self, step: Step) -> Result<Option<EventRef<'_>>, Error> {
         match step {
             Step::Event(place) => self.event_at(place),
             Step::Overrun => Ok(Some(EventRef::Overrun)),
-            Step::Nothing => Ok(None),
+            Step::Nothing | Step::Drained => Ok(None),
         }
     }
 
@@ -198,7 +201,7 @@ impl<S: Source> EventStream<S> {
 
     /// Steps over everything that is not to be yielded.
     #[inline]
-    fn advance(&mut self, deadline: Deadline) -> Result<Step, Error> {
+    pub(crate) fn advance(&mut self, deadline: Deadline) -> Result<Step, Error> {
         let mut skipped = 0;
         loop {
             match self.step(deadline, &mut skipped)? {
@@ -216,15 +219,18 @@ impl<S: Source> EventStream<S> {
     fn step(&mut self, deadline: Deadline, skipped: &mut usize) -> Result<Step, Error> {
         while self.position >= self.length {
             match self.receive()? {
-                Received::Datagram => break,
-                Received::Overrun => return Ok(Step::Overrun),
-                Received::Rejected => {
+                Fill::Datagram => break,
+                Fill::Overrun => return Ok(Step::Overrun),
+                Fill::Rejected => {
                     *skipped += LEAST_OVERHEAD;
                     if self.has_skipped_enough(*skipped, deadline) {
                         return Ok(Step::Nothing);
                     }
                 }
-                Received::Nothing => {
+                Fill::Nothing => {
+                    if deadline == Deadline::Now {
+                        return Ok(Step::Drained);
+                    }
                     if self.source.is_stopped() || deadline.has_passed() {
                         return Ok(Step::Nothing);
                     }
@@ -254,9 +260,9 @@ impl<S: Source> EventStream<S> {
 
     /// Receives one datagram without waiting, or finds the place of a loss.
     #[inline]
-    fn receive(&mut self) -> Result<Received, Error> {
+    fn receive(&mut self) -> Result<Fill, Error> {
         if self.source.is_stopped() {
-            return Ok(Received::Nothing);
+            return Ok(Fill::Nothing);
         }
         if self.loss.is_some_and(|loss| loss.received_since > self.source.capacity()) {
             return Ok(self.overrun(None));
@@ -269,7 +275,7 @@ impl<S: Source> EventStream<S> {
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock if self.loss.is_some() => return Ok(self.overrun(None)),
-                io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                io::ErrorKind::WouldBlock => return Ok(Fill::Nothing),
                 _ if error.raw_os_error() != Some(Errno::ENOBUFS.0) => {
                     return Err(Error::io("receive events", error));
                 }
@@ -281,26 +287,26 @@ impl<S: Source> EventStream<S> {
     }
 
     #[inline]
-    fn accept(&mut self, datagram: Datagram) -> Result<Received, Error> {
+    fn accept(&mut self, datagram: Datagram) -> Result<Fill, Error> {
         if let Some(loss) = &mut self.loss {
             loss.received_since = loss.received_since.saturating_add(datagram.length + LEAST_OVERHEAD);
         }
         if datagram.sender != 0 {
             self.rejected += 1;
-            return Ok(Received::Rejected);
+            return Ok(Fill::Rejected);
         }
         if datagram.length > self.buffer.len() {
             return Err(Error::truncated(datagram.length));
         }
         (self.position, self.length, self.namespace) = (0, datagram.length, datagram.namespace);
-        Ok(if datagram.length > 0 { Received::Datagram } else { Received::Rejected })
+        Ok(if datagram.length > 0 { Fill::Datagram } else { Fill::Rejected })
     }
 
     #[cold]
-    fn overrun(&mut self, next: Option<Loss>) -> Received {
+    fn overrun(&mut self, next: Option<Loss>) -> Fill {
         self.overruns += 1;
         self.loss = next;
-        Received::Overrun
+        Fill::Overrun
     }
 
     /// A signal does not end the wait: the caller looks again and waits for the rest.

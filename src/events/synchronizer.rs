@@ -34,11 +34,11 @@ use std::{
 
 use super::{
     Change, EventRef, FlowTable,
-    stream::{EventStream, Source},
+    stream::{EventStream, Source, Step},
 };
 use crate::{
     error::{Error, ErrorKind},
-    exchange::{Connection, Deadline, ReplyCursor, Transport},
+    exchange::{Connection, Deadline, ReplyCursor, Transport, complete},
     model::Flow,
     request::DumpFlows,
 };
@@ -75,14 +75,14 @@ pub(crate) struct Synchronizer<S, T> {
     /// Changes of the table that were not yielded yet.
     changes: VecDeque<Change>,
     /// The dump that is under way, exactly while the table is in its phase `Dumping`.
-    dump: Option<Dump>,
+    dump: Option<RunningDump>,
     schedule: Schedule,
     /// Dumps that were completed.
     dumps: u64,
 }
 
 #[derive(Debug)]
-struct Dump {
+struct RunningDump {
     replies: ReplyCursor,
     begin: Instant,
     buckets: Option<u32>,
@@ -103,6 +103,19 @@ struct Schedule {
     is_disabled: bool,
     /// Whether the dump is repeated because the one before contradicted the events.
     is_second_look: bool,
+}
+
+/// What a piece of work came to.
+pub(crate) enum Turn {
+    Change(Change),
+    /// The table equals the kernel's.
+    Synchronized,
+    /// The deadline has passed, or the stream is stopped.
+    Over,
+    /// There may be more to do at once.
+    Worked,
+    /// There is nothing to do before an event arrives or this deadline passes.
+    Wait(Deadline),
 }
 
 impl Schedule {
@@ -149,6 +162,13 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         self.schedule.plan_check();
     }
 
+    /// Replaces the transport of the dumps.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) fn map_transport<U: Transport>(self, map: impl FnOnce(T) -> U) -> Synchronizer<S, U> {
+        let Self { stream, connection, table, changes, dump, schedule, dumps } = self;
+        Synchronizer { stream, connection: connection.map_transport(map), table, changes, dump, schedule, dumps }
+    }
+
     pub(crate) const fn stream(&self) -> &EventStream<S> {
         &self.stream
     }
@@ -181,23 +201,11 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// The next change; `None` if there is none before the deadline, or if the stream is stopped.
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
         loop {
-            if let Some(change) = self.changes.pop_front() {
-                return Ok(Some(change));
-            }
-            if self.stream.source().is_stopped() {
-                return Ok(None);
-            }
-            let worked = self.work()?;
-            if !self.changes.is_empty() {
-                continue;
-            }
-            match deadline {
-                // A dump takes as long as the table is large: it goes on with the next call.
-                Deadline::Now if self.is_dumping() || !worked => return Ok(None),
-                Deadline::Now => {}
-                later if later.has_passed() => return Ok(None),
-                later if !worked => self.wait(later)?,
-                _ => {}
+            match complete(self.turn(deadline))? {
+                Turn::Change(change) => return Ok(Some(change)),
+                Turn::Over => return Ok(None),
+                Turn::Worked | Turn::Synchronized => {}
+                Turn::Wait(deadline) => self.wait(deadline)?,
             }
         }
     }
@@ -206,21 +214,55 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// stream is stopped. Changes until then are dropped.
     pub(crate) fn synchronize(&mut self, deadline: Deadline) -> Result<bool, Error> {
         loop {
-            self.changes.clear();
-            if self.table.is_synchronized() && !self.is_dumping() {
-                return Ok(true);
-            }
-            if deadline.has_passed() || self.stream.source().is_stopped() {
-                return Ok(false);
-            }
-            if !self.work()? {
-                self.wait(deadline)?;
+            match complete(self.turn_to_synchronize(deadline))? {
+                Turn::Synchronized | Turn::Change(_) => return Ok(true),
+                Turn::Over => return Ok(false),
+                Turn::Worked => {}
+                Turn::Wait(deadline) => self.wait(deadline)?,
             }
         }
     }
 
+    /// Does a bounded piece of work towards the next change. Nothing is lost if the future is dropped.
+    pub(crate) async fn turn(&mut self, deadline: Deadline) -> Result<Turn, Error> {
+        if let Some(change) = self.changes.pop_front() {
+            return Ok(Turn::Change(change));
+        }
+        if self.stream.source().is_stopped() {
+            return Ok(Turn::Over);
+        }
+        let worked = self.work().await?;
+        if let Some(change) = self.changes.pop_front() {
+            return Ok(Turn::Change(change));
+        }
+        Ok(match deadline {
+            // A dump takes as long as the table is large: it goes on with the next call.
+            Deadline::Now if self.is_dumping() || !worked => Turn::Over,
+            Deadline::Now => Turn::Worked,
+            later if later.has_passed() => Turn::Over,
+            later if !worked => Turn::Wait(later.or_at(self.next_deadline())),
+            _ => Turn::Worked,
+        })
+    }
+
+    /// Does a bounded piece of work towards a table that equals the kernel's. Yields no change until it does, and then
+    /// [`Turn::Synchronized`].
+    pub(crate) async fn turn_to_synchronize(&mut self, deadline: Deadline) -> Result<Turn, Error> {
+        self.changes.clear();
+        if self.table.is_synchronized() && !self.is_dumping() {
+            return Ok(Turn::Synchronized);
+        }
+        if deadline.has_passed() || self.stream.source().is_stopped() {
+            return Ok(Turn::Over);
+        }
+        match self.work().await? {
+            true => Ok(Turn::Worked),
+            false => Ok(Turn::Wait(deadline.or_at(self.next_deadline()))),
+        }
+    }
+
     /// Reads some events and a part of a dump. Returns whether there was anything to do.
-    fn work(&mut self) -> Result<bool, Error> {
+    async fn work(&mut self) -> Result<bool, Error> {
         let mut events = 0;
         while events < BURST && self.take_event(Deadline::Now)? {
             events += 1;
@@ -232,11 +274,11 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             self.take_setting()?;
         }
         if self.dump.is_some() {
-            self.take_datagram()?;
+            self.take_datagram().await?;
         } else if self.table.is_sweeping() {
             self.sweep();
         } else if is_due(self.next_dump()) {
-            self.begin_dump()?;
+            self.begin_dump().await?;
         } else {
             return Ok(events > 0);
         }
@@ -251,14 +293,17 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         }
     }
 
-    /// Waits for an event, until the deadline or until something is due, and reads it.
+    /// Waits for an event until the deadline, and reads it.
     fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
-        self.take_event(deadline.or_at(self.next_deadline())).map(drop)
+        self.take_event(deadline).map(drop)
     }
 
-    /// Returns whether there was an event.
-    fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
-        match self.stream.next(deadline) {
+    /// Returns whether there was an event, or may be one at once.
+    pub(crate) fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
+        let step = self.stream.advance(deadline);
+        // Nothing but datagrams to skip, so far.
+        let is_paused = matches!(step, Ok(Step::Nothing));
+        match step.and_then(|step| self.stream.event(step)) {
             // No dump of this connection shows the flows of another namespace.
             Ok(Some(event)) if event.namespace_id().is_some() => Ok(true),
             Ok(Some(EventRef::Overrun)) => {
@@ -271,7 +316,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
                 }
                 Ok(true)
             }
-            Ok(None) => Ok(false),
+            Ok(None) => Ok(is_paused),
             Err(error) => {
                 // An event may have been lost with it.
                 self.table.note_loss();
@@ -316,13 +361,15 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         }
     }
 
-    fn begin_dump(&mut self) -> Result<(), Error> {
-        (self.schedule.audit, self.schedule.dumped) = (None, None);
+    /// The table changes its phase only after the wait: if the future is dropped, the dump is still due.
+    async fn begin_dump(&mut self) -> Result<(), Error> {
         let (begin, buckets) = (Instant::now(), self.stream.source().buckets());
+        let started = self.connection.start(&DumpFlows::new()).await;
+        (self.schedule.audit, self.schedule.dumped) = (None, None);
         self.table.begin_dump();
-        match self.connection.start(&DumpFlows::new()) {
+        match started {
             Ok(replies) => {
-                self.dump = Some(Dump { replies, begin, buckets });
+                self.dump = Some(RunningDump { replies, begin, buckets });
                 Ok(())
             }
             Err(error) => Err(self.dump_failed(error)),
@@ -330,12 +377,12 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     }
 
     /// Reads one datagram of the dump, inside of whose receive the kernel fills the next one.
-    fn take_datagram(&mut self) -> Result<(), Error> {
+    async fn take_datagram(&mut self) -> Result<(), Error> {
         if self.was_resized() {
             self.repeat_dump_of_resized_table();
             return Ok(());
         }
-        let result = self.take_entries();
+        let result = self.take_entries().await;
         // Before anything is concluded from the entries.
         if result.is_ok() && self.was_resized() {
             self.repeat_dump_of_resized_table();
@@ -350,10 +397,12 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     }
 
     /// Receives a datagram and applies its entries. Returns whether the dump is complete.
-    fn take_entries(&mut self) -> Result<bool, Error> {
+    ///
+    /// Only the receive waits, before any entry is applied.
+    async fn take_entries(&mut self) -> Result<bool, Error> {
         let Some(dump) = &mut self.dump else { return Ok(false) };
         loop {
-            let Some(message) = dump.replies.next(&mut self.connection)? else { return Ok(true) };
+            let Some(message) = dump.replies.next(&mut self.connection).await? else { return Ok(true) };
             let flow = Flow::decode(&message)?;
             self.table.apply_entry(flow, &mut self.changes);
             if dump.replies.is_between_datagrams() {

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Connection, Transport, Wait, reply::refusal, request_buffer::RequestBuffer};
+use super::{Connection, Transport, Wait, connection::describe, reply::refusal, request_buffer::RequestBuffer};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,
@@ -122,6 +122,10 @@ impl BatchReport {
 pub(crate) struct PendingBatch {
     requests: RequestBuffer,
     messages: Vec<Pending>,
+    /// Whether the messages were sent and their results are awaited.
+    is_sent: bool,
+    /// The failures that were reported before the messages were sent.
+    failures_before: usize,
     report: BatchReport,
 }
 
@@ -142,21 +146,31 @@ const DATAGRAM_LENGTH: usize = 32 * 1024;
 
 impl PendingBatch {
     /// Adds an operation, and sends the waiting operations if there are enough.
-    pub(crate) fn push<T: Transport>(
+    pub(crate) async fn push<T: Transport>(
         &mut self,
         connection: &mut Connection<T>,
         request: &impl Request,
     ) -> Result<(), Error> {
+        if self.add(connection, request)? { self.send(connection).await } else { Ok(()) }
+    }
+
+    /// Adds an operation. Returns whether the waiting operations have to be sent.
+    pub(crate) fn add<T: Transport>(
+        &mut self,
+        connection: &mut Connection<T>,
+        request: &impl Request,
+    ) -> Result<bool, Error> {
+        self.close_dropped();
         let start = self.requests.length();
         let sequence = connection.next_sequence();
         self.requests.push(request, sequence)?;
         set_acknowledged(self.requests.as_mut_bytes(), start, false);
         self.messages.push(Pending { start, sequence, operation: request.operation() });
-        if self.is_full(connection) { self.send(connection) } else { Ok(()) }
+        Ok(self.is_full(connection))
     }
 
-    pub(crate) fn finish<T: Transport>(mut self, connection: &mut Connection<T>) -> Result<BatchReport, Error> {
-        self.send(connection)?;
+    pub(crate) async fn finish<T: Transport>(mut self, connection: &mut Connection<T>) -> Result<BatchReport, Error> {
+        self.send(connection).await?;
         Ok(self.report)
     }
 
@@ -178,30 +192,52 @@ impl PendingBatch {
     }
 
     /// Sends the waiting operations and waits for their results.
-    pub(crate) fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
-        let Some(last) = self.messages.last() else { return Ok(()) };
-        set_acknowledged(self.requests.as_mut_bytes(), last.start, true);
-        let failures = self.report.failures.len();
-        let answered = self.exchange(connection);
+    ///
+    /// If the future is dropped before the operations are sent, they still wait. If it is dropped afterwards, they are
+    /// not sent again, and their results are unknown.
+    pub(crate) async fn send<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+        self.close_dropped();
+        if self.messages.is_empty() {
+            return Ok(());
+        }
+        self.failures_before = self.report.failures.len();
+        let answered = self.exchange(connection).await;
+        self.close(answered.is_ok());
+        answered
+    }
+
+    /// Ends an exchange whose future was dropped.
+    fn close_dropped(&mut self) {
+        if self.is_sent {
+            self.close(false);
+        }
+    }
+
+    /// Moves the operations that were sent into the report.
+    fn close(&mut self, answered: bool) {
         let sent = self.messages.len();
-        self.report.failures.get_mut(failures..).unwrap_or_default().sort_by_key(|(index, _)| *index);
-        if answered.is_err() {
+        self.report.failures.get_mut(self.failures_before..).unwrap_or_default().sort_by_key(|(index, _)| *index);
+        if !answered {
             // They are not sent again, whatever their results.
             self.report.unanswered.push(self.report.operations..self.report.operations + sent);
         }
         self.report.operations += sent;
         self.requests.clear();
         self.messages.clear();
-        answered
+        self.is_sent = false;
     }
 
-    fn exchange<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
-        connection.settle()?;
+    async fn exchange<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+        connection.discard_unread().await?;
+        if let Some(last) = self.messages.last() {
+            set_acknowledged(self.requests.as_mut_bytes(), last.start, true);
+        }
         connection.send(self.requests.as_bytes())?;
-        connection.expect_stale();
+        connection.expect_unread();
+        self.is_sent = true;
         let mut wait = Wait::Yes;
         loop {
-            let length = match connection.fill(wait) {
+            let length = match connection.fill(wait).await {
                 Ok(datagram) => datagram.length,
                 Err(error) if error.is_timed_out() && wait == Wait::No => break self.fail_all(Errno::EPERM),
                 Err(error) => return Err(error),
@@ -212,7 +248,7 @@ impl PendingBatch {
                 Answers::PerhapsDenied => wait = Wait::No,
             }
         }
-        connection.forget_stale();
+        connection.forget_unread();
         Ok(())
     }
 
@@ -270,7 +306,7 @@ impl PendingBatch {
         let known = self.report.failures.iter().rev().take(self.messages.len()).any(|(failed, _)| *failed == place);
         if !known {
             let request = self.requests.as_bytes().get(start..).unwrap_or_default();
-            self.report.failures.push((place, super::connection::describe(refusal, operation, request)));
+            self.report.failures.push((place, describe(refusal, operation, request)));
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Requests over a transport, one exchange at a time.
 
 use std::{
-    fmt, io,
-    time::{Duration, Instant},
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use super::{
-    Datagram, Exchange, Received, Transport, Wait, attribute_path::attribute_path, request_buffer::RequestBuffer,
+    Datagram, Deadline, Exchange, Received, Transport, Wait, attribute_path::attribute_path,
+    request_buffer::RequestBuffer,
 };
 use crate::{
     error::{DecodeError, Errno, Error, KernelError, Operation},
@@ -23,15 +28,31 @@ const RECEIVE_BUFFER: usize = 32 * 1024;
 pub(crate) struct Connection<T = Box<dyn Transport>> {
     transport: T,
     timeout: Option<Duration>,
+    /// When the wait for a datagram ends that is under way. It outlives a dropped future.
+    deadline: Option<Deadline>,
     sequence: u32,
     request: RequestBuffer,
     buffer: Vec<u8>,
-    stale: Stale,
+    unread: Unread,
+}
+
+/// Completes a future over a transport that blocks. Such a future waits inside of `poll` and is never pending, so
+/// nothing has to wake it.
+///
+/// Requests are written once, as futures: an asynchronous client awaits them, a synchronous client completes them here.
+pub(crate) fn complete<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
 }
 
 /// Whether answers to an earlier request may still come.
 #[derive(Clone, Copy, Debug)]
-enum Stale {
+enum Unread {
     No,
     /// Until this exchange ends.
     Until(Exchange),
@@ -52,10 +73,11 @@ impl<T: Transport> Connection<T> {
         Self {
             transport,
             timeout,
+            deadline: None,
             sequence: 0,
             request: RequestBuffer::default(),
             buffer: vec![0; RECEIVE_BUFFER],
-            stale: Stale::No,
+            unread: Unread::No,
         }
     }
 
@@ -84,28 +106,38 @@ impl<T: Transport> Connection<T> {
         self.sequence
     }
 
+    /// Replaces the transport, before the first request.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) fn map_transport<U: Transport>(self, map: impl FnOnce(T) -> U) -> Connection<U> {
+        let Self { transport, timeout, deadline, sequence, request, buffer, unread } = self;
+        Connection { transport: map(transport), timeout, deadline, sequence, request, buffer, unread }
+    }
+
     /// Sends a request and waits for its acknowledgement.
-    pub(crate) fn execute(&mut self, request: &impl Request) -> Result<(), Error> {
-        self.fetch(request, |_| Ok(())).map(drop)
+    pub(crate) async fn execute(&mut self, request: &impl Request) -> Result<(), Error> {
+        self.fetch(request, |_| Ok(())).await.map(drop)
     }
 
     /// Sends a request, waits for the end of its answer and returns its last message, decoded.
-    pub(crate) fn fetch<R>(
+    pub(crate) async fn fetch<R>(
         &mut self,
         request: &impl Request,
         decode: impl Fn(&RawMessage<'_>) -> Result<R, DecodeError>,
     ) -> Result<Option<R>, Error> {
-        let mut replies = self.start(request)?;
+        let mut replies = self.start(request).await?;
         let mut fetched = None;
-        while let Some(message) = replies.next(self)? {
+        while let Some(message) = replies.next(self).await? {
             fetched = Some(decode(&message)?);
         }
         Ok(fetched)
     }
 
     /// Sends a request and returns a cursor over its answer.
-    pub(crate) fn start(&mut self, request: &impl Request) -> Result<ReplyCursor, Error> {
-        self.settle()?;
+    ///
+    /// From the moment at which the request is sent there is no point at which the future could be dropped before the
+    /// connection knows that an answer will arrive.
+    pub(crate) async fn start(&mut self, request: &impl Request) -> Result<ReplyCursor, Error> {
+        self.discard_unread().await?;
         let sequence = self.next_sequence();
         let mut requests = core::mem::take(&mut self.request);
         requests.clear();
@@ -113,11 +145,12 @@ impl<T: Transport> Connection<T> {
         self.request = requests;
         sent?;
         let exchange = Exchange::new(request.operation(), sequence);
-        self.stale = Stale::Until(exchange);
+        self.unread = Unread::Until(exchange);
         Ok(ReplyCursor { exchange, current: 0, position: 0, length: 0, failed: false })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.deadline = None;
         loop {
             match self.transport.send(bytes) {
                 Ok(()) => return Ok(()),
@@ -128,10 +161,24 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Waits for the next datagram of the kernel. Datagrams of other senders are dropped.
-    pub(super) fn fill(&mut self, wait: Wait) -> Result<Datagram, Error> {
-        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut receive = wait;
+    ///
+    /// The deadline is that of the first call if a call is dropped and repeated.
+    pub(super) async fn fill(&mut self, wait: Wait) -> Result<Datagram, Error> {
+        let timeout = self.timeout;
+        let deadline = *self.deadline.get_or_insert_with(|| Deadline::after_optional(timeout));
+        let filled = self.fill_until(wait, deadline).await;
+        self.deadline = None;
+        filled
+    }
+
+    async fn fill_until(&mut self, wait: Wait, deadline: Deadline) -> Result<Datagram, Error> {
+        let blocks = self.transport.blocks();
+        let mut receive = if blocks { wait } else { Wait::No };
         loop {
+            // A transport that blocks waits in its first receive, which saves a system call.
+            if receive != wait {
+                self.wait(deadline).await?;
+            }
             match self.transport.receive(&mut self.buffer, receive) {
                 Ok(datagram) if datagram.sender == 0 => {
                     return if datagram.length > self.buffer.len() {
@@ -145,22 +192,18 @@ impl<T: Transport> Connection<T> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && receive != wait => {}
                 Err(error) => return Err(receive_error(error)),
             }
-            let Some(deadline) = deadline else { continue };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if deadline.has_passed() {
                 return Err(Error::timed_out());
             }
-            if wait == Wait::Yes {
-                self.wait_for_more(left)?;
+            // The transport's own time-out would restart with each receive.
+            if deadline != Deadline::Never {
                 receive = Wait::No;
             }
         }
     }
 
-    /// Waits for the rest of the time. The transport's own time-out would restart with each receive.
-    #[cold]
-    fn wait_for_more(&mut self, patience: Duration) -> Result<(), Error> {
-        match self.transport.wait(patience) {
+    async fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
+        match poll_fn(|context| self.transport.poll_wait(context, deadline)).await {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(Error::io("wait for the kernel", error)),
             _ => Ok(()),
         }
@@ -170,25 +213,27 @@ impl<T: Transport> Connection<T> {
         self.buffer.get(..length).unwrap_or_default()
     }
 
-    /// Ends an abandoned exchange, so that no late answer is mistaken for an answer to the next request. An abandoned
-    /// dump would also make the next one fail with EBUSY.
-    pub(super) fn settle(&mut self) -> Result<(), Error> {
-        match self.stale {
-            Stale::No => return Ok(()),
-            stale => {
+    /// Discards what is left of the answer to an abandoned request, so that no late answer is mistaken for an answer to
+    /// the next request. An abandoned dump would also make the next one fail with EBUSY.
+    pub(super) async fn discard_unread(&mut self) -> Result<(), Error> {
+        match self.unread {
+            Unread::No => return Ok(()),
+            unread => {
+                self.deadline = None;
                 if !self.transport.renew().map_err(|error| Error::io("open the socket anew", error))? {
-                    self.drain(stale)?;
+                    self.drain(unread).await?;
                 }
             }
         }
-        self.stale = Stale::No;
+        self.unread = Unread::No;
         Ok(())
     }
 
-    fn drain(&mut self, stale: Stale) -> Result<(), Error> {
-        let Stale::Until(mut exchange) = stale else { return Ok(()) };
+    /// Reads an answer to its end. If the future is dropped, the next one goes on.
+    async fn drain(&mut self, unread: Unread) -> Result<(), Error> {
+        let Unread::Until(mut exchange) = unread else { return Ok(()) };
         while !exchange.is_finished() {
-            let length = match self.fill(Wait::Yes) {
+            let length = match self.fill(Wait::Yes).await {
                 Ok(datagram) => datagram.length,
                 // Its end was lost or never sent. Late messages have another sequence number.
                 Err(error) if error.is_timed_out() || error.is_overrun() => return Ok(()),
@@ -201,14 +246,25 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Answers may arrive until [`forget_stale`](Self::forget_stale) is called.
-    pub(super) const fn expect_stale(&mut self) {
-        self.stale = Stale::Unknown;
+    /// Answers may arrive until [`forget_unread`](Self::forget_unread) is called.
+    pub(super) const fn expect_unread(&mut self) {
+        self.unread = Unread::Unknown;
     }
 
-    pub(super) const fn forget_stale(&mut self) {
-        self.stale = Stale::No;
+    pub(super) const fn forget_unread(&mut self) {
+        self.unread = Unread::No;
     }
+}
+
+/// What a cursor found in the datagram that was received last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Part of the answer: see [`ReplyCursor::current`].
+    Item,
+    /// The end of the answer.
+    End,
+    /// Nothing more: another datagram is needed.
+    Receive,
 }
 
 /// A position in the answer to one request, in the connection's buffer.
@@ -228,23 +284,32 @@ impl ReplyCursor {
     ///
     /// An error of the kernel or the transport ends the answer. After bytes that are not a message the rest of the
     /// datagram is skipped.
-    pub(crate) fn next<'c, T: Transport>(
+    pub(crate) async fn next<'c, T: Transport>(
         &mut self,
         connection: &'c mut Connection<T>,
     ) -> Result<Option<RawMessage<'c>>, Error> {
-        if self.failed {
-            return Ok(None);
-        }
-        match self.advance(connection) {
-            Ok(Some(position)) => self.current = position,
-            Ok(None) => return Ok(None),
-            Err(error) => {
-                self.failed = error.ends_answer();
-                return Err(error);
+        loop {
+            match self.step(connection)? {
+                Progress::Item => return Ok(self.current(connection)),
+                Progress::End => return Ok(None),
+                Progress::Receive => self.receive(connection).await?,
             }
         }
-        // Found once already: reading it again frees the loop above from holding it while the buffer is filled.
-        Ok(self.current(connection))
+    }
+
+    /// The same over a transport that blocks. Messages that were received already take no future.
+    pub(crate) fn next_blocking<'c, T: Transport>(
+        &mut self,
+        connection: &'c mut Connection<T>,
+    ) -> Result<Option<RawMessage<'c>>, Error> {
+        loop {
+            match self.step(connection)? {
+                // Found once already: reading it again frees the loop from holding it while the buffer is filled.
+                Progress::Item => return Ok(self.current(connection)),
+                Progress::End => return Ok(None),
+                Progress::Receive => complete(self.receive(connection))?,
+            }
+        }
     }
 
     /// Returns the last message again.
@@ -258,16 +323,31 @@ impl ReplyCursor {
         self.position >= self.length
     }
 
-    /// Returns the start of the next message of the answer.
-    fn advance<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<Option<usize>, Error> {
+    /// Receives the next datagram. Nothing changes if the future is dropped.
+    pub(crate) async fn receive<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<(), Error> {
+        match connection.fill(Wait::Yes).await {
+            Ok(datagram) => {
+                (self.position, self.length) = (0, datagram.length);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = error.ends_answer();
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on to the next message of the answer among those that were received.
+    #[inline]
+    pub(crate) fn step<T: Transport>(&mut self, connection: &mut Connection<T>) -> Result<Progress, Error> {
+        if self.failed {
+            return Ok(Progress::End);
+        }
         while !self.exchange.is_finished() {
             let position = self.position;
             let mut messages = Messages::at(connection.received(self.length), position);
             match messages.next() {
-                None => {
-                    self.length = connection.fill(Wait::Yes)?.length;
-                    self.position = 0;
-                }
+                None => return Ok(Progress::Receive),
                 Some(Err(error)) => {
                     self.position = self.length;
                     return Err(error.into());
@@ -275,11 +355,15 @@ impl ReplyCursor {
                 Some(Ok(message)) => {
                     self.position = messages.offset();
                     match self.exchange.receive(&message) {
-                        Received::Item => return Ok(Some(position)),
+                        Received::Item => {
+                            self.current = position;
+                            return Ok(Progress::Item);
+                        }
                         Received::Foreign => {}
-                        Received::End => connection.stale = Stale::No,
+                        Received::End => connection.unread = Unread::No,
                         Received::Refused(refusal) => {
-                            connection.stale = Stale::No;
+                            connection.unread = Unread::No;
+                            self.failed = true;
                             return Err(
                                 describe(refusal, self.exchange.operation(), connection.request.as_bytes()).into()
                             );
@@ -288,7 +372,7 @@ impl ReplyCursor {
                 }
             }
         }
-        Ok(None)
+        Ok(Progress::End)
     }
 }
 

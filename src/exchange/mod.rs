@@ -50,7 +50,6 @@
 
 pub(crate) mod batch;
 mod connection;
-#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod deadline;
 // The property of the fuzz target `exchange`. It is here because connections are private.
 mod attribute_path;
@@ -64,8 +63,7 @@ mod transport;
 
 pub(crate) use batch::PendingBatch;
 pub(crate) use batch::{BatchOutcome, BatchReport};
-pub(crate) use connection::{Connection, ReplyCursor};
-#[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
+pub(crate) use connection::{Connection, Progress, ReplyCursor, complete};
 pub(crate) use deadline::Deadline;
 pub use reply::{Exchange, Received};
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Connection, PendingBatch,
+    connection::complete,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -124,11 +125,13 @@ impl Question {
         match self {
             Self::Dump(most) => Outcome::Answer(dump(connection, most)),
             Self::Get => {
-                let item = connection.fetch(&GetFlow::new(FlowKey::original(tuple(1))), |message| Ok(message.into()));
+                let item = complete(
+                    connection.fetch(&GetFlow::new(FlowKey::original(tuple(1))), |message| Ok(message.into())),
+                );
                 Outcome::Answer(item.map_err(Failure::from).transpose().into_iter().collect())
             }
             Self::Delete => {
-                let done = connection.execute(&DeleteFlow::new(FlowKey::original(tuple(1))));
+                let done = complete(connection.execute(&DeleteFlow::new(FlowKey::original(tuple(1)))));
                 Outcome::Answer(done.err().map(|error| Err(error.into())).into_iter().collect())
             }
             Self::Batch(operations) => batch(connection, operations),
@@ -137,13 +140,13 @@ impl Question {
 }
 
 fn dump(connection: &mut Connection<Script>, most: usize) -> Vec<Result<Item, Failure>> {
-    let mut replies = match connection.start(&DumpFlows::new()) {
+    let mut replies = match complete(connection.start(&DumpFlows::new())) {
         Ok(replies) => replies,
         Err(error) => return vec![Err(error.into())],
     };
     let mut given = Vec::new();
     while given.len() < most {
-        match replies.next(connection) {
+        match replies.next_blocking(connection) {
             Ok(Some(message)) => given.push(Ok((&message).into())),
             Ok(None) => break,
             Err(error) => given.push(Err(error.into())),
@@ -154,9 +157,9 @@ fn dump(connection: &mut Connection<Script>, most: usize) -> Vec<Result<Item, Fa
 
 fn batch(connection: &mut Connection<Script>, operations: u16) -> Outcome {
     let mut batch = PendingBatch::default();
-    let push = |port| batch.push(connection, &DeleteFlow::new(FlowKey::original(tuple(port))));
+    let push = |port| complete(batch.push(connection, &DeleteFlow::new(FlowKey::original(tuple(port)))));
     let mut error = (1..=operations).try_for_each(push).err();
-    error = error.or_else(|| batch.send(connection).err());
+    error = error.or_else(|| complete(batch.send(connection)).err());
     let report = batch.take_report();
     let done = report.outcomes().filter(|outcome| *outcome == crate::BatchOutcome::Done).count();
     assert_eq!((report.outcomes().count(), done), (report.operations(), report.succeeded()));

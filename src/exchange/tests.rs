@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     BatchOutcome, Connection, PendingBatch, Transport as _, Wait,
+    connection::complete,
     script::{Script, Step, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
@@ -25,9 +26,9 @@ const SUCCESS: Errno = Errno(0);
 
 /// The source ports of a dump, or the error that ended it.
 fn dump(connection: &mut Connection<Script>) -> Result<Vec<u16>, Error> {
-    let mut replies = connection.start(&DumpFlows::new())?;
+    let mut replies = complete(connection.start(&DumpFlows::new()))?;
     let mut ports = Vec::new();
-    while let Some(message) = replies.next(connection)? {
+    while let Some(message) = replies.next_blocking(connection)? {
         ports.extend(Flow::decode(&message)?.original.source_port());
     }
     Ok(ports)
@@ -99,8 +100,8 @@ fn where_no_new_socket_is_to_be_had_the_rest_of_an_abandoned_dump_is_drained() {
         kernel(done(2, 0)),
     ]);
     connection.transport_mut().cannot_renew = true;
-    let mut abandoned = connection.start(&DumpFlows::new()).unwrap();
-    assert!(abandoned.next(&mut connection).unwrap().is_some());
+    let mut abandoned = complete(connection.start(&DumpFlows::new())).unwrap();
+    assert!(abandoned.next_blocking(&mut connection).unwrap().is_some());
     assert_eq!(dump(&mut connection).unwrap(), [8]);
 }
 
@@ -108,14 +109,14 @@ fn where_no_new_socket_is_to_be_had_the_rest_of_an_abandoned_dump_is_drained() {
 #[test]
 fn a_get_ends_with_its_acknowledgement() {
     let mut connection = connection([kernel(entry(1, 5)), kernel(acknowledgement(1, SUCCESS))]);
-    let flow = connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode).unwrap();
+    let flow = complete(connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode)).unwrap();
     assert_eq!(flow.unwrap().original, tuple(5));
 }
 
 #[test]
 fn an_acknowledgement_without_an_answer_is_none() {
     let mut connection = connection([kernel(acknowledgement(1, SUCCESS))]);
-    assert_eq!(connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode).unwrap(), None);
+    assert_eq!(complete(connection.fetch(&GetFlow::new(FlowKey::original(tuple(5))), Flow::decode)).unwrap(), None);
 }
 
 #[test]
@@ -162,10 +163,10 @@ fn bytes_that_are_no_message_are_an_error_and_not_the_end() {
     let mut garbled = entry(1, 5);
     garbled[0] = 8;
     let mut connection = connection([kernel(garbled), kernel(entry(1, 6)), kernel(done(1, 0))]);
-    let mut replies = connection.start(&DumpFlows::new()).unwrap();
-    assert!(replies.next(&mut connection).unwrap_err().decode_error().is_some());
-    assert!(replies.next(&mut connection).unwrap().is_some());
-    assert!(replies.next(&mut connection).unwrap().is_none());
+    let mut replies = complete(connection.start(&DumpFlows::new())).unwrap();
+    assert!(replies.next_blocking(&mut connection).unwrap_err().decode_error().is_some());
+    assert!(replies.next_blocking(&mut connection).unwrap().is_some());
+    assert!(replies.next_blocking(&mut connection).unwrap().is_none());
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn an_extended_acknowledgement_names_the_attribute() {
     payload.extend(&attributes[..length]);
     let flags = Flags::CAPPED | Flags::ACKNOWLEDGEMENT_ATTRIBUTES;
     let mut connection = connection([kernel(control(MessageType::ERROR, flags, 1, &payload))]);
-    let error = connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap_err();
+    let error = complete(connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5))))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot delete flow: ERANGE (the kernel says \"Attribute failed policy validation\", \
@@ -195,7 +196,7 @@ fn an_extended_acknowledgement_names_the_attribute() {
 fn an_extended_acknowledgement_behind_the_whole_request_is_read() {
     let mut connection = connection([]);
     let request = DeleteFlow::new(FlowKey::original(tuple(5)));
-    assert!(connection.execute(&request).unwrap_err().is_timed_out());
+    assert!(complete(connection.execute(&request)).unwrap_err().is_timed_out());
     let mut payload = (-Errno::EINVAL.0).to_ne_bytes().to_vec();
     payload.extend(&connection.transport().sent[0]);
     let mut attributes = [0; 64];
@@ -206,7 +207,7 @@ fn an_extended_acknowledgement_behind_the_whole_request_is_read() {
     payload.extend(&attributes[..length]);
     let answer = control(MessageType::ERROR, Flags::ACKNOWLEDGEMENT_ATTRIBUTES, 2, &payload);
     connection.transport_mut().steps.push_back(kernel(answer));
-    let error = connection.execute(&request).unwrap_err();
+    let error = complete(connection.execute(&request)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot delete flow: EINVAL: the tuple is incomplete (the kernel says \"reserved bit set\", at CTA_TUPLE_ORIG)"
@@ -235,11 +236,11 @@ fn a_batch_that_cannot_be_sent_is_told_and_not_sent_again() {
     connection.transport_mut().send_failures.push_back(Errno::EMSGSIZE);
     let mut batch = PendingBatch::default();
     for port in 1..=3 {
-        batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+        complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port))))).unwrap();
     }
-    assert_eq!(batch.send(&mut connection).unwrap_err().errno(), Some(Errno::EMSGSIZE));
-    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(4)))).unwrap();
-    let report = batch.finish(&mut connection).unwrap();
+    assert_eq!(complete(batch.send(&mut connection)).unwrap_err().errno(), Some(Errno::EMSGSIZE));
+    complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(4))))).unwrap();
+    let report = complete(batch.finish(&mut connection)).unwrap();
     assert_eq!((report.operations(), report.unanswered(), report.succeeded()), (4, 3, 1));
 }
 
@@ -255,15 +256,18 @@ fn answers_to_a_batch_that_are_cut_off_are_an_error() {
 #[test]
 fn a_cut_off_error_is_a_refusal_without_a_number() {
     let mut connection = connection([kernel(control(MessageType::ERROR, Flags::empty(), 1, &[1, 2]))]);
-    assert_eq!(connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap_err().errno(), Some(SUCCESS));
+    assert_eq!(
+        complete(connection.execute(&DeleteFlow::new(FlowKey::original(tuple(5))))).unwrap_err().errno(),
+        Some(SUCCESS)
+    );
 }
 
 fn batch(connection: &mut Connection<Script>, operations: u16) -> Result<Vec<(usize, Errno)>, Error> {
     let mut batch = PendingBatch::default();
     for port in 1..=operations {
-        batch.push(connection, &DeleteFlow::new(FlowKey::original(tuple(port))))?;
+        complete(batch.push(connection, &DeleteFlow::new(FlowKey::original(tuple(port)))))?;
     }
-    let report = batch.finish(connection)?;
+    let report = complete(batch.finish(connection))?;
     assert_eq!(report.operations(), usize::from(operations));
     Ok(report.failures().iter().map(|(place, error)| (*place, error.errno())).collect())
 }
@@ -303,9 +307,9 @@ fn an_update_of_a_fixed_timeout_does_not_fail_the_batch_behind_it() {
     let update = FlowUpdate::new().timeout(1);
     let mut batch = PendingBatch::default();
     for port in 1..=2 {
-        batch.push(&mut connection, &UpdateFlow::new(FlowKey::original(tuple(port)), &update)).unwrap();
+        complete(batch.push(&mut connection, &UpdateFlow::new(FlowKey::original(tuple(port)), &update))).unwrap();
     }
-    let report = batch.finish(&mut connection).unwrap();
+    let report = complete(batch.finish(&mut connection)).unwrap();
     assert_eq!(report.failures().len(), 1);
 }
 
@@ -334,10 +338,10 @@ fn an_operation_that_cannot_be_encoded_leaves_the_batch_whole() {
     let mut connection = connection([kernel(acknowledgement(1, Errno::EEXIST)), kernel(acknowledgement(3, SUCCESS))]);
     let mut batch = PendingBatch::default();
     let mixed = FlowKey::original(Tuple { destination: "fd00::1".parse().unwrap(), ..tuple(2) });
-    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(1)))).unwrap();
-    assert!(batch.push(&mut connection, &DeleteFlow::new(mixed)).unwrap_err().encode_error().is_some());
-    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3)))).unwrap();
-    let report = batch.finish(&mut connection).unwrap();
+    complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(1))))).unwrap();
+    assert!(complete(batch.push(&mut connection, &DeleteFlow::new(mixed))).unwrap_err().encode_error().is_some());
+    complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3))))).unwrap();
+    let report = complete(batch.finish(&mut connection)).unwrap();
     assert_eq!((report.operations(), report.succeeded(), report.failures()[0].0), (2, 1, 0));
 }
 
@@ -355,10 +359,10 @@ fn what_was_sent_before_the_socket_failed_is_not_sent_again() {
         let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), failure]);
         let mut batch = PendingBatch::default();
         for port in 1..=3 {
-            batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+            complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port))))).unwrap();
         }
-        assert!(batch.send(&mut connection).is_err());
-        let report = batch.finish(&mut connection).unwrap();
+        assert!(complete(batch.send(&mut connection)).is_err());
+        let report = complete(batch.finish(&mut connection)).unwrap();
         assert_eq!((report.operations(), report.unanswered(), report.succeeded()), (3, 2, 0));
         assert_eq!(connection.transport().sent.len(), 1);
     }
@@ -368,10 +372,10 @@ fn what_was_sent_before_the_socket_failed_is_not_sent_again() {
 fn an_error_of_the_socket_ends_a_dump() {
     for failure in [Step::Failure(Errno::ENOBUFS), Step::Truncated(40_000)] {
         let mut connection = connection([kernel(entry(1, 5)), failure, kernel(done(1, 0))]);
-        let mut replies = connection.start(&DumpFlows::new()).unwrap();
-        assert!(replies.next(&mut connection).unwrap().is_some());
-        assert!(replies.next(&mut connection).is_err());
-        assert!(replies.next(&mut connection).unwrap().is_none());
+        let mut replies = complete(connection.start(&DumpFlows::new())).unwrap();
+        assert!(replies.next_blocking(&mut connection).unwrap().is_some());
+        assert!(replies.next_blocking(&mut connection).is_err());
+        assert!(replies.next_blocking(&mut connection).unwrap().is_none());
     }
 }
 
@@ -408,12 +412,12 @@ fn an_operation_without_an_answer_is_neither_done_nor_refused() {
     let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), Step::Failure(Errno::ENOBUFS)]);
     let mut batch = PendingBatch::default();
     for port in 1..=2 {
-        batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port)))).unwrap();
+        complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port))))).unwrap();
     }
-    assert!(batch.send(&mut connection).is_err());
+    assert!(complete(batch.send(&mut connection)).is_err());
     connection.transport_mut().steps.push_back(kernel(acknowledgement(3, SUCCESS)));
-    batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3)))).unwrap();
-    let report = batch.finish(&mut connection).unwrap();
+    complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(3))))).unwrap();
+    let report = complete(batch.finish(&mut connection)).unwrap();
     let outcomes: Vec<_> = report.outcomes().collect();
     assert!(
         matches!(outcomes[..], [BatchOutcome::Refused(_), BatchOutcome::Unknown, BatchOutcome::Done]),

@@ -1,8 +1,13 @@
 //! The part of a socket that a connection uses.
 
 use core::fmt;
-use std::{io, time::Duration};
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use super::Deadline;
 use crate::error::Error;
 
 /// A datagram that was received.
@@ -44,6 +49,24 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// Waits until there is something to receive; `false` if the time is up first.
     fn wait(&mut self, patience: Duration) -> io::Result<bool>;
 
+    /// Whether [`receive`](Self::receive) waits by itself if it is asked to. If not, it fails with `WouldBlock`, and
+    /// [`poll_wait`](Self::poll_wait) waits.
+    fn blocks(&self) -> bool {
+        true
+    }
+
+    /// Waits until there may be something to receive, or until the deadline. A transport that blocks does so here, and is
+    /// never pending.
+    fn poll_wait(&mut self, _: &mut Context<'_>, deadline: Deadline) -> Poll<io::Result<()>> {
+        Poll::Ready(self.wait(deadline.remaining().unwrap_or(Duration::MAX)).map(drop))
+    }
+
+    /// The descriptor to wait for; `None` if nothing ever has to be waited for.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
     /// Drops everything that earlier requests could still receive, by a new socket. Returns `false` if that is not
     /// possible.
     fn renew(&mut self) -> io::Result<bool>;
@@ -74,6 +97,19 @@ impl Transport for Box<dyn Transport> {
 
     fn wait(&mut self, patience: Duration) -> io::Result<bool> {
         (**self).wait(patience)
+    }
+
+    fn blocks(&self) -> bool {
+        (**self).blocks()
+    }
+
+    fn poll_wait(&mut self, context: &mut Context<'_>, deadline: Deadline) -> Poll<io::Result<()>> {
+        (**self).poll_wait(context, deadline)
+    }
+
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        (**self).fd()
     }
 
     fn renew(&mut self) -> io::Result<bool> {

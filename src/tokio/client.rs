@@ -1,0 +1,476 @@
+//! The client, awaited.
+
+use std::net::SocketAddr;
+
+use super::{
+    dump::{Dump, ReplyStream},
+    transport::AsyncTransport,
+};
+use crate::{
+    client::{BulkChange, BulkReport, NO_OBSERVER, destination_of, reply_key},
+    error::{Error, Operation},
+    exchange::BatchReport,
+    filter::{Capabilities, Filter},
+    model::{
+        CpuStatistics, Expectation, ExpectationStatistics, Family, Flow, FlowKey, FlowRef, Protocol, TableStatistics,
+    },
+    request::{
+        Command, CreateExpectation, DeleteExpectation, DeleteExpectationsOf, DumpExpectations, DumpFlows,
+        ExpectationKey, FlowUpdate, FlushExpectations, FlushFlows, NewFlow, Request,
+    },
+};
+
+/// A client of the connection tracking of one network namespace, for tokio.
+///
+/// It has the methods of the synchronous [`Client`](crate::Client). Convert a synchronous client for the options of its
+/// builder, a received descriptor, or a kernel in memory. Every future is cancel-safe: see the [module](super).
+///
+/// # Panics
+///
+/// Waiting outside of a tokio runtime with I/O and time enabled panics.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::tokio::Client;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = ctnetlink::Client::builder().receive_buffer(1 << 20);
+/// let mut client = Client::from(options.open()?);
+/// println!("{}", client.delete_matching(&"src 192.0.2.7 and not assured".parse()?).await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    inner: crate::Client,
+}
+
+impl From<crate::Client> for Client {
+    fn from(client: crate::Client) -> Self {
+        Self { inner: client.map_transports(AsyncTransport::wrap) }
+    }
+}
+
+impl Client {
+    /// Opens a client in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`open`](crate::Client::open).
+    pub fn open() -> Result<Self, Error> {
+        crate::Client::open().map(Self::from)
+    }
+
+    /// Returns the bytes that the kernel granted for answers: see the synchronous
+    /// [`receive_buffer`](crate::Client::receive_buffer).
+    #[must_use]
+    pub fn receive_buffer(&self) -> usize {
+        self.inner.receive_buffer()
+    }
+
+    /// Starts a batch.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch { inner: self.inner.batch() }
+    }
+
+    /// Returns the flow that a key names, or `None` if there is none.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`get`](crate::Client::get).
+    pub async fn get(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
+        self.inner.get_async(key.into()).await
+    }
+
+    /// Returns the flow that a key names and sets its counters to zero in the same step.
+    ///
+    /// Cancel-safe, but the counters may be zero although nobody got them.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`get_and_zero_counters`](crate::Client::get_and_zero_counters).
+    pub async fn get_and_zero_counters(&mut self, key: impl Into<FlowKey>) -> Result<Option<Flow>, Error> {
+        self.inner.get_and_zero_counters_async(key.into()).await
+    }
+
+    /// Creates a flow.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`create`](crate::Client::create).
+    pub async fn create(&mut self, flow: &NewFlow) -> Result<(), Error> {
+        self.inner.execute_async(flow).await
+    }
+
+    /// Changes a flow. Only the attributes that the update names are sent.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`update`](crate::Client::update).
+    pub async fn update(&mut self, key: impl Into<FlowKey>, update: &FlowUpdate) -> Result<(), Error> {
+        self.inner.update_async(key.into(), update).await
+    }
+
+    /// Deletes one flow.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete`](crate::Client::delete).
+    pub async fn delete(&mut self, key: impl Into<FlowKey>) -> Result<(), Error> {
+        self.inner.delete_async(key.into()).await
+    }
+
+    /// Deletes every flow of the network namespace.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_all`](crate::Client::delete_all).
+    pub async fn delete_all(&mut self) -> Result<(), Error> {
+        self.inner.execute_async(&FlushFlows::all()).await
+    }
+
+    /// Deletes every flow of one family.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_family`](crate::Client::delete_family).
+    pub async fn delete_family(&mut self, family: Family) -> Result<(), Error> {
+        self.inner.execute_async(&FlushFlows::of_family(family)).await
+    }
+
+    /// Sends a request that is answered with an acknowledgement only, and waits for it.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`execute`](crate::Client::execute).
+    pub async fn execute(&mut self, request: &impl Command) -> Result<(), Error> {
+        self.inner.execute_async(request).await
+    }
+
+    /// Dumps all flows of the network namespace, of both families.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`dump`](crate::Client::dump).
+    pub async fn dump(&mut self) -> Result<Dump<'_>, Error> {
+        Ok(Dump { inner: self.inner.dump_async().await? })
+    }
+
+    /// Dumps the flows that a filter matches.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`dump_matching`](crate::Client::dump_matching).
+    pub async fn dump_matching(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
+        Ok(Dump { inner: self.inner.dump_matching_async(filter).await? })
+    }
+
+    /// Dumps the flows that a request asks for.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`dump_with`](crate::Client::dump_with).
+    pub async fn dump_with(&mut self, request: &DumpFlows) -> Result<Dump<'_>, Error> {
+        Ok(Dump { inner: self.inner.dump_with_async(request).await? })
+    }
+
+    /// Dumps the expectations that a request asks for.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`dump_expectations`](crate::Client::dump_expectations).
+    pub async fn dump_expectations(&mut self, request: &DumpExpectations) -> Result<Dump<'_, Expectation>, Error> {
+        Ok(Dump { inner: self.inner.dump_expectations_async(request).await? })
+    }
+
+    /// Sends any request and returns the messages of its answer.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`request`](crate::Client::request).
+    pub async fn request(&mut self, request: &impl Request) -> Result<ReplyStream<'_>, Error> {
+        Ok(ReplyStream { inner: self.inner.request_async(request).await? })
+    }
+
+    /// Changes every flow that a filter matches.
+    ///
+    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`update_matching`](crate::Client::update_matching).
+    pub async fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, Error> {
+        self.inner.change_matching(filter, BulkChange::Update(update), NO_OBSERVER).await
+    }
+
+    /// Changes every flow that a filter matches, and calls `changed` with each flow that was changed, as it was before.
+    ///
+    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`update_matching_with`](crate::Client::update_matching_with).
+    pub async fn update_matching_with(
+        &mut self,
+        filter: &Filter,
+        update: &FlowUpdate,
+        mut changed: impl FnMut(FlowRef<'_>),
+    ) -> Result<BulkReport, Error> {
+        self.inner.change_matching(filter, BulkChange::Update(update), Some(&mut changed)).await
+    }
+
+    /// Deletes every flow that a filter matches.
+    ///
+    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_matching`](crate::Client::delete_matching).
+    pub async fn delete_matching(&mut self, filter: &Filter) -> Result<BulkReport, Error> {
+        self.inner.change_matching(filter, BulkChange::Delete, NO_OBSERVER).await
+    }
+
+    /// Deletes every flow that a filter matches, and calls `deleted` with each flow that was deleted.
+    ///
+    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_matching_with`](crate::Client::delete_matching_with).
+    pub async fn delete_matching_with(
+        &mut self,
+        filter: &Filter,
+        mut deleted: impl FnMut(FlowRef<'_>),
+    ) -> Result<BulkReport, Error> {
+        self.inner.change_matching(filter, BulkChange::Delete, Some(&mut deleted)).await
+    }
+
+    /// Deletes every flow that a filter matches in the fastest way.
+    ///
+    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`flush_matching`](crate::Client::flush_matching).
+    pub async fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+        self.inner.flush_matching_async(filter).await
+    }
+
+    /// Returns the address that a peer sent its packets to, before a rule redirected them to a socket of this host.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`original_destination`](crate::Client::original_destination).
+    pub async fn original_destination(
+        &mut self,
+        protocol: Protocol,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<Option<SocketAddr>, Error> {
+        self.original_destination_in_zone(protocol, peer, local, 0).await
+    }
+
+    /// Returns the original destination of a connection in a conntrack zone.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`original_destination_in_zone`](crate::Client::original_destination_in_zone).
+    pub async fn original_destination_in_zone(
+        &mut self,
+        protocol: Protocol,
+        peer: SocketAddr,
+        local: SocketAddr,
+        zone: u16,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let key = reply_key(protocol, peer, local, zone)?;
+        Ok(self.inner.get_async(key).await?.and_then(destination_of))
+    }
+
+    /// Returns the number of flows and the most that there may be.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`statistics`](crate::Client::statistics).
+    pub async fn statistics(&mut self) -> Result<TableStatistics, Error> {
+        self.inner.statistics_async().await
+    }
+
+    /// Returns the packet counts of each processor.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`cpu_statistics`](crate::Client::cpu_statistics).
+    pub async fn cpu_statistics(&mut self) -> Result<Vec<CpuStatistics>, Error> {
+        self.inner.cpu_statistics_async().await
+    }
+
+    /// Returns the expectation counts of each processor.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`expectation_statistics`](crate::Client::expectation_statistics).
+    pub async fn expectation_statistics(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
+        self.inner.expectation_statistics_async().await
+    }
+
+    /// Returns the expectation of a key, or `None` if there is none.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`get_expectation`](crate::Client::get_expectation).
+    pub async fn get_expectation(&mut self, key: impl Into<ExpectationKey>) -> Result<Option<Expectation>, Error> {
+        self.inner.get_expectation_async(key.into()).await
+    }
+
+    /// Creates an expectation.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`create_expectation`](crate::Client::create_expectation).
+    pub async fn create_expectation(&mut self, expectation: &Expectation) -> Result<(), Error> {
+        self.inner.execute_async(&CreateExpectation::new(expectation)).await
+    }
+
+    /// Deletes one expectation.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_expectation`](crate::Client::delete_expectation).
+    pub async fn delete_expectation(&mut self, key: impl Into<ExpectationKey>) -> Result<(), Error> {
+        self.inner.execute_async(&DeleteExpectation(key.into())).await
+    }
+
+    /// Deletes every expectation of a helper.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_expectations_of`](crate::Client::delete_expectations_of).
+    pub async fn delete_expectations_of(&mut self, helper: &str) -> Result<(), Error> {
+        self.inner.execute_async(&DeleteExpectationsOf(helper)).await
+    }
+
+    /// Deletes every expectation of the network namespace, of both families.
+    ///
+    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`delete_all_expectations`](crate::Client::delete_all_expectations).
+    pub async fn delete_all_expectations(&mut self) -> Result<(), Error> {
+        self.inner.execute_async(&FlushExpectations).await
+    }
+
+    /// Returns the filters that this kernel supports. Probed on first use.
+    ///
+    /// Cancel-safe: a dropped future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`capabilities`](crate::Client::capabilities).
+    pub async fn capabilities(&mut self) -> Result<Capabilities, Error> {
+        self.inner.capabilities_for(Operation::ProbeFilters).await
+    }
+}
+
+/// Operations that are sent many at a time and answered one by one: see the synchronous [`Batch`](crate::Batch).
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::request::DeleteFlow;
+///
+/// # async fn example(client: &mut ctnetlink::tokio::Client, keys: Vec<ctnetlink::FlowKey>) -> Result<(), ctnetlink::Error> {
+/// let mut batch = client.batch();
+/// for key in keys {
+///     batch.push(&DeleteFlow::new(key)).await?;
+/// }
+/// println!("{} deleted", batch.finish().await?.succeeded());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "operations that were not sent yet wait for `finish`"]
+pub struct Batch<'c> {
+    inner: crate::Batch<'c>,
+}
+
+impl Batch<'_> {
+    /// Adds an operation, and sends the waiting operations if there are enough.
+    ///
+    /// Cancel-safe: if the future is dropped, operations that were sent are not sent again, and the report counts them as
+    /// unanswered. The operation of this call may be missing then.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`push`](crate::Batch::push).
+    pub async fn push(&mut self, request: &impl Command) -> Result<(), Error> {
+        self.inner.push_async(request).await
+    }
+
+    /// Sends the operations that wait.
+    ///
+    /// Cancel-safe: if the future is dropped, operations that were sent are not sent again, and the report counts them as
+    /// unanswered.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`send`](crate::Batch::send).
+    pub async fn send(&mut self) -> Result<(), Error> {
+        self.inner.send_async().await
+    }
+
+    /// Sends the operations that wait, and reports on every operation of the batch.
+    ///
+    /// Cancel-safe: if the future is dropped, the client stays usable, and the report is lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails like the synchronous [`finish`](crate::Batch::finish).
+    pub async fn finish(self) -> Result<BatchReport, Error> {
+        self.inner.finish_async().await
+    }
+}

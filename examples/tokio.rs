@@ -1,4 +1,5 @@
-//! Prints events like `conntrack -E`, waiting on tokio's reactor: `cargo run --example tokio`.
+//! Prints events like `conntrack -E`, waiting on tokio's reactor:
+//! `cargo run --features tokio --example tokio`.
 
 #[path = "support/events.rs"]
 mod events;
@@ -7,16 +8,16 @@ mod support;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
-use ctnetlink::{EventGroups, EventRef, EventSocket, format::Text};
+use ctnetlink::{EventGroups, EventRef, format::Text, tokio::EventSocket};
 use events::{Losses, warn_about_settings};
 use support::Outcome;
-use tokio::io::{Interest, unix::AsyncFd};
 
 const USAGE: &str = "usage: tokio
 
-Prints events of flows like `conntrack -E`, waiting on tokio's reactor.";
+Prints events of flows like `conntrack -E`, waiting on tokio's reactor. Flushes the output every 100 milliseconds.";
 
 fn main() -> ExitCode {
     support::main(USAGE, follow)
@@ -25,23 +26,22 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn follow(arguments: &[String]) -> Outcome {
     let [] = arguments else { return Err(USAGE.into()) };
-    let (mut output, mut losses) = (io::stdout().lock(), Losses::default());
-    let events = EventSocket::builder(EventGroups::FLOWS).open()?;
+    let (mut output, mut losses) = (io::BufWriter::new(io::stdout().lock()), Losses::default());
+    let mut events = EventSocket::open(EventGroups::FLOWS)?;
     warn_about_settings();
-    #[expect(
-        deprecated,
-        reason = "unsound if the descriptor changes, which this one never does; its successor is unsafe"
-    )]
-    let mut events = AsyncFd::with_interest(events, Interest::READABLE)?;
+    let mut flush = tokio::time::interval(Duration::from_millis(100));
     loop {
-        let mut ready = events.readable_mut().await?;
-        while let Some(event) = ready.get_inner_mut().try_next_view()? {
-            if let Some((kind, event)) = event.flow() {
-                writeln!(output, "{}", Text::new().event(kind).flow(&event.flow.to_flow()))?;
-            } else if matches!(event, EventRef::Overrun) {
-                losses.report("events are missing here");
-            }
+        tokio::select! {
+            event = events.next_view() => match event? {
+                Some(EventRef::Overrun) => losses.report("events are missing here"),
+                Some(event) => {
+                    if let Some((kind, event)) = event.flow() {
+                        writeln!(output, "{}", Text::new().event(kind).flow(&event.flow.to_flow()))?;
+                    }
+                }
+                None => return Ok(()),
+            },
+            _ = flush.tick() => output.flush()?,
         }
-        ready.clear_ready();
     }
 }

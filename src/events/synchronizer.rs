@@ -107,7 +107,8 @@ struct Schedule {
 
 /// What a piece of work came to.
 pub(crate) enum Turn {
-    Change(Change),
+    /// There are changes to take: see [`Synchronizer::take_change`].
+    Changed,
     /// The table equals the kernel's.
     Synchronized,
     /// The deadline has passed, or the stream is stopped.
@@ -202,7 +203,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
         loop {
             match complete(self.turn(deadline))? {
-                Turn::Change(change) => return Ok(Some(change)),
+                Turn::Changed => return Ok(self.take_change()),
                 Turn::Over => return Ok(None),
                 Turn::Worked | Turn::Synchronized => {}
                 Turn::Wait(deadline) => self.wait(deadline)?,
@@ -215,7 +216,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     pub(crate) fn synchronize(&mut self, deadline: Deadline) -> Result<bool, Error> {
         loop {
             match complete(self.turn_to_synchronize(deadline))? {
-                Turn::Synchronized | Turn::Change(_) => return Ok(true),
+                Turn::Synchronized | Turn::Changed => return Ok(true),
                 Turn::Over => return Ok(false),
                 Turn::Worked => {}
                 Turn::Wait(deadline) => self.wait(deadline)?,
@@ -223,17 +224,22 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         }
     }
 
+    /// Takes the next change that was found.
+    pub(crate) fn take_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
     /// Does a bounded piece of work towards the next change. Nothing is lost if the future is dropped.
     pub(crate) async fn turn(&mut self, deadline: Deadline) -> Result<Turn, Error> {
-        if let Some(change) = self.changes.pop_front() {
-            return Ok(Turn::Change(change));
+        if !self.changes.is_empty() {
+            return Ok(Turn::Changed);
         }
         if self.stream.source().is_stopped() {
             return Ok(Turn::Over);
         }
         let worked = self.work().await?;
-        if let Some(change) = self.changes.pop_front() {
-            return Ok(Turn::Change(change));
+        if !self.changes.is_empty() {
+            return Ok(Turn::Changed);
         }
         Ok(match deadline {
             // A dump takes as long as the table is large: it goes on with the next call.

@@ -112,7 +112,7 @@ impl Mirror {
     async fn next_until(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
         loop {
             match self.inner.inner.turn(deadline).await? {
-                Turn::Change(change) => return Ok(Some(change)),
+                Turn::Changed => return Ok(self.inner.inner.take_change()),
                 Turn::Over => return Ok(None),
                 Turn::Worked | Turn::Synchronized => {}
                 Turn::Wait(deadline) => self.wait(deadline).await?,
@@ -152,7 +152,7 @@ impl Mirror {
             match self.inner.inner.turn_to_synchronize(deadline).await? {
                 Turn::Synchronized => return Ok(true),
                 Turn::Over => return Ok(false),
-                Turn::Change(_) | Turn::Worked => {}
+                Turn::Changed | Turn::Worked => {}
                 Turn::Wait(deadline) => self.wait(deadline).await?,
             }
             ::tokio::task::coop::consume_budget().await;

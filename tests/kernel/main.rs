@@ -27,6 +27,8 @@ mod save;
 mod soak;
 mod sockets;
 mod statistics;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod updates;
 mod zones;
 
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         ("soak", soak::CASES),
         ("sockets", sockets::CASES),
         ("statistics", statistics::CASES),
+        #[cfg(feature = "tokio")]
+        ("tokio", self::tokio::CASES),
         ("updates", updates::CASES),
         ("zones", zones::CASES),
     ];

@@ -331,7 +331,7 @@ fn disabled_events_are_reported_once() {
 fn stopped_mirror_yields_the_rest_and_ends() {
     let mut synchronizer = synchronizer([], [vec![entry(1), entry(2)]]);
     while synchronizer.changes.is_empty() {
-        synchronizer.work().unwrap();
+        complete(synchronizer.work()).unwrap();
     }
     synchronizer.stream.source_mut().is_stopped = true;
     assert!(synchronizer.next(Deadline::Never).unwrap().is_some());

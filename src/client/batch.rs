@@ -76,7 +76,21 @@ impl Batch<'_> {
     /// Fails if the operation cannot be encoded, or the socket fails while operations are sent or the kernel is asked
     /// whether it has zones. If the kernel refuses an operation, the report says so.
     pub fn push(&mut self, request: &impl Command) -> Result<(), Error> {
-        complete(self.push_async(request))
+        // Only the probe and the send take a future: most pushes do neither.
+        let aims = match (request.key().is_some(), self.aims) {
+            (false, _) => false,
+            (true, Some(known)) => known,
+            (true, None) => complete(self.aims(request.operation()))?,
+        };
+        if self.add(request, aims)? { complete(self.send_async()) } else { Ok(()) }
+    }
+
+    /// Adds an operation. Returns whether the waiting operations have to be sent.
+    fn add(&mut self, request: &impl Command, aims: bool) -> Result<bool, Error> {
+        match aims {
+            true => self.pending.add(&mut self.client.connection, &Aimed(request)),
+            false => self.pending.add(&mut self.client.connection, request),
+        }
     }
 
     /// Sends the operations that wait.
@@ -97,12 +111,10 @@ impl Batch<'_> {
         complete(self.finish_async())
     }
 
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub(crate) async fn push_async(&mut self, request: &impl Command) -> Result<(), Error> {
-        let is_full = match request.key().is_some() && self.aims(request.operation()).await? {
-            true => self.pending.add(&mut self.client.connection, &Aimed(request))?,
-            false => self.pending.add(&mut self.client.connection, request)?,
-        };
-        if is_full { self.send_async().await } else { Ok(()) }
+        let aims = request.key().is_some() && self.aims(request.operation()).await?;
+        if self.add(request, aims)? { self.send_async().await } else { Ok(()) }
     }
 
     async fn aims(&mut self, operation: Operation) -> Result<bool, Error> {

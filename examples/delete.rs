@@ -2,8 +2,8 @@
 //!
 //! Each flow is deleted by tuple, zone and identifier, which spares a newer flow with the same tuple.
 
-#[path = "support/progress.rs"]
-mod progress;
+#[path = "support/interrupt.rs"]
+mod interrupt;
 mod support;
 
 use std::{
@@ -12,12 +12,12 @@ use std::{
 };
 
 use ctnetlink::{Client, Filter};
-use progress::Progress;
+use interrupt::stop_on_interrupt;
 use support::{Outcome, parse, wrong_usage};
 
 const USAGE: &str = "usage: delete FILTER
 
-Deletes the flows that match a filter, and prints their number.
+Deletes the flows that match a filter, and prints their number, also if Ctrl-C ends it early.
 Example: delete 'addr 192.0.2.7 and not assured'";
 
 fn main() -> ExitCode {
@@ -31,11 +31,13 @@ fn delete(arguments: &[String]) -> Outcome {
         return Err(wrong_usage("FILTER matches every flow: `conntrack -F` empties the table"));
     }
 
-    let progress = Progress::reported_on_interrupt("deleted")?;
-    let report = Client::open()?.delete_matching_with(&filter, |_| progress.advance())?;
+    let mut client = Client::open()?;
+    stop_on_interrupt(client.stop_handle()?)?;
+    let report = client.delete_matching(&filter)?;
     writeln!(io::stdout(), "{report}")?;
     match report.failures().first() {
         Some((_, error)) => Err(error.to_string().into()),
+        None if report.is_stopped() => Err("interrupted".into()),
         None => Ok(()),
     }
 }

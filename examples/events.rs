@@ -2,6 +2,8 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/interrupt.rs"]
+mod interrupt;
 mod support;
 
 use std::{
@@ -13,7 +15,8 @@ use ctnetlink::{
     EventGroups, EventRef, EventSocket, Filter,
     format::{Sender, Text},
 };
-use events::{Losses, stop_on_interrupt, warn_about_settings};
+use events::{Losses, warn_about_settings};
+use interrupt::stop_on_interrupt;
 use support::{Outcome, parse};
 
 const USAGE: &str = "usage: events [FILTER [RECEIVE-BUFFER-BYTES]]

@@ -1,8 +1,8 @@
 //! Sets the mark of the flows that match a filter, as `conntrack -U -p tcp --dport 993 --mark 10` does:
 //! `cargo run --example mark -- 'proto tcp and dport 993' 10`.
 
-#[path = "support/progress.rs"]
-mod progress;
+#[path = "support/interrupt.rs"]
+mod interrupt;
 mod support;
 
 use std::{
@@ -11,12 +11,12 @@ use std::{
 };
 
 use ctnetlink::{Client, Filter, FlowUpdate};
-use progress::Progress;
+use interrupt::stop_on_interrupt;
 use support::{Outcome, parse, wrong_usage};
 
 const USAGE: &str = "usage: mark FILTER MARK
 
-Sets the mark of the flows that match a filter, and prints their number.
+Sets the mark of the flows that match a filter, and prints their number, also if Ctrl-C ends it early.
 Example: mark 'proto tcp and dport 993' 0x10";
 
 fn main() -> ExitCode {
@@ -33,12 +33,13 @@ fn mark(arguments: &[String]) -> Outcome {
         None => parse("MARK", mark)?,
     };
 
-    let progress = Progress::reported_on_interrupt("marked")?;
     let mut client = Client::open()?;
-    let report = client.update_matching_with(&filter, &FlowUpdate::new().mark(mark), |_| progress.advance())?;
+    stop_on_interrupt(client.stop_handle()?)?;
+    let report = client.update_matching(&filter, &FlowUpdate::new().mark(mark))?;
     writeln!(io::stdout(), "{}", report.display_as("marked"))?;
     match report.failures().first() {
         Some((_, error)) => Err(error.to_string().into()),
+        None if report.is_stopped() => Err("interrupted".into()),
         None => Ok(()),
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/interrupt.rs"]
+mod interrupt;
 mod support;
 
 use std::{
@@ -15,7 +17,8 @@ use std::{
 };
 
 use ctnetlink::{FlowTable, Mirror, events::Waiter};
-use events::{stop_on_interrupt, warn_about_settings};
+use events::warn_about_settings;
+use interrupt::stop_on_interrupt;
 use support::Outcome;
 
 const USAGE: &str = "usage: mirror

@@ -4,6 +4,8 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/interrupt.rs"]
+mod interrupt;
 mod support;
 
 use std::{
@@ -13,7 +15,8 @@ use std::{
 };
 
 use ctnetlink::{Counters, Endpoint, Event, EventGroups, EventSocket, Flow, Timestamp, sysctl};
-use events::{Losses, stop_on_interrupt, warn_about_settings};
+use events::{Losses, warn_about_settings};
+use interrupt::stop_on_interrupt;
 use support::{Outcome, complain};
 
 const USAGE: &str = "usage: nat_log

@@ -119,8 +119,9 @@
 //! # Wait, stop, and async
 //!
 //! - A wait is bounded by the timeout of the builder or of the call (`next_within`); `try_next` does not wait.
-//! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`] from another thread or from a signal handler.
-//!   System calls that a signal interrupts are repeated (`EINTR`), so a handler for Ctrl-C must use a stop handle.
+//! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`], or a change by a filter, from another thread or
+//!   from a signal handler. System calls that a signal interrupts are repeated (`EINTR`), so a handler for Ctrl-C must
+//!   use a stop handle.
 //! - Event sockets and mirrors are file descriptors ([`AsFd`](std::os::fd::AsFd)), so any event loop can wait for them.
 //!   With the feature `tokio`, the module `tokio` has the same client, events and mirror as futures.
 //!
@@ -226,7 +227,7 @@ pub use events::{
 };
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 #[doc(inline)]
-pub use events::{mirror::Mirror, socket::EventSocket, stop::StopHandle};
+pub use events::{mirror::Mirror, socket::EventSocket};
 #[doc(inline)]
 pub use exchange::batch::{BatchOutcome, BatchReport};
 #[doc(inline)]

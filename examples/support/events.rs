@@ -1,36 +1,17 @@
-//! Shared by the examples of events: warnings, and a clean end on Ctrl-C.
+//! Shared by the examples of events: warnings.
 #![allow(dead_code, reason = "not every example needs all of it")]
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use ctnetlink::{StopHandle, sysctl};
-use nix::sys::signal::{SigSet, Signal};
+use ctnetlink::sysctl;
 
-use super::support::{Outcome, complain};
+use super::support::complain;
 
 /// Warns if the kernel's settings will keep events from arriving.
 pub(crate) fn warn_about_settings() {
     if sysctl::EVENTS.read().is_ok_and(|value| value == 2) {
         complain("warning: nf_conntrack_events=2: flows that were created while nobody listened send no events");
     }
-}
-
-/// Stops the wait for events on Ctrl-C. Call it before any thread is started.
-pub(crate) fn stop_on_interrupt(stop: StopHandle) -> Outcome {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    // Blocked signals stay pending until the thread below takes them.
-    signals.thread_block()?;
-    thread::spawn(move || {
-        if signals.wait().is_ok() {
-            stop.stop();
-        }
-    });
-    Ok(())
 }
 
 /// Reports losses, at most once a second.

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use super::{
-    Client, Dump,
+    Client, Dump, Stop, StopHandle,
+    dump::DumpStep,
     flows::refuse_empty,
     lookup::{Finder, directed, not_found},
 };
@@ -18,7 +19,7 @@ use crate::{
 /// What changing or deleting by a filter did.
 ///
 /// `Display` is a sentence for an operator: `deleted 3 flows`, or `marked 1 flow, 2 had ended` with the verb of
-/// [`display_as`](Self::display_as). Counts of zero are left out.
+/// [`display_as`](Self::display_as). Counts of zero are left out, and `stopped early` is added if it applies.
 ///
 /// # Examples
 ///
@@ -45,6 +46,7 @@ pub struct BulkReport {
     undecodable: u64,
     failures: Vec<(FlowKey, Error)>,
     decode_error: Option<Error>,
+    is_stopped: bool,
 }
 
 impl BulkReport {
@@ -62,6 +64,7 @@ impl BulkReport {
             undecodable: 0,
             failures: Vec::new(),
             decode_error: None,
+            is_stopped: false,
         }
     }
 
@@ -113,6 +116,13 @@ impl BulkReport {
         self.decode_error.as_ref()
     }
 
+    /// Returns true if a [stop handle](Client::stop_handle) ended the change early. The counts are exact, and the rest of
+    /// the table was left alone.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
     /// Prints the report with another verb in the past tense: `marked 3 flows`.
     #[must_use]
     pub fn display_as<'r>(&'r self, verb: &'r str) -> impl fmt::Display + 'r {
@@ -134,7 +144,8 @@ impl BulkReport {
             (self.unanswered, "got no answer"),
             (self.undecodable, "could not be decoded"),
         ];
-        rest.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+        rest.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))?;
+        f.write_str(if self.is_stopped { ", stopped early" } else { "" })
     }
 
     fn note(&mut self, key: FlowKey, result: Result<(), Error>) {
@@ -269,10 +280,13 @@ impl Client {
         complete(self.change_matching(filter, BulkChange::Delete, Some(&mut deleted)))
     }
 
-    /// Deletes every flow that a filter matches in the fastest way: in the kernel, if the kernel was probed and evaluates
-    /// exactly this filter, and otherwise as [`delete_matching`](Self::delete_matching) does.
+    /// Deletes every flow that a filter matches, without a count if the kernel can do it alone, which is faster.
     ///
-    /// Returns `None` if the kernel did it, which reports no number.
+    /// A kernel can delete by family (Linux 5.2), by bits of mark and status (5.15), by zone (6.8), and by protocol and
+    /// single addresses and ports (6.12). If it was probed to support everything that the filter compares, it deletes the
+    /// flows itself and reports no number: the result is `None`. Any other filter, such as one of ranges or prefixes, is
+    /// carried out as by [`delete_matching`](Self::delete_matching), and the result is its report.
+    /// [`Plan::flush`](crate::filter::Plan::flush) shows in advance which it will be.
     ///
     /// # Errors
     ///
@@ -283,27 +297,58 @@ impl Client {
     ///
     /// ```no_run
     /// # let mut client = ctnetlink::Client::open()?;
-    /// match client.flush_matching(&"zone 7".parse()?)? {
+    /// match client.delete_matching_uncounted(&"zone 7".parse()?)? {
     ///     Some(report) => println!("{report}"),
     ///     None => println!("the kernel deleted them"),
     /// }
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
-    pub fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
-        complete(self.flush_matching_async(filter))
+    pub fn delete_matching_uncounted(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+        complete(self.delete_matching_uncounted_async(filter))
     }
 
-    pub(crate) async fn flush_matching_async(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+    pub(crate) async fn delete_matching_uncounted_async(
+        &mut self,
+        filter: &Filter,
+    ) -> Result<Option<BulkReport>, Error> {
         refuse_everything(filter)?;
         let capabilities = self.capabilities_for(Operation::FlushFlows).await?;
         let plan = filter.plan(&capabilities);
-        let Some(flushes) = plan.flush() else {
+        let Some(flushes) = plan.flush().filter(|_| !self.stop.is_stopped()) else {
             return self.change_matching(filter, BulkChange::Delete, NO_OBSERVER).await.map(Some);
         };
         for flush in flushes {
             self.execute_async(&FlushFlows::matching(*flush)).await?;
         }
         Ok(None)
+    }
+
+    /// Returns a handle that ends changes by a filter, from an observer, another thread or a signal handler.
+    ///
+    /// A change that is under way reads no more of the table once it is stopped. The flows that it has already selected,
+    /// at most a datagram of about a hundred, are still changed, so the counts of its report are exact, and
+    /// [`BulkReport::is_stopped`] is true. Every later change by a filter ends before its first flow. Other requests are
+    /// not affected: each ends with an answer or with the client's time-out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process has too many open files.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// let stop = client.stop_handle()?;
+    /// std::thread::spawn(move || {
+    ///     std::thread::sleep(std::time::Duration::from_secs(1)); // or wait for Ctrl-C
+    ///     stop.stop();
+    /// });
+    /// let report = client.delete_matching(&"not assured".parse()?)?;
+    /// println!("{report}"); // deleted 70312 flows, stopped early
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn stop_handle(&self) -> Result<StopHandle, Error> {
+        self.stop.handle()
     }
 
     pub(crate) async fn change_matching<O: FnMut(FlowRef<'_>)>(
@@ -340,7 +385,7 @@ impl Client {
         let Some(mut writer) = self.take_writer()? else {
             return self.change_after_dump(filter, change, aim, observer, report).await;
         };
-        let mut changes = Changes::new(change, aim, &mut writer, observer, report);
+        let mut changes = Changes::new(change, aim, &mut writer, &self.stop, observer, report);
         changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection)).await?;
         // After an error, or if this future is dropped, it is not put back, so that nothing stale waits in it.
         self.writer = Some(writer);
@@ -359,11 +404,14 @@ impl Client {
         let capabilities = self.capabilities_for(change.operation()).await?;
         let mut flows = Kept::default();
         let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
-        while let Some(flow) = next_decodable(&mut dump, report).await? {
+        while let Some(flow) = next_decodable(&mut dump, &self.stop, report).await? {
             flows.push(&flow);
         }
-        let mut changes = Changes::new(change, aim, &mut self.connection, observer, report);
+        let mut changes = Changes::new(change, aim, &mut self.connection, &self.stop, observer, report);
         for flow in flows.iter() {
+            if changes.is_stopped() {
+                break;
+            }
             changes.push(&flow).await?;
         }
         changes.finish().await
@@ -429,6 +477,7 @@ struct Changes<'a, O> {
     change: BulkChange<'a>,
     aim: Aim,
     writer: &'a mut Connection,
+    stop: &'a Stop,
     batch: PendingBatch,
     /// The keys of the flows in the batch, by their place in it.
     keys: Vec<FlowKey>,
@@ -444,18 +493,24 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
         change: BulkChange<'a>,
         aim: Aim,
         writer: &'a mut Connection,
+        stop: &'a Stop,
         observer: Option<&'a mut O>,
         report: &'a mut BulkReport,
     ) -> Self {
         let (batch, keys, flows) = Default::default();
-        Self { change, aim, writer, batch, keys, flows, observer, report }
+        Self { change, aim, writer, stop, batch, keys, flows, observer, report }
     }
 
     async fn make(&mut self, dump: &mut Dump<'_>) -> Result<(), Error> {
-        while let Some(flow) = next_decodable(dump, self.report).await? {
+        while let Some(flow) = next_decodable(dump, self.stop, self.report).await? {
             self.push(&flow).await?;
         }
         self.finish().await
+    }
+
+    fn is_stopped(&mut self) -> bool {
+        self.report.is_stopped = self.stop.is_stopped();
+        self.report.is_stopped
     }
 
     async fn push(&mut self, flow: &FlowRef<'_>) -> Result<(), Error> {
@@ -546,12 +601,27 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
     }
 }
 
-/// The next flow of a dump that decodes. The others are counted.
-async fn next_decodable<'d>(dump: &'d mut Dump<'_>, report: &mut BulkReport) -> Result<Option<FlowRef<'d>>, Error> {
+/// The next flow of a dump that decodes; `None` at the end, or once the change is stopped. Entries that do not decode are
+/// counted.
+async fn next_decodable<'d>(
+    dump: &'d mut Dump<'_>,
+    stop: &Stop,
+    report: &mut BulkReport,
+) -> Result<Option<FlowRef<'d>>, Error> {
     loop {
-        match dump.advance().await {
-            Ok(true) => return dump.current_view(),
-            Ok(false) => return Ok(None),
+        // Between datagrams too: the filter may match none of their flows.
+        if stop.is_stopped() {
+            report.is_stopped = true;
+            return Ok(None);
+        }
+        let advanced = match dump.step() {
+            Ok(DumpStep::Entry) => return dump.current_view(),
+            Ok(DumpStep::End) => return Ok(None),
+            Ok(needed) => dump.provide(needed).await,
+            Err(error) => Err(error),
+        };
+        match advanced {
+            Ok(()) => {}
             Err(error) if error.ends_answer() => return Err(error),
             Err(error) => {
                 report.undecodable += 1;
@@ -611,6 +681,8 @@ mod tests {
         assert_eq!(report.to_string(), "deleted 3 flows");
         (report.changed, report.vanished, report.failed) = (1, 1, 1);
         assert_eq!(report.display_as("marked").to_string(), "marked 1 flow, 1 had ended, 1 failed");
+        report.is_stopped = true;
+        assert_eq!(report.to_string(), "deleted 1 flow, 1 had ended, 1 failed, stopped early");
     }
 
     #[test]

@@ -59,7 +59,7 @@ struct Selection {
 
 /// What a dump came to with the datagram that was received last.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub(super) enum DumpStep {
     Entry,
     /// The end of the last dump.
     End,
@@ -173,10 +173,10 @@ impl<'c, T: Entry> Dump<'c, T> {
 
     fn next_selected(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         loop {
-            match self.step().map_err(|error| self.end(error))? {
+            match self.step()? {
                 // Found once already: reading it again frees the loop from holding it while the buffer is filled.
-                Step::Entry => return Ok(self.current()),
-                Step::End => return Ok(None),
+                DumpStep::Entry => return Ok(self.current()),
+                DumpStep::End => return Ok(None),
                 needed => complete(self.provide(needed))?,
             }
         }
@@ -196,17 +196,18 @@ impl<'c, T: Entry> Dump<'c, T> {
     }
 
     /// Goes on to the next entry that the filter matches; `false` at the end of the last dump.
-    pub(super) async fn advance(&mut self) -> Result<bool, Error> {
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    async fn advance(&mut self) -> Result<bool, Error> {
         loop {
-            match self.step().map_err(|error| self.end(error))? {
-                Step::Entry => return Ok(true),
-                Step::End => return Ok(false),
+            match self.step()? {
+                DumpStep::Entry => return Ok(true),
+                DumpStep::End => return Ok(false),
                 needed => self.provide(needed).await?,
             }
         }
     }
 
-    /// The entry that [`advance`](Self::advance) went on to.
+    /// The entry that [`step`](Self::step) went on to.
     pub(super) fn current_view(&self) -> Result<Option<T::View<'_>>, Error> {
         Ok(self.current().map(|message| T::view(&message)).transpose()?)
     }
@@ -216,19 +217,23 @@ impl<'c, T: Entry> Dump<'c, T> {
     }
 
     /// Goes on to the next entry that the filter matches among those that were received.
-    fn step(&mut self) -> Result<Step, Error> {
+    pub(super) fn step(&mut self) -> Result<DumpStep, Error> {
+        self.search().map_err(|error| self.end(error))
+    }
+
+    fn search(&mut self) -> Result<DumpStep, Error> {
         loop {
             let Some(replies) = &mut self.replies else {
-                return Ok(self.planned.as_slice().first().map_or(Step::End, |filter| Step::Start(*filter)));
+                return Ok(self.planned.as_slice().first().map_or(DumpStep::End, |filter| DumpStep::Start(*filter)));
             };
             match (replies.step(self.connection)?, &self.selection) {
-                (Progress::Receive, _) => return Ok(Step::Receive),
+                (Progress::Receive, _) => return Ok(DumpStep::Receive),
                 (Progress::End, _) => self.replies = None,
-                (Progress::Item, None) => return Ok(Step::Entry),
+                (Progress::Item, None) => return Ok(DumpStep::Entry),
                 (Progress::Item, Some(Selection { filter, now })) => {
                     let Some(message) = replies.current(self.connection) else { continue };
                     if T::is_matched(&T::view(&message)?, filter, *now) {
-                        return Ok(Step::Entry);
+                        return Ok(DumpStep::Entry);
                     }
                 }
             }
@@ -236,9 +241,9 @@ impl<'c, T: Entry> Dump<'c, T> {
     }
 
     /// Sends or receives for the next step. Nothing changes if the future is dropped before it has done so.
-    async fn provide(&mut self, needed: Step) -> Result<(), Error> {
+    pub(super) async fn provide(&mut self, needed: DumpStep) -> Result<(), Error> {
         let provided = match (needed, &mut self.replies) {
-            (Step::Start(filter), _) => match self.connection.start(&DumpFlows::new().matching(filter)).await {
+            (DumpStep::Start(filter), _) => match self.connection.start(&DumpFlows::new().matching(filter)).await {
                 Ok(replies) => {
                     self.planned.next();
                     self.replies = Some(replies);
@@ -246,7 +251,7 @@ impl<'c, T: Entry> Dump<'c, T> {
                 }
                 Err(error) => Err(error),
             },
-            (Step::Receive, Some(replies)) => replies.receive(self.connection).await,
+            (DumpStep::Receive, Some(replies)) => replies.receive(self.connection).await,
             _ => Ok(()),
         };
         provided.map_err(|error| self.end(error))

@@ -11,6 +11,7 @@ mod flows;
 mod lookup;
 mod original_destination;
 mod statistics;
+mod stop;
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 mod builder;
@@ -26,6 +27,10 @@ use std::time::Duration;
 pub use batch::Batch;
 pub use bulk::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
+pub(crate) use stop::Stop;
+pub use stop::StopHandle;
+#[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]
+pub(crate) use stop::new_eventfd;
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 pub(crate) use {
     bulk::{BulkChange, NO_OBSERVER},
@@ -72,12 +77,15 @@ pub struct Client {
     capabilities: Option<Capabilities>,
     /// Whether the kernel was built with zones.
     zones: Option<bool>,
+    /// Ends changes by a filter.
+    stop: Stop,
 }
 
 impl Client {
     /// A client over any transport.
     pub(crate) fn over(transport: Box<dyn Transport>, timeout: Option<Duration>) -> Self {
-        Self { connection: Connection::new(transport, timeout), writer: None, capabilities: None, zones: None }
+        let (connection, stop) = (Connection::new(transport, timeout), Stop::default());
+        Self { connection, writer: None, capabilities: None, zones: None, stop }
     }
 
     /// The same client, if its kernel is known to have zones: it is not probed for them.
@@ -89,9 +97,8 @@ impl Client {
     /// Replaces the transports.
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub(crate) fn map_transports(self, map: impl Fn(Box<dyn Transport>) -> Box<dyn Transport>) -> Self {
-        let Self { connection, writer, capabilities, zones } = self;
-        let writer = writer.map(|writer| writer.map_transport(&map));
-        Self { connection: connection.map_transport(&map), writer, capabilities, zones }
+        let writer = self.writer.map(|writer| writer.map_transport(&map));
+        Self { connection: self.connection.map_transport(&map), writer, ..self }
     }
 
     /// Returns the bytes that the kernel granted for answers that wait to be received: twice what was requested, since it

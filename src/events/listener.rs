@@ -19,12 +19,11 @@ use rustix::net::{netlink::SocketAddrNetlink, sockopt};
 use super::{
     EventGroups,
     socket::{EventSocket, Listener},
-    stop::Stop,
     stream::{EventStream, Source},
     synchronizer::Settings,
 };
 use crate::{
-    client::{NetworkNamespace, check_netfilter, id_of_this_thread, receive, run_in, set_receive_buffer, sysctl},
+    client::{NetworkNamespace, Stop, check_netfilter, id_of_this_thread, receive, run_in, set_receive_buffer, sysctl},
     error::{ATTACH_PROGRAM, Errno, Error, LISTEN_TO_ALL},
     exchange::{Datagram, NamespaceId, Wait},
     filter::{Filter, Instruction, SocketFilter},

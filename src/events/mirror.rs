@@ -4,16 +4,18 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+#[cfg(all(target_os = "linux", feature = "client"))]
+use super::EventGroups;
 use super::{
-    Change, EventSocket, FlowTable, StopHandle,
+    Change, EventSocket, FlowTable,
     socket::Listener,
     stream::Source as _,
     synchronizer::{Settings as _, Synchronizer},
 };
 #[cfg(all(target_os = "linux", feature = "client"))]
-use super::{EventGroups, stop::Stop};
+use crate::client::Stop;
 use crate::{
-    client::Client,
+    client::{Client, StopHandle},
     error::{Error, ErrorKind},
     exchange::{Deadline, Transport},
 };

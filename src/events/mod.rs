@@ -73,8 +73,6 @@ pub(crate) mod listener;
 pub(crate) mod mirror;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) mod socket;
-#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-pub(crate) mod stop;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod stream;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
@@ -95,16 +93,12 @@ pub use mirror::Waiter;
 pub(crate) use socket::EventSocket;
 #[cfg(any(feature = "fake", all(target_os = "linux", feature = "tokio")))]
 pub(crate) use socket::Listener;
-#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-pub(crate) use stop::StopHandle;
-#[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]
-pub(crate) use stop::new_eventfd;
 pub use table::TableIter;
 #[cfg(fuzzing)]
 pub use table::property;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use table::{Change, FlowTable};
 #[cfg(feature = "fake")]
-pub(crate) use {stop::Stop, stream::Source, synchronizer::Settings};
+pub(crate) use {stream::Source, synchronizer::Settings};
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 pub(crate) use {stream::Step as EventStep, synchronizer::Turn};

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::{fmt, io, time::Duration};
 
 use super::{
-    Event, EventRef, StopHandle,
-    stop::Stop,
+    Event, EventRef,
     stream::{EventStream, Source},
     synchronizer::Settings,
 };
 use crate::{
+    client::{Stop, StopHandle},
     error::Error,
     exchange::{Datagram, Deadline, NamespaceId},
 };

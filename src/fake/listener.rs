@@ -9,8 +9,9 @@ use super::{
     socket::{Shared, received},
 };
 use crate::{
+    client::Stop,
     error::Errno,
-    events::{EventGroups, Listener, Settings, Source, Stop},
+    events::{EventGroups, Listener, Settings, Source},
     exchange::{Datagram, Deadline},
 };
 

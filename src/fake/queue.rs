@@ -122,7 +122,7 @@ use std::{
 };
 
 #[cfg(all(target_os = "linux", feature = "client"))]
-use crate::events::new_eventfd;
+use crate::client::new_eventfd;
 
 /// A clone is the same descriptor.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use super::{
     transport::AsyncTransport,
 };
 use crate::{
-    client::{BulkChange, BulkReport, NO_OBSERVER, destination_of, reply_key},
+    client::{BulkChange, BulkReport, NO_OBSERVER, StopHandle, destination_of, reply_key},
     error::{Error, Operation},
     exchange::BatchReport,
     filter::{Capabilities, Filter},
@@ -68,6 +68,16 @@ impl Client {
     #[must_use]
     pub fn receive_buffer(&self) -> usize {
         self.inner.receive_buffer()
+    }
+
+    /// Returns a handle that ends changes by a filter: see the synchronous
+    /// [`stop_handle`](crate::Client::stop_handle). Unlike a dropped future, a stopped change returns its report.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process has too many open files.
+    pub fn stop_handle(&self) -> Result<StopHandle, Error> {
+        self.inner.stop_handle()
     }
 
     /// Starts a batch.
@@ -271,15 +281,15 @@ impl Client {
         self.inner.change_matching(filter, BulkChange::Delete, Some(&mut deleted)).await
     }
 
-    /// Deletes every flow that a filter matches in the fastest way.
+    /// Deletes every flow that a filter matches, without a count if the kernel can do it alone.
     ///
     /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
     ///
     /// # Errors
     ///
-    /// Fails like the synchronous [`flush_matching`](crate::Client::flush_matching).
-    pub async fn flush_matching(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
-        self.inner.flush_matching_async(filter).await
+    /// Fails like the synchronous [`delete_matching_uncounted`](crate::Client::delete_matching_uncounted).
+    pub async fn delete_matching_uncounted(&mut self, filter: &Filter) -> Result<Option<BulkReport>, Error> {
+        self.inner.delete_matching_uncounted_async(filter).await
     }
 
     /// Returns the address that a peer sent its packets to, before a rule redirected them to a socket of this host.

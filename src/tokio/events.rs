@@ -12,8 +12,9 @@ use futures_core::Stream;
 
 use super::readiness::Readiness;
 use crate::{
+    client::StopHandle,
     error::Error,
-    events::{Event, EventGroups, EventRef, EventStep, Listener, StopHandle},
+    events::{Event, EventGroups, EventRef, EventStep, Listener},
     exchange::Deadline,
 };
 

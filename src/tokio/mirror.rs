@@ -11,8 +11,9 @@ use futures_core::Stream;
 
 use super::{events::Waits, transport::AsyncTransport};
 use crate::{
+    client::StopHandle,
     error::{Error, ErrorKind},
-    events::{Change, FlowTable, StopHandle, Turn},
+    events::{Change, FlowTable, Turn},
     exchange::Deadline,
 };
 

@@ -31,7 +31,7 @@
 //! | get, statistics | none |
 //! | create, update, delete | carried out, or not sent |
 //! | [`Batch`] push, send | operations that were sent are not sent again; the report counts them as unanswered |
-//! | change by a filter | the flows changed so far stay changed; the report is lost |
+//! | change by a filter | the flows changed so far stay changed; the report is lost, which a stop handle avoids |
 //!
 //! # Cost
 //!

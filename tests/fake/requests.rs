@@ -150,6 +150,24 @@ fn statistics_count_on_the_first_processor() {
 }
 
 #[test]
+fn stopped_bulk_change_counts_exactly() {
+    let kernel = filled(FakeKernel::new(), 2000);
+    let mut client = kernel.client();
+    let (stop, mut observed) = (client.stop_handle().unwrap(), 0);
+    let stop_at_150 = |_: ctnetlink::FlowRef<'_>| {
+        observed += 1;
+        if observed == 150 {
+            stop.stop();
+        }
+    };
+    let report = client.delete_matching_with(&"proto udp".parse().unwrap(), stop_at_150).unwrap();
+    let deleted = 2000 - kernel.flows().len() as u64;
+    assert_eq!((report.changed(), report.matched(), observed), (deleted, deleted, deleted));
+    assert!(report.is_stopped() && (150..1000).contains(&deleted), "{report}");
+    assert_eq!(report.to_string(), format!("deleted {deleted} flows, stopped early"));
+}
+
+#[test]
 fn expected_packet_begins_a_related_flow() {
     let kernel = FakeKernel::new();
     let master = Tuple::tcp(address(1, 1000), address(2, 21));

@@ -304,7 +304,7 @@ const REQUESTS: &[(&str, Request)] = &[
     ("delete flows", |client| client.delete_family(Family::IPV4)),
     ("dump flows", |client| client.dump_matching(&udp()).map(drop)),
     ("delete flow", |client| client.delete_matching(&udp()).map(drop)),
-    ("delete flows", |client| client.flush_matching(&udp()).map(drop)),
+    ("delete flows", |client| client.delete_matching_uncounted(&udp()).map(drop)),
     ("update flow", |client| client.update_matching(&udp(), &FlowUpdate::new().mark(1)).map(drop)),
     ("get statistics", |client| client.statistics().map(drop)),
     ("get statistics", |client| client.cpu_statistics().map(drop)),

@@ -1,8 +1,8 @@
 //! The client's socket: namespaces, buffers and abandoned dumps.
 
-use std::{collections::BTreeSet, os::fd::AsFd, process::Command, thread};
+use std::{collections::BTreeSet, os::fd::AsFd, process::Command, thread, time::Duration};
 
-use ctnetlink::{Client, ErrorKind, Filter, FlowUpdate, NetworkNamespace};
+use ctnetlink::{Client, ErrorKind, Filter, FlowRef, FlowUpdate, NetworkNamespace};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use crate::{
@@ -20,6 +20,7 @@ cases! {
     granted_client_buffer_is_reported;
     dump_takes_constant_memory_and_yields_each_flow_once;
     client_works_over_a_given_socket;
+    stop_handle_ends_a_bulk_change_with_exact_counts;
     bulk_changes_lend_the_changed_flows;
 }
 
@@ -133,6 +134,49 @@ fn client_works_over_a_given_socket(lab: &Lab) {
     assert_eq!(lab.flows().len(), 2000);
     let error = Client::from_fd(open(SockProtocol::NetlinkRoute)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// Also over a socket beside which no other can be opened, where the dump ends before the first change.
+fn stop_handle_ends_a_bulk_change_with_exact_counts(lab: &Lab) {
+    const FLOWS: u64 = 5000;
+    let dns: Filter = "proto udp".parse().unwrap();
+    let given =
+        || socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter);
+    for open in [&(|| lab.client()) as &dyn Fn() -> Client, &|| Client::from_fd(given().unwrap()).unwrap()] {
+        lab.client().delete_all().unwrap();
+        create(&mut lab.client(), (1..=FLOWS as u16).map(udp_flow));
+        let mut client = open();
+        let (stop, mut observed) = (client.stop_handle().unwrap(), 0);
+        let mut stop_at = |_: FlowRef<'_>| {
+            observed += 1;
+            if observed == 300 {
+                stop.stop();
+            }
+        };
+        let update = FlowUpdate::new().mark(7);
+        let report = client.update_matching_with(&dns, &update, &mut stop_at).unwrap();
+        let marked = lab.flows().iter().filter(|flow| flow.mark == Some(7)).count() as u64;
+        assert_eq!((report.changed(), report.matched(), observed), (marked, marked, marked), "{report}");
+        assert!(report.is_stopped() && (300..FLOWS / 2).contains(&marked), "{report}");
+
+        let mut client = open();
+        let (stop, mut observed) = (client.stop_handle().unwrap(), 0);
+        let stopper = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(2));
+            stop.stop();
+        });
+        let report = client.delete_matching_with(&dns, |_| observed += 1).unwrap();
+        stopper.join().unwrap();
+        let left = lab.flows().len() as u64;
+        assert_eq!((report.changed(), observed), (FLOWS - left, FLOWS - left), "{report}");
+        assert!(report.is_stopped() || left == 0, "{report}");
+
+        // Later changes do nothing, and other requests go on.
+        client.stop_handle().unwrap().stop();
+        let report = client.delete_matching_uncounted(&"mark 7".parse().unwrap()).unwrap().expect("nothing was sent");
+        assert!(report.is_stopped() && report.matched() == 0, "{report}");
+        assert_eq!(client.dump().unwrap().count() as u64, left);
+    }
 }
 
 fn bulk_changes_lend_the_changed_flows(lab: &Lab) {

@@ -104,7 +104,7 @@ macro_rules! results_of {
         note!(client.update_matching(&dns, &FlowUpdate::new().mark(10))$($wait)*.map(|report| report.to_string()));
         note!(client.delete_matching(&Filter::everything())$($wait)*.map(|report| report.to_string()));
         note!(client.delete_matching(&dns)$($wait)*.map(|report| report.to_string()));
-        note!(client.flush_matching(&"sport 1-10".parse().unwrap())$($wait)*.map(|report| report.map(|report| report.to_string())));
+        note!(client.delete_matching_uncounted(&"sport 1-10".parse().unwrap())$($wait)*.map(|report| report.map(|report| report.to_string())));
         note!(client.statistics()$($wait)*.map(|statistics| statistics.entries));
         note!(client.cpu_statistics()$($wait)*.map(|statistics| statistics.len()));
         note!(client.capabilities()$($wait)*);
@@ -114,6 +114,8 @@ macro_rules! results_of {
             messages += 1;
         }
         note!(Ok::<_, ctnetlink::Error>(messages));
+        client.stop_handle().unwrap().stop();
+        note!(client.delete_matching(&"proto tcp".parse().unwrap())$($wait)*.map(|report| report.to_string()));
         results
     }};
 }

@@ -1,4 +1,4 @@
-//! Ending a wait from outside.
+//! Ending a wait, or a long change, from outside.
 
 use std::sync::{
     Arc, OnceLock,
@@ -16,8 +16,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::error::Error;
 
-/// Stops an [`EventSocket`](super::EventSocket) or a [`Mirror`](super::Mirror) from another thread or from a signal
-/// handler.
+/// Stops an [`EventSocket`](crate::EventSocket), a [`Mirror`](crate::Mirror) or the changes by a filter of a
+/// [`Client`](crate::Client), from another thread or from a signal handler.
 ///
 /// A signal alone does not end a wait: an interrupted wait goes on. [`stop`](Self::stop) ends it, and every later one.
 ///
@@ -50,7 +50,7 @@ struct Signal {
 }
 
 impl StopHandle {
-    /// Ends the wait that is under way, and every later one. Afterwards no event is yielded.
+    /// Ends the wait or the change by a filter that is under way, and every later one. Afterwards no event is yielded.
     ///
     /// It may be called in a signal handler: it sets a flag and writes to an eventfd(2).
     pub fn stop(&self) {
@@ -67,7 +67,7 @@ impl StopHandle {
     }
 }
 
-/// The stop handle of a socket, created when it is first asked for: without one, no descriptor is spent.
+/// The stop handle of a socket or a client, created when it is first asked for: without one, no descriptor is spent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(OnceLock<StopHandle>);
 
@@ -100,7 +100,7 @@ impl Stop {
     /// Waits until `fd` is readable, until the handle stops the wait, or for that long (`None`: without a limit). Returns
     /// whether `fd` is readable.
     #[cfg(all(target_os = "linux", feature = "client"))]
-    pub(super) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
         // A time too long for the system means no limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let readable = PollFd::from_borrowed_fd(fd, PollFlags::IN);

@@ -43,6 +43,7 @@
 //! | describe a flow to create, or a change | [`NewFlow`], [`FlowUpdate`] |
 //! | see events as they happen | [`EventSocket`] |
 //! | keep a copy of the table in sync | [`Mirror`] |
+//! | turn counters into traffic by source, zone, mark … | [`accounting`] |
 //! | read `/proc/net/nf_conntrack` or the output of conntrack(8), on any system | [`proc`] |
 //! | print flows as text, save lines, XML or JSON | [`mod@format`] |
 //! | test a program without a kernel and without root | [`fake`](guide::cookbook#test-without-a-kernel) |
@@ -181,6 +182,7 @@
 #![deny(missing_docs)]
 #![warn(clippy::allow_attributes_without_reason)]
 
+pub mod accounting;
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 mod client;
 mod error;

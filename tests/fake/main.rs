@@ -4,6 +4,7 @@
 #![cfg(feature = "fake")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod accounting;
 mod events;
 mod exchange;
 mod faults;

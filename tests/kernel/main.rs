@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod accounting;
 mod batches;
 mod churn;
 mod conntrack;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let laboratory = Laboratory::open();
     let areas: &[(&str, &[Case])] = &[
+        ("accounting", accounting::CASES),
         ("batches", batches::CASES),
         ("events", events::CASES),
         ("expectations", expectations::CASES),

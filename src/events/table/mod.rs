@@ -119,6 +119,8 @@ pub struct FlowTable {
     phase: Phase,
     /// Whether events may have been lost since the last dump began that was completed.
     is_lossy: bool,
+    /// The number of times that events may have been lost.
+    losses: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -154,7 +156,13 @@ impl FlowTable {
     /// Creates an empty table, which is not synchronized.
     #[must_use]
     pub fn new() -> Self {
-        Self { store: Store::default(), generation: 0, phase: Phase::Following { is_drained: false }, is_lossy: true }
+        Self {
+            store: Store::default(),
+            generation: 0,
+            phase: Phase::Following { is_drained: false },
+            is_lossy: true,
+            losses: 0,
+        }
     }
 
     /// Updates the table from an event and appends the changes, at most two. Events of expectations and of
@@ -173,6 +181,18 @@ impl FlowTable {
     #[must_use]
     pub const fn is_synchronized(&self) -> bool {
         !self.is_lossy
+    }
+
+    /// Returns how many times events may have been lost: at each overrun, and after an error. Each time, the table is
+    /// compared with a dump afterwards.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// The number of the last dump, which is over.
+    pub(crate) const fn last_dump(&self) -> Option<u32> {
+        if self.is_following() { Some(self.generation) } else { None }
     }
 
     /// Returns the number of flows.
@@ -269,6 +289,7 @@ impl FlowTable {
     /// Notes that events may have been lost.
     pub(in crate::events) const fn note_loss(&mut self) {
         self.is_lossy = true;
+        self.losses = self.losses.saturating_add(1);
         if let Phase::Dumping { lost_since, .. } | Phase::Sweeping { lost_since, .. } = &mut self.phase {
             *lost_since = true;
         }

@@ -6,9 +6,8 @@ use core::{net::IpAddr, time::Duration};
 use std::collections::BTreeMap;
 
 use super::{
-    flow::{EncodingContext, FlowEntry},
+    flow::{EncodingContext, FlowEntry, RawTuple, masked},
     release::{KnownHelper, Release},
-    tuple::{RawTuple, masked},
 };
 use crate::{
     error::Errno,

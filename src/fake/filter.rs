@@ -4,7 +4,10 @@
 
 use core::net::IpAddr;
 
-use super::{flow::FlowEntry, release::Release, tuple::RawTuple};
+use super::{
+    flow::{FlowEntry, RawTuple},
+    release::Release,
+};
 use crate::{
     error::Errno,
     model::{Direction, Family, Protocol},

@@ -1,21 +1,28 @@
-//! The state of a fake kernel.
+//! The state of a fake kernel: its tables, the queues of its event sockets, and the faults that wait for a request.
 
 use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     datagram::{Head, netfilter},
     expectation::{ExpectationEntry, ExpectationTable},
-    fault::Faults,
-    flow::{EncodingContext, EventBits, FlowEntry},
-    queue::Queues,
+    flow::{EncodingContext, EventBits, FlowEntry, RawTuple, Zone},
     release::Release,
     table::{ConntrackTable, Place},
-    tuple::{RawTuple, Zone},
 };
 use crate::{
+    error::Errno,
     events::EventGroups,
     model::{Direction, Status, Timestamp},
     wire::{Flags, MessageType, NetfilterHeader},
+};
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+use crate::client::new_eventfd;
+#[cfg(all(target_os = "linux", feature = "client"))]
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 /// The configuration of a kernel.
@@ -223,5 +230,245 @@ impl Kernel {
             entry.encode(&present, attributes);
         });
         self.queues.send(group, &event);
+    }
+}
+
+/// The cost of an event in the receive buffer (measured on x86-64).
+const EVENT_COST: usize = 1280;
+
+/// The queue of an event queue.
+#[derive(Debug)]
+struct Queue {
+    groups: EventGroups,
+    events: VecDeque<Vec<u8>>,
+    capacity: usize,
+    signal: ReadySignal,
+    /// Events are dropped until the queue is empty.
+    is_congested: bool,
+    /// The loss has not been reported yet.
+    has_overrun: bool,
+}
+
+/// The result of a receive.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Event(Vec<u8>),
+    /// Events were lost. Reported before the events that are still queued.
+    Overrun,
+    Nothing,
+}
+
+/// The queues of all event sockets.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    queues: BTreeMap<u64, Queue>,
+    last: u64,
+}
+
+impl Queues {
+    /// Adds a socket with this receive buffer, and returns its number.
+    pub(super) fn join(&mut self, groups: EventGroups, capacity: usize, signal: ReadySignal) -> u64 {
+        self.last += 1;
+        let events = VecDeque::new();
+        let queue = Queue { groups, events, capacity, signal, is_congested: false, has_overrun: false };
+        self.queues.insert(self.last, queue);
+        self.last
+    }
+
+    pub(super) fn leave(&mut self, number: u64) {
+        self.queues.remove(&number);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// Returns true if a socket has joined the group.
+    pub(super) fn hears(&self, group: EventGroups) -> bool {
+        self.queues.values().any(|queue| queue.groups.intersects(group))
+    }
+
+    /// Queues an event for every socket that has joined the group.
+    pub(super) fn send(&mut self, group: EventGroups, event: &[u8]) {
+        for queue in self.queues.values_mut().filter(|queue| queue.groups.intersects(group)) {
+            if queue.is_congested {
+                continue;
+            }
+            // The kernel compares the size of the queue before it adds the event.
+            if queue.events.len() * EVENT_COST > queue.capacity {
+                queue.overrun();
+            } else {
+                queue.events.push_back(event.to_vec());
+                queue.signal.set();
+            }
+        }
+    }
+
+    /// Makes every socket lose events until its queue is empty.
+    pub(super) fn overrun(&mut self) {
+        self.queues.values_mut().for_each(Queue::overrun);
+    }
+
+    pub(super) fn receive(&mut self, number: u64) -> Next {
+        let Some(queue) = self.queues.get_mut(&number) else { return Next::Nothing };
+        let next = if core::mem::take(&mut queue.has_overrun) {
+            Next::Overrun
+        } else {
+            queue.events.pop_front().map_or(Next::Nothing, Next::Event)
+        };
+        if queue.events.is_empty() {
+            queue.is_congested = false;
+            queue.signal.clear();
+        }
+        next
+    }
+
+    pub(super) fn is_readable(&self, number: u64) -> bool {
+        self.queues.get(&number).is_some_and(|queue| queue.has_overrun || !queue.events.is_empty())
+    }
+
+    pub(super) fn capacity(&self, number: u64) -> usize {
+        self.queues.get(&number).map_or(0, |queue| queue.capacity)
+    }
+}
+
+impl Queue {
+    fn overrun(&mut self) {
+        self.is_congested = true;
+        self.has_overrun = true;
+        self.signal.set();
+    }
+}
+
+/// A descriptor that is readable while an event socket has something to receive. A clone is the same descriptor.
+///
+/// Only Linux programs poll event sockets, so it exists only there.
+#[derive(Clone, Debug)]
+pub(super) struct ReadySignal {
+    #[cfg(all(target_os = "linux", feature = "client"))]
+    fd: Arc<OwnedFd>,
+}
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+impl ReadySignal {
+    /// Creates the descriptor. Panics if the process has too many open files.
+    pub(super) fn new() -> Self {
+        #[allow(clippy::expect_used, reason = "documented; a test without descriptors cannot go on")]
+        let fd = new_eventfd().expect("a descriptor for the event socket");
+        Self { fd: Arc::new(fd) }
+    }
+
+    pub(super) fn set(&self) {
+        // It fails only if the descriptor is readable already.
+        let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn clear(&self) {
+        // It fails only if the descriptor is not readable.
+        let _ = rustix::io::read(&self.fd, &mut [0; 8]);
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(not(all(target_os = "linux", feature = "client")))]
+impl ReadySignal {
+    pub(super) const fn new() -> Self {
+        Self {}
+    }
+
+    #[allow(clippy::unused_self, reason = "it signals on Linux")]
+    pub(super) const fn set(&self) {}
+
+    #[allow(clippy::unused_self, reason = "it signals on Linux")]
+    pub(super) const fn clear(&self) {}
+}
+
+/// A fault of one request: see [`FakeKernel::inject`](super::FakeKernel::inject).
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::{Errno, NewFlow, fake::{FakeKernel, Fault}};
+///
+/// let kernel = FakeKernel::new();
+/// // The second operation of the batch fails.
+/// kernel.inject_after(1, Fault::Refuse(Errno::EBUSY));
+///
+/// let mut client = kernel.client();
+/// let mut batch = client.batch();
+/// for port in 40_000..40_003 {
+///     batch.push(&NewFlow::udp(([192, 0, 2, 1], port).into(), "192.0.2.2:53".parse()?))?;
+/// }
+/// let report = batch.finish()?;
+/// assert_eq!((report.succeeded(), report.failures().len()), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The request is refused with this error number and changes nothing: `EBUSY`, `ENOMEM`, `EPERM` …
+    Refuse(Errno),
+    /// The request is executed, but its answer does not fit the receive buffer and is lost. The client's call fails with
+    /// [`ErrorKind::Overrun`](crate::ErrorKind::Overrun).
+    LoseReply,
+    /// The request is executed, but no answer arrives. The client's call fails with
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) at once, without waiting. In a batch, the operations after it in
+    /// the same datagram get no answers either.
+    NoReply,
+    /// The datagram is not sent: the system call fails with this error number.
+    SendFails(Errno),
+    /// The dump sends each of its datagrams twice. The kernel repeats the entries of a hash bucket if the flow at which it
+    /// paused ends before it continues.
+    RepeatEntries,
+    /// The dump ends after this many entries with this error number.
+    EndDump {
+        /// The number of entries that arrive.
+        after: usize,
+        /// The error number in the message that ends the dump.
+        errno: Errno,
+    },
+}
+
+/// The faults that have not occurred yet.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Each fault with the number of requests before it.
+    waiting: Vec<(usize, Fault)>,
+}
+
+impl Faults {
+    pub(super) fn inject_after(&mut self, requests: usize, fault: Fault) {
+        self.waiting.push((requests, fault));
+    }
+
+    /// Removes and returns the faults of the next request.
+    pub(super) fn next_request(&mut self) -> Vec<Fault> {
+        let mut due = Vec::new();
+        self.waiting.retain_mut(|(requests, fault)| match requests.checked_sub(1) {
+            // Occurs when the next datagram is sent.
+            None if matches!(fault, Fault::SendFails(_)) => true,
+            None => {
+                due.push(*fault);
+                false
+            }
+            Some(left) => {
+                *requests = left;
+                true
+            }
+        });
+        due
+    }
+
+    /// Removes and returns the error number with which sending fails, if any.
+    pub(super) fn next_send_failure(&mut self) -> Option<Errno> {
+        let found =
+            self.waiting.iter().position(|(requests, fault)| *requests == 0 && matches!(fault, Fault::SendFails(_)))?;
+        match self.waiting.remove(found) {
+            (_, Fault::SendFails(errno)) => Some(errno),
+            _ => None,
+        }
     }
 }

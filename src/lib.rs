@@ -233,7 +233,7 @@ pub use events::{mirror::Mirror, socket::EventSocket};
 #[doc(inline)]
 pub use exchange::batch::{BatchOutcome, BatchReport};
 #[doc(inline)]
-pub use filter::{algebra::Filter, prefix::Prefix};
+pub use filter::{addresses::Prefix, algebra::Filter};
 #[doc(inline)]
 pub use message::Message;
 #[doc(inline)]

@@ -6,7 +6,7 @@ use super::{
     AddressSet, Filter, NumberSet, Translation,
     expression::{Masked, Side, Term},
     fields::{AddressField, NumberField, number_fields},
-    tuple_set::TupleSet,
+    sets::TupleSet,
 };
 use crate::model::{DccpRole, DccpState, Family, Labels, Protocol, SctpState, Status, TcpState, Tuple};
 

@@ -13,8 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     AddressSet, Translation,
     fields::{AddressField, NumberField},
-    sets::Ranges,
-    tuple_set::TupleSet,
+    sets::{Ranges, TupleSet},
 };
 use crate::model::Labels;
 

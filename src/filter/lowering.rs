@@ -7,8 +7,7 @@ use super::{
     AddressSet, Translation,
     expression::{Masked, Side, Term},
     fields::{AddressField, NumberField},
-    sets::Ranges,
-    tuple_set::TupleSet,
+    sets::{Ranges, TupleSet},
 };
 use crate::model::{GreKeys, Layer4, Tuple};
 

@@ -139,6 +139,7 @@
 //!
 //! `none` states that a tuple lacks the ports, keys or query of its protocol. No flow of the kernel has such a tuple.
 
+pub(crate) mod addresses;
 pub(crate) mod algebra;
 mod constructors;
 mod evaluate;
@@ -147,18 +148,16 @@ mod fields;
 mod kernel;
 mod lowering;
 mod plan;
-pub(crate) mod prefix;
 mod sets;
 mod socket;
 mod text;
-mod tuple_set;
 
+pub use addresses::AddressSet;
+pub(crate) use addresses::Prefix;
 pub(crate) use algebra::Filter;
-pub use plan::{Capabilities, Plan};
-pub use sets::{AddressSet, Number, NumberSet};
-
 pub use fields::Translation;
 pub use kernel::KernelFilter;
-pub(crate) use prefix::Prefix;
+pub use plan::{Capabilities, Plan};
+pub use sets::{Number, NumberSet};
 pub use socket::{Instruction, SocketFilter};
 pub use text::ParseFilterError;

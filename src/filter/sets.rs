@@ -1,15 +1,14 @@
-//! Sets of numbers and addresses, as sorted ranges.
+//! Sets of numbers, as sorted ranges, and of tuples.
 
 use core::{
     fmt,
     marker::PhantomData,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive},
 };
 use std::collections::{BTreeSet, HashSet};
 
-use super::prefix::Prefix;
-use crate::model::{DccpRole, DccpState, Family, Protocol, SctpState, TcpState};
+use crate::model::{DccpRole, DccpState, Family, GreKeys, Layer4, Protocol, SctpState, TcpState, Tuple};
 
 /// A number that ranges consist of.
 pub(crate) trait Bound: Copy + Ord {
@@ -331,182 +330,87 @@ from_collections! {
     [T: Number, S] &HashSet<T, S>,
 }
 
-/// A set of IPv4 and IPv6 addresses.
-///
-/// Constructors of [`Filter`](crate::Filter) take anything that converts into a set:
-///
-/// - one `IpAddr`, `Ipv4Addr`, `Ipv6Addr` or [`Prefix`]
-/// - an inclusive range of `Ipv4Addr` or `Ipv6Addr`
-/// - an array, a slice, a `Vec`, a `BTreeSet` or a `HashSet` of addresses or prefixes, by value or by reference
-///
-/// An iterator over addresses or prefixes collects into a set. Neighbors and overlaps are merged: equal sets
-/// compare equal however they were built, and a search among 10,000 addresses takes 14 comparisons.
-///
-/// # Example
-///
-/// ```
-/// use std::net::IpAddr;
-/// use ctnetlink::{Filter, Prefix, filter::AddressSet};
-///
-/// let set: AddressSet = ["10.0.0.0/25", "10.0.0.128/25", "fd00::1"]
-///     .iter()
-///     .map(|text| text.parse::<Prefix>())
-///     .collect::<Result<_, _>>()?;
-/// assert!(set.contains([10, 0, 0, 200].into()));
-/// assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), ["10.0.0.0/24", "fd00::1"]);
-///
-/// let dead_endpoints: Vec<IpAddr> = vec!["10.1.0.7".parse()?, "10.1.0.9".parse()?];
-/// assert_eq!(Filter::reply_source(&dead_endpoints).to_string(), "reply-src 10.1.0.7,10.1.0.9");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// A set of tuples: addresses, protocol and the ports, keys or query of the protocol. Zones are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AddressSet {
-    pub(super) ipv4: Ranges<u32>,
-    pub(super) ipv6: Ranges<u128>,
+pub(crate) struct TupleSet(Vec<TupleKey>);
+
+/// A tuple in the order in which a set sorts it. The part that differs most comes first: comparisons end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct TupleKey {
+    layer4: Layer4Key,
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: Protocol,
 }
 
-impl AddressSet {
-    /// Returns whether the address is in the set.
-    ///
-    /// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is an IPv6 address here, and is not in a set of IPv4 addresses.
-    #[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Layer4Key {
+    None,
+    Pair(u16, u16),
+    Icmp(u8, u8, u16),
+}
+
+impl TupleSet {
+    pub(crate) fn new(tuples: impl IntoIterator<Item = Tuple>) -> Self {
+        Self::from_keys(tuples.into_iter().map(|tuple| TupleKey::new(&tuple)).collect())
+    }
+
+    /// Adds the tuples of other sets: few of them one by one, like [`Ranges::extend`](Ranges::extend).
+    pub(crate) fn extend<'a>(&mut self, sets: impl Iterator<Item = &'a Self>) {
+        const FEW: usize = 16;
+        let more: Vec<TupleKey> = sets.flat_map(|set| set.0.iter().copied()).collect();
+        if more.len() < self.0.len() / FEW {
+            for key in more {
+                if let Err(place) = self.0.binary_search(&key) {
+                    self.0.insert(place, key);
+                }
+            }
+        } else {
+            *self = Self::from_keys(self.0.drain(..).chain(more).collect());
+        }
+    }
+
+    fn from_keys(mut keys: Vec<TupleKey>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        Self(keys)
+    }
+
     #[inline]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(address) => self.ipv4.contains(address.to_bits()),
-            IpAddr::V6(address) => self.ipv6.contains(address.to_bits()),
-        }
+    pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
+        self.0.binary_search(&TupleKey::new(tuple)).is_ok()
     }
 
-    /// Returns whether the set is empty. A filter on an empty set matches no flow.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ipv4.is_empty() && self.ipv6.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    /// Returns the fewest prefixes that make up the set, in ascending order, IPv4 first.
-    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + '_ {
-        let ipv4 = self.ipv4.as_slice().iter().flat_map(|(first, last)| {
-            blocks((*first).into(), (*last).into()).map(|(start, bits)| {
-                Prefix::masked(Ipv4Addr::from_bits(start as u32).into(), 32_u8.saturating_sub(bits))
-            })
-        });
-        let ipv6 = self.ipv6.as_slice().iter().flat_map(|(first, last)| {
-            blocks(*first, *last)
-                .map(|(start, bits)| Prefix::masked(Ipv6Addr::from_bits(start).into(), 128_u8.saturating_sub(bits)))
-        });
-        ipv4.chain(ipv6)
-    }
-
-    /// Adds the addresses of other sets.
-    pub(super) fn extend<'a>(&mut self, sets: impl Iterator<Item = &'a Self> + Clone) {
-        self.ipv4.extend(sets.clone().flat_map(|set| set.ipv4.as_slice().iter().copied()));
-        self.ipv6.extend(sets.flat_map(|set| set.ipv6.as_slice().iter().copied()));
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Tuple> + Clone + '_ {
+        self.0.iter().map(TupleKey::tuple)
     }
 }
 
-impl<P: Into<Prefix>> FromIterator<P> for AddressSet {
-    fn from_iter<I: IntoIterator<Item = P>>(prefixes: I) -> Self {
-        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
-        for prefix in prefixes.into_iter().map(Into::into) {
-            match prefix.address() {
-                IpAddr::V4(first) => {
-                    let hosts = u32::MAX.checked_shr(prefix.length().into()).unwrap_or(0);
-                    ipv4.push((first.to_bits(), first.to_bits() | hosts));
-                }
-                IpAddr::V6(first) => {
-                    let hosts = u128::MAX.checked_shr(prefix.length().into()).unwrap_or(0);
-                    ipv6.push((first.to_bits(), first.to_bits() | hosts));
-                }
+impl TupleKey {
+    #[inline]
+    const fn new(tuple: &Tuple) -> Self {
+        let layer4 = match tuple.layer4 {
+            Layer4::None => Layer4Key::None,
+            Layer4::Ports { source, destination } | Layer4::Gre(GreKeys { source, destination }) => {
+                Layer4Key::Pair(source, destination)
             }
-        }
-        Self { ipv4: Ranges::new(ipv4), ipv6: Ranges::new(ipv6) }
+            Layer4::Icmp { icmp_type, code, id } => Layer4Key::Icmp(icmp_type, code, id),
+        };
+        Self { source: tuple.source, destination: tuple.destination, protocol: tuple.protocol, layer4 }
     }
-}
 
-impl From<RangeInclusive<Ipv4Addr>> for AddressSet {
-    /// Holds both ends and everything between them; nothing if the first address is above the last.
-    fn from(range: RangeInclusive<Ipv4Addr>) -> Self {
-        Self { ipv4: Ranges::new([(range.start().to_bits(), range.end().to_bits())]), ipv6: Ranges::new([]) }
+    fn tuple(&self) -> Tuple {
+        let layer4 = match self.layer4 {
+            Layer4Key::None => Layer4::None,
+            Layer4Key::Pair(source, destination) => Layer4::pair(self.protocol, source, destination),
+            Layer4Key::Icmp(icmp_type, code, id) => Layer4::Icmp { icmp_type, code, id },
+        };
+        Tuple { layer4, ..Tuple::new(self.protocol, self.source, self.destination) }
     }
-}
-
-impl From<RangeInclusive<Ipv6Addr>> for AddressSet {
-    /// Holds both ends and everything between them; nothing if the first address is above the last.
-    fn from(range: RangeInclusive<Ipv6Addr>) -> Self {
-        Self { ipv4: Ranges::new([]), ipv6: Ranges::new([(range.start().to_bits(), range.end().to_bits())]) }
-    }
-}
-
-/// Conversions from one address or prefix.
-macro_rules! from_one {
-    ($($one:ty)*) => { $(
-        impl From<$one> for AddressSet {
-            fn from(one: $one) -> Self {
-                core::iter::once(one).collect()
-            }
-        }
-
-        impl From<&$one> for AddressSet {
-            fn from(one: &$one) -> Self {
-                Self::from(*one)
-            }
-        }
-    )* };
-}
-
-/// Conversions from collections of addresses or prefixes, by value and by reference.
-macro_rules! from_collections {
-    ($( [$($generics:tt)*] $collection:ty ),* $(,)?) => { $(
-        impl<$($generics)*> From<$collection> for AddressSet {
-            fn from(prefixes: $collection) -> Self {
-                prefixes.into_iter().collect()
-            }
-        }
-
-        impl<'a, $($generics)*> From<&'a $collection> for AddressSet
-        where
-            &'a P: Into<Prefix>,
-        {
-            fn from(prefixes: &'a $collection) -> Self {
-                prefixes.into_iter().collect()
-            }
-        }
-    )* };
-}
-
-from_one!(Prefix IpAddr Ipv4Addr Ipv6Addr);
-
-from_collections! {
-    [P: Into<Prefix>, const N: usize] [P; N],
-    [P: Into<Prefix>] Vec<P>,
-    [P: Into<Prefix>] BTreeSet<P>,
-    [P: Into<Prefix>, S] HashSet<P, S>,
-}
-
-impl<'a, P> From<&'a [P]> for AddressSet
-where
-    &'a P: Into<Prefix>,
-{
-    fn from(prefixes: &'a [P]) -> Self {
-        prefixes.iter().collect()
-    }
-}
-
-/// Splits a range into the fewest aligned blocks, and returns the start and the number of free bits of each.
-fn blocks(first: u128, last: u128) -> impl Iterator<Item = (u128, u8)> {
-    let mut next = Some(first);
-    core::iter::from_fn(move || {
-        let start = next?;
-        // The largest block that starts here and ends in the range. `left` is one less than the number of addresses
-        // left, which may be 2^128.
-        let left = last.checked_sub(start)?;
-        let fitting = left.checked_add(1).map_or(128, |count| count.ilog2());
-        let bits = fitting.min(start.trailing_zeros());
-        let hosts = u128::MAX.checked_shr(128 - bits).unwrap_or(0);
-        next = (start | hosts).checked_add(1);
-        Some((start, bits as u8))
-    })
 }
 
 #[cfg(test)]
@@ -590,44 +494,5 @@ mod tests {
         assert!(NumberSet::<u64>::from(5..).contains(u64::MAX));
         assert!(NumberSet::<u16>::from(..0).is_empty() && NumberSet::<u16>::from([]).is_empty());
         assert_eq!(NumberSet::from([TcpState::SYN_SENT, TcpState::SYN_RECV]), (TcpState(1)..=TcpState(2)).into());
-    }
-
-    #[test]
-    fn a_whole_family_is_one_prefix() {
-        for text in ["0.0.0.0/0", "::/0", "::1", "255.255.255.255"] {
-            let set = AddressSet::from(text.parse::<Prefix>().unwrap());
-            assert_eq!(set.prefixes().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), [text]);
-        }
-    }
-
-    #[test]
-    fn equal_address_sets_compare_equal_however_they_were_built() {
-        let [one, two] = [Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(10, 0, 0, 1)];
-        let expected: AddressSet = "10.0.0.0/31".parse::<Prefix>().unwrap().into();
-        assert_eq!(AddressSet::from(one..=two), expected);
-        assert_eq!(AddressSet::from([one, two]), expected);
-        assert_eq!(AddressSet::from(&[two, one, two]), expected);
-        assert_eq!(AddressSet::from([one, two].as_slice()), expected);
-        let addresses = vec![IpAddr::from(two), IpAddr::from(one)];
-        assert_eq!(AddressSet::from(&addresses), expected);
-        assert_eq!(addresses.iter().collect::<AddressSet>(), expected);
-        assert_eq!(AddressSet::from(BTreeSet::from_iter(addresses.clone())), expected);
-        assert_eq!(AddressSet::from(&addresses.iter().copied().collect::<HashSet<_>>()), expected);
-        assert_eq!(AddressSet::from(addresses), expected);
-        assert!(AddressSet::from(two..=one).is_empty());
-        assert_eq!(AddressSet::from(Ipv6Addr::LOCALHOST..=Ipv6Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into());
-    }
-
-    proptest! {
-        #[test]
-        fn prefixes_of_a_set_make_the_same_set(
-            ipv4 in prop::collection::vec((any::<u32>(), 0_u8..=32), 0..8),
-            ipv6 in prop::collection::vec((any::<u128>(), 0_u8..=128), 0..8),
-        ) {
-            let ipv4 = ipv4.iter().map(|(bits, length)| Prefix::masked(Ipv4Addr::from_bits(*bits).into(), *length));
-            let ipv6 = ipv6.iter().map(|(bits, length)| Prefix::masked(Ipv6Addr::from_bits(*bits).into(), *length));
-            let set: AddressSet = ipv4.chain(ipv6).collect();
-            prop_assert_eq!(set.prefixes().collect::<AddressSet>(), set);
-        }
     }
 }

@@ -1,17 +1,15 @@
 //! Classic BPF programs that filter events in the socket.
 
-mod assembler;
 mod emitter;
 
 use std::borrow::Cow;
 
-use assembler::{Assembler, Label, Opcode};
-use emitter::{ATTRIBUTES, Emitter, NLATTR};
+use emitter::{ATTRIBUTES, Assembler, Emitter, Label, NLATTR, Opcode};
 
 use super::{Filter, evaluate::Program};
 use crate::wire::{CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, Flags, MessageType};
 
-pub use assembler::Instruction;
+pub use emitter::Instruction;
 
 /// `BPF_MAXINSNS`: the most instructions that the kernel accepts.
 const LONGEST: usize = 4096;

@@ -1,4 +1,4 @@
-//! Macros for the two shapes that occur often: open enums, and the kernel's attribute numbers.
+//! Macros for shapes that occur often: open enums, reading of nests, flags as text, and structs with absent fields.
 
 /// Declares an open newtype over an integer: constants for the known values, and any other value is kept.
 ///
@@ -76,52 +76,6 @@ macro_rules! open_enum {
     };
 }
 
-/// Declares the attribute numbers of every nest under their C names, and the `AttributeSet` that each belongs to.
-macro_rules! attributes {
-    ( $( $(#[$nest_meta:meta])* $nest:ident { $( $name:ident = $number:literal, )* } )* ) => {
-        /// A set of attribute numbers: the table to which the number in an attribute's header belongs.
-        ///
-        /// # Example
-        ///
-        /// ```
-        /// use ctnetlink::wire::{AttributeSet, CTA_MARK};
-        ///
-        /// assert_eq!(AttributeSet::Flow.attribute_name(CTA_MARK), Some("CTA_MARK"));
-        /// assert_eq!(AttributeSet::Tuple.attribute_name(CTA_MARK), None);
-        /// ```
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        #[non_exhaustive]
-        pub enum AttributeSet {
-            $( $(#[$nest_meta])* $nest, )*
-        }
-
-        impl AttributeSet {
-            /// Every nest, by its number.
-            pub(crate) const ALL: &'static [Self] = &[ $( Self::$nest, )* ];
-
-            /// Returns the C name of an attribute of this nest, or `None` if the number is unknown.
-            #[must_use]
-            pub const fn attribute_name(self, number: u16) -> Option<&'static str> {
-                match self {
-                    $( Self::$nest => match number {
-                        $( $number => Some(stringify!($name)), )*
-                        _ => None,
-                    }, )*
-                }
-            }
-        }
-
-        $( $(
-            #[doc = concat!("`", stringify!($name), "`, an attribute of [`AttributeSet::", stringify!($nest), "`].")]
-            pub const $name: u16 = $number;
-        )* )*
-
-        /// Every attribute name with its number, for the test that compares them with the kernel's headers.
-        pub const ATTRIBUTES: &[(&str, u16)] = &[ $( $( (stringify!($name), $number), )* )* ];
-    };
-}
-
 /// Walks a nest once and binds each named attribute as an `Option`: the last of a number counts, others are skipped.
 ///
 /// ```text
@@ -194,4 +148,37 @@ macro_rules! flag_text {
     };
 }
 
-pub(crate) use {attributes, flag_text, open_enum, read_attributes};
+/// Serializes a struct: the fields before the semicolon always, those after it if they are present (`!is_none()`) or
+/// the format is binary, because a missing field would shift all fields after it.
+///
+/// The fields must be named in the order of their declaration. All must be named: the destructuring is exhaustive.
+#[cfg(feature = "serde")]
+macro_rules! serialize_present {
+    ($name:ident { $($always:ident),* ; $($optional:ident),* }) => {
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use ::serde::ser::SerializeStruct as _;
+                let Self { $($always,)* $($optional,)* } = self;
+                let skips_absent = serializer.is_human_readable();
+                let is_written = [
+                    $( { let _ = $always; true }, )*
+                    $( !(skips_absent && $optional.is_none()), )*
+                ];
+                let count = is_written.iter().filter(|written| **written).count();
+                let mut fields = serializer.serialize_struct(stringify!($name), count)?;
+                $( fields.serialize_field(stringify!($always), $always)?; )*
+                $(
+                    match skips_absent && $optional.is_none() {
+                        true => fields.skip_field(stringify!($optional))?,
+                        false => fields.serialize_field(stringify!($optional), $optional)?,
+                    }
+                )*
+                fields.end()
+            }
+        }
+    };
+}
+
+#[cfg(feature = "serde")]
+pub(crate) use serialize_present;
+pub(crate) use {flag_text, open_enum, read_attributes};

@@ -14,38 +14,6 @@ use crate::{
     wire::Family,
 };
 
-/// Serializes a struct: the fields before the semicolon always, those after it if they are present (`!is_none()`) or
-/// the format is binary, because a missing field would shift all fields after it.
-///
-/// The fields must be named in the order of their declaration. All must be named: the destructuring is exhaustive.
-macro_rules! serialize_present {
-    ($name:ident { $($always:ident),* ; $($optional:ident),* }) => {
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use ::serde::ser::SerializeStruct as _;
-                let Self { $($always,)* $($optional,)* } = self;
-                let skips_absent = serializer.is_human_readable();
-                let is_written = [
-                    $( { let _ = $always; true }, )*
-                    $( !(skips_absent && $optional.is_none()), )*
-                ];
-                let count = is_written.iter().filter(|written| **written).count();
-                let mut fields = serializer.serialize_struct(stringify!($name), count)?;
-                $( fields.serialize_field(stringify!($always), $always)?; )*
-                $(
-                    match skips_absent && $optional.is_none() {
-                        true => fields.skip_field(stringify!($optional))?,
-                        false => fields.serialize_field(stringify!($optional), $optional)?,
-                    }
-                )*
-                fields.end()
-            }
-        }
-    };
-}
-
-pub(crate) use serialize_present;
-
 /// Names or numbers.
 macro_rules! by_name {
     ($( $name:ident($repr:ty), )*) => { $(

@@ -143,7 +143,7 @@ pub struct Expectation {
 }
 
 #[cfg(feature = "serde")]
-crate::serde::serialize_present!(Expectation { master, tuple, mask; timeout, id, helper, zone, flags, class, nat, function });
+crate::macros::serialize_present!(Expectation { master, tuple, mask; timeout, id, helper, zone, flags, class, nat, function });
 
 impl Expectation {
     /// Creates an expectation of the flow `master`: a flow that matches `tuple` under `mask`.

@@ -246,7 +246,7 @@ pub struct SctpInfo {
 }
 
 #[cfg(feature = "serde")]
-crate::serde::serialize_present!(SctpInfo { ; state, verification_tag_original, verification_tag_reply });
+crate::macros::serialize_present!(SctpInfo { ; state, verification_tag_original, verification_tag_reply });
 
 impl SctpInfo {
     /// All that a create or update takes.
@@ -366,7 +366,7 @@ pub struct DccpInfo {
 }
 
 #[cfg(feature = "serde")]
-crate::serde::serialize_present!(DccpInfo { ; state, role, handshake_sequence });
+crate::macros::serialize_present!(DccpInfo { ; state, role, handshake_sequence });
 
 impl DccpInfo {
     /// All that a create or update takes.

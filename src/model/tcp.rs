@@ -187,7 +187,7 @@ pub struct TcpInfo {
 }
 
 #[cfg(feature = "serde")]
-crate::serde::serialize_present!(TcpInfo { ; state, window_scale_original, window_scale_reply, flags_original, flags_reply });
+crate::macros::serialize_present!(TcpInfo { ; state, window_scale_original, window_scale_reply, flags_original, flags_reply });
 
 /// The kernel's layout of `CTA_PROTOINFO` of TCP in a dump or an event.
 const USUAL: FixedLayout<44, 6> = FixedLayout::new([

@@ -3,7 +3,51 @@
 //! Source: `include/uapi/linux/netfilter/nfnetlink_conntrack.h` of Linux 6.18, and `include/uapi/linux/netlink.h` for
 //! the extended acknowledgement.
 
-use crate::macros::attributes;
+/// Declares the attribute numbers of every nest under their C names, and the `AttributeSet` that each belongs to.
+macro_rules! attributes {
+    ( $( $(#[$nest_meta:meta])* $nest:ident { $( $name:ident = $number:literal, )* } )* ) => {
+        /// A set of attribute numbers: the table to which the number in an attribute's header belongs.
+        ///
+        /// # Example
+        ///
+        /// ```
+        /// use ctnetlink::wire::{AttributeSet, CTA_MARK};
+        ///
+        /// assert_eq!(AttributeSet::Flow.attribute_name(CTA_MARK), Some("CTA_MARK"));
+        /// assert_eq!(AttributeSet::Tuple.attribute_name(CTA_MARK), None);
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum AttributeSet {
+            $( $(#[$nest_meta])* $nest, )*
+        }
+
+        impl AttributeSet {
+            /// Every nest, by its number.
+            pub(crate) const ALL: &'static [Self] = &[ $( Self::$nest, )* ];
+
+            /// Returns the C name of an attribute of this nest, or `None` if the number is unknown.
+            #[must_use]
+            pub const fn attribute_name(self, number: u16) -> Option<&'static str> {
+                match self {
+                    $( Self::$nest => match number {
+                        $( $number => Some(stringify!($name)), )*
+                        _ => None,
+                    }, )*
+                }
+            }
+        }
+
+        $( $(
+            #[doc = concat!("`", stringify!($name), "`, an attribute of [`AttributeSet::", stringify!($nest), "`].")]
+            pub const $name: u16 = $number;
+        )* )*
+
+        /// Every attribute name with its number, for the test that compares them with the kernel's headers.
+        pub const ATTRIBUTES: &[(&str, u16)] = &[ $( $( (stringify!($name), $number), )* )* ];
+    };
+}
 
 attributes! {
     /// Top level of a flow message (`enum ctattr_type`).

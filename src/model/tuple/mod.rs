@@ -1,7 +1,5 @@
 //! Tuples: the identification of one direction of a flow.
 
-mod decode;
-mod fast_path;
 mod text;
 mod view;
 
@@ -21,9 +19,9 @@ use crate::{
     },
 };
 
-pub(crate) use fast_path::UsualTuple;
 pub(crate) use text::{layer4_name, parse_query};
 pub use view::TupleRef;
+pub(crate) use view::UsualTuple;
 
 /// Addresses, protocol and ports of the packets of one direction. The kernel finds a flow by its tuples.
 ///
@@ -250,7 +248,7 @@ impl Tuple {
 }
 
 #[cfg(feature = "serde")]
-crate::serde::serialize_present!(Tuple { source, destination, protocol; layer4, zone });
+crate::macros::serialize_present!(Tuple { source, destination, protocol; layer4, zone });
 
 impl Encode for Tuple {
     fn encode(&self, encoder: &mut Encoder<'_>) {

@@ -1,14 +1,17 @@
 //! Create a flow.
 
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use super::{EncodeRequest, RequestHeader, creation};
 use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError, Operation},
     macros::read_attributes,
     model::{
-        Family, Flow, FlowRef, Helper, Labels, MaskedTcpFlags, NatRange, ProtocolInfo, SequenceAdjustment, Status,
-        Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
+        Family, Flow, FlowRef, Helper, Labels, MaskedTcpFlags, NatRange, Protocol, ProtocolInfo, SequenceAdjustment,
+        Status, Synproxy, TcpFlags, TcpInfo, TcpState, Tuple,
     },
     wire::{
         Attribute, Attributes, CTA_HELP, CTA_LABELS, CTA_LABELS_MASK, CTA_MARK, CTA_MARK_MASK, CTA_NAT_DST,
@@ -309,6 +312,122 @@ impl NewFlow {
     }
 }
 
+/// Changes that a flow needs when it moves to another host or namespace.
+impl NewFlow {
+    /// Lets the packets of a TCP flow pass whatever their sequence numbers, in both directions, and keeps its state.
+    ///
+    /// A connection that moves to another kernel needs this. That kernel has not seen its windows and learns them from the
+    /// first packets; it then takes retransmissions for invalid. Restoring the window scales is not enough: of five
+    /// connections at full speed, none to three survived a move without `BE_LIBERAL`, and five with it.
+    ///
+    /// The kernel sends an offloaded flow without its state, which is always `ESTABLISHED`; the state is set to that.
+    /// Flows of other protocols are unchanged.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::{Flow, NewFlow, TcpFlags, TcpInfo, TcpState, Tuple};
+    ///
+    /// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "192.0.2.2:443".parse()?);
+    /// let mut flow = Flow::new(tuple, tuple.inverted().ok_or("no reply")?);
+    /// flow.protocol_info = Some(TcpInfo::new(TcpState::CLOSE_WAIT).into());
+    ///
+    /// let moved = NewFlow::from(&flow).liberal();
+    /// let info = moved.protocol_info.as_ref().and_then(|info| info.tcp()).ok_or("no TCP")?;
+    /// assert_eq!(info.state, Some(TcpState::CLOSE_WAIT));
+    /// assert!(info.flags_reply.is_some_and(|flags| flags.flags.contains(TcpFlags::BE_LIBERAL)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn liberal(mut self) -> Self {
+        if self.original.protocol == Protocol::TCP {
+            let offloaded = self.status.contains(Status::OFFLOAD).then_some(TcpState::ESTABLISHED);
+            let mut info = self.protocol_info.as_ref().and_then(ProtocolInfo::tcp).copied().unwrap_or_default();
+            info.state = info.state.or(offloaded);
+            for flags in [&mut info.flags_original, &mut info.flags_reply] {
+                let flags = flags.get_or_insert_default();
+                flags.flags |= TcpFlags::BE_LIBERAL;
+                flags.mask |= TcpFlags::BE_LIBERAL;
+            }
+            self.protocol_info = Some(info.into());
+        }
+        self
+    }
+
+    /// Shortens the timeout by the time since the flow was read. Returns `None` if the flow has ended by now.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ctnetlink::NewFlow;
+    ///
+    /// let flow = NewFlow::udp("10.0.0.1:40000".parse()?, "192.0.2.2:53".parse()?).timeout(30);
+    /// assert_eq!(flow.clone().aged(Duration::from_secs(10)).map(|flow| flow.timeout), Some(20));
+    /// assert_eq!(flow.aged(Duration::from_secs(30)), None);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn aged(mut self, by: Duration) -> Option<Self> {
+        let seconds = u32::try_from(by.as_secs()).unwrap_or(u32::MAX);
+        self.timeout = self.timeout.checked_sub(seconds).filter(|left| *left > 0)?;
+        Some(self)
+    }
+
+    /// Replaces every address: those of both tuples, of the translation, and of the master.
+    ///
+    /// Addresses that stay are returned as they are. If `map` changes the family of some addresses only, creating the flow
+    /// fails with an [`EncodeError`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use ctnetlink::NewFlow;
+    ///
+    /// let (old, new): (IpAddr, IpAddr) = ("198.51.100.1".parse()?, "198.51.100.2".parse()?);
+    /// let flow = NewFlow::udp("10.0.0.1:40000".parse()?, "192.0.2.2:53".parse()?).snat(old);
+    /// let moved = flow.map_addresses(|address| if address == old { new } else { address });
+    /// assert_eq!(moved.snat.and_then(|range| range.first_address), Some(new));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn map_addresses(mut self, mut map: impl FnMut(IpAddr) -> IpAddr) -> Self {
+        for tuple in [&mut self.original, &mut self.reply].into_iter().chain(&mut self.master) {
+            tuple.source = map(tuple.source);
+            tuple.destination = map(tuple.destination);
+        }
+        for range in [&mut self.snat, &mut self.dnat].into_iter().flatten() {
+            range.first_address = range.first_address.map(&mut map);
+            range.last_address = range.last_address.map(&mut map);
+        }
+        self
+    }
+
+    /// Replaces the zone, be it the zone of both directions or of one. The default zone is 0.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use ctnetlink::NewFlow;
+    ///
+    /// let flow = NewFlow::udp("10.0.0.1:40000".parse()?, "192.0.2.2:53".parse()?).zone(7);
+    /// assert_eq!(flow.map_zone(|zone| zone + 100).zone, Some(107));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn map_zone(mut self, mut map: impl FnMut(u16) -> u16) -> Self {
+        let mut mapped = |zone: u16| Some(map(zone)).filter(|zone| *zone != 0);
+        if self.original.zone.is_none() && self.reply.zone.is_none() {
+            self.zone = mapped(self.zone.unwrap_or(0));
+        } else {
+            self.original.zone = self.original.zone.and_then(&mut mapped);
+            self.reply.zone = self.reply.zone.and_then(&mut mapped);
+        }
+        self
+    }
+}
+
 /// The kernel sends flags with an empty mask, which would set none of them.
 fn with_flags_to_be_set(mut info: ProtocolInfo) -> ProtocolInfo {
     if let ProtocolInfo::Tcp(tcp) = &mut info {
@@ -393,5 +512,63 @@ mod tests {
         assert!(refusal(zones).unwrap().to_string().contains("a zone of both directions and"));
         let helper = |flow: &mut NewFlow| flow.helper = Some(Helper::new("netbios-name-ser"));
         assert!(refusal(helper).unwrap().to_string().contains("longer than 15 bytes"));
+    }
+
+    fn translated() -> NewFlow {
+        NewFlow::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap(), TcpState::ESTABLISHED)
+            .snat("192.0.2.1:3".parse::<SocketAddr>().unwrap())
+            .master(Tuple::tcp("10.0.0.1:4".parse().unwrap(), "10.0.0.2:21".parse().unwrap()))
+    }
+
+    #[test]
+    fn liberal_flow_keeps_its_state_scales_and_flags() {
+        let mut flow = translated();
+        let mut info = TcpInfo::new(TcpState::FIN_WAIT).with_flags(MaskedTcpFlags::exactly(TcpFlags::SACK_PERM));
+        (info.window_scale_original, info.window_scale_reply, info.flags_reply) = (Some(7), Some(8), None);
+        flow.protocol_info = Some(info.into());
+        let liberal = flow.liberal();
+        let moved = *liberal.protocol_info.as_ref().unwrap().tcp().unwrap();
+        info.flags_original = Some(MaskedTcpFlags::exactly(TcpFlags::SACK_PERM | TcpFlags::BE_LIBERAL));
+        info.flags_reply = Some(MaskedTcpFlags::set(TcpFlags::BE_LIBERAL));
+        assert_eq!(moved, info);
+    }
+
+    /// In the state `NONE` the kernel takes the first packet of the reply direction for invalid.
+    #[test]
+    fn liberal_offloaded_flow_is_established() {
+        let mut flow = translated();
+        flow.protocol_info = None;
+        let state = |flow: NewFlow| flow.liberal().protocol_info.unwrap().tcp().unwrap().state;
+        assert_eq!(state(flow.clone()), None);
+        flow.status |= Status::OFFLOAD;
+        assert_eq!(state(flow), Some(TcpState::ESTABLISHED));
+        let udp = NewFlow::udp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        assert_eq!(udp.clone().liberal(), udp);
+    }
+
+    #[test]
+    fn aged_flow_ends_at_zero() {
+        let aged = |seconds| translated().timeout(300).aged(Duration::from_secs(seconds)).map(|flow| flow.timeout);
+        assert_eq!([aged(0), aged(299), aged(300), aged(u64::MAX)], [Some(300), Some(1), None, None]);
+    }
+
+    #[test]
+    fn mapped_addresses_include_translation_and_master() {
+        let mut flow = translated();
+        flow.dnat = Some(NatRange::addresses("10.0.0.3".parse().unwrap(), "10.0.0.4".parse().unwrap()));
+        let text = format!("{:?}", flow.map_addresses(|_| "2001:db8::1".parse().unwrap()));
+        assert!(!text.contains("10.0.0.") && !text.contains("192.0.2."), "{text}");
+        assert_eq!(text.matches("2001:db8::1").count(), 9);
+    }
+
+    #[test]
+    fn mapped_zone_stays_in_its_direction() {
+        let plus = |flow: NewFlow| flow.map_zone(|zone| zone + 5);
+        assert_eq!(plus(translated()).zone, Some(5));
+        let mut one = translated();
+        one.original.zone = Some(2);
+        let one = plus(one);
+        assert_eq!((one.zone, one.original.zone, one.reply.zone), (None, Some(7), None));
+        assert_eq!(translated().zone(3).map_zone(|_| 0).zone, None);
     }
 }

@@ -21,6 +21,7 @@ mod lab;
 mod manual;
 mod mirror;
 mod mixed_table;
+mod moved;
 mod original_destination;
 mod proc;
 mod samples;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         ("flows", flows::CASES),
         ("manual", manual::CASES),
         ("mirror", mirror::CASES),
+        ("moved", moved::CASES),
         ("original_destination", original_destination::CASES),
         ("proc", proc::CASES),
         ("save", save::CASES),

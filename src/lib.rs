@@ -239,4 +239,4 @@ pub use message::Message;
 #[doc(inline)]
 pub use model::*;
 #[doc(inline)]
-pub use request::{create::NewFlow, update::FlowUpdate};
+pub use request::{change::FlowUpdate, create::NewFlow};

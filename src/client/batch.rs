@@ -144,12 +144,12 @@ mod tests {
     use super::*;
     use crate::{
         error::Errno,
-        exchange::script::{Script, Step, acknowledgement, tuple},
+        exchange::script::{Script, ScriptStep, acknowledgement, tuple},
         model::FlowKey,
         request::DeleteFlow,
     };
 
-    fn client(steps: impl IntoIterator<Item = Step>) -> Client {
+    fn client(steps: impl IntoIterator<Item = ScriptStep>) -> Client {
         let script = Script { steps: steps.into_iter().collect(), ..Script::default() };
         Client::over(Box::new(script), None)
     }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn refused_probe_of_zones_leaves_the_refusal_to_the_report() {
-        let refusal = |sequence| Step::Datagram(acknowledgement(sequence, Errno::EPERM), 0);
+        let refusal = |sequence| ScriptStep::Datagram(acknowledgement(sequence, Errno::EPERM), 0);
         let mut client = client([refusal(1), refusal(2)]);
         let mut batch = client.batch();
         batch.push(&DeleteFlow::new(FlowKey::original(tuple(5)))).unwrap();

@@ -5,8 +5,7 @@ use core::fmt;
 use super::{
     Client, Dump, Stop, StopHandle,
     dump::DumpStep,
-    flows::refuse_empty,
-    lookup::{Finder, directed, not_found},
+    flows::{Finder, directed, not_found, refuse_empty},
 };
 use crate::{
     error::{Error, ErrorKind, Operation},

@@ -488,7 +488,7 @@ mod tests {
 
     #[test]
     fn refused_dump_is_the_last() {
-        let steps = [script::Step::Datagram([entry(1, 5), acknowledgement(1, Errno::EBUSY)].concat(), 0)];
+        let steps = [script::ScriptStep::Datagram([entry(1, 5), acknowledgement(1, Errno::EBUSY)].concat(), 0)];
         let script = Script { steps: steps.into(), ..Script::default() };
         let mut connection: Connection = Connection::new(Box::new(script), None);
         let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);

@@ -1,14 +1,21 @@
-//! Flows: get, dump, create, change, delete.
+//! Flows: get, create, change, delete, and the original destination of a connection.
+//!
+//! [`request::aimed`](crate::request::aimed) explains why a key can reach another flow. Whatever form a key is sent in,
+//! the flow that it names is among those that can answer. Therefore "not found" is final, and if another flow answers, the
+//! next form is tried.
 
-use super::{
-    Client,
-    lookup::{Finder, Found, not_found, not_found_is_none},
-};
+use std::net::SocketAddr;
+
+use super::Client;
 use crate::{
-    error::{EncodeError, Error, Operation},
-    exchange::complete,
-    model::{Direction, Family, Flow, FlowKey},
-    request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, GetFlow, NewFlow, zone_of},
+    error::{EncodeError, Errno, Error, ErrorKind, KernelError, Operation},
+    exchange::{Connection, Transport, complete},
+    model::{Direction, Family, Flow, FlowKey, Protocol, Tuple},
+    request::{
+        Aimed, Command, DeleteFlow, DumpFlows, EncodeRequest, FlowUpdate, FlushFlows, GetFlow, NewFlow, RequestHeader,
+        UNUSED_ZONE, UpdateFlow, aimed, zone_of,
+    },
+    wire::Encoder,
 };
 
 impl Client {
@@ -240,4 +247,268 @@ pub(super) fn refuse_empty(update: &FlowUpdate) -> Result<(), Error> {
         return Err(EncodeError::Value("the update changes nothing").into());
     }
     Ok(())
+}
+
+impl Client {
+    /// Returns the address that a peer sent its packets to, before a rule redirected them (`redirect`, `dnat`) to a socket
+    /// of this host: what `SO_ORIGINAL_DST` answers for TCP over IPv4 and IPv6, for any protocol with ports.
+    ///
+    /// `peer` and `local` are the addresses of the socket; for UDP, `local` is the address that the datagram arrived at
+    /// (`IP_PKTINFO`), not the wildcard address. IPv4 addresses that are mapped into IPv6 (`::ffff:192.0.2.1`), as a
+    /// dual-stack socket has them, are looked up, and returned, as IPv4.
+    ///
+    /// Returns `None` if the kernel tracks no such connection. A connection that is not redirected has its own
+    /// destination.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    /// use ctnetlink::{Client, Protocol};
+    ///
+    /// let mut client = Client::open()?;
+    /// let (connection, peer) = TcpListener::bind("[::]:8080")?.accept()?;
+    /// if let Some(wanted) = client.original_destination(Protocol::TCP, peer, connection.local_addr()?)? {
+    ///     println!("{peer} wants {wanted}");
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if the protocol has no ports or the addresses have different families; otherwise as for
+    /// [`get`](Self::get).
+    pub fn original_destination(
+        &mut self,
+        protocol: Protocol,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<Option<SocketAddr>, Error> {
+        self.original_destination_in_zone(protocol, peer, local, 0)
+    }
+
+    /// Returns the original destination of a connection in a conntrack zone: of both directions, or of the reply direction.
+    ///
+    /// # Errors
+    ///
+    /// As for [`original_destination`](Self::original_destination).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::Protocol;
+    ///
+    /// let (peer, local) = ("10.0.0.1:40000".parse()?, "10.0.0.2:8080".parse()?);
+    /// let destination = client.original_destination_in_zone(Protocol::TCP, peer, local, 7)?;
+    /// println!("{peer} wanted {destination:?}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn original_destination_in_zone(
+        &mut self,
+        protocol: Protocol,
+        peer: SocketAddr,
+        local: SocketAddr,
+        zone: u16,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let key = reply_key(protocol, peer, local, zone)?;
+        Ok(self.get(key)?.and_then(destination_of))
+    }
+}
+
+/// The key of the flow between two sockets, by its replies.
+pub(crate) fn reply_key(protocol: Protocol, peer: SocketAddr, local: SocketAddr, zone: u16) -> Result<FlowKey, Error> {
+    let [peer, local] = [peer, local].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
+    if peer.is_ipv4() != local.is_ipv4() {
+        return Err(Error::message(
+            ErrorKind::InvalidInput,
+            "the peer's and the local address have different families",
+        ));
+    }
+    // The reply goes from the local socket to the peer, whatever the peer sent its packets to.
+    let reply = match protocol {
+        Protocol::TCP => Tuple::tcp(local, peer),
+        Protocol::UDP => Tuple::udp(local, peer),
+        Protocol::SCTP => Tuple::sctp(local, peer),
+        Protocol::UDPLITE | Protocol::DCCP => Tuple::with_ports(protocol, local, peer),
+        _ => return Err(Error::message(ErrorKind::InvalidInput, "the protocol has no ports")),
+    };
+    Ok(FlowKey::reply(reply).in_zone(zone))
+}
+
+pub(crate) fn destination_of(flow: Flow) -> Option<SocketAddr> {
+    flow.original.destination_endpoint().socket_addr()
+}
+
+/// A flow, and a key that reaches it.
+pub(super) struct Found {
+    pub(super) key: FlowKey,
+    pub(super) flow: Flow,
+}
+
+/// A get on behalf of another operation, which its errors name.
+struct Lookup {
+    get: GetFlow,
+    operation: Operation,
+}
+
+impl EncodeRequest for Lookup {
+    fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    fn header(&self) -> RequestHeader {
+        self.get.header()
+    }
+
+    fn encode_attributes(&self, encoder: &mut Encoder<'_>) {
+        self.get.encode_attributes(encoder);
+    }
+}
+
+impl Client {
+    /// Returns true if the kernel was built with zones. One without them refuses a tuple that has a zone.
+    pub(crate) async fn has_zones(&mut self, operation: Operation) -> Result<bool, Error> {
+        if let Some(known) = self.zones {
+            return Ok(known);
+        }
+        let nowhere = Tuple { protocol: Protocol(255), ..Tuple::UNSPECIFIED }.in_zone(UNUSED_ZONE);
+        let lookup = Lookup { get: GetFlow::new(FlowKey::original(nowhere)), operation };
+        let known = match self.connection.fetch(&lookup, |_| Ok(())).await {
+            Err(error) if error.is_unsupported() => false,
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => true,
+        };
+        self.zones = Some(known);
+        Ok(known)
+    }
+
+    /// Finds the flow of a key on behalf of an operation.
+    pub(super) async fn find(&mut self, operation: Operation, key: FlowKey) -> Result<Option<Found>, Error> {
+        let finder = Finder { operation, zones: self.has_zones(operation).await? };
+        finder.find(&mut self.connection, key).await
+    }
+}
+
+/// What a search needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Finder {
+    pub(super) operation: Operation,
+    /// Whether the kernel was built with zones.
+    pub(super) zones: bool,
+}
+
+impl Finder {
+    /// Finds the flow of a key; `None` if there is none.
+    pub(super) async fn find<T: Transport>(
+        self,
+        connection: &mut Connection<T>,
+        key: FlowKey,
+    ) -> Result<Option<Found>, Error> {
+        let forms = match (other_form(key), aimed(key)) {
+            (Some(other), _) => [Some(key), Some(other)],
+            // Only the other direction of a flow in the unused zone can stand in its place.
+            (None, Some(aimed)) if self.zones => [Some(aimed), Some(key)],
+            // Without zones each tuple is in the table once.
+            _ => [Some(key), None],
+        };
+        for form in forms.into_iter().flatten() {
+            match self.get(connection, form).await? {
+                None => return Ok(None),
+                Some(flow) if names(&key, &flow) => return Ok(Some(Found { key: form, flow })),
+                Some(flow) if is_tuple_of(&key, &flow) => return Ok(None),
+                Some(_) if !self.zones => return Ok(None),
+                Some(_) => {}
+            }
+        }
+        self.find_hidden(connection, key).await
+    }
+
+    /// Finds a flow that other flows hide from both forms of its key, by a dump.
+    #[cold]
+    async fn find_hidden<T: Transport>(
+        self,
+        connection: &mut Connection<T>,
+        key: FlowKey,
+    ) -> Result<Option<Found>, Error> {
+        let mut replies = connection.start(&DumpFlows::new().of_family(key.family())).await?;
+        let mut found = None;
+        while let Some(message) = replies.next(connection).await? {
+            found = Some(Flow::decode(&message)?).filter(|flow| names(&key, flow)).or(found);
+        }
+        match found {
+            None => Ok(None),
+            Some(flow) if key.direction == Direction::Reply => {
+                Box::pin(self.find(connection, FlowKey::from(&flow))).await
+            }
+            Some(_) => Err(Error::message(
+                ErrorKind::Other,
+                "other flows hide this flow: on this kernel neither of its tuples reaches it",
+            )),
+        }
+    }
+
+    async fn get<T: Transport>(self, connection: &mut Connection<T>, key: FlowKey) -> Result<Option<Flow>, Error> {
+        let lookup = Lookup { get: GetFlow::new(key), operation: self.operation };
+        not_found_is_none(connection.fetch(&lookup, Flow::decode).await).map(Option::flatten)
+    }
+
+    /// Changes a flow after it was looked up: an update carries no identifier, and has to repeat today's status bits.
+    pub(super) async fn update<T: Transport>(
+        self,
+        connection: &mut Connection<T>,
+        key: FlowKey,
+        update: &FlowUpdate,
+    ) -> Result<(), Error> {
+        let Found { key, flow } = self.find(connection, key).await?.ok_or_else(|| not_found(self.operation))?;
+        connection.execute(&UpdateFlow::new(key, update).with_current_status(flow.status.unwrap_or_default())).await
+    }
+}
+
+/// "Not found" as an answer.
+pub(super) fn not_found_is_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// "Not found" as the kernel reports it.
+pub(super) fn not_found(operation: Operation) -> Error {
+    KernelError::new(operation, Errno::ENOENT).into()
+}
+
+/// The same key with its zone on both directions instead of one, or the reverse; `None` in the default zone.
+///
+/// The zone on both directions stands for the flow that the key names, and for a flow whose *other* tuple is the same and
+/// whose zone on that direction is the same. The zone on one direction stands for the flow that the key names, and for
+/// flows of the default zone.
+fn other_form(key: FlowKey) -> Option<FlowKey> {
+    let zone = Some(zone_of(&key)).filter(|zone| *zone != 0);
+    let (in_tuple, in_key) = if key.tuple.zone == zone { (None, zone) } else { (zone, None) };
+    zone.map(|_| FlowKey { tuple: Tuple { zone: in_tuple, ..key.tuple }, zone: in_key, ..key })
+}
+
+/// The form of a key whose zone is on one direction alone: on kernels that hash zones (Linux 5.15) no other flow answers it
+/// while the flow that it names exists.
+pub(super) fn directed(key: FlowKey) -> FlowKey {
+    match other_form(key) {
+        Some(other) if key.tuple.zone.is_none() => other,
+        _ => key,
+    }
+}
+
+/// Returns true if the key is a tuple of this flow in its own direction, and in its zone.
+fn is_tuple_of(key: &FlowKey, flow: &Flow) -> bool {
+    let tuple = match key.direction {
+        Direction::Original => flow.original,
+        Direction::Reply => flow.reply,
+    };
+    let zone = flow.zone.or(tuple.zone).unwrap_or(0);
+    Tuple { zone: None, ..tuple } == Tuple { zone: None, ..key.tuple } && zone == zone_of(key)
+}
+
+/// Returns true if the key names this flow: tuple, direction, zone, and the identifier if the key has one.
+fn names(key: &FlowKey, flow: &Flow) -> bool {
+    is_tuple_of(key, flow) && (key.id.is_none() || key.id == flow.id)
 }

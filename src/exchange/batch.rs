@@ -2,7 +2,11 @@
 
 use core::ops::Range;
 
-use super::{Connection, Transport, Wait, connection::describe, reply::refusal, request_buffer::RequestBuffer};
+use super::{
+    connection::{Connection, RequestBuffer},
+    reply::{describe, refusal},
+    transport::{Transport, Wait},
+};
 use crate::{
     error::{Errno, Error, KernelError, Operation},
     request::Request,

@@ -10,17 +10,19 @@ use std::{
 };
 
 use super::{
-    Datagram, Deadline, Exchange, Received, Transport, Wait, attribute_path::attribute_path,
-    request_buffer::RequestBuffer,
+    reply::{Exchange, Received, describe},
+    transport::{Datagram, Deadline, Transport, Wait},
 };
 use crate::{
-    error::{DecodeError, Errno, Error, KernelError, Operation},
+    error::{DecodeError, EncodeError, Errno, Error},
     request::Request,
-    wire::{Acknowledgement, Messages, RawMessage},
+    wire::{Encoder, Messages, RawMessage},
 };
 
 /// Bytes of the receive buffer. The kernel fills at most 32,448 of them.
 const RECEIVE_BUFFER: usize = 32 * 1024;
+/// Bytes reserved for a request at first. A longer request gets more.
+const REQUEST_LENGTH: usize = 512;
 
 /// A transport, its buffers, and the sequence numbers.
 ///
@@ -256,6 +258,51 @@ impl<T: Transport> Connection<T> {
     }
 }
 
+/// Consecutive messages. The memory is kept and not cleared, since only written bytes are ever read.
+#[derive(Debug, Default)]
+pub(super) struct RequestBuffer {
+    memory: Vec<u8>,
+    length: usize,
+}
+
+impl RequestBuffer {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.memory.get(..self.length).unwrap_or_default()
+    }
+
+    pub(super) fn as_mut_bytes(&mut self) -> &mut [u8] {
+        self.memory.get_mut(..self.length).unwrap_or_default()
+    }
+
+    pub(super) const fn length(&self) -> usize {
+        self.length
+    }
+
+    pub(super) const fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Appends a request. A request that cannot be encoded leaves the buffer unchanged.
+    pub(super) fn push(&mut self, request: &impl Request, sequence: u32) -> Result<(), Error> {
+        let mut room = REQUEST_LENGTH;
+        loop {
+            if self.memory.len() < self.length + room {
+                self.memory.resize(self.length + room, 0);
+            }
+            let mut encoder = Encoder::new(self.memory.get_mut(self.length..).unwrap_or_default());
+            request.encode(sequence, &mut encoder);
+            match encoder.finish() {
+                Ok(length) => {
+                    self.length += length;
+                    return Ok(());
+                }
+                Err(EncodeError::BufferTooSmall { needed }) => room = needed,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// What a cursor found in the datagram that was received last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -374,12 +421,6 @@ impl ReplyCursor {
         }
         Ok(Progress::End)
     }
-}
-
-/// Converts a refusal into an error that names the attribute that the kernel refers to.
-pub(super) fn describe(refusal: Acknowledgement, operation: Operation, request: &[u8]) -> KernelError {
-    let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
-    KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
 }
 
 fn receive_error(error: io::Error) -> Error {

@@ -50,25 +50,20 @@
 
 pub(crate) mod batch;
 mod connection;
-mod deadline;
 // The property of the fuzz target `exchange`. It is here because connections are private.
-mod attribute_path;
 #[cfg(any(test, fuzzing))]
 pub mod model;
 mod reply;
-mod request_buffer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod script;
 mod transport;
 
-pub(crate) use batch::PendingBatch;
-pub(crate) use batch::{BatchOutcome, BatchReport};
+pub(crate) use batch::{BatchOutcome, BatchReport, PendingBatch};
 pub(crate) use connection::{Connection, Progress, ReplyCursor, complete};
-pub(crate) use deadline::Deadline;
 pub use reply::{Exchange, Received};
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use transport::NamespaceId;
-pub(crate) use transport::{Datagram, Transport, Wait};
+pub(crate) use transport::{Datagram, Deadline, Transport, Wait};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{
     Connection, PendingBatch,
     connection::complete,
-    script::{Script, Step, acknowledgement, control, done, entry, tuple},
+    script::{Script, ScriptStep, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
     Errno, Error, ErrorKind, FlowKey,
@@ -175,7 +175,7 @@ fn batch(connection: &mut Connection<Script>, operations: u16) -> Outcome {
 
 /// The plainest implementation of a connection.
 struct Naive {
-    steps: VecDeque<Step>,
+    steps: VecDeque<ScriptStep>,
     cannot_renew: bool,
     most_answers: usize,
     sequence: u32,
@@ -321,16 +321,16 @@ impl Naive {
     fn receive(&mut self) -> Result<(Vec<Item>, bool), Failure> {
         loop {
             return match self.steps.pop_front() {
-                Some(Step::Datagram(bytes, 0)) => {
+                Some(ScriptStep::Datagram(bytes, 0)) => {
                     let messages: Vec<_> = Messages::new(&bytes).collect();
                     let items = messages.iter().flatten().map(Item::from).collect();
                     Ok((items, messages.iter().any(Result::is_err)))
                 }
-                Some(Step::Datagram(..) | Step::Failure(Errno::EINTR)) => continue,
-                Some(Step::Failure(Errno::ENOBUFS)) => Err(Failure::Lost),
-                Some(Step::Failure(Errno::EAGAIN)) | None => Err(Failure::TimedOut),
-                Some(Step::Failure(errno)) => Err(Failure::System(Some(errno))),
-                Some(Step::Truncated(length)) => Err(Failure::Truncated(length)),
+                Some(ScriptStep::Datagram(..) | ScriptStep::Failure(Errno::EINTR)) => continue,
+                Some(ScriptStep::Failure(Errno::ENOBUFS)) => Err(Failure::Lost),
+                Some(ScriptStep::Failure(Errno::EAGAIN)) | None => Err(Failure::TimedOut),
+                Some(ScriptStep::Failure(errno)) => Err(Failure::System(Some(errno))),
+                Some(ScriptStep::Truncated(length)) => Err(Failure::Truncated(length)),
             };
         }
     }
@@ -354,17 +354,17 @@ fn after(sequence: u32) -> u32 {
 }
 
 /// Received datagrams and errors, until the choices are used up.
-fn steps(choices: &mut impl Iterator<Item = u8>, first: u32) -> VecDeque<Step> {
+fn steps(choices: &mut impl Iterator<Item = u8>, first: u32) -> VecDeque<ScriptStep> {
     let mut steps = VecDeque::new();
     while let Some(kind) = choices.next() {
         steps.push_back(match kind % 16 {
-            0 => Step::Failure(Errno::EINTR),
-            1 => Step::Failure(Errno::ENOBUFS),
-            2 => Step::Failure(Errno::EAGAIN),
-            3 => Step::Failure(Errno::ENOMEM),
-            4 => Step::Truncated(40_000),
-            5 => Step::Datagram(datagram(choices, first), 4711),
-            _ => Step::Datagram(datagram(choices, first), 0),
+            0 => ScriptStep::Failure(Errno::EINTR),
+            1 => ScriptStep::Failure(Errno::ENOBUFS),
+            2 => ScriptStep::Failure(Errno::EAGAIN),
+            3 => ScriptStep::Failure(Errno::ENOMEM),
+            4 => ScriptStep::Truncated(40_000),
+            5 => ScriptStep::Datagram(datagram(choices, first), 4711),
+            _ => ScriptStep::Datagram(datagram(choices, first), 0),
         });
     }
     steps

@@ -1,12 +1,17 @@
-//! The answer to one request, message by message.
+//! The answer to one request, message by message, and the meaning of a refusal.
 
 use crate::{
-    error::{Errno, Operation},
-    wire::{Acknowledgement, MessageType, RawMessage},
+    error::{Errno, KernelError, Operation},
+    wire::{
+        Acknowledgement, AttributeSet, Attributes, MessageType, Messages, NETFILTER_HEADER_LENGTH,
+        NETLINK_HEADER_LENGTH, RawMessage,
+    },
 };
 
 /// The highest type that is netlink's own (`NLMSG_MIN_TYPE` is 16).
 const LAST_CONTROL_TYPE: u16 = 15;
+/// The most levels of nested attributes: more than any request of this crate has.
+const DEPTH: usize = 6;
 
 /// The progress of the answer to one request.
 ///
@@ -110,4 +115,44 @@ impl Exchange {
         self.finished = true;
         refusal.map_or(Received::End, Received::Refused)
     }
+}
+
+/// Converts a refusal into an error that names the attribute that the kernel refers to.
+pub(super) fn describe(refusal: Acknowledgement, operation: Operation, request: &[u8]) -> KernelError {
+    let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
+    KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
+}
+
+/// Returns the names of the attributes from the outermost to the one whose header is at `offset` of the request.
+fn attribute_path(request: &[u8], offset: usize) -> Option<String> {
+    let message = Messages::new(request).next()?.ok()?;
+    let nest = match message.header().message_type.0 >> 8 {
+        1 => AttributeSet::Flow,
+        2 => AttributeSet::Expectation,
+        _ => return None,
+    };
+    let place = offset.checked_sub(NETLINK_HEADER_LENGTH + NETFILTER_HEADER_LENGTH)?;
+    let mut path = String::new();
+    descend(message.netfilter().ok()?.attributes(nest), place, DEPTH, &mut path).then_some(path)
+}
+
+/// Writes the path to the attribute at `place` of this nest; `false` if none starts there.
+fn descend(attributes: Attributes<'_>, place: usize, depth: usize, path: &mut String) -> bool {
+    for attribute in attributes.map_while(Result::ok) {
+        let inside = attribute.position() + 4;
+        let end = inside + attribute.payload().len();
+        if place >= end {
+            continue;
+        }
+        let separator = if path.is_empty() { "" } else { " > " };
+        let Some(name) = attribute.name() else { return false };
+        path.push_str(separator);
+        path.push_str(name);
+        return match (place.checked_sub(inside), attribute.nest().child(attribute.number())) {
+            (None, _) => place == attribute.position(),
+            (Some(place), Some(nest)) if depth > 0 => descend(attribute.nested(nest), place, depth - 1, path),
+            (Some(_), _) => false,
+        };
+    }
+    false
 }

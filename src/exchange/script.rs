@@ -11,7 +11,7 @@ use crate::{
 
 /// The result of the next receive.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(crate) enum ScriptStep {
     /// A datagram from that port.
     Datagram(Vec<u8>, u32),
     /// A datagram that is longer than the buffer.
@@ -20,7 +20,7 @@ pub(crate) enum Step {
     Failure(Errno),
 }
 
-impl Step {
+impl ScriptStep {
     /// Nothing has arrived.
     #[cfg(test)]
     pub(crate) const EMPTY: Self = Self::Failure(Errno::EAGAIN);
@@ -42,7 +42,7 @@ impl Step {
 
 #[derive(Debug, Default)]
 pub(crate) struct Script {
-    pub(crate) steps: VecDeque<Step>,
+    pub(crate) steps: VecDeque<ScriptStep>,
     /// Whether each receive was to wait.
     pub(crate) waits: Vec<Wait>,
     /// Errors of the next sends.
@@ -65,7 +65,7 @@ impl Transport for Script {
 
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
         self.waits.push(wait);
-        Step::play(&mut self.steps, buffer)
+        ScriptStep::play(&mut self.steps, buffer)
     }
 
     fn wait(&mut self, _patience: Duration) -> io::Result<bool> {

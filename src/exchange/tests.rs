@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     BatchOutcome, Connection, PendingBatch, Transport as _, Wait,
     connection::complete,
-    script::{Script, Step, acknowledgement, control, done, entry, tuple},
+    script::{Script, ScriptStep, acknowledgement, control, done, entry, tuple},
 };
 use crate::{
     Errno, Error, ErrorKind, Flow, FlowKey, Tuple,
@@ -13,13 +13,13 @@ use crate::{
     wire::{AttributeSet, Encoder, Flags, MessageType},
 };
 
-fn connection(steps: impl IntoIterator<Item = Step>) -> Connection<Script> {
+fn connection(steps: impl IntoIterator<Item = ScriptStep>) -> Connection<Script> {
     let script = Script { steps: steps.into_iter().collect(), ..Script::default() };
     Connection::new(script, Some(Duration::from_secs(10)))
 }
 
-fn kernel(bytes: Vec<u8>) -> Step {
-    Step::Datagram(bytes, 0)
+fn kernel(bytes: Vec<u8>) -> ScriptStep {
+    ScriptStep::Datagram(bytes, 0)
 }
 
 const SUCCESS: Errno = Errno(0);
@@ -45,9 +45,9 @@ fn a_dump_ends_with_done() {
 #[test]
 fn what_is_from_another_sender_is_dropped() {
     let mut connection = connection([
-        Step::Datagram(entry(1, 66), 4711),
+        ScriptStep::Datagram(entry(1, 66), 4711),
         kernel(entry(1, 5)),
-        Step::Datagram(done(1, 0), 4711),
+        ScriptStep::Datagram(done(1, 0), 4711),
         kernel(entry(1, 6)),
         kernel(done(1, 0)),
     ]);
@@ -121,26 +121,35 @@ fn an_acknowledgement_without_an_answer_is_none() {
 
 #[test]
 fn interrupted_calls_are_repeated() {
-    let mut connection =
-        connection([Step::Failure(Errno::EINTR), kernel(entry(1, 5)), Step::Failure(Errno::EINTR), kernel(done(1, 0))]);
+    let mut connection = connection([
+        ScriptStep::Failure(Errno::EINTR),
+        kernel(entry(1, 5)),
+        ScriptStep::Failure(Errno::EINTR),
+        kernel(done(1, 0)),
+    ]);
     assert_eq!(dump(&mut connection).unwrap(), [5]);
 }
 
 /// The transport's own time-out begins anew with each receive.
 #[test]
 fn an_interruption_does_not_prolong_the_wait() {
-    let interrupted = [Step::Failure(Errno::EINTR), Step::Datagram(done(1, 0), 4711), Step::EMPTY, kernel(done(1, 0))];
+    let interrupted = [
+        ScriptStep::Failure(Errno::EINTR),
+        ScriptStep::Datagram(done(1, 0), 4711),
+        ScriptStep::EMPTY,
+        kernel(done(1, 0)),
+    ];
     let mut connection = connection(interrupted);
     assert!(dump(&mut connection).unwrap().is_empty());
     assert_eq!(connection.transport().waits, [Wait::Yes, Wait::No, Wait::No, Wait::No]);
-    let script = Script { steps: [Step::Failure(Errno::EINTR)].into(), ..Script::default() };
+    let script = Script { steps: [ScriptStep::Failure(Errno::EINTR)].into(), ..Script::default() };
     let mut impatient = Connection::new(script, Some(Duration::from_millis(20)));
     assert!(dump(&mut impatient).unwrap_err().is_timed_out());
 }
 
 #[test]
 fn look_alikes_do_not_hold_up_who_does_not_wait() {
-    let look_alikes = (0..5).map(|_| Step::Datagram(done(1, 0), 4711)).collect();
+    let look_alikes = (0..5).map(|_| ScriptStep::Datagram(done(1, 0), 4711)).collect();
     let mut impatient = Connection::new(Script { steps: look_alikes, ..Script::default() }, Some(Duration::ZERO));
     assert!(complete(impatient.fill(Wait::No)).unwrap_err().is_timed_out());
     assert_eq!(impatient.transport().steps.len(), 4);
@@ -148,13 +157,13 @@ fn look_alikes_do_not_hold_up_who_does_not_wait() {
 
 #[test]
 fn lost_messages_are_an_overrun() {
-    let mut connection = connection([kernel(entry(1, 5)), Step::Failure(Errno::ENOBUFS)]);
+    let mut connection = connection([kernel(entry(1, 5)), ScriptStep::Failure(Errno::ENOBUFS)]);
     assert!(dump(&mut connection).unwrap_err().is_overrun());
 }
 
 #[test]
 fn a_truncated_datagram_is_an_error_that_tells_its_length() {
-    let mut connection = connection([Step::Truncated(40_000)]);
+    let mut connection = connection([ScriptStep::Truncated(40_000)]);
     assert_eq!(dump(&mut connection).unwrap_err().truncated_length(), Some(40_000));
 }
 
@@ -287,7 +296,7 @@ fn answers_out_of_place_twice_and_foreign_are_sorted_out() {
     let mut connection = connection([
         kernel(acknowledgement(3, Errno::ENOENT)),
         kernel(acknowledgement(77, Errno::EBUSY)),
-        Step::Datagram(acknowledgement(2, Errno::EPERM), 4711),
+        ScriptStep::Datagram(acknowledgement(2, Errno::EPERM), 4711),
         kernel([acknowledgement(1, Errno::ENOENT), acknowledgement(1, Errno::ENOENT)].concat()),
         kernel(acknowledgement(4, SUCCESS)),
     ]);
@@ -355,7 +364,7 @@ fn a_batch_across_the_end_of_sequence_numbers_finds_its_answers() {
 
 #[test]
 fn what_was_sent_before_the_socket_failed_is_not_sent_again() {
-    for failure in [Step::Failure(Errno::ENOBUFS), Step::Truncated(40_000), kernel(vec![1, 2, 3])] {
+    for failure in [ScriptStep::Failure(Errno::ENOBUFS), ScriptStep::Truncated(40_000), kernel(vec![1, 2, 3])] {
         let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), failure]);
         let mut batch = PendingBatch::default();
         for port in 1..=3 {
@@ -370,7 +379,7 @@ fn what_was_sent_before_the_socket_failed_is_not_sent_again() {
 
 #[test]
 fn an_error_of_the_socket_ends_a_dump() {
-    for failure in [Step::Failure(Errno::ENOBUFS), Step::Truncated(40_000)] {
+    for failure in [ScriptStep::Failure(Errno::ENOBUFS), ScriptStep::Truncated(40_000)] {
         let mut connection = connection([kernel(entry(1, 5)), failure, kernel(done(1, 0))]);
         let mut replies = complete(connection.start(&DumpFlows::new())).unwrap();
         assert!(replies.next_blocking(&mut connection).unwrap().is_some());
@@ -409,7 +418,7 @@ fn kept_inputs_agree_with_the_model() {
 
 #[test]
 fn an_operation_without_an_answer_is_neither_done_nor_refused() {
-    let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), Step::Failure(Errno::ENOBUFS)]);
+    let mut connection = connection([kernel(acknowledgement(1, Errno::ENOENT)), ScriptStep::Failure(Errno::ENOBUFS)]);
     let mut batch = PendingBatch::default();
     for port in 1..=2 {
         complete(batch.push(&mut connection, &DeleteFlow::new(FlowKey::original(tuple(port))))).unwrap();

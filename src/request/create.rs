@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{EncodeRequest, RequestHeader, creation};
+use super::{Command, EncodeRequest, RequestHeader, creation};
 use crate::{
     error::{DecodeError, DecodeErrorKind, EncodeError, Operation},
     macros::read_attributes,
@@ -487,6 +487,8 @@ impl EncodeRequest for NewFlow {
         encoder.optional_nest(CTA_SYNPROXY, self.synproxy.as_ref());
     }
 }
+
+impl Command for NewFlow {}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Requests about expectations.
 
-use super::{EncodeRequest, RequestHeader, creation};
+use super::{Command, EncodeRequest, RequestHeader, creation};
 use crate::{
     error::{DecodeError, Operation},
     macros::read_attributes,
@@ -336,3 +336,8 @@ impl EncodeRequest for FlushExpectations {
 
     fn encode_attributes(&self, _: &mut Encoder<'_>) {}
 }
+
+impl Command for CreateExpectation<'_> {}
+impl Command for DeleteExpectation {}
+impl Command for DeleteExpectationsOf<'_> {}
+impl Command for FlushExpectations {}

@@ -41,13 +41,8 @@
 //! namespace, the new socket is opened by a short-lived thread, because only a thread can enter a namespace.
 
 mod client;
-mod dump;
 mod events;
-mod mirror;
-mod readiness;
-mod transport;
+mod reactor;
 
-pub use client::{Batch, Client};
-pub use dump::{Dump, ReplyStream};
-pub use events::EventSocket;
-pub use mirror::Mirror;
+pub use client::{Batch, Client, Dump, ReplyStream};
+pub use events::{EventSocket, Mirror};

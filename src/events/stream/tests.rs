@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::{
     ErrorKind, EventKind, Expectation, Flow,
-    exchange::script::{Step, tuple},
+    exchange::script::{ScriptStep, tuple},
     wire::{Encoder, Flags, MessageType},
 };
 
@@ -14,7 +14,7 @@ const BEGINNING: Flags = Flags::CREATE.union(Flags::EXCLUSIVE);
 
 #[derive(Default)]
 struct Script {
-    steps: VecDeque<Step>,
+    steps: VecDeque<ScriptStep>,
     /// The timeout of each wait.
     waits: Vec<Option<Duration>>,
     /// What the next wait fails with.
@@ -25,7 +25,7 @@ struct Script {
 
 impl Source for Script {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
-        Step::play(&mut self.steps, buffer)
+        ScriptStep::play(&mut self.steps, buffer)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -43,15 +43,15 @@ impl Source for Script {
     }
 }
 
-fn stream(steps: impl IntoIterator<Item = Step>) -> EventStream<Script> {
+fn stream(steps: impl IntoIterator<Item = ScriptStep>) -> EventStream<Script> {
     EventStream::new(Script { steps: steps.into_iter().collect(), ..Script::default() }, None, None)
 }
 
-fn kernel(bytes: Vec<u8>) -> Step {
-    Step::Datagram(bytes, 0)
+fn kernel(bytes: Vec<u8>) -> ScriptStep {
+    ScriptStep::Datagram(bytes, 0)
 }
 
-const OVERRUN: Step = Step::Failure(Errno::ENOBUFS);
+const OVERRUN: ScriptStep = ScriptStep::Failure(Errno::ENOBUFS);
 
 fn message(message_type: MessageType, flags: Flags, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut buffer = vec![0; 512];
@@ -154,7 +154,7 @@ fn overrun_follows_older_events() {
         OVERRUN,
         kernel([new(2), new(3)].concat()),
         kernel(new(4)),
-        Step::EMPTY,
+        ScriptStep::EMPTY,
         kernel(new(5)),
     ]);
     assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4), Seen::Overrun, begins(5)]);
@@ -164,7 +164,7 @@ fn overrun_follows_older_events() {
 /// Otherwise a listener would wait before it reports the loss.
 #[test]
 fn no_wait_before_a_pending_overrun() {
-    let mut stream = stream([OVERRUN, kernel(new(1)), Step::EMPTY]);
+    let mut stream = stream([OVERRUN, kernel(new(1)), ScriptStep::EMPTY]);
     assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), begins(1));
     assert_eq!(see(stream.next(Deadline::Never).unwrap().unwrap()), Seen::Overrun);
     assert_eq!(stream.source().waits, []);
@@ -172,7 +172,7 @@ fn no_wait_before_a_pending_overrun() {
 
 #[test]
 fn second_overrun_ends_the_search_for_the_first() {
-    let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), Step::EMPTY]);
+    let mut stream = stream([OVERRUN, kernel(new(1)), OVERRUN, kernel(new(2)), ScriptStep::EMPTY]);
     assert_eq!(all(&mut stream), [begins(1), Seen::Overrun, begins(2), Seen::Overrun]);
     assert_eq!(stream.overruns(), 2);
 }
@@ -190,10 +190,10 @@ fn overrun_is_yielded_after_a_full_buffer_at_the_latest() {
 #[test]
 fn datagrams_of_other_senders_are_rejected() {
     let mut stream = stream([
-        Step::Datagram(new(66), 4711),
+        ScriptStep::Datagram(new(66), 4711),
         kernel(new(1)),
-        Step::Datagram(new(67), u32::MAX),
-        Step::Failure(Errno::EINTR),
+        ScriptStep::Datagram(new(67), u32::MAX),
+        ScriptStep::Failure(Errno::EINTR),
         kernel(new(2)),
     ]);
     assert_eq!(all(&mut stream), [begins(1), begins(2)]);
@@ -227,14 +227,14 @@ fn empty_datagram_is_skipped() {
 
 #[test]
 fn truncated_datagram_is_an_error() {
-    let mut stream = stream([Step::Truncated(40_000), kernel(new(1))]);
+    let mut stream = stream([ScriptStep::Truncated(40_000), kernel(new(1))]);
     assert_eq!(stream.next(Deadline::Now).unwrap_err().truncated_length(), Some(40_000));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
 
 #[test]
 fn stream_goes_on_after_a_socket_error() {
-    let mut stream = stream([Step::Failure(Errno::ENOMEM), kernel(new(1))]);
+    let mut stream = stream([ScriptStep::Failure(Errno::ENOMEM), kernel(new(1))]);
     assert_eq!(stream.next(Deadline::Never).unwrap_err().errno(), Some(Errno::ENOMEM));
     assert_eq!(all(&mut stream), [begins(1)]);
 }
@@ -263,7 +263,7 @@ fn stopped_stream_ends_without_an_error() {
 
 #[test]
 fn interrupted_wait_goes_on() {
-    let mut stream = stream([Step::EMPTY, Step::EMPTY, kernel(new(1))]);
+    let mut stream = stream([ScriptStep::EMPTY, ScriptStep::EMPTY, kernel(new(1))]);
     stream.timeout = Some(Duration::from_secs(10));
     stream.source.wait_failure = Some(Errno::EINTR);
     assert_eq!(see(stream.next_in_time().unwrap().unwrap()), begins(1));
@@ -273,7 +273,7 @@ fn interrupted_wait_goes_on() {
 
 #[test]
 fn foreign_datagrams_do_not_prolong_the_wait() {
-    let mut stream = stream((0..5).map(|_| Step::Datagram(new(66), 4711)));
+    let mut stream = stream((0..5).map(|_| ScriptStep::Datagram(new(66), 4711)));
     stream.timeout = Some(Duration::ZERO);
     assert!(stream.next_in_time().unwrap_err().is_timed_out());
     assert_eq!(stream.rejected(), 1);
@@ -283,7 +283,7 @@ fn foreign_datagrams_do_not_prolong_the_wait() {
 #[test]
 fn flood_of_rejected_datagrams_ends_try_next() {
     let flood = 100;
-    let mut stream = stream((0..flood).map(|_| Step::Datagram(new(66), 4711)).chain([kernel(new(1))]));
+    let mut stream = stream((0..flood).map(|_| ScriptStep::Datagram(new(66), 4711)).chain([kernel(new(1))]));
     let mut calls = 1;
     while stream.next(Deadline::Now).unwrap().is_none() {
         calls += 1;

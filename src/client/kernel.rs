@@ -1,17 +1,135 @@
-//! Probes of the filters that the running kernel supports, without side effects.
+//! What the kernel reports about itself: statistics, and the filters that it supports.
 
 use super::Client;
 use crate::{
-    error::{Errno, Error, Operation},
+    error::{DecodeError, Errno, Error, Operation},
     exchange::{Connection, Transport, complete},
     filter::Capabilities,
-    model::{Protocol, Tuple},
-    request::{EncodeRequest, RequestHeader},
+    model::{CpuStatistics, ExpectationStatistics, Protocol, TableStatistics, Tuple},
+    request::{
+        DumpCpuStatistics, DumpExpectationStatistics, EncodeRequest, GetTableStatistics, Request, RequestHeader,
+    },
     wire::{
         CTA_FILTER, CTA_FILTER_ORIG_FLAGS, CTA_MARK_MASK, CTA_STATUS, CTA_STATUS_MASK, CTA_TUPLE_ORIG, CTA_ZONE,
-        Encoder, Family, Flags, MessageType,
+        Encoder, Family, Flags, MessageType, RawMessage,
     },
 };
+
+impl Client {
+    /// Returns the number of flows and the most that there may be.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// let statistics = client.statistics()?;
+    /// println!("{:?} of {:?} flows", statistics.entries, statistics.max_entries);
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn statistics(&mut self) -> Result<TableStatistics, Error> {
+        complete(self.statistics_async())
+    }
+
+    pub(crate) async fn statistics_async(&mut self) -> Result<TableStatistics, Error> {
+        Ok(self.connection.fetch(&GetTableStatistics, TableStatistics::decode).await?.unwrap_or_default())
+    }
+
+    /// Returns the packet counts of each processor.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// for cpu in client.cpu_statistics()? {
+    ///     println!("processor {}: {:?} packets dropped", cpu.cpu, cpu.drop);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn cpu_statistics(&mut self) -> Result<Vec<CpuStatistics>, Error> {
+        complete(self.cpu_statistics_async())
+    }
+
+    pub(crate) async fn cpu_statistics_async(&mut self) -> Result<Vec<CpuStatistics>, Error> {
+        self.collect(&DumpCpuStatistics, CpuStatistics::decode).await
+    }
+
+    /// Returns the expectation counts of each processor.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel refuses the request or the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// for cpu in client.expectation_statistics()? {
+    ///     println!("processor {}: {:?} expectations created", cpu.cpu, cpu.create);
+    /// }
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn expectation_statistics(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
+        complete(self.expectation_statistics_async())
+    }
+
+    pub(crate) async fn expectation_statistics_async(&mut self) -> Result<Vec<ExpectationStatistics>, Error> {
+        // The answers have the type of a message of the other subsystem; the sequence number identifies them.
+        self.collect(&DumpExpectationStatistics, ExpectationStatistics::decode).await
+    }
+
+    async fn collect<R>(
+        &mut self,
+        request: &impl Request,
+        decode: impl Fn(&RawMessage<'_>) -> Result<R, DecodeError>,
+    ) -> Result<Vec<R>, Error> {
+        let mut replies = self.connection.start(request).await?;
+        let mut collected = Vec::new();
+        while let Some(message) = replies.next(&mut self.connection).await? {
+            collected.push(decode(&message)?);
+        }
+        Ok(collected)
+    }
+}
+
+impl Client {
+    /// Returns the filters that this kernel supports. Probed on first use, with requests that change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails without CAP_NET_ADMIN, or if the socket fails.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # let mut client = ctnetlink::Client::open()?;
+    /// use ctnetlink::Filter;
+    ///
+    /// let filter: Filter = "proto tcp and dport 22".parse()?;
+    /// println!("{}", filter.plan(&client.capabilities()?)); // what the kernel does, and what this process does
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
+        complete(self.capabilities_for(Operation::ProbeFilters))
+    }
+
+    /// Probes on behalf of an operation.
+    pub(crate) async fn capabilities_for(&mut self, operation: Operation) -> Result<Capabilities, Error> {
+        if let Some(known) = self.capabilities {
+            return Ok(known);
+        }
+        let known = probe(&mut self.connection, operation).await?;
+        self.capabilities = Some(known);
+        Ok(known)
+    }
+}
 
 /// A filter flag that no kernel has. A kernel that reads filters refuses it.
 const UNKNOWN_FLAG: u32 = 1 << 31;
@@ -83,38 +201,6 @@ impl EncodeRequest for Probe {
     }
 }
 
-impl Client {
-    /// Returns the filters that this kernel supports. Probed on first use, with requests that change nothing.
-    ///
-    /// # Errors
-    ///
-    /// Fails without CAP_NET_ADMIN, or if the socket fails.
-    ///
-    /// # Example
-    ///
-    /// ```no_run
-    /// # let mut client = ctnetlink::Client::open()?;
-    /// use ctnetlink::Filter;
-    ///
-    /// let filter: Filter = "proto tcp and dport 22".parse()?;
-    /// println!("{}", filter.plan(&client.capabilities()?)); // what the kernel does, and what this process does
-    /// # Ok::<(), ctnetlink::Error>(())
-    /// ```
-    pub fn capabilities(&mut self) -> Result<Capabilities, Error> {
-        complete(self.capabilities_for(Operation::ProbeFilters))
-    }
-
-    /// Probes on behalf of an operation.
-    pub(crate) async fn capabilities_for(&mut self, operation: Operation) -> Result<Capabilities, Error> {
-        if let Some(known) = self.capabilities {
-            return Ok(known);
-        }
-        let known = probe(&mut self.connection, operation).await?;
-        self.capabilities = Some(known);
-        Ok(known)
-    }
-}
-
 async fn probe<T: Transport>(connection: &mut Connection<T>, operation: Operation) -> Result<Capabilities, Error> {
     // Without ctnetlink every request is refused as invalid, which the probes would mistake for support.
     connection.execute(&Probe::Tracking(operation)).await?;
@@ -153,10 +239,10 @@ async fn is_filtered<T: Transport>(connection: &mut Connection<T>, probe: Probe)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::script::{Script, Step, acknowledgement, entry};
+    use crate::exchange::script::{Script, ScriptStep, acknowledgement, entry};
 
     fn probed(answers: impl IntoIterator<Item = Vec<u8>>) -> Capabilities {
-        let steps = answers.into_iter().map(|answer| Step::Datagram(answer, 0)).collect();
+        let steps = answers.into_iter().map(|answer| ScriptStep::Datagram(answer, 0)).collect();
         let mut connection = Connection::new(Script { steps, ..Script::default() }, None);
         complete(probe(&mut connection, Operation::ProbeFilters)).unwrap()
     }

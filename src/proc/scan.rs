@@ -41,6 +41,13 @@ const fn non_digits(digits: u64) -> u64 {
     (digits.wrapping_add(each(0x7f - 9)) | digits) & each(0x80)
 }
 
+/// Sets the top bit of every byte that is at most a space: of blanks, and of the zeros after the end. As in
+/// [`non_digits`], only the first marked byte is reliable.
+#[inline(always)]
+const fn non_words(text: u64) -> u64 {
+    text.wrapping_sub(each(b' ' + 1)) & !text & each(0x80)
+}
+
 /// The value of eight decimal digits, the first in the lowest byte. Pairs of digits are added up first, then pairs of
 /// pairs, then both halves.
 #[inline(always)]
@@ -159,9 +166,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub(super) fn padded_word(&mut self) -> &'a [u8] {
         let text = self.load();
-        // The top bit of every byte that is at most a space. The first of them ends the word.
-        let ends = text.wrapping_sub(each(b' ' + 1)) & !text & each(0x80);
-        let length = ends.trailing_zeros() & !7;
+        let length = non_words(text).trailing_zeros() & !7;
         let padding = (text ^ each(b' ')).checked_shr(length);
         match self.rest.split_at_checked(9) {
             Some((field, rest)) if padding == Some(0) && field.last() == Some(&b' ') && rest.first() > Some(&b' ') => {
@@ -179,7 +184,18 @@ impl<'a> Cursor<'a> {
     /// Takes everything up to the next blank.
     #[inline(always)]
     pub(super) fn word(&mut self) -> &'a [u8] {
-        self.until(|byte| matches!(byte, b' ' | b'\t'))
+        let mut ahead = *self;
+        loop {
+            let length = non_words(ahead.load()).trailing_zeros() / 8;
+            ahead.skip(length as usize);
+            if length < 8 {
+                break;
+            }
+        }
+        if !matches!(ahead.rest, [] | [b' ' | b'\t', ..]) {
+            return self.until(|byte| matches!(byte, b' ' | b'\t'));
+        }
+        self.take(self.rest.len() - ahead.rest.len())
     }
 
     /// Takes everything before the first byte that satisfies `end`.
@@ -432,6 +448,14 @@ mod tests {
             let narrow = cursor.number::<u16>(Expected::U16);
             prop_assert_eq!(narrow.ok(), digits.parse::<u16>().ok());
             prop_assert_eq!(cursor.rest(), if narrow.is_ok() { tail.as_bytes() } else { text.as_bytes() });
+        }
+
+        #[test]
+        fn words_end_at_the_first_blank(text in "([!-~é]{0,12}[ \t\r\\x00\\x1f]{0,2}){0,4}") {
+            let mut cursor = Cursor::new(text.as_bytes());
+            let word = text.split([' ', '\t']).next().unwrap();
+            prop_assert_eq!(cursor.word(), word.as_bytes());
+            prop_assert_eq!(cursor.rest(), &text.as_bytes()[word.len()..]);
         }
 
         #[test]

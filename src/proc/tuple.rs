@@ -21,10 +21,14 @@ impl FieldTuple {
 
     #[inline]
     pub(super) fn tuple(&self, family: Family, protocol: Protocol, zone: Option<u16>) -> Tuple {
-        let mut tuple = Tuple::new(protocol, address(family, self.source), address(family, self.destination));
-        tuple.layer4 = self.layer4;
-        tuple.zone = zone;
-        tuple
+        // Not `Tuple::new`: the family of the line counts, even for IPv6 addresses that contain an IPv4 address.
+        Tuple {
+            source: address(family, self.source),
+            destination: address(family, self.destination),
+            protocol,
+            layer4: self.layer4,
+            zone,
+        }
     }
 
     /// Reads `A dst=B` and the ports, keys or query after it. Returns the text of the addresses.

@@ -285,6 +285,18 @@ fn reply_addresses_with_a_known_prefix_are_read_whole() {
 }
 
 #[test]
+fn mapped_ipv6_addresses_stay_ipv6() {
+    let text = "ipv6     10 udp      17 29 src=0000:0000:0000:0000:0000:ffff:0a00:0001 \
+                dst=0000:0000:0000:0000:0000:ffff:0a00:0002 sport=40000 dport=53 [UNREPLIED] \
+                src=0000:0000:0000:0000:0000:ffff:0a00:0002 dst=0000:0000:0000:0000:0000:ffff:0a00:0001 sport=53 \
+                dport=40000 mark=0 zone=0 use=2";
+    let line = parse(text);
+    assert_eq!(line.original().source.to_string(), "::ffff:10.0.0.1");
+    assert_eq!(line.to_flow().family(), Family::IPV6);
+    assert_eq!(line.to_string(), text);
+}
+
+#[test]
 fn errors_name_the_place_and_the_expected_text() {
     let tuples = "src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1";
     for (line, expected) in [

@@ -15,7 +15,7 @@ use crate::{
     request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow, zone_of},
 };
 
-/// What changing or deleting by a filter did.
+/// The result of changing or deleting by a filter.
 ///
 /// `Display` is a sentence for an operator: `deleted 3 flows`, or `marked 1 flow, 2 had ended` with the verb of
 /// [`display_as`](Self::display_as). Counts of zero are left out, and `stopped early` is added if it applies.
@@ -202,7 +202,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Fails if the dump or the socket fails; the error contains the report on what was done before. If the kernel refuses
+    /// Fails if the dump or the socket fails; the error contains the report on the changes before it. If the kernel refuses
     /// a single flow, the report says so.
     pub fn update_matching(&mut self, filter: &Filter, update: &FlowUpdate) -> Result<BulkReport, Error> {
         complete(self.change_matching(filter, BulkChange::Update(update), NO_OBSERVER))
@@ -386,7 +386,7 @@ impl Client {
         };
         let mut changes = Changes::new(change, aim, &mut writer, &self.stop, observer, report);
         changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection)).await?;
-        // After an error, or if this future is dropped, it is not put back, so that nothing stale waits in it.
+        // After an error, or if this future is dropped, it is not put back, because stale answers may wait in it.
         self.writer = Some(writer);
         Ok(())
     }
@@ -437,7 +437,7 @@ fn refuse_everything(filter: &Filter) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is done to each flow that matches.
+/// The change to each flow that matches.
 #[derive(Clone, Copy)]
 pub(crate) enum BulkChange<'u> {
     Update(&'u FlowUpdate),
@@ -551,7 +551,7 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
         pushed
     }
 
-    /// Sends what is left.
+    /// Sends the rest.
     async fn finish(&mut self) -> Result<(), Error> {
         let sent = self.batch.send(self.writer).await;
         self.collect_results().await;
@@ -582,7 +582,7 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
         self.keys.clear();
     }
 
-    /// Tries a flow again, by itself, if the refusal may not be final.
+    /// Tries a single flow again if the refusal may not be final.
     async fn retry(&mut self, key: FlowKey, error: Error) -> Result<(), Error> {
         let finder = self.aim.finder;
         match self.change {
@@ -630,7 +630,7 @@ async fn next_decodable<'d>(
     }
 }
 
-/// Flows that were read from a receive buffer and are needed beyond it, one behind the other.
+/// Flows that were read from a receive buffer and are needed beyond it, stored back to back.
 #[derive(Debug, Default)]
 struct Kept {
     attributes: Vec<u8>,

@@ -57,7 +57,7 @@ struct Selection {
     now: Timestamp,
 }
 
-/// What a dump came to with the datagram that was received last.
+/// The state of a dump within the datagram that was received last.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum DumpStep {
     Entry,
@@ -65,7 +65,7 @@ pub(super) enum DumpStep {
     End,
     /// Another datagram is needed.
     Receive,
-    /// Another dump is to be started.
+    /// The next dump has to be started.
     Start(KernelFilter),
 }
 
@@ -182,7 +182,7 @@ impl<'c, T: Entry> Dump<'c, T> {
         }
     }
 
-    /// Returns the next entry once it has arrived: what [`next_view`](Self::next_view) does over a transport that blocks.
+    /// Returns the next entry once it has arrived, like [`next_view`](Self::next_view) over a transport that blocks.
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub(crate) async fn next_view_async(&mut self) -> Result<Option<T::View<'_>>, Error> {
         if self.advance().await? { self.current_view() } else { Ok(None) }
@@ -216,7 +216,7 @@ impl<'c, T: Entry> Dump<'c, T> {
         self.replies.as_ref().and_then(|replies| replies.current(self.connection))
     }
 
-    /// Goes on to the next entry that the filter matches among those that were received.
+    /// Goes on to the next entry that the filter matches in the received datagram.
     pub(super) fn step(&mut self) -> Result<DumpStep, Error> {
         self.search().map_err(|error| self.end(error))
     }
@@ -342,7 +342,7 @@ impl Client {
         Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
     }
 
-    /// Dumps the flows that a request asks for: those of another table, of one family, or with their counters set to zero.
+    /// Dumps the flows that a request asks for: of another table, of one family, or with counters set to zero.
     ///
     /// # Errors
     ///
@@ -367,7 +367,7 @@ impl Client {
         Dump::started(request, &mut self.connection).await
     }
 
-    /// Dumps the expectations that a request asks for: all, those of a family, or those of a master.
+    /// Dumps all expectations, or those that a request selects by family or master.
     ///
     /// # Errors
     ///

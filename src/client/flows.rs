@@ -1,8 +1,7 @@
 //! Flows: get, create, change, delete, and the original destination of a connection.
 //!
-//! [`request::aimed`](crate::request::aimed) explains why a key can reach another flow. Whatever form a key is sent in,
-//! the flow that it names is among those that can answer. Therefore "not found" is final, and if another flow answers, the
-//! next form is tried.
+//! [`request::aimed`](crate::request::aimed) explains why a key can reach another flow. In every form of the key, the flow
+//! that it names can answer. Therefore "not found" is final, and if another flow answers, the next form is tried.
 
 use std::net::SocketAddr;
 
@@ -21,7 +20,7 @@ use crate::{
 impl Client {
     /// Returns the flow that a key names, or `None` if there is none.
     ///
-    /// Tuple, direction, zone and, if the key has one, the identifier have to be those of the flow. A flow whose *replies*
+    /// Tuple, direction, zone and, if the key has one, the identifier have to match the flow. A flow whose *replies*
     /// have the original tuple of the key is another flow.
     ///
     /// # Errors
@@ -49,7 +48,7 @@ impl Client {
         Ok(self.find(Operation::GetFlow, key).await?.map(|found| found.flow))
     }
 
-    /// Returns the flow that a key names and sets its counters to zero in the same step, so that no packet is lost.
+    /// Returns the flow that a key names and sets its counters to zero in the same step. No packet is lost.
     ///
     /// The flow is looked up first: the kernel compares no identifier here, and would zero the counters of another flow
     /// that took over the tuple.
@@ -141,7 +140,7 @@ impl Client {
     ///
     /// A key with an identifier (as that of a flow from a dump) spares another flow that has the same tuple. It does not
     /// protect a *later* flow with the same tuple, because the kernel uses identifiers again: of 20,000 flows that were
-    /// deleted and created anew at once, 19,999 had the identifier of their predecessor.
+    /// deleted and created again at once, 19,999 had the identifier of their predecessor.
     ///
     /// # Errors
     ///
@@ -251,7 +250,7 @@ pub(super) fn refuse_empty(update: &FlowUpdate) -> Result<(), Error> {
 
 impl Client {
     /// Returns the address that a peer sent its packets to, before a rule redirected them (`redirect`, `dnat`) to a socket
-    /// of this host: what `SO_ORIGINAL_DST` answers for TCP over IPv4 and IPv6, for any protocol with ports.
+    /// of this host. `SO_ORIGINAL_DST` answers the same for TCP; this works for any protocol with ports.
     ///
     /// `peer` and `local` are the addresses of the socket; for UDP, `local` is the address that the datagram arrived at
     /// (`IP_PKTINFO`), not the wildcard address. IPv4 addresses that are mapped into IPv6 (`::ffff:192.0.2.1`), as a
@@ -390,7 +389,7 @@ impl Client {
     }
 }
 
-/// What a search needs to know.
+/// The circumstances of a search.
 #[derive(Clone, Copy)]
 pub(super) struct Finder {
     pub(super) operation: Operation,

@@ -1,4 +1,4 @@
-//! What the kernel reports about itself: statistics, and the filters that it supports.
+//! Questions about the kernel: its statistics, and the filters that it supports.
 
 use super::Client;
 use crate::{

@@ -104,7 +104,7 @@ impl NetworkNamespace {
         Ok(Self { file: self.file.try_clone()? })
     }
 
-    /// Returns what identifies the namespace; `None` if the system does not say.
+    /// Returns the identity of the namespace; `None` if it cannot be read.
     pub(crate) fn id(&self) -> Option<NamespaceId> {
         self.file.metadata().ok().map(|file| identify(&file))
     }
@@ -114,7 +114,7 @@ impl NetworkNamespace {
     }
 }
 
-/// Returns what identifies the namespace of the calling thread; `None` without `/proc`.
+/// Returns the identity of the namespace of the calling thread; `None` without `/proc`.
 pub(crate) fn id_of_this_thread() -> Option<NamespaceId> {
     metadata("/proc/thread-self/ns/net").ok().map(|file| identify(&file))
 }
@@ -169,7 +169,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Opens a socket in the namespace of the options, or else in that of the calling thread, which the options name from
-    /// then on, so that the socket can be opened there again.
+    /// then on. The socket can then be opened there again.
     pub(super) fn open(mut options: Options) -> Result<Self, Error> {
         if options.namespace.is_none() {
             options.namespace = NetworkNamespace::of_this_thread().ok();

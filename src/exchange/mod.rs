@@ -3,7 +3,7 @@
 //! [`Exchange`] is a state machine over messages. A `Connection` drives it over any `Transport`; tests play every fault
 //! of a socket from a script.
 //!
-//! # What ends an answer
+//! # The end of an answer
 //!
 //! | request | answer | end |
 //! |---|---|---|

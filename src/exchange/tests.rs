@@ -130,7 +130,7 @@ fn interrupted_calls_are_repeated() {
     assert_eq!(dump(&mut connection).unwrap(), [5]);
 }
 
-/// The transport's own time-out begins anew with each receive.
+/// The transport's own time-out restarts with each receive.
 #[test]
 fn an_interruption_does_not_prolong_the_wait() {
     let interrupted = [
@@ -185,7 +185,7 @@ fn an_extended_acknowledgement_names_the_attribute() {
     let mut attributes = [0; 64];
     let mut encoder = Encoder::new(&mut attributes);
     encoder.text(1, "Attribute failed policy validation");
-    // CTA_IP_V4_DST stands behind both headers, those of the tuple and of the addresses, and the source.
+    // CTA_IP_V4_DST follows the headers of the tuple and of the addresses, and the source.
     encoder.u32_host(2, 16 + 4 + 4 + 4 + 8);
     let length = encoder.finish().unwrap();
     payload.extend(&attributes[..length]);
@@ -341,7 +341,7 @@ fn sequence_numbers_wrap_past_that_of_events() {
     assert!(dump(&mut connection).unwrap().is_empty());
 }
 
-/// A number was taken for the operation that could not be encoded: the answers behind it are found all the same.
+/// A number was taken for the operation that could not be encoded: the later answers are still found.
 #[test]
 fn an_operation_that_cannot_be_encoded_leaves_the_batch_whole() {
     let mut connection = connection([kernel(acknowledgement(1, Errno::EEXIST)), kernel(acknowledgement(3, SUCCESS))]);
@@ -398,7 +398,7 @@ fn where_no_new_socket_is_to_be_had_a_lost_end_is_waited_for_once() {
     assert_eq!(connection.transport().sent.len(), 2, "the second dump was asked for");
 }
 
-/// What fuzzing has left; a package of the crate has none of it.
+/// The corpus of the fuzz target. A packaged crate does not contain it.
 #[test]
 fn kept_inputs_agree_with_the_model() {
     let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

@@ -37,8 +37,8 @@ pub(crate) enum Wait {
     No,
 }
 
-/// The end of a wait. One deadline covers every step of a wait, so that interruptions and rejected datagrams do not
-/// prolong it.
+/// The end of a wait. One deadline covers every step of a wait: interruptions and rejected datagrams do not prolong
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
     /// No waiting at all.
@@ -92,7 +92,7 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// Waits until there is something to receive; `false` if the time is up first.
     fn wait(&mut self, patience: Duration) -> io::Result<bool>;
 
-    /// Whether [`receive`](Self::receive) waits by itself if it is asked to. If not, it fails with `WouldBlock`, and
+    /// Whether [`receive`](Self::receive) waits if it is asked to. If not, it fails with `WouldBlock`, and
     /// [`poll_wait`](Self::poll_wait) waits.
     fn blocks(&self) -> bool {
         true

@@ -90,7 +90,7 @@ pub trait Command: Request {}
 
 impl<T: Command + ?Sized> Command for &T {}
 
-/// What [`Request`] hides.
+/// The private part of [`Request`].
 #[allow(unnameable_types, reason = "sealed: no other crate implements or calls it")]
 pub trait EncodeRequest {
     /// The operation, for errors.

@@ -27,12 +27,20 @@ use crate::{
 
 /// A client of the connection tracking of one network namespace, for tokio.
 ///
-/// It has the methods of the synchronous [`Client`](crate::Client). Convert a synchronous client for the options of its
-/// builder, a received descriptor, or a kernel in memory. Every future is cancel-safe: see the [module](super).
+/// Each method does what the method of the synchronous [`Client`](crate::Client) with the same name does. Convert a
+/// synchronous client for the options of its builder, a received descriptor, or a kernel in memory.
+///
+/// # Cancel safety
+///
+/// Any future may be dropped, and the next request gets its own answer. Dropping a method that reads changes nothing. A
+/// request that creates, changes or deletes one thing was carried out or not sent. A change by a filter has changed some
+/// of the flows, and its report is lost; use a [stop handle](Self::stop_handle) to get it. The [module](super) has the
+/// whole table.
 ///
 /// # Panics
 ///
-/// Waiting outside of a tokio runtime with I/O and time enabled panics.
+/// Waiting outside of a tokio runtime with I/O and time enabled panics. A client serves the runtime in which it first
+/// waits.
 ///
 /// # Example
 ///
@@ -92,8 +100,6 @@ impl Client {
 
     /// Returns the flow that a key names, or `None` if there is none.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`get`](crate::Client::get).
@@ -103,7 +109,7 @@ impl Client {
 
     /// Returns the flow that a key names and sets its counters to zero in the same step.
     ///
-    /// Cancel-safe, but the counters may be zero although nobody got them.
+    /// If the future is dropped, the counters may be zero although nobody read them.
     ///
     /// # Errors
     ///
@@ -114,8 +120,6 @@ impl Client {
 
     /// Creates a flow.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`create`](crate::Client::create).
@@ -124,8 +128,6 @@ impl Client {
     }
 
     /// Changes a flow. Only the attributes that the update names are sent.
-    ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
     ///
     /// # Errors
     ///
@@ -136,8 +138,6 @@ impl Client {
 
     /// Deletes one flow.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete`](crate::Client::delete).
@@ -146,8 +146,6 @@ impl Client {
     }
 
     /// Deletes every flow of the network namespace.
-    ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
     ///
     /// # Errors
     ///
@@ -158,8 +156,6 @@ impl Client {
 
     /// Deletes every flow of one family.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete_family`](crate::Client::delete_family).
@@ -168,8 +164,6 @@ impl Client {
     }
 
     /// Sends a request that is answered with an acknowledgement only, and waits for it.
-    ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
     ///
     /// # Errors
     ///
@@ -180,8 +174,6 @@ impl Client {
 
     /// Dumps all flows of the network namespace, of both families.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`dump`](crate::Client::dump).
@@ -190,8 +182,6 @@ impl Client {
     }
 
     /// Dumps the flows that a filter matches.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -202,8 +192,6 @@ impl Client {
 
     /// Dumps the flows that a request asks for.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`dump_with`](crate::Client::dump_with).
@@ -212,8 +200,6 @@ impl Client {
     }
 
     /// Dumps the expectations that a request asks for.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -224,8 +210,6 @@ impl Client {
 
     /// Sends any request and returns the messages of its answer.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`request`](crate::Client::request).
@@ -235,8 +219,6 @@ impl Client {
 
     /// Changes every flow that a filter matches.
     ///
-    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`update_matching`](crate::Client::update_matching).
@@ -245,8 +227,6 @@ impl Client {
     }
 
     /// Changes every flow that a filter matches, and calls `changed` with each flow that was changed, as it was before.
-    ///
-    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
     ///
     /// # Errors
     ///
@@ -262,8 +242,6 @@ impl Client {
 
     /// Deletes every flow that a filter matches.
     ///
-    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete_matching`](crate::Client::delete_matching).
@@ -272,8 +250,6 @@ impl Client {
     }
 
     /// Deletes every flow that a filter matches, and calls `deleted` with each flow that was deleted.
-    ///
-    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
     ///
     /// # Errors
     ///
@@ -288,8 +264,6 @@ impl Client {
 
     /// Deletes every flow that a filter matches, without a count if the kernel can do it alone.
     ///
-    /// Cancel-safe: if the future is dropped, the flows changed so far stay changed, and the report is lost.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete_matching_uncounted`](crate::Client::delete_matching_uncounted).
@@ -298,8 +272,6 @@ impl Client {
     }
 
     /// Returns the address that a peer sent its packets to, before a rule redirected them to a socket of this host.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -314,8 +286,6 @@ impl Client {
     }
 
     /// Returns the original destination of a connection in a conntrack zone.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -333,8 +303,6 @@ impl Client {
 
     /// Returns the number of flows and the most that there may be.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`statistics`](crate::Client::statistics).
@@ -343,8 +311,6 @@ impl Client {
     }
 
     /// Returns the packet counts of each processor.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -355,8 +321,6 @@ impl Client {
 
     /// Returns the expectation counts of each processor.
     ///
-    /// Cancel-safe: a dropped future changes nothing.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`expectation_statistics`](crate::Client::expectation_statistics).
@@ -365,8 +329,6 @@ impl Client {
     }
 
     /// Returns the expectation of a key, or `None` if there is none.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -377,8 +339,6 @@ impl Client {
 
     /// Creates an expectation.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`create_expectation`](crate::Client::create_expectation).
@@ -387,8 +347,6 @@ impl Client {
     }
 
     /// Deletes one expectation.
-    ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
     ///
     /// # Errors
     ///
@@ -399,8 +357,6 @@ impl Client {
 
     /// Deletes every expectation of a helper.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete_expectations_of`](crate::Client::delete_expectations_of).
@@ -410,8 +366,6 @@ impl Client {
 
     /// Deletes every expectation of the network namespace, of both families.
     ///
-    /// Cancel-safe: if the future is dropped, the request was carried out or not sent.
-    ///
     /// # Errors
     ///
     /// Fails like the synchronous [`delete_all_expectations`](crate::Client::delete_all_expectations).
@@ -420,8 +374,6 @@ impl Client {
     }
 
     /// Returns the filters that this kernel supports. Probed on first use.
-    ///
-    /// Cancel-safe: a dropped future changes nothing.
     ///
     /// # Errors
     ///
@@ -526,13 +478,13 @@ impl<T: Entry> Dump<'_, T> {
 
     /// Returns the next entry, or `None` after the last.
     ///
-    /// Cancel-safe: no entry is lost if the future is dropped. Errors are those of [`next_view`](Self::next_view).
+    /// Cancel-safe: no entry is lost if the future is dropped. Fails like [`next_view`](Self::next_view).
     pub async fn next(&mut self) -> Option<Result<T, Error>> {
         self.inner.next_async().await.transpose()
     }
 }
 
-/// Yields what [`next`](Dump::next) yields.
+/// Yields the items of [`next`](Dump::next).
 impl<T: Entry> Stream for Dump<'_, T> {
     type Item = Result<T, Error>;
 

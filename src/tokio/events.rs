@@ -130,7 +130,7 @@ impl EventSocket {
 
     /// Waits for the next event. Returns `None` after the socket was [stopped](Self::stop_handle).
     ///
-    /// Cancel-safe: no event is lost if the future is dropped. Errors are those of [`next_view`](Self::next_view).
+    /// Cancel-safe: no event is lost if the future is dropped. Fails like [`next_view`](Self::next_view).
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         self.next_view().await.map(|event| event.map(|event| event.to_event())).transpose()
     }
@@ -253,7 +253,7 @@ impl EventSocket {
     }
 }
 
-/// Yields what [`next`](EventSocket::next) yields.
+/// Yields the items of [`next`](EventSocket::next).
 impl Stream for EventSocket {
     type Item = Result<Event, Error>;
 
@@ -338,7 +338,7 @@ impl Mirror {
 
     /// Waits for the next change. Returns `None` after the mirror was [stopped](Self::stop_handle).
     ///
-    /// Cancel-safe: no change is lost if the future is dropped. Errors are those of the synchronous
+    /// Cancel-safe: no change is lost if the future is dropped. Fails like the synchronous
     /// [`next`](crate::Mirror#impl-Iterator-for-Mirror).
     pub async fn next(&mut self) -> Option<Result<Change, Error>> {
         self.next_in_time(self.inner.inner.stream().deadline()).await
@@ -492,7 +492,7 @@ impl Mirror {
     }
 }
 
-/// Yields what [`next`](Mirror::next) yields.
+/// Yields the items of [`next`](Mirror::next).
 impl Stream for Mirror {
     type Item = Result<Change, Error>;
 

@@ -22,8 +22,7 @@
 //!
 //! Any future may be dropped at any point, as `select!` and timeouts do. The client stays usable, and the answer to an
 //! abandoned request is never taken for the answer to the next one: the next request discards it, by a new socket or, if
-//! the namespace of the socket is not known, by reading it to its end. What the dropped future asked for may have
-//! happened or not:
+//! the namespace of the socket is not known, by reading it to its end. The effect depends on the request:
 //!
 //! | dropped | effect |
 //! |---|---|
@@ -35,8 +34,8 @@
 //!
 //! # Cost
 //!
-//! A socket takes one more descriptor, which is registered with the reactor when it is first waited for, and a stop handle
-//! another. Each datagram checks the readiness and the budget of the task. The kernel carries out a request inside of
+//! A socket takes one more descriptor, an epoll(7) instance that is registered with the reactor of the runtime in which the
+//! socket first waits, and a stop handle another. The flags of the socket do not change. Each datagram checks the readiness and the budget of the task. The kernel carries out a request inside of
 //! `send`, so the thread is busy for that long, as with the synchronous client. If an abandoned dump ran in another network
 //! namespace, the new socket is opened by a short-lived thread, because only a thread can enter a namespace.
 

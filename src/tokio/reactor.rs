@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::event::epoll;
+
 use ::tokio::{
     io::Interest,
     net::UnixDatagram,
@@ -19,10 +21,14 @@ use crate::{
     exchange::{Datagram, Deadline, NamespaceId, Transport, Wait},
 };
 
-/// A duplicate of a descriptor that is registered with tokio's reactor when it is first waited for.
+/// A descriptor, watched by tokio's reactor from the first wait for it.
 ///
 /// `AsyncFd` needs an unsafe call. `UnixDatagram` registers any descriptor that it is given, and is never asked to do
-/// anything but wait. The reactor reports each change once, so readiness holds until a receive has found nothing: see
+/// anything but wait. Only it has to be non-blocking, and the flag belongs to the file description: set on a duplicate, it
+/// would also change the socket in a process that shares it. Therefore an epoll(7) instance that watches the descriptor is
+/// registered in its place.
+///
+/// The reactor reports each change once, so readiness holds until a receive has found nothing: see
 /// [`receive`](Self::receive).
 ///
 /// A future that waits here may be dropped at any time: the reactor keeps the waker of the last one.
@@ -44,9 +50,11 @@ impl Readiness {
         match &self.registered {
             Some(registered) => registered.poll_recv_ready(context),
             None => {
-                let duplicate = StdDatagram::from(fd.try_clone_to_owned()?);
-                duplicate.set_nonblocking(true)?;
-                self.registered.insert(UnixDatagram::from_std(duplicate)?).poll_recv_ready(context)
+                let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+                epoll::add(&watch, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+                let watch = StdDatagram::from(watch);
+                watch.set_nonblocking(true)?;
+                self.registered.insert(UnixDatagram::from_std(watch)?).poll_recv_ready(context)
             }
         }
     }
@@ -78,8 +86,8 @@ impl Readiness {
     }
 }
 
-/// A client's transport that never blocks: its waits are tokio's. A transport without a descriptor, such as that of a kernel in memory, answers at once
-/// and stays as it is.
+/// The transport of a client, with waits on tokio's reactor. A transport without a descriptor, such as that of a kernel in
+/// memory, answers at once and stays as it is.
 #[derive(Debug)]
 pub(super) struct AsyncTransport {
     inner: Box<dyn Transport>,

@@ -26,7 +26,11 @@ use crate::{
 
 cases! {
     both_clients_give_the_same_results;
+    both_event_sockets_yield_the_same_events;
+    both_mirrors_yield_the_same_changes;
     tasks_of_a_multi_thread_runtime_share_the_work;
+    events_and_mirror_work_on_a_multi_thread_runtime;
+    awaiting_leaves_a_shared_socket_blocking;
     dump_is_a_stream;
     dropped_request_leaves_the_client_usable;
     dropped_request_is_read_to_its_end_without_a_namespace;
@@ -124,6 +128,99 @@ fn both_clients_give_the_same_results(lab: &Lab) {
     let expected = results_of!(lab.client(),);
     assert!(expected.len() > 600 && expected.iter().any(|result| result.contains("deleted 1 flow")), "{expected:#?}");
     assert_eq!(block_on(async { results_of!(Client::open().unwrap(), .await) }), expected);
+}
+
+/// Creates, changes and deletes flows, in an order that every listener sees.
+fn change_flows(lab: &Lab) {
+    let mut client = lab.client();
+    create(&mut client, (1..=400).map(udp_flow));
+    client.update_matching(&"sport 1-100".parse().unwrap(), &FlowUpdate::new().mark(7)).unwrap();
+    client.delete_matching(&"proto udp and sport 50-149".parse().unwrap()).unwrap();
+}
+
+fn both_event_sockets_yield_the_same_events(lab: &Lab) {
+    lab.sysctl(sysctl::EVENTS, 1);
+    const EVENTS: usize = 600;
+    let filter: Filter = "proto udp".parse().unwrap();
+    let open = || ctnetlink::EventSocket::builder(EventGroups::FLOWS).filter(&filter).open().unwrap();
+    let (mut blocking, mut owned, mut lent) = (open(), EventSocket::from(open()), EventSocket::from(open()));
+    change_flows(lab);
+    let shown = |event: Event| format!("{event:?}");
+    let expected: Vec<_> = (0..EVENTS).map(|_| shown(blocking.next().unwrap().unwrap())).collect();
+    assert!(blocking.try_next().unwrap().is_none());
+    block_on(async {
+        for expected in &expected {
+            assert_eq!(shown(owned.next().await.unwrap().unwrap()), *expected);
+            assert_eq!(shown(lent.next_view().await.unwrap().unwrap().to_event()), *expected);
+        }
+        assert!(owned.try_next().unwrap().is_none() && lent.try_next_view().unwrap().is_none());
+    });
+}
+
+fn both_mirrors_yield_the_same_changes(lab: &Lab) {
+    lab.sysctl(sysctl::EVENTS, 1);
+    create(&mut lab.client(), (1..=100).map(tcp_flow));
+    let (mut blocking, mut awaited) = (ctnetlink::Mirror::open().unwrap(), Mirror::open().unwrap());
+    let shown = |change: ctnetlink::Change| format!("{:?} {}", change.kind, change.flow.original);
+    block_on(async {
+        blocking.synchronize().unwrap();
+        awaited.synchronize().await.unwrap();
+        change_flows(lab);
+        let mut changes = 0;
+        while let Some(expected) = blocking.next_within(Duration::from_millis(200)).unwrap() {
+            assert_eq!(shown(awaited.next().await.unwrap().unwrap()), shown(expected));
+            changes += 1;
+        }
+        assert!(changes >= 600, "{changes}");
+        assert_eq!((blocking.table().len(), awaited.table().len()), (400, 400));
+        assert!(awaited.try_next().await.unwrap().is_none());
+    });
+}
+
+fn events_and_mirror_work_on_a_multi_thread_runtime(lab: &Lab) {
+    lab.sysctl(sysctl::EVENTS, 1);
+    let runtime = Runtime::new().unwrap();
+    // The sockets are opened here: the threads of the runtime are in another namespace.
+    let (mut events, mut mirror) = (EventSocket::open(EventGroups::NEW).unwrap(), Mirror::open().unwrap());
+    runtime.block_on(mirror.synchronize()).unwrap();
+    let counted = runtime.spawn(async move {
+        let mut count = 0;
+        while count < 500 {
+            assert!(matches!(events.next().await.unwrap().unwrap(), Event::New(_)));
+            count += 1;
+            ::tokio::task::yield_now().await; // which may move the task to another thread
+        }
+    });
+    let mirrored = runtime.spawn(async move {
+        while mirror.table().len() < 500 {
+            mirror.next().await.unwrap().unwrap();
+            ::tokio::task::yield_now().await;
+        }
+    });
+    for port in 1..=500 {
+        lab.client().create(&udp_flow(port)).unwrap();
+    }
+    let finished = async { (counted.await.unwrap(), mirrored.await.unwrap()) };
+    runtime.block_on(async { ::tokio::time::timeout(PATIENCE, finished).await }).unwrap();
+}
+
+/// The flag would change the socket of every process that has it.
+fn awaiting_leaves_a_shared_socket_blocking(lab: &Lab) {
+    use std::os::fd::AsRawFd;
+    const O_NONBLOCK: u32 = 0o4000;
+    create(&mut lab.client(), (1..=10).map(udp_flow));
+    let (ours, other) = (netlink_socket(), netlink_socket());
+    let mut client = Client::from(ctnetlink::Client::from_fd(ours.try_clone().unwrap()).unwrap());
+    let mut events = EventSocket::from(ctnetlink::EventSocket::from_fd(other.try_clone().unwrap()).unwrap());
+    block_on(async {
+        assert_eq!(client.dump().await.unwrap().count().await, 10);
+        assert!(events.next_within(Duration::from_millis(5)).await.unwrap().is_none());
+    });
+    for fd in [ours.as_raw_fd(), other.as_raw_fd()] {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        assert_eq!(u32::from_str_radix(flags.trim(), 8).unwrap() & O_NONBLOCK, 0, "{info}");
+    }
 }
 
 fn tasks_of_a_multi_thread_runtime_share_the_work(lab: &Lab) {

@@ -230,6 +230,32 @@ impl FlowRecord {
         Some(flow.liberal())
     }
 
+    /// Returns the flow as the kernel shows it once it was created. `None` if [`key`](Self::key) is.
+    #[must_use]
+    pub fn to_flow(&self) -> Option<Flow> {
+        let new = self.to_new_flow(Duration::ZERO)?;
+        let mut reply = new.reply;
+        let range =
+            |range: Option<NatRange>| range.map_or((None, None), |range| (range.first_address, range.first_port));
+        let ((source, port), (destination, to)) = (range(new.dnat), range(new.snat));
+        reply.source = source.unwrap_or(reply.source);
+        reply.destination = destination.unwrap_or(reply.destination);
+        if let Layer4::Ports { source, destination } = &mut reply.layer4 {
+            *source = port.unwrap_or(*source);
+            *destination = to.unwrap_or(*destination);
+        }
+        let mut flow = Flow::new(new.original, reply);
+        flow.zone = new.zone;
+        flow.status = Some(new.status);
+        flow.timeout = self.timeout;
+        flow.mark = new.mark;
+        flow.protocol_info = new.protocol_info;
+        flow.helper = new.helper;
+        flow.labels = new.labels.filter(|labels| !labels.is_empty());
+        flow.master = new.master;
+        Some(flow)
+    }
+
     fn timeout_after(&self, age: Duration) -> u32 {
         let timeout = self.timeout.unwrap_or(LEAST_TIMEOUT).max(1);
         let passed = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
@@ -390,6 +416,8 @@ mod tests {
         expected.master = flow.master;
         expected.sequence_adjustment_original = Some(SequenceAdjustment::default());
         assert_eq!(new, expected);
+        let shown = FlowRecord::new(&flow).unwrap().to_flow().unwrap();
+        assert_eq!((shown.original, shown.reply, shown.zone), (flow.original, flow.reply, flow.zone));
     }
 
     #[test]

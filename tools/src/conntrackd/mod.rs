@@ -6,13 +6,22 @@
 //! | [`wire`] | datagrams and messages |
 //! | [`record`] | the attributes of flows and expectations |
 //! | [`convert`] | records from and to the library's flows |
+//! | [`external`] | the table of the peer's flows |
+//! | [`node`] | one end of the link: handshake, acknowledgements, what is sent when |
+//!
 //!
 //! None of them knows sockets or clocks.
 
 pub mod convert;
+pub mod external;
+pub mod node;
+mod outbox;
 #[cfg(any(test, fuzzing))]
 pub mod property;
 pub mod record;
+#[cfg(any(test, fuzzing))]
+mod simulation;
+mod tracker;
 pub mod wire;
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The properties that tests and fuzz targets check.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a property that panics does not hold")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a property that panics does not hold")]
 
 use std::time::Duration;
 
 use super::{
+    node::{Mode, Settings},
     record::{ExpectationRecord, FlowRecord},
+    simulation::{Faults, World},
     wire::{Body, HEADER, Message, Messages},
 };
 
@@ -63,5 +65,62 @@ fn expectation(attributes: &[u8]) {
     if let Some(expectation) = record.to_expectation() {
         let again = ExpectationRecord::new(&expectation).unwrap().to_expectation();
         assert_eq!(again.map(|again| again.tuple), Some(expectation.tuple));
+    }
+}
+
+/// Two ends of a link, driven by the bytes: flows change, datagrams are delivered, lost, repeated or reordered, time
+/// passes, and bytes of a stranger arrive.
+///
+/// Nothing panics, and memory stays within the flows that exist. Without a stranger, the tables are equal in the end.
+///
+/// # Panics
+///
+/// Panics if the property does not hold.
+pub fn link(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    let mut next = || bytes.next();
+    let Some(options) = next() else { return };
+    let settings = |first_sequence| Settings {
+        resend_queue: if options & 1 == 0 { 131_072 } else { 16 },
+        in_flight: if options & 1 == 0 { 4096 } else { 4 },
+        window: if options & 2 == 0 { 300 } else { u32::from(options >> 4) },
+        external: 4096,
+        ..Settings::new(if options & 4 == 0 { Mode::FtFw } else { Mode::NoTrack }, first_sequence)
+    };
+    let mut world = World::new(settings, Faults::default(), u64::from(options));
+    let mut has_stranger = false;
+    while let Some(step) = next() {
+        let end = usize::from(step & 1);
+        match step >> 1 & 7 {
+            0..=2 => {
+                let flow = u16::from(next().unwrap_or(0));
+                world.ends[end].change(flow, (step < 0xc0).then_some(u32::from(step)));
+            }
+            3 => world.run(Duration::from_millis(u64::from(step >> 4) * 10 + 1)),
+            4 => world.run(Duration::from_millis(1)),
+            5 => world.faults.loss = u64::from(step >> 4) * 7,
+            6 => {
+                (world.faults.duplicates, world.faults.reordered) =
+                    (u64::from(step >> 4) * 6, u64::from(step >> 5) * 12)
+            }
+            _ => {
+                has_stranger = true;
+                let length = usize::from(next().unwrap_or(0));
+                let datagram: Vec<u8> = std::iter::from_fn(&mut next).take(length).collect();
+                let now = world.now;
+                world.ends[end].node.receive(&datagram, now);
+            }
+        }
+    }
+    world.faults = Faults::default();
+    if options & 4 != 0 {
+        // Without acknowledgements, only a table that is sent again makes up for losses, and not for ends.
+        world.run(Duration::from_millis(10));
+    } else {
+        world.run(Duration::from_secs(if has_stranger { 1 } else { 15 }));
+        assert!(has_stranger || world.is_synchronized(), "{:#?}", world.ends);
+    }
+    for end in &world.ends {
+        assert!(end.node.entries() < 4096 + 4096 + 4 * 256 + 3 * 1024, "{}", end.node.entries());
     }
 }

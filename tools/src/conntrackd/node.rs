@@ -1,0 +1,530 @@
+//! One end of the link: datagrams and time in, datagrams out.
+
+use std::{fmt, time::Duration};
+
+use super::{
+    convert::Key,
+    external::{Applied, External},
+    outbox::{Control, Item, Outbox},
+    record::FlowRecord,
+    tracker::{Tracker, Verdict},
+    wire::{Body, Kind, Malformed, Message, Messages, Range},
+};
+
+/// How messages are exchanged. Both ends need the same mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the modes that are implemented")]
+pub enum Mode {
+    /// Messages are sent once (`NOTRACK`).
+    NoTrack,
+    /// Messages are acknowledged, and sent again if they get lost (`FTFW`).
+    FtFw,
+}
+
+/// The settings of a node.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "every setting has to be chosen")]
+pub struct Settings {
+    /// The mode.
+    pub mode: Mode,
+    /// Datagrams stay shorter than this many bytes.
+    pub datagram: usize,
+    /// Messages that are acknowledged together (conntrackd: `ACKWindowSize`). At least 2: with 1, two nodes would
+    /// acknowledge each other's acknowledgements without a pause.
+    pub window: u32,
+    /// Messages that the peer keeps until they are acknowledged (conntrackd: `ResendQueueSize`).
+    pub resend_queue: usize,
+    /// Messages on their way at a time. Flows wait beyond it, so that neither resend queue nor receive buffer overflows.
+    pub in_flight: usize,
+    /// The most flows of the peer to keep.
+    pub external: usize,
+    /// The number of the first message. conntrackd takes the seconds of the clock.
+    pub first_sequence: u32,
+}
+
+impl Settings {
+    /// Returns the settings of a conntrackd that was not configured otherwise, for an MTU of 1500 and a million flows.
+    #[must_use]
+    pub const fn new(mode: Mode, first_sequence: u32) -> Self {
+        Self {
+            mode,
+            datagram: 1500 - 28,
+            window: 300,
+            resend_queue: 131_072,
+            in_flight: 4096,
+            external: 1 << 20,
+            first_sequence,
+        }
+    }
+}
+
+/// The flows of this end, as they are now.
+pub trait Table {
+    /// Returns a flow.
+    fn record(&self, key: &Key) -> Option<FlowRecord>;
+    /// Calls `take` with the key of each flow.
+    fn for_each_key(&self, take: &mut dyn FnMut(Key));
+}
+
+/// The state of the handshake, which both ends do for themselves (`HELLO`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hello {
+    /// Nothing was sent yet.
+    Initial,
+    /// Every message says hello until the peer answers.
+    Saying,
+    /// The peer answered.
+    Done,
+}
+
+/// A request for the peer's table, not sent more often than the peer can answer.
+#[derive(Debug)]
+struct Resync {
+    wanted: bool,
+    not_before: Duration,
+    pause: Duration,
+}
+
+/// The pause after a request for the peer's table. It doubles while requests follow each other.
+const LEAST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
+/// Something is sent at least this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// After messages that have to arrive, something is sent this soon: only a later number reveals that the last was lost.
+/// The pause doubles up to that of keep-alives.
+const PROBE: Duration = Duration::from_millis(100);
+/// A peer that was heard within this time is alive.
+const ALIVE: Duration = Duration::from_secs(3);
+/// Messages that a live peer does not acknowledge for this long are sent again.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Messages that were sent.
+    pub sent: u64,
+    /// Messages that were received and are well-formed.
+    pub received: u64,
+    /// Datagrams whose rest was shorter than a header.
+    pub truncated: u64,
+    /// Messages with a wrong length.
+    pub wrong_size: u64,
+    /// Messages of another version of the protocol.
+    pub wrong_version: u64,
+    /// Messages with an unknown type or unknown flags.
+    pub wrong_header: u64,
+    /// Messages with malformed attributes.
+    pub wrong_payload: u64,
+    /// Messages that name no flow, or whose values a kernel would refuse.
+    pub unusable: u64,
+    /// Flows that did not fit the table of the peer's flows.
+    pub refused: u64,
+    /// Messages about expectations, which are not kept.
+    pub expectations: u64,
+    /// Duplicates and late messages, which were dropped.
+    pub late: u64,
+    /// Messages that were missing.
+    pub missing: u64,
+    /// Messages that the peer missed and that were sent again.
+    pub sent_again: u64,
+    /// Starts of the peer after the first.
+    pub restarts: u64,
+    /// Requests for the peer's whole table.
+    pub resyncs_sent: u64,
+    /// The peer's requests for the whole table.
+    pub resyncs_received: u64,
+    /// Flows that a restarted peer did not send again, and that were removed.
+    pub swept: u64,
+}
+
+impl fmt::Display for Statistics {
+    /// Prints a line for each count that is not zero.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            ("messages sent", self.sent),
+            ("messages received", self.received),
+            ("truncated datagrams", self.truncated),
+            ("messages with a wrong length", self.wrong_size),
+            ("messages of another version", self.wrong_version),
+            ("messages with an unknown type or unknown flags", self.wrong_header),
+            ("messages with malformed attributes", self.wrong_payload),
+            ("messages that name no flow or carry values out of range", self.unusable),
+            ("flows refused because the external table is full", self.refused),
+            ("messages about expectations, ignored", self.expectations),
+            ("late or duplicate messages, dropped", self.late),
+            ("messages missing", self.missing),
+            ("messages sent again", self.sent_again),
+            ("restarts of the peer", self.restarts),
+            ("requests for the peer's table", self.resyncs_sent),
+            ("requests of the peer for this table", self.resyncs_received),
+            ("flows removed that a restarted peer did not send again", self.swept),
+        ];
+        counts.iter().filter(|(_, count)| *count > 0).try_for_each(|(name, count)| writeln!(f, "{name}: {count}"))
+    }
+}
+
+/// One end of the link.
+///
+/// The owner calls [`note`](Self::note) for each change of its table and [`receive`](Self::receive) for each datagram, and
+/// sends what [`transmit`](Self::transmit) returns, no later than at [`next_deadline`](Self::next_deadline). Times count
+/// from any moment before the first call.
+///
+/// The rules of conntrackd's FT-FW mode are followed, with these additions, which conntrackd understands:
+///
+/// - Flows wait until the peer has answered the hello, because conntrackd takes lost messages before that for none.
+/// - Flows wait while too many messages are on their way, so the resend queue never overflows.
+/// - After a gap that the peer's resend queue cannot have kept, its whole table is requested. conntrackd loses flows then.
+/// - Messages that a live peer does not acknowledge in time are sent again.
+/// - When the peer restarts, each end sends its table and requests the other's.
+#[derive(Debug)]
+pub struct Node {
+    settings: Settings,
+    outbox: Outbox,
+    external: External,
+    tracker: Tracker,
+    hello: Hello,
+    owes_hello_back: bool,
+    peer_says_hello: bool,
+    next_sequence: u32,
+    transmitted: Option<Duration>,
+    /// How long to be silent after that.
+    silence: Duration,
+    received: Option<Duration>,
+    /// When the peer last acknowledged something, or something was first left to acknowledge.
+    progress: Duration,
+    resync: Resync,
+    owes_table: bool,
+    statistics: Statistics,
+}
+
+impl Node {
+    /// Creates a node. In NOTRACK mode, it begins with a request for the peer's table and with its own.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let starts_at_once = settings.mode == Mode::NoTrack;
+        Self {
+            outbox: Outbox::default(),
+            external: External::new(settings.external),
+            tracker: Tracker::new(settings.window.max(2)),
+            hello: Hello::Initial,
+            owes_hello_back: false,
+            peer_says_hello: false,
+            next_sequence: settings.first_sequence,
+            transmitted: None,
+            silence: KEEP_ALIVE,
+            received: None,
+            progress: Duration::ZERO,
+            resync: Resync { wanted: starts_at_once, not_before: Duration::ZERO, pause: LEAST_PAUSE },
+            owes_table: starts_at_once,
+            statistics: Statistics::default(),
+            settings,
+        }
+    }
+
+    /// Notes a change of the table, which the peer has to hear of.
+    pub fn note(&mut self, kind: Kind, key: Key) {
+        self.outbox.note(key, kind);
+    }
+
+    /// Sends the whole table with the next datagrams.
+    pub const fn send_table(&mut self) {
+        self.owes_table = true;
+    }
+
+    /// Requests the peer's whole table.
+    pub const fn request_table(&mut self) {
+        self.resync.wanted = true;
+    }
+
+    /// Returns the peer's flows.
+    #[must_use]
+    pub const fn external(&self) -> &External {
+        &self.external
+    }
+
+    /// Removes the peer's flows.
+    pub fn clear_external(&mut self) {
+        self.external.clear();
+    }
+
+    /// Returns the counts.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Returns the number of flows that wait to be sent, or were not acknowledged.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.outbox.flows()
+    }
+
+    /// Returns whether the peer has been heard within the last three seconds, and has answered the hello if there is one.
+    #[must_use]
+    pub fn is_connected(&self, now: Duration) -> bool {
+        self.has_started() && self.is_peer_alive(now)
+    }
+
+    fn is_peer_alive(&self, now: Duration) -> bool {
+        self.received.is_some_and(|at| now.saturating_sub(at) < ALIVE)
+    }
+
+    fn has_started(&self) -> bool {
+        self.settings.mode == Mode::NoTrack || self.hello == Hello::Done
+    }
+}
+
+/// Reception.
+impl Node {
+    /// Takes a datagram of the peer.
+    pub fn receive(&mut self, datagram: &[u8], now: Duration) {
+        for message in Messages::new(datagram) {
+            match message {
+                Ok(message) => self.take(&message, now),
+                Err(malformed) => self.count(malformed),
+            }
+        }
+    }
+
+    fn count(&mut self, malformed: Malformed) {
+        let statistics = &mut self.statistics;
+        let count = match malformed {
+            Malformed::Truncated => &mut statistics.truncated,
+            Malformed::Size => &mut statistics.wrong_size,
+            Malformed::Version => &mut statistics.wrong_version,
+            Malformed::Header { .. } => &mut statistics.wrong_header,
+            Malformed::Payload => &mut statistics.wrong_payload,
+        };
+        *count += 1;
+        self.owes_hello_back |= malformed == Malformed::Header { hello: true } && self.settings.mode == Mode::FtFw;
+    }
+
+    fn take(&mut self, message: &Message<&[u8]>, now: Duration) {
+        self.received = Some(now);
+        self.statistics.received += 1;
+        let counts = match self.settings.mode {
+            Mode::NoTrack => self.is_expected_without_tracking(message),
+            Mode::FtFw => self.is_expected(message, now),
+        };
+        if counts {
+            self.process(message.body, now);
+        }
+    }
+
+    fn is_expected_without_tracking(&mut self, message: &Message<&[u8]>) -> bool {
+        let is_unknown = matches!(message.body, Body::Acknowledge(_) | Body::Missing(_));
+        self.statistics.wrong_header += u64::from(is_unknown);
+        if let Some(Range { from, to }) = self.tracker.accept(message.sequence).missing {
+            self.statistics.missing += u64::from(to.wrapping_sub(from)) + 1;
+        }
+        !is_unknown
+    }
+
+    /// Checks the number of a message and answers a hello.
+    fn is_expected(&mut self, message: &Message<&[u8]>, now: Duration) -> bool {
+        if message.hello_back && self.hello == Hello::Saying {
+            self.hello = Hello::Done;
+            self.exchange_tables();
+        }
+        if let Body::Acknowledge(Range { from, to }) | Body::Missing(Range { from, to }) = message.body
+            && to.wrapping_sub(from).cast_signed() < 0
+        {
+            self.count(Malformed::Header { hello: message.hello });
+            return false;
+        }
+        let began = message.hello && (!self.peer_says_hello || !self.tracker.is_ahead(message.sequence));
+        self.peer_says_hello = message.hello;
+        self.owes_hello_back |= message.hello;
+        let Verdict { accepted, acknowledge, missing } = match began {
+            true => self.meet(message.sequence, now),
+            false => self.tracker.accept(message.sequence),
+        };
+        self.statistics.late += u64::from(!accepted);
+        let controls = [acknowledge.map(Control::Acknowledge), missing.map(Control::Missing)];
+        for control in controls.into_iter().flatten() {
+            self.resync.wanted |= !self.outbox.control(control);
+        }
+        if let Some(Range { from, to }) = missing {
+            let count = u64::from(to.wrapping_sub(from)) + 1;
+            self.statistics.missing += count;
+            // While the peer sent these, and until it hears of the gap, others pushed the first of them out of its queue.
+            self.resync.wanted |= count > self.settings.resend_queue as u64 / 2;
+        }
+        accepted
+    }
+
+    /// Takes the first message of a peer that has started, or the first again after a restart.
+    fn meet(&mut self, sequence: u32, now: Duration) -> Verdict {
+        if !self.tracker.is_fresh() {
+            self.statistics.restarts += 1;
+            self.external.begin_session(now);
+            self.outbox.send_everything_again();
+            if self.hello == Hello::Done {
+                self.exchange_tables();
+            }
+        }
+        self.tracker.restart(sequence)
+    }
+
+    const fn exchange_tables(&mut self) {
+        self.owes_table = true;
+        self.resync.wanted = true;
+    }
+
+    fn process(&mut self, body: Body<&[u8]>, now: Duration) {
+        match body {
+            Body::Flow(kind, attributes) => match self.external.apply(kind, attributes, now) {
+                Ok(Applied::Done) => {}
+                Ok(Applied::Unusable) => self.statistics.unusable += 1,
+                Ok(Applied::Full) => self.statistics.refused += 1,
+                Err(malformed) => self.count(malformed),
+            },
+            Body::Expectation(..) => self.statistics.expectations += 1,
+            Body::Acknowledge(range) => {
+                if self.outbox.acknowledge(range) > 0 {
+                    self.progress = now;
+                }
+            }
+            Body::Missing(range) => {
+                let count = self.outbox.missing(range);
+                self.statistics.sent_again += count as u64;
+                if count > 0 {
+                    self.progress = now;
+                }
+            }
+            Body::Resync => {
+                self.statistics.resyncs_received += 1;
+                self.owes_table = true;
+            }
+            Body::Alive => {}
+        }
+    }
+}
+
+/// Transmission.
+impl Node {
+    /// Replaces `datagram` by the next one to send. Returns false if there is none now.
+    pub fn transmit(&mut self, now: Duration, table: &impl Table, datagram: &mut Vec<u8>) -> bool {
+        datagram.clear();
+        self.prepare(now, table);
+        while let Some(item) = self.outbox.take(self.may_send_flows()) {
+            let body = self.body(&item, table);
+            let message = self.message(body);
+            if !datagram.is_empty() && datagram.len() + message.encoded_len() >= self.settings.datagram {
+                self.outbox.put_back(item);
+                break;
+            }
+            self.append(&message, datagram, now);
+            match self.settings.mode {
+                Mode::NoTrack => self.outbox.forget(&item),
+                Mode::FtFw => {
+                    self.keep(message.sequence, item, now);
+                    self.silence = PROBE;
+                }
+            }
+        }
+        if datagram.is_empty() && self.is_silent_for_too_long(now) {
+            self.break_the_silence(datagram, now);
+        }
+        !datagram.is_empty()
+    }
+
+    /// Returns when [`transmit`](Self::transmit) has to be called, if nothing is received and nothing changes until then.
+    #[must_use]
+    pub fn next_deadline(&self, now: Duration) -> Duration {
+        if self.owes_table && self.has_started() || self.outbox.has_waiting(self.may_send_flows()) {
+            return now;
+        }
+        let keep_alive = match self.transmitted {
+            Some(at) if !self.owes_hello_back => at + self.silence,
+            _ => now,
+        };
+        let resync = (self.resync.wanted && self.has_started()).then_some(self.resync.not_before);
+        [resync, self.external.next_sweep()].into_iter().flatten().fold(keep_alive, Duration::min)
+    }
+
+    fn prepare(&mut self, now: Duration, table: &impl Table) {
+        self.statistics.swept += self.external.sweep(now) as u64;
+        if self.owes_table && self.has_started() {
+            self.owes_table = false;
+            table.for_each_key(&mut |key| self.outbox.note(key, Kind::New));
+        }
+        if self.resync.wanted && self.has_started() && now >= self.resync.not_before {
+            let follows = self.resync.not_before > Duration::ZERO && now < self.resync.not_before + self.resync.pause;
+            self.resync.pause = if follows { (self.resync.pause * 2).min(LONGEST_PAUSE) } else { LEAST_PAUSE };
+            self.resync.not_before = now + self.resync.pause;
+            self.resync.wanted = !self.outbox.control(Control::Resync);
+            self.statistics.resyncs_sent += 1;
+        }
+        let is_stuck = self.outbox.unacknowledged() > 0 && now.saturating_sub(self.progress) > STUCK;
+        if is_stuck && self.is_peer_alive(now) {
+            self.outbox.send_everything_again();
+            self.progress = now;
+        }
+    }
+
+    fn may_send_flows(&self) -> bool {
+        self.has_started() && self.outbox.unacknowledged() < self.settings.in_flight
+    }
+
+    fn body(&self, item: &Item, table: &impl Table) -> Body<Vec<u8>> {
+        match item {
+            Item::Control(Control::Acknowledge(range)) => Body::Acknowledge(*range),
+            Item::Control(Control::Missing(range)) => Body::Missing(*range),
+            Item::Control(Control::Resync) => Body::Resync,
+            // The flow counts as it is now: it may have ended, or another may have taken its place, since it was noted.
+            Item::Flow(key) => match (self.outbox.kind(key), table.record(key)) {
+                (_, None) => Body::Flow(Kind::Delete, FlowRecord::of_key(key).encode()),
+                (Kind::Delete, Some(record)) => Body::Flow(Kind::New, record.encode()),
+                (kind, Some(record)) => Body::Flow(kind, record.encode()),
+            },
+        }
+    }
+
+    fn message(&self, body: Body<Vec<u8>>) -> Message<Vec<u8>> {
+        let says_hello = self.settings.mode == Mode::FtFw && self.hello != Hello::Done;
+        Message { sequence: self.next_sequence, hello: says_hello, hello_back: self.owes_hello_back, body }
+    }
+
+    fn append(&mut self, message: &Message<Vec<u8>>, datagram: &mut Vec<u8>, now: Duration) {
+        message.encode(datagram);
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.owes_hello_back = false;
+        if self.hello == Hello::Initial {
+            self.hello = Hello::Saying;
+        }
+        self.transmitted = Some(now);
+        self.statistics.sent += 1;
+    }
+
+    fn keep(&mut self, sequence: u32, item: Item, now: Duration) {
+        if self.outbox.unacknowledged() == 0 {
+            self.progress = now;
+        }
+        self.outbox.keep(sequence, item);
+        self.outbox.bound_sent(self.settings.resend_queue);
+    }
+
+    fn is_silent_for_too_long(&self, now: Duration) -> bool {
+        self.owes_hello_back || self.transmitted.is_none_or(|at| now.saturating_sub(at) >= self.silence)
+    }
+
+    /// Acknowledges what is left, or sends a keep-alive, whose number reveals the loss of the messages before it.
+    fn break_the_silence(&mut self, datagram: &mut Vec<u8>, now: Duration) {
+        self.silence = (self.silence * 2).min(KEEP_ALIVE);
+        let tracks = self.settings.mode == Mode::FtFw;
+        let control = self.tracker.take_unacknowledged().filter(|_| tracks);
+        let message = self.message(control.map_or(Body::Alive, Body::Acknowledge));
+        self.append(&message, datagram, now);
+        if let Some(range) = control {
+            self.keep(message.sequence, Item::Control(Control::Acknowledge(range)), now);
+        }
+    }
+
+    /// Returns the number of entries of all queues and tables, which memory depends on.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn entries(&self) -> usize {
+        self.outbox.entries() + self.external.len()
+    }
+}

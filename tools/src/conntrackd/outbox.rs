@@ -1,0 +1,342 @@
+//! What has to be sent, and what was sent and not acknowledged.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{
+    convert::Key,
+    wire::{Kind, Range},
+};
+
+/// A control message that has to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    Acknowledge(Range),
+    Missing(Range),
+    Resync,
+}
+
+/// A message without its content: a flow is written as it is when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Flow(Key),
+    Control(Control),
+}
+
+/// Where a flow stands that the peer does not have yet as it is now.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    kind: Kind,
+    /// Whether the peer may have heard of the flow. If not, its end need not be sent.
+    known: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the queue of waiting flows, under this ticket.
+    Waiting(u64),
+    /// Sent with this number, and not acknowledged.
+    Sent(u32),
+}
+
+/// The queues of one direction.
+///
+/// A flow is at most once in both queues together, in the place that its state names: entries that no state names are left
+/// over and are skipped. So the queues hold at most the flows of the table, the flows that the peer knows and that ended
+/// since, and as many left-over entries again.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    states: HashMap<Key, State>,
+    controls: VecDeque<Control>,
+    waiting: VecDeque<(u64, Key)>,
+    /// In the order of their numbers, which wrap around.
+    sent: VecDeque<(u32, Item)>,
+    next_ticket: u64,
+}
+
+/// Control messages that wait. More are only caused by a peer that skips numbers on purpose.
+const MOST_CONTROLS: usize = 4096;
+/// Left-over entries that are not worth a search.
+const FEW: usize = 1024;
+
+impl Outbox {
+    /// Notes a change of a flow.
+    pub(super) fn note(&mut self, key: Key, kind: Kind) {
+        let old = self.states.get(&key).copied();
+        let known = kind != Kind::New || old.is_some_and(|old| old.known);
+        match old {
+            // The peer has not heard of the flow, and need not.
+            Some(State { known: false, place: Place::Waiting(_), .. }) if kind == Kind::Delete => {
+                self.states.remove(&key);
+            }
+            Some(State { kind: before, known, place: place @ Place::Waiting(_) }) => {
+                let kind = match (before, kind) {
+                    (Kind::New, Kind::Update) | (Kind::Delete, Kind::Update) => Kind::New,
+                    _ => kind,
+                };
+                self.states.insert(key, State { kind, known, place });
+            }
+            Some(State { place: Place::Sent(_), .. }) => self.wait(key, kind, true),
+            None => self.wait(key, kind, known),
+        }
+        self.drop_leftovers();
+    }
+
+    fn wait(&mut self, key: Key, kind: Kind, known: bool) {
+        self.next_ticket += 1;
+        self.states.insert(key, State { kind, known, place: Place::Waiting(self.next_ticket) });
+        self.waiting.push_back((self.next_ticket, key));
+    }
+
+    /// Queues a control message. Returns false if there are too many.
+    pub(super) fn control(&mut self, control: Control) -> bool {
+        let has_room = self.controls.len() < MOST_CONTROLS;
+        if has_room {
+            self.controls.push_back(control);
+        }
+        has_room
+    }
+
+    /// Takes the next message. Flows follow control messages.
+    pub(super) fn take(&mut self, with_flows: bool) -> Option<Item> {
+        if let Some(control) = self.controls.pop_front() {
+            return Some(Item::Control(control));
+        }
+        if !with_flows {
+            return None;
+        }
+        loop {
+            let (ticket, key) = self.waiting.pop_front()?;
+            if self.states.get(&key).is_some_and(|state| state.place == Place::Waiting(ticket)) {
+                return Some(Item::Flow(key));
+            }
+        }
+    }
+
+    /// Returns a message that was taken to the front of its queue.
+    pub(super) fn put_back(&mut self, item: Item) {
+        match item {
+            Item::Control(control) => self.controls.push_front(control),
+            Item::Flow(key) => {
+                if let Some(State { place: Place::Waiting(ticket), .. }) = self.states.get(&key) {
+                    self.waiting.push_front((*ticket, key));
+                }
+            }
+        }
+    }
+
+    /// Returns what a message reports of a flow that was taken.
+    pub(super) fn kind(&self, key: &Key) -> Kind {
+        self.states.get(key).map_or(Kind::Update, |state| state.kind)
+    }
+
+    /// Forgets a message that was taken and sent.
+    pub(super) fn forget(&mut self, item: &Item) {
+        if let Item::Flow(key) = item {
+            self.states.remove(key);
+        }
+    }
+
+    /// Keeps a message that was taken and sent until it is acknowledged.
+    pub(super) fn keep(&mut self, sequence: u32, item: Item) {
+        if let Item::Flow(key) = &item
+            && let Some(state) = self.states.get_mut(key)
+        {
+            (state.place, state.known) = (Place::Sent(sequence), true);
+        }
+        self.sent.push_back((sequence, item));
+    }
+
+    /// Returns whether a sent message still counts.
+    fn is_current(states: &HashMap<Key, State>, sequence: u32, item: &Item) -> bool {
+        match item {
+            Item::Flow(key) => states.get(key).is_some_and(|state| state.place == Place::Sent(sequence)),
+            Item::Control(_) => true,
+        }
+    }
+
+    /// The messages of the range arrived. Returns how many of them were still kept.
+    pub(super) fn acknowledge(&mut self, range: Range) -> usize {
+        let taken = self.take_sent(range);
+        for (_, item) in &taken {
+            self.forget(item);
+        }
+        taken.len()
+    }
+
+    /// The messages of the range did not arrive: they are sent again. Returns how many.
+    pub(super) fn missing(&mut self, range: Range) -> usize {
+        let taken = self.take_sent(range);
+        let count = taken.len();
+        self.send_again(taken);
+        count
+    }
+
+    /// Sends all flows again that were not acknowledged. Control messages concern a state that is gone.
+    pub(super) fn send_everything_again(&mut self) {
+        let sent = std::mem::take(&mut self.sent);
+        let flows = sent.into_iter().filter(|(_, item)| matches!(item, Item::Flow(_)));
+        let flows = flows.filter(|(sequence, item)| Self::is_current(&self.states, *sequence, item)).collect();
+        self.send_again(flows);
+    }
+
+    fn send_again(&mut self, items: Vec<(u32, Item)>) {
+        for (_, item) in items {
+            match item {
+                Item::Control(control) => {
+                    self.control(control);
+                }
+                Item::Flow(key) => {
+                    if let Some(State { kind, .. }) = self.states.get(&key).copied() {
+                        self.wait(key, kind, true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes the messages of a range from those that were sent, and returns those that still count.
+    fn take_sent(&mut self, Range { from, to }: Range) -> Vec<(u32, Item)> {
+        let Some(&(first, _)) = self.sent.front() else { return Vec::new() };
+        // Distances from the oldest message are in order although numbers wrap around.
+        let distance = |sequence: u32| sequence.wrapping_sub(first).cast_signed();
+        let place = |end: i32| self.sent.partition_point(|(sequence, _)| distance(*sequence) < end);
+        let (begin, end) = (place(distance(from)), place(distance(to).saturating_add(1)));
+        if begin >= end {
+            return Vec::new();
+        }
+        let states = &self.states;
+        let taken = self.sent.drain(begin..end).filter(|(number, item)| Self::is_current(states, *number, item));
+        let taken = taken.collect();
+        self.drop_leftovers();
+        taken
+    }
+
+    /// Bounds the queues: removes left-over entries when there are more than entries that count.
+    fn drop_leftovers(&mut self) {
+        let most = 2 * self.states.len() + FEW;
+        if self.waiting.len() > most {
+            let states = &self.states;
+            let place = |key: &Key| states.get(key).map(|state| state.place);
+            self.waiting.retain(|(ticket, key)| place(key) == Some(Place::Waiting(*ticket)));
+        }
+        if self.sent.len() > most {
+            let states = &self.states;
+            self.sent.retain(|(sequence, item)| Self::is_current(states, *sequence, item));
+        }
+    }
+
+    /// Gives up the oldest control messages beyond `most` messages that were not acknowledged.
+    pub(super) fn bound_sent(&mut self, most: usize) {
+        while self.sent.len() > most {
+            if let Some((sequence, item)) = self.sent.pop_front()
+                && matches!(item, Item::Flow(_))
+                && Self::is_current(&self.states, sequence, &item)
+            {
+                self.send_again(vec![(sequence, item)]);
+            }
+        }
+    }
+
+    /// Returns the number of messages that were sent and not acknowledged, left-over entries included.
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Returns whether a message waits.
+    pub(super) fn has_waiting(&self, with_flows: bool) -> bool {
+        !self.controls.is_empty() || with_flows && !self.waiting.is_empty()
+    }
+
+    /// Returns the number of flows that wait or were not acknowledged.
+    pub(super) fn flows(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Returns the number of entries of all queues, which memory depends on.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn entries(&self) -> usize {
+        self.states.len() + self.controls.len() + self.waiting.len() + self.sent.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ctnetlink::Tuple;
+
+    fn key(port: u16) -> Key {
+        let tuple = Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
+        Key { tuple, zone: 0 }
+    }
+
+    fn taken(outbox: &mut Outbox) -> Vec<(u16, Kind)> {
+        let mut all = Vec::new();
+        while let Some(Item::Flow(key)) = outbox.take(true) {
+            all.push((key.tuple.source_port().unwrap(), outbox.kind(&key)));
+            outbox.forget(&Item::Flow(key));
+        }
+        all
+    }
+
+    fn send_all(outbox: &mut Outbox, mut sequence: u32) {
+        while let Some(item) = outbox.take(true) {
+            outbox.keep(sequence, item);
+            sequence = sequence.wrapping_add(1);
+        }
+    }
+
+    #[test]
+    fn changes_of_a_waiting_flow_collapse() {
+        let mut outbox = Outbox::default();
+        outbox.note(key(1), Kind::New);
+        outbox.note(key(2), Kind::Update);
+        outbox.note(key(1), Kind::Update);
+        outbox.note(key(3), Kind::Delete);
+        outbox.note(key(3), Kind::New);
+        outbox.note(key(4), Kind::New);
+        outbox.note(key(4), Kind::Delete);
+        assert_eq!(taken(&mut outbox), [(1, Kind::New), (2, Kind::Update), (3, Kind::New)]);
+    }
+
+    #[test]
+    fn lost_messages_are_sent_again_as_they_are_now() {
+        let mut outbox = Outbox::default();
+        (1..=4).for_each(|port| outbox.note(key(port), Kind::New));
+        send_all(&mut outbox, u32::MAX - 1); // 1 and 2 before the wrap, 3 and 4 after it
+        outbox.note(key(3), Kind::Delete);
+        assert_eq!(outbox.acknowledge(Range { from: u32::MAX - 1, to: u32::MAX - 1 }), 1);
+        assert_eq!(outbox.missing(Range { from: u32::MAX, to: 0 }), 1);
+        assert_eq!(outbox.acknowledge(Range { from: 1, to: 1000 }), 1);
+        assert_eq!(taken(&mut outbox), [(3, Kind::Delete), (2, Kind::New)]);
+        assert_eq!(outbox.entries(), 0);
+    }
+
+    /// Nobody acknowledges anything, and flows come and go.
+    #[test]
+    fn queues_stay_small_without_a_peer() {
+        let mut outbox = Outbox::default();
+        for number in 0..200_000_u32 {
+            outbox.note(key((number % 50_000) as u16), Kind::New);
+            outbox.note(key((number % 50_000) as u16), Kind::Delete);
+        }
+        assert!(outbox.entries() <= FEW + 1, "{}", outbox.entries());
+        outbox.note(key(1), Kind::New);
+        for number in 0..10_000 {
+            send_all(&mut outbox, number);
+            outbox.note(key(1), Kind::Update);
+        }
+        assert!(outbox.entries() <= FEW + 8, "{}", outbox.entries());
+    }
+
+    #[test]
+    fn restarted_peer_gets_what_was_not_acknowledged() {
+        let mut outbox = Outbox::default();
+        (1..=3).for_each(|port| outbox.note(key(port), Kind::New));
+        send_all(&mut outbox, 7);
+        outbox.acknowledge(Range { from: 8, to: 8 });
+        outbox.send_everything_again();
+        assert_eq!(outbox.unacknowledged(), 0);
+        assert_eq!(taken(&mut outbox), [(1, Kind::New), (3, Kind::New)]);
+    }
+}

@@ -1,0 +1,319 @@
+//! Two nodes over a link that loses, repeats and reorders datagrams.
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "for tests and fuzzing only")]
+
+use std::{
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use ctnetlink::{Flow, Tuple};
+
+use super::{
+    convert::Key,
+    node::{Mode, Node, Settings, Table},
+    record::FlowRecord,
+    wire::Kind,
+};
+
+/// A table of UDP flows: source port and mark.
+#[derive(Debug, Default)]
+pub(super) struct Flows(BTreeMap<Key, u32>);
+
+impl Table for Flows {
+    fn record(&self, key: &Key) -> Option<FlowRecord> {
+        let mut flow = Flow::new(key.tuple, key.tuple.inverted()?);
+        flow.mark = Some(*self.0.get(key)?);
+        FlowRecord::new(&flow)
+    }
+
+    fn for_each_key(&self, take: &mut dyn FnMut(Key)) {
+        self.0.keys().copied().for_each(take);
+    }
+}
+
+/// A gateway: its flows, and its end of the link.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) flows: Flows,
+    pub(super) node: Node,
+}
+
+impl End {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { flows: Flows::default(), node: Node::new(settings) }
+    }
+
+    /// Lets a flow begin, change or end.
+    pub(super) fn change(&mut self, flow: u16, mark: Option<u32>) {
+        let tuple = Tuple::udp(([10, 0, 0, 1], flow).into(), ([10, 0, 0, 2], 53).into());
+        let key = Key { tuple, zone: 0 };
+        let kind = match mark {
+            None => self.flows.0.remove(&key).map(|_| Kind::Delete),
+            Some(mark) => Some(self.flows.0.insert(key, mark).map_or(Kind::New, |_| Kind::Update)),
+        };
+        if let Some(kind) = kind {
+            self.node.note(kind, key);
+        }
+    }
+
+    pub(super) fn has_the_flows_of(&self, peer: &Self) -> bool {
+        let external: BTreeMap<Key, u32> =
+            self.node.external().iter().map(|(key, record, _)| (*key, record.mark.unwrap_or(0))).collect();
+        external == peer.flows.0
+    }
+}
+
+/// Numbers that only look random, so that a failure can be repeated (SplitMix64).
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (number ^ (number >> 31)) % end
+    }
+
+    pub(super) fn happens(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What the link does to datagrams, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) loss: u64,
+    pub(super) duplicates: u64,
+    pub(super) reordered: u64,
+}
+
+/// Both ends and the datagrams between them, the next to arrive first.
+pub(super) struct World {
+    pub(super) ends: [End; 2],
+    pub(super) now: Duration,
+    pub(super) faults: Faults,
+    pub(super) random: Random,
+    /// Time of arrival (negative, so that the earliest is the greatest), order of sending, receiver, and bytes.
+    link: BinaryHeap<(i64, i64, usize, Vec<u8>)>,
+    datagrams: i64,
+}
+
+const STEP: Duration = Duration::from_millis(1);
+
+impl World {
+    pub(super) fn new(settings: impl Fn(u32) -> Settings, faults: Faults, seed: u64) -> Self {
+        let ends = [End::new(settings(1_795_716_160)), End::new(settings(u32::MAX - 1000))];
+        let now = Duration::from_secs(1);
+        Self { ends, now, faults, random: Random(seed), link: BinaryHeap::new(), datagrams: 0 }
+    }
+
+    /// Replaces the daemon of one end. Its flows stay.
+    pub(super) fn restart(&mut self, end: usize, settings: Settings) {
+        self.ends[end].node = Node::new(settings);
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            if self.link.is_empty() {
+                let deadline = |end: &End| end.node.next_deadline(self.now);
+                let next = self.ends.iter().map(deadline).fold(until, Duration::min);
+                self.now = self.now.max(next.saturating_sub(STEP));
+            }
+            self.step();
+        }
+    }
+
+    pub(super) fn step(&mut self) {
+        self.now += STEP;
+        for end in 0..2 {
+            let mut datagram = Vec::new();
+            let mut most = 64;
+            while most > 0 && self.ends[end].node.next_deadline(self.now) <= self.now {
+                let End { flows, node } = &mut self.ends[end];
+                if !node.transmit(self.now, flows, &mut datagram) {
+                    break;
+                }
+                self.send(1 - end, &datagram);
+                most -= 1;
+            }
+        }
+        while let Some((at, ..)) = self.link.peek()
+            && -at <= self.now.as_micros() as i64
+            && let Some((_, _, receiver, datagram)) = self.link.pop()
+        {
+            self.ends[receiver].node.receive(&datagram, self.now);
+        }
+    }
+
+    fn send(&mut self, receiver: usize, datagram: &[u8]) {
+        let copies = 1 + i64::from(self.random.happens(self.faults.duplicates));
+        for _ in 0..copies {
+            if self.random.happens(self.faults.loss) {
+                continue;
+            }
+            let delay = if self.random.happens(self.faults.reordered) { 3000 } else { 200 };
+            let at = self.now.as_micros() as i64 + delay;
+            self.datagrams += 1;
+            self.link.push((-at, -self.datagrams, receiver, datagram.to_vec()));
+        }
+    }
+
+    /// Lets flows begin, change and end on both sides.
+    pub(super) fn traffic(&mut self, steps: u32) {
+        for _ in 0..steps {
+            for end in 0..2 {
+                for _ in 0..4 {
+                    let flow = self.random.below(2000) as u16;
+                    let mark = (!self.random.happens(40)).then(|| self.random.below(1 << 32) as u32);
+                    self.ends[end].change(flow, mark);
+                }
+            }
+            self.step();
+        }
+    }
+
+    pub(super) fn is_synchronized(&self) -> bool {
+        let [a, b] = &self.ends;
+        a.has_the_flows_of(b) && b.has_the_flows_of(a)
+    }
+
+    #[track_caller]
+    pub(super) fn assert_synchronized(&self) {
+        let [a, b] = &self.ends;
+        let sizes = [a, b].map(|end| (end.flows.0.len(), end.node.external().len()));
+        assert!(
+            self.is_synchronized(),
+            "own and external flows: {sizes:?}, {:#?}",
+            [a, b].map(|e| *e.node.statistics())
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conntrackd::wire::{Body, Message};
+
+    fn reliable(first_sequence: u32) -> Settings {
+        Settings::new(Mode::FtFw, first_sequence)
+    }
+
+    fn converges(faults: Faults) {
+        for seed in 0..4 {
+            let mut world = World::new(reliable, faults, seed);
+            world.traffic(2000);
+            world.run(Duration::from_secs(10));
+            world.assert_synchronized();
+            let bound = world.ends[0].flows.0.len() + world.ends[0].node.external().len() + 2500;
+            assert!(world.ends[0].node.entries() < bound, "{}", world.ends[0].node.entries());
+        }
+    }
+
+    #[test]
+    fn tables_are_equal_after_5_percent_loss() {
+        converges(Faults { loss: 5, ..Faults::default() });
+    }
+
+    #[test]
+    fn tables_are_equal_after_30_percent_loss() {
+        converges(Faults { loss: 30, ..Faults::default() });
+    }
+
+    #[test]
+    fn tables_are_equal_after_duplicates_and_reordering() {
+        converges(Faults { loss: 0, duplicates: 10, reordered: 10 });
+        converges(Faults { loss: 30, duplicates: 30, reordered: 30 });
+    }
+
+    #[test]
+    fn tables_are_equal_without_loss_in_notrack() {
+        let mut world = World::new(|first| Settings::new(Mode::NoTrack, first), Faults::default(), 1);
+        world.traffic(1000);
+        world.run(Duration::from_secs(1));
+        world.assert_synchronized();
+        assert_eq!(world.ends[0].node.statistics().sent_again, 0);
+    }
+
+    /// Sequence numbers start again below the old ones, above them, and with a gap.
+    #[test]
+    fn restart_of_either_side_resynchronizes() {
+        for (seed, first_sequence) in [(1, 1), (2, 1_795_716_170), (3, 2_000_000_000)] {
+            for end in 0..2 {
+                let mut world = World::new(reliable, Faults { loss: 5, ..Faults::default() }, seed);
+                world.traffic(500);
+                world.restart(end, reliable(first_sequence));
+                world.traffic(500);
+                // Flows that ended while the daemon was away go half a minute later.
+                world.run(Duration::from_secs(60));
+                world.assert_synchronized();
+                assert_eq!(world.ends[1 - end].node.statistics().restarts, 1);
+            }
+        }
+    }
+
+    /// conntrackd ends with 149,499 of 200,000 flows.
+    #[test]
+    fn bulk_larger_than_the_resend_queue_arrives() {
+        let small = |first| Settings { resend_queue: 1000, in_flight: 500, ..reliable(first) };
+        let mut world = World::new(small, Faults { loss: 10, ..Faults::default() }, 7);
+        world.run(Duration::from_secs(3));
+        (0..20_000).for_each(|flow| world.ends[0].change(flow, Some(flow.into())));
+        world.run(Duration::from_secs(20));
+        world.assert_synchronized();
+    }
+
+    /// A conntrackd that sends a large table while this end does not read has lost the first messages of the gap.
+    #[test]
+    fn gap_beyond_the_peers_resend_queue_requests_its_table() {
+        let mut end = End::new(Settings { resend_queue: 1000, ..reliable(1) });
+        let mut requests_after = |sequence: u32, seconds: u64| {
+            let message = Message { sequence, hello: false, hello_back: true, body: Body::<&[u8]>::Alive };
+            let (mut datagram, now) = (Vec::new(), Duration::from_secs(seconds));
+            message.encode(&mut datagram);
+            end.node.receive(&datagram, now);
+            while end.node.transmit(now, &end.flows, &mut datagram) {}
+            end.node.statistics().resyncs_sent
+        };
+        assert_eq!(requests_after(100, 1), 0);
+        assert_eq!(requests_after(101, 2), 1); // the handshake is done
+        assert_eq!(requests_after(500, 10), 1);
+        assert_eq!(requests_after(1100, 20), 2);
+        // One request at a time, or a link that is too slow for the table would carry nothing else.
+        assert_eq!(requests_after(2100, 20), 2);
+        assert_eq!(requests_after(2101, 23), 3);
+    }
+
+    /// Both would acknowledge each other's acknowledgements as fast as the link allows.
+    #[test]
+    fn smallest_window_leaves_the_link_idle() {
+        let mut world = World::new(|first| Settings { window: 1, ..reliable(first) }, Faults::default(), 5);
+        world.ends[0].change(1, Some(1));
+        world.run(Duration::from_secs(10));
+        world.assert_synchronized();
+        let sent = world.ends[0].node.statistics().sent;
+        assert!(sent < 60, "{sent}");
+    }
+
+    #[test]
+    fn silent_peer_costs_no_memory() {
+        let mut world = World::new(reliable, Faults::default(), 3);
+        world.traffic(100);
+        world.faults.loss = 100;
+        world.traffic(20_000);
+        let end = &world.ends[0];
+        assert!(end.node.entries() < 4 * 2000 + 3000, "{}", end.node.entries());
+        world.faults.loss = 0;
+        world.run(Duration::from_secs(10));
+        world.assert_synchronized();
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_histories_hold_the_link_property(bytes: Vec<u8>) {
+            crate::conntrackd::property::link(&bytes);
+        }
+    }
+}

@@ -9,12 +9,17 @@
 //! | [`external`] | the table of the peer's flows |
 //! | [`node`] | one end of the link: handshake, acknowledgements, what is sent when |
 //!
+//! | [`options`], [`command`], [`daemon`] | the program: command line, commands, sockets and the kernel's table |
 //!
-//! None of them knows sockets or clocks.
+//! All but the last row know neither sockets nor clocks.
 
+pub mod command;
+mod commit;
 pub mod convert;
+pub mod daemon;
 pub mod external;
 pub mod node;
+pub mod options;
 mod outbox;
 #[cfg(any(test, fuzzing))]
 pub mod property;

@@ -1,0 +1,186 @@
+//! Commands over a Unix socket: a line in, text out.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    str::FromStr,
+    thread,
+    time::Duration,
+};
+
+use nix::sys::stat::{Mode, umask};
+
+/// A command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "used by the program alone")]
+pub enum Command {
+    /// Print the flows of this gateway.
+    DumpInternal,
+    /// Print the flows of the peer.
+    DumpExternal,
+    /// Create the flows of the peer in the kernel.
+    Commit,
+    /// Forget the flows of the peer.
+    Flush,
+    /// Request the peer's table.
+    Resync,
+    /// Send the table to the peer.
+    Bulk,
+    /// Print counts.
+    Statistics,
+}
+
+const COMMANDS: [(&str, Command); 7] = [
+    ("dump internal", Command::DumpInternal),
+    ("dump external", Command::DumpExternal),
+    ("commit", Command::Commit),
+    ("flush", Command::Flush),
+    ("resync", Command::Resync),
+    ("bulk", Command::Bulk),
+    ("stats", Command::Statistics),
+];
+
+/// The text is not a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownCommand(String);
+
+impl fmt::Display for UnknownCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown command {:?}: expected ", self.0)?;
+        for (place, (name, _)) in COMMANDS.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            write!(f, "{separator}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for UnknownCommand {}
+
+impl FromStr for Command {
+    type Err = UnknownCommand;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCommand> {
+        let found = COMMANDS.iter().find(|(name, _)| *name == text);
+        found.map(|(_, command)| *command).ok_or_else(|| UnknownCommand(text.into()))
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(COMMANDS.iter().find(|(_, command)| command == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// How long a client may take to send its line, while flows wait.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The socket for commands. Only its owner may connect.
+#[derive(Debug)]
+pub(super) struct Commands {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Commands {
+    pub(super) fn listen(path: &Path) -> io::Result<Self> {
+        if UnixStream::connect(path).is_ok() {
+            let message = format!("another program serves {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+        }
+        // A socket that nobody serves is left over from a program that was killed.
+        let _ = std::fs::remove_file(path);
+        let mask = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(path);
+        umask(mask);
+        let listener = listener?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path: path.into() })
+    }
+
+    /// Answers the clients that wait.
+    pub(super) fn answer(&self, mut run: impl FnMut(Command) -> String) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let answer = match read_command(&stream) {
+                Ok(command) => run(command),
+                Err(error) => format!("error: {error}\n"),
+            };
+            // A client that does not read must not hold up the link.
+            thread::spawn(move || {
+                let mut stream = stream;
+                let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn read_command(stream: &UnixStream) -> Result<Command, Box<dyn Error>> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(64)).read_line(&mut line)?;
+    Ok(line.trim_end().parse()?)
+}
+
+/// Sends a command to a running program and copies its answer to `output`. Returns whether the command succeeded.
+///
+/// # Errors
+///
+/// Fails if no program serves the socket, or the connection breaks.
+pub fn send(path: &Path, command: Command, output: &mut impl Write) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(path)?;
+    writeln!(stream, "{command}")?;
+    let mut answer = BufReader::new(stream);
+    let failed = answer.fill_buf()?.starts_with(b"error: ");
+    io::copy(&mut answer, output)?;
+    Ok(!failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_print_and_parse() {
+        for (name, command) in COMMANDS {
+            assert_eq!((command.to_string().as_str(), name.parse()), (name, Ok(command)));
+        }
+        let error = "dump".parse::<Command>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("unknown command \"dump\": expected dump internal, dump external, commit"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn client_gets_the_answer() {
+        let path = std::env::temp_dir().join(format!("ctnetlink-conntrackd-{}.sock", std::process::id()));
+        let commands = Commands::listen(&path).unwrap();
+        assert!(Commands::listen(&path).is_err());
+        let client = {
+            let path = path.clone();
+            thread::spawn(move || {
+                let mut text = Vec::new();
+                let succeeded = send(&path, Command::Commit, &mut text).unwrap();
+                (succeeded, String::from_utf8(text).unwrap())
+            })
+        };
+        while !client.is_finished() {
+            commands.answer(|command| format!("{command}: done\n"));
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(client.join().unwrap(), (true, "commit: done\n".into()));
+        drop(commands);
+        assert!(!path.exists());
+    }
+}

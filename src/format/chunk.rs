@@ -1,8 +1,6 @@
-//! Chunks of output whose length has a bound.
+//! Chunks of output whose length has a bound, and numbers as digits.
 
 use core::net::{IpAddr, Ipv4Addr};
-
-use super::digits::{self, Digits, EIGHT_DIGITS, OCTETS};
 
 /// Room for two addresses and the words around them, and for the unused bytes that are stored after the last digit.
 pub(super) type ChunkBuffer = [u8; 128];
@@ -35,7 +33,7 @@ impl Fragment for u64 {
     #[inline(always)]
     fn print(self, chunk: &mut Chunk<'_>) {
         if self < EIGHT_DIGITS {
-            chunk.digits(digits::decimal(self as u32));
+            chunk.digits(decimal(self as u32));
         } else {
             chunk.length = long_decimal(chunk.buffer, chunk.length, self);
         }
@@ -45,7 +43,7 @@ impl Fragment for u64 {
 impl Fragment for HexadecimalAnd {
     #[inline(always)]
     fn print(self, chunk: &mut Chunk<'_>) {
-        chunk.digits(digits::hexadecimal_and(self.0, self.1));
+        chunk.digits(hexadecimal_and(self.0, self.1));
     }
 }
 
@@ -158,13 +156,13 @@ fn long_decimal(buffer: &mut ChunkBuffer, length: usize, value: u64) -> usize {
     let mut chunk = Chunk { buffer, length };
     let mut rest = value / EIGHT_DIGITS;
     if rest >= EIGHT_DIGITS {
-        chunk.digits(digits::decimal((rest / EIGHT_DIGITS) as u32));
+        chunk.digits(decimal((rest / EIGHT_DIGITS) as u32));
         rest %= EIGHT_DIGITS;
-        chunk.digits(Digits { bytes: digits::padded_decimal(rest as u32), length: 8 });
+        chunk.digits(Digits { bytes: padded_decimal(rest as u32), length: 8 });
     } else {
-        chunk.digits(digits::decimal(rest as u32));
+        chunk.digits(decimal(rest as u32));
     }
-    chunk.digits(Digits { bytes: digits::padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
+    chunk.digits(Digits { bytes: padded_decimal((value % EIGHT_DIGITS) as u32), length: 8 });
     chunk.length
 }
 
@@ -212,6 +210,96 @@ static RUNS: [u8; 256] = {
     }
     runs
 };
+
+// Digits are computed eight decimal or four hexadecimal ones at a time, side by side in the bytes of one integer, the first
+// digit in the lowest byte. Then one copy stores them, and the number of trailing zero bits is the number of leading zeros
+// to leave out.
+
+/// The first number that `eight_digits` cannot print.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The digits of a number as text, of which only the first `length` bytes count.
+#[derive(Clone, Copy)]
+struct Digits<const N: usize> {
+    bytes: [u8; N],
+    length: u8,
+}
+
+/// Every octet in decimal, followed by a dot.
+#[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
+static OCTETS: [Digits<4>; 256] = {
+    let mut octets = [Digits { bytes: [0; 4], length: 0 }; 256];
+    let mut octet = 0;
+    while octet < octets.len() {
+        octets[octet] = with_dot(decimal(octet as u32));
+        octet += 1;
+    }
+    octets
+};
+
+const fn with_dot(octet: Digits<8>) -> Digits<4> {
+    let text = u64::from_le_bytes(octet.bytes) as u32;
+    // The bytes after the digits are zero.
+    let text = text | (b'.' as u32) << (octet.length * 8);
+    Digits { bytes: text.to_le_bytes(), length: octet.length + 1 }
+}
+
+/// A number below 10⁸ in decimal, without leading zeros.
+#[inline]
+const fn decimal(value: u32) -> Digits<8> {
+    let digits = eight_digits(value);
+    // The number 0 has one digit.
+    let leading = min(digits.trailing_zeros() / 8, 7);
+    let text = (digits | 0x3030_3030_3030_3030) >> (leading * 8);
+    Digits { bytes: text.to_le_bytes(), length: 8 - leading as u8 }
+}
+
+/// A number below 10⁸ in decimal, with leading zeros to eight digits.
+#[inline]
+pub(super) const fn padded_decimal(value: u32) -> [u8; 8] {
+    (eight_digits(value) | 0x3030_3030_3030_3030).to_le_bytes()
+}
+
+/// A number in lower-case hexadecimal without leading zeros, followed by the byte `next`.
+#[inline]
+#[allow(clippy::indexing_slicing, reason = "a byte is in the table")]
+fn hexadecimal_and(value: u16, next: u8) -> Digits<8> {
+    let [high, low] = value.to_be_bytes().map(|byte| u32::from(BYTES[usize::from(byte)]));
+    let digits = high | low << 16;
+    // The number 0 has one digit.
+    let leading = (digits ^ 0x3030_3030 | 1 << 24).trailing_zeros() / 8;
+    let text = (u64::from(digits) | u64::from(next) << 32) >> (leading * 8);
+    Digits { bytes: text.to_le_bytes(), length: 5 - leading as u8 }
+}
+
+/// The two hexadecimal digits of every byte.
+#[allow(clippy::indexing_slicing, reason = "in bounds, or it would not compile")]
+static BYTES: [u16; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = [0; 256];
+    let mut byte = 0;
+    while byte < bytes.len() {
+        bytes[byte] = u16::from_le_bytes([DIGITS[byte >> 4], DIGITS[byte & 0xf]]);
+        byte += 1;
+    }
+    bytes
+};
+
+/// The eight digits of a number below 10⁸, one in each byte. The number is split into two halves of four digits, then all
+/// halves at once into pairs, then all pairs at once into digits.
+#[inline]
+const fn eight_digits(value: u32) -> u64 {
+    // 10486/2²⁰ is close enough to 1/100 for numbers below 10⁴, and 103/2¹⁰ to 1/10 for numbers below 100.
+    let halves = (value / 10_000) as u64 | ((value % 10_000) as u64) << 32;
+    let hundreds = (halves * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let quarters = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (quarters * 103) >> 10 & 0x000f_000f_000f_000f;
+    tens | (quarters - tens * 10) << 8
+}
+
+const fn min(a: u32, b: u32) -> u32 {
+    if a < b { a } else { b }
+}
 
 #[cfg(test)]
 mod tests {
@@ -326,5 +414,33 @@ mod tests {
         let longest = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
         let text = format!("master-src={longest} master-dst={longest} ");
         assert_eq!(printed(("master-src=", longest, " master-dst=", longest, " ")), text);
+    }
+
+    fn digits_of<const N: usize>(digits: Digits<N>) -> String {
+        String::from_utf8(digits.bytes[..digits.length.into()].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn four_digits_print_in_either_half() {
+        for value in 0..10_000 {
+            assert_eq!(digits_of(decimal(value)), value.to_string());
+            let both = value * 10_000 + (9_999 - value);
+            assert_eq!(padded_decimal(both), *format!("{both:08}").as_bytes());
+            assert_eq!(digits_of(decimal(both)), both.to_string());
+        }
+    }
+
+    #[test]
+    fn octets_print_with_a_dot() {
+        for octet in 0..=u8::MAX {
+            assert_eq!(digits_of(OCTETS[usize::from(octet)]), format!("{octet}."));
+        }
+    }
+
+    #[test]
+    fn hexadecimal_numbers_print() {
+        for value in 0..=u16::MAX {
+            assert_eq!(digits_of(hexadecimal_and(value, b':')), format!("{value:x}:"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Shared by the printers: options, the sender of an event, and the numbers and names that conntrack(8) shows.
 
-use super::LabelMap;
+use super::label_map::LabelMap;
 use crate::{EventKind, GreKeys, Layer4, Protocol, ProtocolInfo, Timestamp, Tuple};
 
 /// The process whose request caused an event, printed at the end of the event's line.

@@ -2,11 +2,8 @@
 
 use std::io;
 
-use super::{
-    Printed,
-    output::{Job, Output},
-};
-use crate::{EventKind, Expectation, Flow};
+use super::output::Output;
+use crate::EventKind;
 
 /// Prints flows and expectations as JSON: their serde form, as one object without blanks or newlines.
 ///
@@ -43,16 +40,6 @@ impl Json {
     #[must_use]
     pub const fn event(self, event: EventKind) -> Self {
         Self { event: Some(event) }
-    }
-
-    /// A flow as an object, without a newline.
-    pub const fn flow<'a>(&self, flow: &'a Flow) -> Printed<'a> {
-        Printed::new(Job::FlowJson(*self, flow))
-    }
-
-    /// An expectation as an object, without a newline.
-    pub const fn expectation<'a>(&self, expectation: &'a Expectation) -> Printed<'a> {
-        Printed::new(Job::ExpectationJson(*self, expectation))
     }
 
     pub(super) fn print(&self, item: &impl serde::Serialize, output: &mut Output<'_>) {

@@ -62,11 +62,11 @@
 
 mod chunk;
 mod common;
-mod digits;
 #[cfg(feature = "json")]
 mod json;
 mod label_map;
 mod output;
+mod printed;
 mod save;
 mod text;
 mod xml;
@@ -75,7 +75,7 @@ pub use common::Sender;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub use label_map::LabelMap;
-pub use output::Printed;
+pub use printed::Printed;
 pub use save::{Save, SaveCommand, SaveError, SaveLine, SaveReader, read_save};
 pub use text::Text;
 pub use xml::Xml;

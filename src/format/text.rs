@@ -3,10 +3,10 @@
 use core::fmt;
 
 use super::{
-    LabelMap, Printed, Sender,
     chunk::{Fragment, HexadecimalAnd},
-    common::{Date, PrintOptions, ShownNumbers, print_options, state_name},
-    output::{Job, Output},
+    common::{Date, PrintOptions, Sender, ShownNumbers, print_options, state_name},
+    label_map::LabelMap,
+    output::{Output, TextSink},
 };
 use crate::{
     Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowRef, FlowTimes, Labels, Protocol, Status,
@@ -70,16 +70,6 @@ impl<'a> Text<'a> {
     #[must_use]
     pub const fn sender(self, sender: Sender<'a>) -> Self {
         Self { sender: Some(sender), ..self }
-    }
-
-    /// A flow as a line, without the newline.
-    pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
-        Printed::new(Job::FlowText(*self, flow))
-    }
-
-    /// An expectation as a line, without the newline.
-    pub const fn expectation(&self, expectation: &'a Expectation) -> Printed<'a> {
-        Printed::new(Job::ExpectationText(*self, expectation))
     }
 
     // Every item ends with a space. The last one is removed.
@@ -356,7 +346,7 @@ fn date(date: Date, output: &mut Output<'_>) {
 impl fmt::Display for Flow {
     /// Prints the line of `conntrack -L`, like [`Text::new`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text::new().flow(self).write_to(f)
+        Output::gather(&mut TextSink(f), |output| Text::new().print_flow(self, output))
     }
 }
 
@@ -370,6 +360,6 @@ impl fmt::Display for FlowRef<'_> {
 impl fmt::Display for Expectation {
     /// Prints the line of `conntrack -L expect`, like [`Text::new`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text::new().expectation(self).write_to(f)
+        Output::gather(&mut TextSink(f), |output| Text::new().print_expectation(self, output))
     }
 }

@@ -1,10 +1,10 @@
 //! The elements of `conntrack -o xml`.
 
 use super::{
-    LabelMap, Printed,
     chunk::{Fragment, HexadecimalAnd},
     common::{Date, PrintOptions, ShownNumbers, print_options, state_name},
-    output::{Job, Output},
+    label_map::LabelMap,
+    output::Output,
 };
 use crate::{
     Counters, EventKind, Expectation, ExpectationFlags, Family, Flow, FlowTimes, Labels, Protocol, Status, Timestamp,
@@ -52,16 +52,6 @@ impl<'a> Xml<'a> {
     #[must_use]
     pub const fn new() -> Self {
         Self { options: PrintOptions::new() }
-    }
-
-    /// A flow as an element, without a newline.
-    pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
-        Printed::new(Job::FlowXml(*self, flow))
-    }
-
-    /// An expectation as an element, without a newline.
-    pub const fn expectation(&self, expectation: &'a Expectation) -> Printed<'a> {
-        Printed::new(Job::ExpectationXml(*self, expectation))
     }
 
     fn begin(&self, output: &mut Output<'_>) {

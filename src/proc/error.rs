@@ -3,8 +3,11 @@
 use core::{fmt, num::NonZeroU64};
 use std::{io, path::Path};
 
-use super::LONGEST_LINE;
 use crate::error::{Error, ErrorKind};
+
+/// The longest line that is read, in bytes. The kernel prints far less: its longest field is the security context, with
+/// at most one page.
+pub const LONGEST_LINE: usize = 16 * 1024;
 
 /// The part of a line that was expected.
 ///

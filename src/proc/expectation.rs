@@ -5,11 +5,10 @@ use core::fmt;
 use super::{
     LONGEST_LINE, LineError,
     error::Expected,
-    fields::Field,
+    fields::{AddressPair, Field, FieldTuple, family_ahead},
     line::{self, Lossy},
     parse::{event_prefix, without_line_end},
     scan::Cursor,
-    tuple::{AddressPair, FieldTuple, family_ahead},
 };
 use crate::model::{EventKind, Expectation, ExpectationFlags, Family, Protocol, Timestamp, Tuple};
 

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use super::{Field, Fields, tuple::FieldTuple};
+use super::fields::{Field, FieldTuple, Fields};
 use crate::model::{
     AnyFlow, Counters, DccpInfo, DccpState, Endpoint, EventKind, Family, Flow, FlowTimes, GreKeys, Helper, HelperRef,
     Labels, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy,

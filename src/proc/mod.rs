@@ -50,21 +50,14 @@ mod expectation;
 mod fields;
 mod ipv6;
 mod line;
-mod open;
 mod parse;
 mod reader;
 mod scan;
 mod statistics;
-mod tuple;
 
-pub use error::{Expected, LineError, OpenError, ReadError};
+pub use error::{Expected, LONGEST_LINE, LineError, OpenError, ReadError};
 pub use expectation::ExpectationLine;
 pub use fields::{Field, Fields};
 pub use line::{GreTimeouts, Line};
-pub use open::{open, open_expectations, read_statistics};
-pub use reader::{ExpectationReader, Reader};
-pub use statistics::{Statistics, StatisticsRow};
-
-/// The longest line that is read, in bytes. The kernel prints far less: its longest field is the security context, with
-/// at most one page.
-pub const LONGEST_LINE: usize = 16 * 1024;
+pub use reader::{ExpectationReader, Reader, open, open_expectations};
+pub use statistics::{Statistics, StatisticsRow, read_statistics};

@@ -15,10 +15,9 @@
 use super::{
     LONGEST_LINE, LineError,
     error::Expected,
-    fields::Field,
+    fields::{AddressPair, Field, family_ahead},
     line::{GreTimeouts, Line},
     scan::{Cursor, pack},
-    tuple::{AddressPair, family_ahead},
 };
 use crate::model::{Counters, Direction, EventKind, Family, Layer4, Protocol, Status, Timestamp};
 
@@ -74,11 +73,11 @@ struct LineParser<'a> {
 }
 
 /// On failure, the cursor is at the place of the error.
-type Step = Result<(), Expected>;
+type FieldResult = Result<(), Expected>;
 
 impl<'a> LineParser<'a> {
     #[inline(always)]
-    fn read(&mut self, line: &mut Line<'a>) -> Step {
+    fn read(&mut self, line: &mut Line<'a>) -> FieldResult {
         self.prefix(line)?;
         self.header(line)?;
         line.fields_at = line.bytes.len() - self.cursor.rest().len();
@@ -95,7 +94,7 @@ impl<'a> LineParser<'a> {
 
     /// Reads what `conntrack -E` prints before an entry: the time and the event.
     #[inline(always)]
-    fn prefix(&mut self, line: &mut Line<'a>) -> Step {
+    fn prefix(&mut self, line: &mut Line<'a>) -> FieldResult {
         match self.cursor.peek() {
             Some(b' ' | b'\t' | b'[') => self.event(line),
             _ => Ok(()),
@@ -103,7 +102,7 @@ impl<'a> LineParser<'a> {
     }
 
     #[inline(never)]
-    fn event(&mut self, line: &mut Line<'a>) -> Step {
+    fn event(&mut self, line: &mut Line<'a>) -> FieldResult {
         let (event, time) = event_prefix(&mut self.cursor)?;
         line.event = event;
         line.event_time = time;
@@ -112,7 +111,7 @@ impl<'a> LineParser<'a> {
 
     /// Reads protocols, timeout and state, which have no key.
     #[inline(always)]
-    fn header(&mut self, line: &mut Line<'a>) -> Step {
+    fn header(&mut self, line: &mut Line<'a>) -> FieldResult {
         let (mut name, mut number) = self.named_number()?;
         // With another number it is the name of a layer 4 protocol: /etc/protocols calls 41 `ipv6`.
         let is_layer3 = match (name, number) {
@@ -155,7 +154,7 @@ impl<'a> LineParser<'a> {
     }
 
     #[inline(always)]
-    fn field(&mut self, line: &mut Line<'a>) -> Step {
+    fn field(&mut self, line: &mut Line<'a>) -> FieldResult {
         let (key, length) = self.cursor.key();
         match key {
             key::SOURCE => self.tuple(line),
@@ -190,7 +189,12 @@ impl<'a> LineParser<'a> {
 
     /// Reads the number after a key of `length` bytes and its equals sign.
     #[inline(always)]
-    fn set<T: TryFrom<u64> + From<u8>>(&mut self, value: &mut Option<T>, length: usize, expected: Expected) -> Step {
+    fn set<T: TryFrom<u64> + From<u8>>(
+        &mut self,
+        value: &mut Option<T>,
+        length: usize,
+        expected: Expected,
+    ) -> FieldResult {
         self.cursor.skip(length + 1);
         *value = Some(self.number(expected)?);
         Ok(())
@@ -204,7 +208,7 @@ impl<'a> LineParser<'a> {
     }
 
     #[inline(always)]
-    fn tuple(&mut self, line: &mut Line<'a>) -> Step {
+    fn tuple(&mut self, line: &mut Line<'a>) -> FieldResult {
         let (direction, ends) = match self.direction {
             None => (Direction::Original, &mut line.original),
             Some(Direction::Original) => (Direction::Reply, &mut line.reply),
@@ -224,7 +228,7 @@ impl<'a> LineParser<'a> {
 
     /// Reads packets and bytes of the tuple before them.
     #[inline(always)]
-    fn counters(&mut self, line: &mut Line<'a>) -> Step {
+    fn counters(&mut self, line: &mut Line<'a>) -> FieldResult {
         let counters = match self.direction {
             None => return Err(Expected::Original),
             Some(Direction::Original) => &mut line.counters_original,
@@ -239,7 +243,7 @@ impl<'a> LineParser<'a> {
 
     /// Reads `timeout=30, stream_timeout=180`.
     #[inline(never)]
-    fn gre_timeouts(&mut self, line: &mut Line<'a>) -> Step {
+    fn gre_timeouts(&mut self, line: &mut Line<'a>) -> FieldResult {
         self.cursor.skip(b"timeout=".len());
         let unreplied = self.cursor.number(Expected::U32)?;
         let mut ahead = self.cursor;
@@ -252,7 +256,7 @@ impl<'a> LineParser<'a> {
 
     /// Reads fields that are rare, text or unknown, and skips additional blanks.
     #[inline(never)]
-    fn other(&mut self, line: &mut Line<'a>) -> Step {
+    fn other(&mut self, line: &mut Line<'a>) -> FieldResult {
         match self.cursor.peek() {
             Some(b'[') => return self.flag(line),
             Some(b' ' | b'\t') => {
@@ -278,7 +282,7 @@ impl<'a> LineParser<'a> {
         Ok(())
     }
 
-    fn flag(&mut self, line: &mut Line<'a>) -> Step {
+    fn flag(&mut self, line: &mut Line<'a>) -> FieldResult {
         let flag = bracketed(&mut self.cursor)?;
         match flag {
             b"OFFLOAD" => line.status |= Status::OFFLOAD,

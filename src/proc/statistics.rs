@@ -1,8 +1,12 @@
 //! `/proc/net/stat/nf_conntrack`: counts for each processor.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
-use super::{Expected, LineError, ReadError, reader::Lines, scan::Cursor};
+use super::{
+    Expected, LineError, ReadError,
+    reader::{Lines, Paths},
+    scan::Cursor,
+};
 use crate::model::{CpuStatistics, ExpectationStatistics};
 
 /// The maximum number of rows: a kernel cannot be built for more processors (`CONFIG_NR_CPUS`).
@@ -143,6 +147,17 @@ impl Statistics {
     pub fn sum(&self) -> StatisticsRow {
         self.rows.iter().fold(StatisticsRow::default(), StatisticsRow::sum)
     }
+}
+
+/// Reads the statistics (`/proc/thread-self/net/stat/nf_conntrack`). Every user may read this file.
+///
+/// # Errors
+///
+/// The same as [`open`](super::open()) and [`Statistics::read`].
+pub fn read_statistics() -> Result<Statistics, ReadError> {
+    const PATHS: Paths =
+        Paths { thread: "/proc/thread-self/net/stat/nf_conntrack", process: "/proc/net/stat/nf_conntrack" };
+    Statistics::read(PATHS.open().map_err(io::Error::from)?)
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {

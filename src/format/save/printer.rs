@@ -6,10 +6,10 @@ use crate::{
     DccpInfo, DccpRole, DccpState, Endpoint, EventKind, Flow, Layer4, Protocol, ProtocolInfo, SctpInfo, SctpState,
     Status, TcpInfo, TcpState,
     format::{
-        LabelMap, Printed,
         chunk::Fragment,
         common::{ShownNumbers, state_name},
-        output::{Job, Output},
+        label_map::LabelMap,
+        output::Output,
     },
 };
 
@@ -92,11 +92,6 @@ impl<'a> Save<'a> {
     #[must_use]
     pub const fn helpers(self, helpers: bool) -> Self {
         Self { helpers, ..self }
-    }
-
-    /// A flow as a line, without the newline.
-    pub const fn flow(&self, flow: &'a Flow) -> Printed<'a> {
-        Printed::new(Job::FlowSave(*self, flow))
     }
 
     // Every option ends with a space. The last one is taken back.
@@ -282,19 +277,15 @@ fn numbers(flow: &Flow, output: &mut Output<'_>) {
             ShownNumbers::Ports { source, destination },
             ShownNumbers::Ports { source: reply_source, destination: reply_destination },
         ) => {
-            option("--sport ", source, output);
-            option("--dport ", destination, output);
-            option("--reply-port-src ", reply_source, output);
-            option("--reply-port-dst ", reply_destination, output);
+            let names = ["--sport ", "--dport ", "--reply-port-src ", "--reply-port-dst "];
+            four_options(names, [source, destination, reply_source, reply_destination], output);
         }
         (
             ShownNumbers::Keys { source, destination },
             ShownNumbers::Keys { source: reply_source, destination: reply_destination },
         ) => {
-            option("--srckey ", source, output);
-            option("--dstkey ", destination, output);
-            option("--reply-key-src ", reply_source, output);
-            option("--reply-key-dst ", reply_destination, output);
+            let names = ["--srckey ", "--dstkey ", "--reply-key-src ", "--reply-key-dst "];
+            four_options(names, [source, destination, reply_source, reply_destination], output);
         }
         (ShownNumbers::Query { icmp_type, code, id }, _) => {
             let [type_option, code_option, id_option] = match flow.original.protocol {
@@ -351,4 +342,12 @@ fn verification_tags(info: &SctpInfo, output: &mut Output<'_>) {
 #[inline(always)]
 fn option(name: &'static str, value: impl Fragment, output: &mut Output<'_>) {
     output.print((name, value, " "));
+}
+
+#[inline(always)]
+fn four_options([a, b, c, d]: [&'static str; 4], [one, two, three, four]: [u16; 4], output: &mut Output<'_>) {
+    option(a, one, output);
+    option(b, two, output);
+    option(c, three, output);
+    option(d, four, output);
 }

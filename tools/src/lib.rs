@@ -5,3 +5,4 @@
 //! and fuzz targets reach every state without a socket.
 
 pub mod conntrackd;
+pub mod ipfix;

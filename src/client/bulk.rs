@@ -6,12 +6,13 @@ use super::{
     Client, Dump, Stop, StopHandle,
     dump::DumpStep,
     flows::{Finder, directed, not_found, refuse_empty},
+    kept::KeptFlows,
 };
 use crate::{
     error::{Error, ErrorKind, Operation},
     exchange::{BatchOutcome, Connection, PendingBatch, complete},
     filter::Filter,
-    model::{Family, FlowKey, FlowRef},
+    model::{FlowKey, FlowRef},
     request::{Aimed, Command, DeleteFlow, FlowUpdate, FlushFlows, UpdateFlow, zone_of},
 };
 
@@ -401,7 +402,7 @@ impl Client {
         report: &mut BulkReport,
     ) -> Result<(), Error> {
         let capabilities = self.capabilities_for(change.operation()).await?;
-        let mut flows = Kept::default();
+        let mut flows = KeptFlows::default();
         let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
         while let Some(flow) = next_decodable(&mut dump, &self.stop, report).await? {
             flows.push(&flow);
@@ -481,7 +482,7 @@ struct Changes<'a, O> {
     /// The keys of the flows in the batch, by their place in it.
     keys: Vec<FlowKey>,
     /// The flows in the batch, if an observer waits for them.
-    flows: Kept,
+    flows: KeptFlows,
     /// Called with each flow that was changed.
     observer: Option<&'a mut O>,
     report: &'a mut BulkReport,
@@ -627,35 +628,6 @@ async fn next_decodable<'d>(
                 report.decode_error.get_or_insert(error);
             }
         }
-    }
-}
-
-/// Flows that were read from a receive buffer and are needed beyond it, stored back to back.
-#[derive(Debug, Default)]
-struct Kept {
-    attributes: Vec<u8>,
-    /// The family of each, and where its attributes end.
-    ends: Vec<(Family, usize)>,
-}
-
-impl Kept {
-    fn push(&mut self, flow: &FlowRef<'_>) {
-        self.attributes.extend_from_slice(flow.attributes().as_bytes());
-        self.ends.push((flow.family(), self.attributes.len()));
-    }
-
-    fn iter(&self) -> impl Iterator<Item = FlowRef<'_>> {
-        let mut start = 0;
-        self.ends.iter().filter_map(move |(family, end)| {
-            let bytes = self.attributes.get(start..*end)?;
-            start = *end;
-            FlowRef::from_attributes(*family, bytes).ok()
-        })
-    }
-
-    fn clear(&mut self) {
-        self.attributes.clear();
-        self.ends.clear();
     }
 }
 

@@ -7,7 +7,9 @@ mod bulk;
 mod dump;
 mod expectations;
 mod flows;
+mod kept;
 mod kernel;
+mod partition;
 mod stop;
 
 #[cfg(all(target_os = "linux", feature = "client"))]
@@ -22,6 +24,7 @@ use std::time::Duration;
 pub use batch::Batch;
 pub use bulk::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
+pub use partition::{Partition, PartitionedDump};
 pub(crate) use stop::Stop;
 pub use stop::StopHandle;
 #[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]

@@ -9,6 +9,7 @@ mod events;
 mod exchange;
 mod faults;
 mod mirror;
+mod partition;
 mod releases;
 mod requests;
 mod time;

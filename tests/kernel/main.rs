@@ -23,6 +23,7 @@ mod mirror;
 mod mixed_table;
 mod moved;
 mod original_destination;
+mod partition;
 mod proc;
 mod samples;
 mod save;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ("mirror", mirror::CASES),
         ("moved", moved::CASES),
         ("original_destination", original_destination::CASES),
+        ("partition", partition::CASES),
         ("proc", proc::CASES),
         ("save", save::CASES),
         ("soak", soak::CASES),

@@ -100,6 +100,7 @@ macro_rules! flag_text {
     ($name:ident as $what:literal) => {
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                crate::macros::pad_if_asked!(self, f);
                 let mut separator = "";
                 for (name, _) in self.iter_names() {
                     write!(f, "{separator}{name}")?;
@@ -179,6 +180,22 @@ macro_rules! serialize_present {
     };
 }
 
+/// At the start of a `Display` that writes several parts: if the caller asks for a width, prints the whole text at once, so
+/// that columns line up.
+macro_rules! pad_if_asked {
+    ($value:expr, $f:expr) => {
+        if $f.width().is_some() {
+            return crate::macros::pad($value, $f);
+        }
+    };
+}
+
+/// Prints the whole text at once, with the width and alignment that the caller asks for.
+pub(crate) fn pad(value: &impl core::fmt::Display, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    // Formatted without a width, so this does not come back here.
+    f.pad(&value.to_string())
+}
+
 #[cfg(feature = "serde")]
 pub(crate) use serialize_present;
-pub(crate) use {flag_text, open_enum, read_attributes};
+pub(crate) use {flag_text, open_enum, pad_if_asked, read_attributes};

@@ -222,7 +222,7 @@ impl Message {
     }
 
     /// Writes the payload, without the netlink header.
-    pub fn encode_payload(&self, encoder: &mut Encoder<'_>) {
+    pub(crate) fn encode_payload(&self, encoder: &mut Encoder<'_>) {
         with_request!(self, |request| request.encode_payload(encoder), answer => match answer {
             Self::Flow(flow) | Self::FlowDestroyed(flow) => {
                 encoder.netfilter_header(NetfilterHeader::new(flow.family()));

@@ -194,18 +194,25 @@ pub struct KernelError {
     errno: Errno,
     text: Option<Box<str>>,
     attribute: Option<Box<str>>,
+    sets_timeout: bool,
 }
 
 impl KernelError {
     #[cold]
     pub(crate) const fn new(operation: Operation, errno: Errno) -> Self {
-        Self { operation, errno, text: None, attribute: None }
+        Self { operation, errno, text: None, attribute: None, sets_timeout: false }
     }
 
     /// Adds the kernel's text, and the attribute of the request that the kernel rejects.
     #[cold]
     pub(crate) fn with_details(self, text: Option<&str>, attribute: Option<String>) -> Self {
         Self { text: text.map(Into::into), attribute: attribute.map(Into::into), ..self }
+    }
+
+    /// Notes whether the refused request sets a timeout, which is one more reason for EPERM.
+    #[cold]
+    pub(crate) fn of_timeout(self, sets_timeout: bool) -> Self {
+        Self { sets_timeout, ..self }
     }
 
     /// Returns the request that was refused.
@@ -235,7 +242,10 @@ impl KernelError {
     /// Returns the meaning of the number for this request, with a remedy if there is one.
     #[must_use]
     pub const fn meaning(&self) -> Option<&'static str> {
-        meaning(self.operation, self.errno)
+        match (self.operation, self.errno) {
+            (Operation::UpdateFlow, Errno::EPERM) if self.sets_timeout => Some(DENIED_TIMEOUT),
+            (operation, errno) => meaning(operation, errno),
+        }
     }
 }
 
@@ -258,16 +268,15 @@ debug_as_display!(KernelError);
 
 impl core::error::Error for KernelError {}
 
+const DENIED_TIMEOUT: &str = "needs CAP_NET_ADMIN in the user namespace that owns the network namespace, and a flow with \
+                              FIXED_TIMEOUT refuses a timeout";
+
 const fn meaning(operation: Operation, errno: Errno) -> Option<&'static str> {
     use Operation as Op;
     Some(match (operation, errno) {
-        (_, Errno::EPERM) if !matches!(operation, Op::UpdateFlow) => {
+        (_, Errno::EPERM) => {
             "needs CAP_NET_ADMIN in the user namespace that owns the network namespace (for a private namespace: \
              `unshare -Urn`)"
-        }
-        (Op::UpdateFlow, Errno::EPERM) => {
-            "needs CAP_NET_ADMIN in the user namespace that owns the network namespace, and a flow with FIXED_TIMEOUT \
-             refuses a timeout"
         }
         (_, Errno::EPROTONOSUPPORT) => "the kernel has no nfnetlink: load the module nfnetlink",
         (Op::GetFlow | Op::DeleteFlow, Errno::ENOENT) => {

@@ -3,7 +3,7 @@
 use crate::{
     error::{Errno, KernelError, Operation},
     wire::{
-        Acknowledgement, AttributeSet, Attributes, MessageType, Messages, NETFILTER_HEADER_LENGTH,
+        Acknowledgement, AttributeSet, Attributes, CTA_TIMEOUT, MessageType, Messages, NETFILTER_HEADER_LENGTH,
         NETLINK_HEADER_LENGTH, RawMessage,
     },
 };
@@ -120,7 +120,14 @@ impl Exchange {
 /// Converts a refusal into an error that names the attribute that the kernel refers to.
 pub(super) fn describe(refusal: Acknowledgement, operation: Operation, request: &[u8]) -> KernelError {
     let attribute = refusal.offset.and_then(|offset| attribute_path(request, offset as usize));
-    KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute)
+    let sets_timeout = operation == Operation::UpdateFlow && has_timeout(request);
+    KernelError::new(operation, refusal.errno).with_details(refusal.text.as_deref(), attribute).of_timeout(sets_timeout)
+}
+
+fn has_timeout(request: &[u8]) -> bool {
+    let message = Messages::new(request).next().and_then(Result::ok);
+    let netfilter = message.and_then(|message| message.netfilter().ok());
+    netfilter.is_some_and(|message| message.attributes(AttributeSet::Flow).find(CTA_TIMEOUT).is_some())
 }
 
 /// Returns the names of the attributes from the outermost to the one whose header is at `offset` of the request.

@@ -9,7 +9,7 @@ use core::{
 use std::collections::{BTreeSet, HashSet};
 
 use super::sets::Ranges;
-use crate::{error::ParseError, wire::Family};
+use crate::{error::ParseError, macros::pad_if_asked, wire::Family};
 
 /// A network: an address and the number of its leading bits that are compared.
 ///
@@ -131,6 +131,7 @@ from_references!(Prefix IpAddr Ipv4Addr Ipv6Addr);
 impl fmt::Display for Prefix {
     /// Prints `10.0.0.0/8`, or only the address if all its bits are compared.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pad_if_asked!(self, f);
         if self.is_single() { self.address.fmt(f) } else { write!(f, "{}/{}", self.address, self.length) }
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use crate::{
     error::DecodeError,
-    macros::read_attributes,
+    macros::{pad_if_asked, read_attributes},
     wire::{
         Attribute, AttributeSet, Attributes, CTA_COUNTERS_BYTES, CTA_COUNTERS_PACKETS, CTA_COUNTERS32_BYTES,
         CTA_COUNTERS32_PACKETS, CTA_STATS_CHAIN_TOOLONG, CTA_STATS_CLASH_RESOLVE, CTA_STATS_DELETE,
@@ -200,6 +200,7 @@ impl From<Timestamp> for SystemTime {
 impl fmt::Display for Timestamp {
     /// Prints seconds and microseconds since 1970, as `conntrack -o timestamp` does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pad_if_asked!(self, f);
         write!(f, "{}.{:06}", self.seconds(), self.subsecond_nanoseconds() / 1000)
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{
     error::DecodeError,
-    macros::read_attributes,
+    macros::{pad_if_asked, read_attributes},
     wire::{Attribute, AttributeSet, Attributes, CTA_HELP_INFO, CTA_HELP_NAME, Encode, Encoder},
 };
 
@@ -93,6 +93,7 @@ impl FromIterator<u8> for Labels {
 impl fmt::Display for Labels {
     /// Prints the numbers, joined by commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pad_if_asked!(self, f);
         for (place, bit) in self.iter().enumerate() {
             let separator = if place == 0 { "" } else { "," };
             write!(f, "{separator}{bit}")?;
@@ -238,9 +239,13 @@ impl Encode for Helper {
 /// # Example
 ///
 /// ```
-/// use ctnetlink::HelperRef;
+/// use ctnetlink::{Flow, Helper, Tuple};
 ///
-/// assert_eq!(HelperRef::new("ftp").info, None);
+/// let tuple = Tuple::tcp("10.0.0.1:40000".parse()?, "10.0.0.2:21".parse()?);
+/// let mut flow = Flow::new(tuple, tuple.inverted().ok_or("no reply")?);
+/// flow.helper = Some(Helper::new("ftp"));
+/// assert_eq!(flow.helper().map(|helper| helper.name), Some("ftp"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -253,8 +258,7 @@ pub struct HelperRef<'a> {
 
 impl<'a> HelperRef<'a> {
     /// Creates a helper by its name.
-    #[must_use]
-    pub const fn new(name: &'a str) -> Self {
+    pub(crate) const fn new(name: &'a str) -> Self {
         Self { name, info: None }
     }
 

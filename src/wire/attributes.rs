@@ -45,6 +45,7 @@ macro_rules! attributes {
         )* )*
 
         /// Every attribute name with its number, for the test that compares them with the kernel's headers.
+        #[doc(hidden)]
         pub const ATTRIBUTES: &[(&str, u16)] = &[ $( $( (stringify!($name), $number), )* )* ];
     };
 }
@@ -246,8 +247,7 @@ attributes! {
 
 impl AttributeSet {
     /// Returns the nest that an attribute of this nest contains, or `None` if it contains a value.
-    #[must_use]
-    pub const fn child(self, number: u16) -> Option<Self> {
+    pub(crate) const fn child(self, number: u16) -> Option<Self> {
         Some(match (self, number) {
             (Self::Flow, CTA_TUPLE_ORIG | CTA_TUPLE_REPLY | CTA_TUPLE_MASTER)
             | (Self::Expectation, CTA_EXPECT_MASTER | CTA_EXPECT_TUPLE | CTA_EXPECT_MASK)

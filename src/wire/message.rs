@@ -193,6 +193,7 @@ impl Header {
         }
     }
 
+    #[cfg(feature = "packet-core")]
     const fn to_bytes(self) -> [u8; NETLINK_HEADER_LENGTH] {
         let [l0, l1, l2, l3] = self.length.to_ne_bytes();
         let [t0, t1] = self.message_type.0.to_ne_bytes();
@@ -253,8 +254,8 @@ impl<'a> RawMessage<'a> {
     }
 
     /// Creates a message from a header that was read elsewhere. Offsets in errors count the header too.
-    #[must_use]
-    pub const fn from_parts(header: Header, payload: &'a [u8]) -> Self {
+    #[cfg(feature = "packet-core")]
+    pub(crate) const fn from_parts(header: Header, payload: &'a [u8]) -> Self {
         Self { header: header.to_bytes(), payload, offset: 0 }
     }
 
@@ -344,8 +345,7 @@ impl<'a> NetfilterMessage<'a> {
     }
 
     /// Returns the resource id: the processor in per-CPU statistics, else 0.
-    #[must_use]
-    pub const fn resource(&self) -> u16 {
+    pub(crate) const fn resource(&self) -> u16 {
         self.resource
     }
 

@@ -1,7 +1,7 @@
 //! Properties that hold for any value and any bytes.
 
 use ctnetlink::{
-    DecodeErrorKind, Flow, Tuple,
+    DecodeErrorKind, Flow, Labels, Prefix, Protocol, Status, Timestamp, Tuple,
     wire::{
         CTA_HELP_INFO, CTA_LABELS, CTA_SEQ_ADJ_ORIG, CTA_SEQADJ_OFFSET_AFTER, CTA_STATUS, Encoder, Flags, MessageType,
     },
@@ -240,4 +240,15 @@ fn incomplete_sequence_adjustment_does_not_refuse_the_flow() {
     let length = encoder.finish().unwrap();
     let adjustment = decoded(&buffer[..length]).sequence_adjustment_original.unwrap();
     assert_eq!((adjustment.offset_before, adjustment.offset_after), (0, 5));
+}
+
+#[test]
+fn printed_values_keep_to_the_width() {
+    let tuple = Tuple::tcp("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+    assert_eq!(format!("{tuple:>30}|"), "     tcp 10.0.0.1:1 10.0.0.2:2|");
+    assert_eq!(format!("{:<12}|", "10.0.0.0/8".parse::<Prefix>().unwrap()), "10.0.0.0/8  |");
+    assert_eq!(format!("{:<19}|", Status::SEEN_REPLY | Status::ASSURED), "SEEN_REPLY,ASSURED |");
+    assert_eq!(format!("{:>5}|", [1, 7].into_iter().collect::<Labels>()), "  1,7|");
+    assert_eq!(format!("{:^12}|", Timestamp(1_500_000_000)), "  1.500000  |");
+    assert_eq!(format!("{:>6}{:<13}|", Protocol::TCP, tuple.source_endpoint()), "   tcp10.0.0.1:1   |");
 }

@@ -1,7 +1,7 @@
 //! Faults that a test asks for.
 
 use ctnetlink::{
-    Errno, ErrorKind, FlowKey,
+    Errno, ErrorKind, FlowKey, FlowUpdate,
     fake::{FakeKernel, Fault},
     request::DeleteFlow,
 };
@@ -23,6 +23,19 @@ fn refused_request_changes_nothing() {
         assert!(kernel.flows().is_empty());
     }
     client.create(&udp(1)).unwrap();
+}
+
+#[test]
+fn denied_update_mentions_fixed_timeouts_only_for_a_timeout() {
+    let kernel = filled(FakeKernel::new(), 1);
+    let flow = kernel.flows().remove(0);
+    let denied = |update: &FlowUpdate| {
+        kernel.inject_after(1, Fault::Refuse(Errno::EPERM)); // The request before it looks the flow up.
+        kernel.client().update(&flow, update).unwrap_err().to_string()
+    };
+    let [mark, timeout] = [FlowUpdate::new().mark(1), FlowUpdate::new().timeout(9)].map(|update| denied(&update));
+    assert!(mark.contains("CAP_NET_ADMIN") && !mark.contains("FIXED_TIMEOUT"), "{mark}");
+    assert!(timeout.contains("CAP_NET_ADMIN") && timeout.contains("FIXED_TIMEOUT"), "{timeout}");
 }
 
 #[test]

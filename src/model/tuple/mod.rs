@@ -423,8 +423,7 @@ impl Endpoint {
     }
 
     /// Returns the address and port as a socket address. `None` without a port.
-    #[must_use]
-    pub fn socket_addr(self) -> Option<SocketAddr> {
+    pub(crate) fn socket_addr(self) -> Option<SocketAddr> {
         self.port.map(|port| SocketAddr::new(self.address, port))
     }
 }

@@ -7,7 +7,7 @@ use core::{
 };
 
 use super::{Endpoint, Layer4, Tuple};
-use crate::{error::ParseError, model::Protocol};
+use crate::{error::ParseError, macros::pad_if_asked, model::Protocol};
 
 /// Returns the name of the part that every tuple of the protocol has beside its addresses.
 pub(crate) const fn layer4_name(protocol: Protocol) -> Option<&'static str> {
@@ -35,6 +35,7 @@ impl fmt::Display for Tuple {
     /// Prints `tcp 10.0.0.1:40000 10.0.0.2:22`, `icmp 10.0.0.1 10.0.0.2 8/0/77` (type, code, identifier) or
     /// `50 10.0.0.1 10.0.0.2`; and ` zone 7` after it if the direction has a zone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pad_if_asked!(self, f);
         write!(f, "{} {} {}", self.protocol, self.source_endpoint(), self.destination_endpoint())?;
         match self.layer4 {
             Layer4::Icmp { icmp_type, code, id } => write!(f, " {icmp_type}/{code}/{id}")?,

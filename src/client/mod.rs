@@ -13,6 +13,8 @@ mod partition;
 mod stop;
 
 #[cfg(all(target_os = "linux", feature = "client"))]
+mod netfilter_socket;
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod socket;
 #[cfg(all(target_os = "linux", feature = "client"))]
 pub mod sysctl;
@@ -36,11 +38,13 @@ pub(crate) use {
 };
 
 #[cfg(all(target_os = "linux", feature = "client"))]
+pub(crate) use netfilter_socket::{NetfilterSocket, set_receive_buffer};
+#[cfg(all(target_os = "linux", feature = "client"))]
 pub use socket::NetworkNamespace;
 #[cfg(all(target_os = "linux", feature = "client"))]
 use socket::{Options, Socket, TIMEOUT};
 #[cfg(all(target_os = "linux", feature = "client"))]
-pub(crate) use socket::{check_netfilter, id_of_this_thread, receive, run_in, set_receive_buffer};
+pub(crate) use socket::{id_of_this_thread, run_in};
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! The netlink socket of a client, its network namespace, and the system calls that it shares with event sockets.
+//! The socket of a client, its network namespace, and how to open another one like it.
 
 use std::{
     fs::{File, Metadata, metadata},
@@ -12,12 +12,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    net::{AddressFamily, RecvFlags, SendFlags, netlink, netlink::SocketAddrNetlink, recvfrom, sendto, sockopt},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use nix::sched::{CloneFlags, setns};
 
+use super::netfilter_socket::{NetfilterSocket, set_receive_buffer, set_timeout, wait_readable};
 use crate::{
     error::{ENTER_NAMESPACE, Errno, Error, ErrorKind},
     exchange::{Datagram, NamespaceId, Transport, Wait},
@@ -86,7 +83,7 @@ impl NetworkNamespace {
     /// file is not a network namespace.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> io::Result<R> {
         let enter_and_work = || {
-            move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            setns(&self.file, CloneFlags::CLONE_NEWNET)?;
             Ok(work())
         };
         thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, enter_and_work)?.join() {
@@ -161,7 +158,7 @@ impl Options {
 
 /// A netlink socket to netfilter, with the options that it was opened with.
 pub(super) struct Socket {
-    fd: OwnedFd,
+    socket: NetfilterSocket,
     options: Options,
     receive_capacity: usize,
     send_capacity: usize,
@@ -179,19 +176,19 @@ impl Socket {
 
     /// Takes a socket that was opened elsewhere.
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        check_netfilter(&fd)?;
+        let socket = NetfilterSocket::adopt(fd)?;
         let prepare = || {
-            let socket = Self::new(fd, Options::DEFAULT)?;
-            set_timeout(&socket.fd, socket.options.timeout)?;
+            let socket = Self::new(socket, Options::DEFAULT)?;
+            set_timeout(&socket.socket, socket.options.timeout)?;
             Ok(socket)
         };
         prepare().map_err(|error| Error::io("set up a netfilter socket", error))
     }
 
-    fn new(fd: OwnedFd, options: Options) -> io::Result<Self> {
-        let receive_capacity = sockopt::socket_recv_buffer_size(&fd)?;
-        let send_capacity = sockopt::socket_send_buffer_size(&fd)?;
-        Ok(Self { fd, options, receive_capacity, send_capacity })
+    fn new(socket: NetfilterSocket, options: Options) -> io::Result<Self> {
+        let receive_capacity = socket.receive_capacity()?;
+        let send_capacity = socket.send_capacity()?;
+        Ok(Self { socket, options, receive_capacity, send_capacity })
     }
 
     /// Returns true if it is known in which namespace the socket is; a process without `/proc` cannot find out.
@@ -205,85 +202,38 @@ impl Socket {
     }
 }
 
-/// Fails unless the descriptor is a netlink socket of netfilter.
-pub(crate) fn check_netfilter(fd: &impl AsFd) -> Result<(), Error> {
-    let is_netfilter = sockopt::socket_domain(fd) == Ok(AddressFamily::NETLINK)
-        && sockopt::socket_protocol(fd) == Ok(Some(netlink::NETFILTER));
-    if !is_netfilter {
-        let text = "the descriptor is not a socket of domain AF_NETLINK and protocol NETLINK_NETFILTER";
-        return Err(Error::message(ErrorKind::InvalidInput, text));
-    }
-    Ok(())
-}
-
 /// Opens a socket in the namespace of the options.
-fn open_bound(options: &Options) -> Result<OwnedFd, Error> {
+fn open_bound(options: &Options) -> Result<NetfilterSocket, Error> {
     run_in(options.namespace.as_ref(), || bound_socket(options))?.map_err(|error| Error::io(OPEN, error))
 }
 
-fn bound_socket(options: &Options) -> io::Result<OwnedFd> {
-    let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER)?;
+fn bound_socket(options: &Options) -> io::Result<NetfilterSocket> {
+    let socket = NetfilterSocket::open()?;
     if let Some(bytes) = options.receive_buffer {
         set_receive_buffer(&socket, bytes)?;
     }
     set_timeout(&socket, options.timeout)?;
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
-    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
-    socket.as_fd().try_clone_to_owned()
-}
-
-/// Sets how long to wait for a datagram. For the system, zero means no time-out: the shortest one replaces it.
-pub(super) fn set_timeout(socket: &impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = timeout.map(|timeout| timeout.max(Duration::from_micros(1)));
-    Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, timeout)?)
-}
-
-/// Only the initial user namespace may exceed `net.core.rmem_max`; otherwise the kernel grants that much.
-pub(crate) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    // The kernel doubles the number, which is an int.
-    let bytes = bytes.min(i32::MAX as usize / 2);
-    match sockopt::set_socket_recv_buffer_size_force(socket, bytes) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::PERM) => Ok(sockopt::set_socket_recv_buffer_size(socket, bytes)?),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Receives one datagram. The length is that of the datagram, even if it exceeds the buffer.
-pub(crate) fn receive(socket: &impl AsFd, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
-    let mut flags = RecvFlags::TRUNC;
-    flags.set(RecvFlags::DONTWAIT, wait == Wait::No);
-    // Takes a quarter of a microsecond less than recvmsg.
-    let (_, length, sender) = recvfrom(socket, buffer, flags)?;
-    // A datagram without a sender address is treated as foreign.
-    let sender = sender.and_then(|address| SocketAddrNetlink::try_from(address).ok());
-    Ok(Datagram { length, sender: sender.map_or(u32::MAX, |address| address.pid()), namespace: None })
-}
-
-/// Waits until a datagram or the report of a loss can be received; `false` if the time is up first.
-pub(super) fn wait_readable(fd: &impl AsFd, patience: Duration) -> io::Result<bool> {
-    let patience = Timespec::try_from(patience).ok();
-    Ok(poll(&mut [PollFd::new(fd, PollFlags::IN)], patience.as_ref())? > 0)
+    NetfilterSocket::bind(socket, 0)
 }
 
 impl Transport for Socket {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
-        sendto(&self.fd, datagram, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        Ok(())
+        self.socket.send(datagram)
     }
 
     fn receive(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<Datagram> {
-        receive(&self.fd, buffer, wait)
+        self.socket.receive(buffer, wait)
     }
 
     fn wait(&mut self, patience: Duration) -> io::Result<bool> {
-        wait_readable(&self.fd, patience)
+        wait_readable([self.socket.as_fd()], Some(patience))
     }
 
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        Some(self.fd.as_fd())
+        Some(self.socket.as_fd())
     }
 
     fn renew(&mut self) -> io::Result<bool> {
@@ -292,7 +242,7 @@ impl Transport for Socket {
         }
         match open_bound(&self.options) {
             Ok(socket) => {
-                self.fd = socket;
+                self.socket = socket;
                 Ok(true)
             }
             Err(error) if is_denied_or_spent(&error) => Ok(false),
@@ -330,7 +280,7 @@ fn is_denied_or_spent(error: &Error) -> bool {
 
 impl core::fmt::Debug for Socket {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Socket").field("fd", &self.fd.as_fd()).finish_non_exhaustive()
+        f.debug_struct("Socket").field("fd", &self.socket.as_fd()).finish_non_exhaustive()
     }
 }
 

@@ -7,12 +7,15 @@ use std::sync::{
 #[cfg(all(target_os = "linux", feature = "client"))]
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
 
 #[cfg(all(target_os = "linux", feature = "client"))]
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+#[cfg(all(target_os = "linux", feature = "client"))]
+use super::netfilter_socket::wait_readable;
 
 use crate::error::Error;
 
@@ -45,7 +48,7 @@ pub struct StopHandle(Arc<Signal>);
 struct Signal {
     /// Stays readable once it has been written to, and so ends every wait.
     #[cfg(all(target_os = "linux", feature = "client"))]
-    fd: OwnedFd,
+    fd: EventFd,
     is_stopped: AtomicBool,
 }
 
@@ -57,7 +60,7 @@ impl StopHandle {
         self.0.is_stopped.store(true, Ordering::Release);
         // It cannot fail: the counter is far from its maximum, and the descriptor is open.
         #[cfg(all(target_os = "linux", feature = "client"))]
-        let _ = rustix::io::write(&self.0.fd, &1_u64.to_ne_bytes());
+        let _ = self.0.fd.write(1);
     }
 
     /// Returns whether [`stop`](Self::stop) was called.
@@ -101,22 +104,17 @@ impl Stop {
     /// whether `fd` is readable.
     #[cfg(all(target_os = "linux", feature = "client"))]
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
-        // A time too long for the system means no limit.
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let readable = PollFd::from_borrowed_fd(fd, PollFlags::IN);
-        let Some(StopHandle(signal)) = self.0.get() else {
-            return Ok(poll(&mut [readable], timeout.as_ref())? > 0);
-        };
-        let mut either = [readable, PollFd::from_borrowed_fd(signal.fd.as_fd(), PollFlags::IN)];
-        poll(&mut either, timeout.as_ref())?;
-        Ok(!either[0].revents().is_empty())
+        match self.0.get() {
+            None => wait_readable([fd], timeout),
+            Some(StopHandle(signal)) => wait_readable([fd, signal.fd.as_fd()], timeout),
+        }
     }
 }
 
 /// Creates an eventfd(2).
 #[cfg(all(target_os = "linux", feature = "client"))]
-pub(crate) fn new_eventfd() -> io::Result<OwnedFd> {
-    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+pub(crate) fn new_eventfd() -> io::Result<EventFd> {
+    Ok(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)
 }
 
 #[cfg(all(test, target_os = "linux", feature = "client"))]

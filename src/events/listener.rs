@@ -2,19 +2,13 @@
 
 use std::{
     fs::File,
-    io::{self, IoSliceMut},
+    io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
     time::Duration,
 };
-
-use nix::{
-    cmsg_space,
-    sys::socket::{ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg},
-};
-use rustix::net::{netlink::SocketAddrNetlink, sockopt};
 
 use super::{
     EventGroups,
@@ -23,7 +17,7 @@ use super::{
     synchronizer::Settings,
 };
 use crate::{
-    client::{NetworkNamespace, Stop, check_netfilter, id_of_this_thread, receive, run_in, set_receive_buffer, sysctl},
+    client::{NetfilterSocket, NetworkNamespace, Stop, id_of_this_thread, run_in, set_receive_buffer, sysctl},
     error::{ATTACH_PROGRAM, Errno, Error, LISTEN_TO_ALL},
     exchange::{Datagram, NamespaceId, Wait},
     filter::{Filter, Instruction, SocketFilter},
@@ -31,10 +25,6 @@ use crate::{
 
 /// The default request. Granted twice, it holds some 13,000 events.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// `SOL_NETLINK` (include/linux/socket.h).
-const SOL_NETLINK: i32 = 270;
-/// `NETLINK_LISTEN_ALL_NSID` (include/uapi/linux/netlink.h).
-const NETLINK_LISTEN_ALL_NSID: i32 = 8;
 
 impl EventSocket {
     /// Opens a socket that listens to these groups in the network namespace of the calling thread.
@@ -107,11 +97,10 @@ impl EventSocket {
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        check_netfilter(&fd)?;
-        let failed = |error: rustix::io::Errno| Error::io("set up a netfilter socket", error.into());
-        let capacity = sockopt::socket_recv_buffer_size(&fd).map_err(failed)?;
+        let socket = NetfilterSocket::adopt(fd)?;
         // Whether it listens to other namespaces is not known: look for their numbers.
-        let listener = NetlinkListener { capacity, ..NetlinkListener::new(fd, true) };
+        let listener =
+            NetlinkListener::new(socket, true).map_err(|error| Error::io("set up a netfilter socket", error))?;
         Ok(Self { stream: EventStream::new(Box::new(listener), None, None) })
     }
 }
@@ -246,13 +235,14 @@ impl EventSocketBuilder {
 
     /// Opens the socket in the namespace of this thread.
     fn listen(&self) -> Result<NetlinkListener, Error> {
-        let mut listener = self.socket()?;
+        let failed = |error: io::Error| Error::io(LISTEN, error);
+        let socket = self.socket()?;
         // Before the groups are joined: everything is in place when the first event arrives.
-        self.attach(&listener.socket).map_err(|error| Error::io(ATTACH_PROGRAM, error))?;
+        self.attach(&socket).map_err(|error| Error::io(ATTACH_PROGRAM, error))?;
+        let socket = NetfilterSocket::bind(socket, self.groups.bits()).map_err(failed)?;
+        let mut listener = NetlinkListener::new(socket, self.all_namespaces).map_err(failed)?;
         listener.has_program = self.program.is_some();
         listener.namespace = id_of_this_thread();
-        rustix::net::bind(&listener.socket, &SocketAddrNetlink::new(0, self.groups.bits()))
-            .map_err(|error| Error::io(LISTEN, error.into()))?;
         // Joining a group loads the module that the setting belongs to.
         listener.events_setting = File::open(sysctl::EVENTS.path()).ok();
         if !self.groups.is_empty() && !self.allow_disabled && !listener.events_enabled() {
@@ -261,9 +251,9 @@ impl EventSocketBuilder {
         Ok(listener)
     }
 
-    fn socket(&self) -> Result<NetlinkListener, Error> {
+    fn socket(&self) -> Result<netlink_sys::Socket, Error> {
         let failed = |error: io::Error| Error::io(LISTEN, error);
-        let socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_NETFILTER).map_err(failed)?;
+        let socket = NetfilterSocket::open().map_err(failed)?;
         set_receive_buffer(&socket, self.receive_buffer).map_err(failed)?;
         if self.reliable {
             socket.set_broadcast_error(true).map_err(failed)?;
@@ -271,10 +261,7 @@ impl EventSocketBuilder {
         if self.all_namespaces {
             socket.set_listen_all_namespaces(true).map_err(|error| Error::io(LISTEN_TO_ALL, error))?;
         }
-        let capacity = sockopt::socket_recv_buffer_size(&socket).map_err(|error| failed(error.into()))?;
-        // Every descriptor is owned alike, whether it was opened here or elsewhere.
-        let socket = socket.as_fd().try_clone_to_owned().map_err(failed)?;
-        Ok(NetlinkListener { capacity, ..NetlinkListener::new(socket, self.all_namespaces) })
+        Ok(socket)
     }
 
     /// Lets a program choose in the kernel which datagrams reach the socket.
@@ -311,7 +298,7 @@ fn attach(socket: &impl AsFd, instructions: &[Instruction]) -> io::Result<()> {
 
 /// The descriptor and its namespace.
 struct NetlinkListener {
-    socket: OwnedFd,
+    socket: NetfilterSocket,
     capacity: usize,
     /// Whether datagrams may carry the number of another namespace.
     has_numbers: bool,
@@ -327,17 +314,17 @@ struct NetlinkListener {
 }
 
 impl NetlinkListener {
-    fn new(socket: OwnedFd, has_numbers: bool) -> Self {
-        Self {
+    fn new(socket: NetfilterSocket, has_numbers: bool) -> io::Result<Self> {
+        Ok(Self {
+            capacity: socket.receive_capacity()?,
             socket,
-            capacity: 0,
             has_numbers,
             has_program: false,
             stop: Stop::default(),
             namespace: None,
             events_setting: None,
             buckets_setting: None,
-        }
+        })
     }
 }
 
@@ -384,8 +371,8 @@ impl Source for NetlinkListener {
     #[inline]
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
         match self.has_numbers {
-            false => receive(&self.socket, buffer, Wait::No),
-            true => receive_with_number(&self.socket, buffer),
+            false => self.socket.receive(buffer, Wait::No),
+            true => self.socket.receive_with_number(buffer),
         }
     }
 
@@ -403,27 +390,6 @@ impl Source for NetlinkListener {
     }
 }
 
-/// Receives one datagram and the number of the namespace that it comes from, which the kernel attaches to it.
-fn receive_with_number(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Datagram> {
-    let mut attached = cmsg_space!(i32);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
-    let received = recvmsg::<NetlinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut attached), flags)?;
-    Ok(Datagram {
-        length: received.bytes,
-        // Datagrams without a sender address are treated as foreign.
-        sender: received.address.map_or(u32::MAX, |address| address.pid()),
-        namespace: received.cmsgs()?.find_map(namespace_id),
-    })
-}
-
-fn namespace_id(message: ControlMessageOwned) -> Option<i32> {
-    let ControlMessageOwned::Unknown(message) = message else { return None };
-    let header = message.cmsg_header;
-    let is_id = (header.cmsg_level, header.cmsg_type) == (SOL_NETLINK, NETLINK_LISTEN_ALL_NSID);
-    is_id.then(|| message.data_bytes.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)))?
-}
-
 impl core::fmt::Debug for NetlinkListener {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("NetlinkListener").field("fd", &self.socket.as_fd()).finish_non_exhaustive()
@@ -432,7 +398,9 @@ impl core::fmt::Debug for NetlinkListener {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
+    use std::os::{fd::AsRawFd, unix::net::UnixDatagram};
+
+    use nix::sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto};
 
     use super::*;
     use crate::ErrorKind;
@@ -449,10 +417,9 @@ mod tests {
         let mut none = EventSocket::builder(EventGroups::empty()).listen().unwrap();
         attach(&none.socket, &[give_back(0)]).unwrap();
         for (to, expected) in [(&mut all, true), (&mut none, false)] {
-            let own = rustix::net::getsockname(&to.socket).unwrap();
-            let own = SocketAddrNetlink::try_from(own).unwrap();
+            let own = getsockname::<NetlinkAddr>(to.socket.as_raw_fd()).unwrap();
             // From user to user takes CAP_NET_ADMIN.
-            if rustix::net::sendto(&to.socket, &[0; 16], rustix::net::SendFlags::empty(), &own).is_ok() {
+            if sendto(to.socket.as_raw_fd(), &[0; 16], &own, MsgFlags::empty()).is_ok() {
                 assert_eq!(to.receive(&mut [0; 64]).is_ok(), expected);
             }
         }

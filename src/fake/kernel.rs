@@ -21,7 +21,7 @@ use crate::{
 use crate::client::new_eventfd;
 #[cfg(all(target_os = "linux", feature = "client"))]
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
@@ -346,7 +346,7 @@ impl Queue {
 #[derive(Clone, Debug)]
 pub(super) struct ReadySignal {
     #[cfg(all(target_os = "linux", feature = "client"))]
-    fd: Arc<OwnedFd>,
+    fd: Arc<nix::sys::eventfd::EventFd>,
 }
 
 #[cfg(all(target_os = "linux", feature = "client"))]
@@ -360,12 +360,12 @@ impl ReadySignal {
 
     pub(super) fn set(&self) {
         // It fails only if the descriptor is readable already.
-        let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
+        let _ = self.fd.write(1);
     }
 
     pub(super) fn clear(&self) {
         // It fails only if the descriptor is not readable.
-        let _ = rustix::io::read(&self.fd, &mut [0; 8]);
+        let _ = self.fd.read();
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::epoll;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use ::tokio::{
     io::Interest,
@@ -50,9 +50,9 @@ impl Readiness {
         match &self.registered {
             Some(registered) => registered.poll_recv_ready(context),
             None => {
-                let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-                epoll::add(&watch, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-                let watch = StdDatagram::from(watch);
+                let watch = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+                watch.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+                let watch = StdDatagram::from(watch.0);
                 watch.set_nonblocking(true)?;
                 self.registered.insert(UnixDatagram::from_std(watch)?).poll_recv_ready(context)
             }

@@ -155,7 +155,7 @@ impl Filter {
     /// ```
     #[must_use]
     #[inline]
-    pub fn matches(&self, flow: &impl AnyFlow) -> bool {
+    pub fn matches(&self, flow: &(impl AnyFlow + ?Sized)) -> bool {
         evaluate::accepts(self.program(), flow.shape(), None)
     }
 
@@ -176,7 +176,7 @@ impl Filter {
     /// ```
     #[must_use]
     #[inline]
-    pub fn matches_at(&self, flow: &impl AnyFlow, now: Timestamp) -> bool {
+    pub fn matches_at(&self, flow: &(impl AnyFlow + ?Sized), now: Timestamp) -> bool {
         evaluate::accepts(self.program(), flow.shape(), Some(now))
     }
 

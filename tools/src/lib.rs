@@ -6,3 +6,4 @@
 
 pub mod conntrackd;
 pub mod ipfix;
+pub mod top;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use ctnetlink::{DccpState, Protocol, SctpState, TcpState};
+
 use crate::{
     NAME,
     arguments::{Arguments, Field},
@@ -35,10 +37,11 @@ Selecting flows:
   -r, --reply-src ADDRESS                 source of the reply direction
   -q, --reply-dst ADDRESS                 destination of the reply direction
       --mask-src, --mask-dst MASK         a mask instead of a length
-  -p, --protonum PROTOCOL                 name or number; -h -p PROTOCOL lists the options of the protocol
+  -p, --protonum PROTOCOL                 name or number; enables the options of the protocol, such as --dport
+                                          (-h -p PROTOCOL lists them)
   -f, --family ipv4|ipv6
-  -n, --src-nat [ADDRESS[:PORT]]          with a translated source
-  -g, --dst-nat [ADDRESS[:PORT]]          with a translated destination
+  -n, --src-nat [ADDRESS[:PORT]]          with a translated source; with -I and -A: its translation
+  -g, --dst-nat [ADDRESS[:PORT]]          with a translated destination; with -I and -A: its translation
   -j, --any-nat [ADDRESS[:PORT]]          with either
   -w, --zone NUMBER                       zone of both directions; 0: without a zone in either direction
       --orig-zone, --reply-zone NUMBER    zone of that direction, whether or not the other has it too
@@ -51,7 +54,7 @@ Selecting flows with -L, -D and -E, and values to set with -I, -A and -U:
   -t, --timeout SECONDS
   -m, --mark MARK[/MASK]
   -u, --status STATUS[,STATUS...]         ASSURED, SEEN_REPLY, FIXED_TIMEOUT; to select also EXPECTED, OFFLOAD,
-                                          HW_OFFLOAD, UNREPLIED, UNSET, and `!' before any but the last two
+                                          HW_OFFLOAD, UNREPLIED and UNSET; `!STATUS' negates all but the last two
       --helper NAME                       with -I and -A only: for example ftp
       --label-add LABEL[,LABEL...]
       --label-del [LABEL[,LABEL...]]      all labels unless some are named
@@ -69,6 +72,12 @@ Output:
   -b, --buffer-size BYTES                 receive buffer for events
       --explain                           print the requests for a kernel of this release, and send nothing
       --explain=probe                     the same for the running kernel: probe its filters, and change nothing
+
+Examples:
+  conntrack -D -p udp --dport 53 -s 10.0.0.0/8    delete flows
+  conntrack -U -p tcp --dport 22 -m 7             set a mark
+  conntrack -E -e NEW,DESTROY -o timestamp        watch flows begin and end
+  conntrack -L -o save > flows                    save the table, for `conntrack -R flows'
 ";
 
 pub fn version() -> Outcome {
@@ -80,14 +89,30 @@ pub fn help(arguments: &Arguments) -> Outcome {
     writeln!(output, "{NAME}")?;
     output.write_all(HELP.as_bytes())?;
     let Some(protocol) = arguments.protocol else { return Ok(()) };
-    let mut names = Field::LONG.iter().filter(|(_, field)| field.is_of(protocol)).map(|(name, _)| name).peekable();
+    let mut names = Field::LONG.iter().filter(|(_, field)| field.is_of(protocol)).peekable();
     if names.peek().is_none() {
         writeln!(output, "\n{protocol} has no options of its own.")?;
         return Ok(());
     }
     writeln!(output, "\nOptions of {protocol}:")?;
-    for name in names {
-        writeln!(output, "      --{name}")?;
+    for (name, field) in names {
+        writeln!(output, "      --{name} {}", value(*field))?;
     }
+    let states: Vec<&str> = match protocol {
+        Protocol::TCP => TcpState::NAMED.iter().map(|(_, name)| *name).collect(),
+        Protocol::SCTP => SctpState::NAMED.iter().map(|(_, name)| *name).collect(),
+        Protocol::DCCP => DccpState::NAMED.iter().map(|(_, name)| *name).collect(),
+        _ => return Ok(()),
+    };
+    writeln!(output, "States: {}", states.join(", "))?;
     Ok(())
+}
+
+/// The kind of value in the help.
+const fn value(field: Field) -> &'static str {
+    match field {
+        Field::State => "STATE",
+        Field::Role => "client|server",
+        _ => "NUMBER",
+    }
 }

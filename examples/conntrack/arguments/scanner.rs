@@ -2,7 +2,7 @@
 
 use ctnetlink::Protocol;
 
-use super::options::{Argument, Opt};
+use super::options::{Argument, Field, Opt};
 use crate::failure::{Failure, Outcome};
 
 /// An option and its argument.
@@ -64,7 +64,7 @@ impl<'w, 'a> Scanner<'w, 'a> {
             None => (long, None),
         };
         let option = Opt::of_name(name, protocol).or_else(|| Opt::of_beginning(name, protocol));
-        let option = option.ok_or_else(|| unknown(word))?;
+        let option = option.ok_or_else(|| unknown_long(word, name, protocol))?;
         if attached.is_some() && matches!(option.argument(), Argument::Never | Argument::Table) {
             return Err(unknown(word));
         }
@@ -101,4 +101,15 @@ impl<'w, 'a> Scanner<'w, 'a> {
 
 fn unknown(option: impl std::fmt::Display) -> Failure {
     Failure::usage(format_args!("unknown option `{option}'"))
+}
+
+/// The first line is the message of conntrack(8). The second says why an option of a protocol is not known here.
+fn unknown_long(word: &str, name: &str, protocol: Option<Protocol>) -> Failure {
+    match (Field::of_name(name), protocol) {
+        (Some(_), None) => unknown(format_args!("{word}'\n`--{name}' belongs to a protocol: name it first, with `-p")),
+        (Some(_), Some(protocol)) => {
+            unknown(format_args!("{word}'\n`--{name}' belongs to another protocol than `{protocol}"))
+        }
+        (None, _) => unknown(word),
+    }
 }

@@ -107,7 +107,7 @@ impl Kernel {
         match asks.then(|| Client::open()?.capabilities()) {
             Some(Ok(capabilities)) => Self { capabilities, known: "as it answered".to_owned() },
             Some(Err(error)) => Self::by_release(&format!("; it could not be asked: {error}")),
-            None => Self::by_release(", and not asked"),
+            None => Self::by_release(" (`--explain=probe' asks it)"),
         }
     }
 

@@ -18,6 +18,7 @@ cases! {
     protocol_numbers_accept_octal_and_hex: "conntrack";
     refused_options_cause_no_warning;
     help_lists_every_option;
+    options_of_other_protocols_are_explained;
     letters_after_a_command_are_options;
     table_follows_the_last_letter;
     wrong_numbers_exit_with_status_1;
@@ -50,6 +51,17 @@ fn help_lists_every_option(lab: &Lab) {
     let help = programs.ours("-h -p udp").stdout;
     for option in ["-c, --secmark", "-a, --nat-range", "Options of udp:\n      --sport"] {
         assert!(help.contains(option), "{option}: {help}");
+    }
+}
+
+fn options_of_other_protocols_are_explained(lab: &Lab) {
+    for (line, explanation) in [
+        ("-L --dport 22", "`--dport' belongs to a protocol: name it first, with `-p'\n"),
+        ("-L -p tcp --icmp-type 8", "`--icmp-type' belongs to another protocol than `tcp'\n"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let said = String::from_utf8(lab.output(&lab.example("conntrack"), &words).stderr).unwrap();
+        assert!(said.contains(explanation), "{line}: {said}");
     }
 }
 

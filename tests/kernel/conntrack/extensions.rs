@@ -42,7 +42,7 @@ fn explain_sends_nothing(lab: &Lab) {
     for (line, said) in [
         ("-L -p tcp --dport 22 --explain", "filter: proto tcp and dport 22"),
         ("-D -p tcp --explain", "dump: "),
-        ("-D -p tcp --explain", " by its release, and not asked\n"),
+        ("-D -p tcp --explain", " by its release (`--explain=probe' asks it)\n"),
         ("-D --explain", "filter: any"),
         ("-U -p tcp -m 3 --explain", "update: "),
         ("-F --explain", "flush: every flow"),

@@ -59,7 +59,10 @@ impl Listener {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits until it has printed that many lines.
+    /// Waits until it has printed that many lines and waits for events again.
+    ///
+    /// conntrack(8) exits in its signal handler. A signal between printing and waiting makes it print a line twice, or report
+    /// a count without it.
     fn until_printed(&mut self, lines: usize) {
         let stdout = self.child.stdout.as_mut().unwrap();
         let mut buffer = [0; 4096];
@@ -69,6 +72,8 @@ impl Listener {
             assert!(length > 0, "it ended: {}", String::from_utf8_lossy(&self.printed));
             self.printed.extend_from_slice(&buffer[..length]);
         }
+        let state = format!("/proc/{}/stat", self.child.id());
+        until(|| fs::read_to_string(&state).unwrap().contains(") S "));
     }
 
     /// Sends a signal, and returns the exit status, the lines and the messages.

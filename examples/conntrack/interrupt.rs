@@ -1,4 +1,4 @@
-//! Ctrl-C during a change: the work stops between two batches, and the count of what was done is reported.
+//! Ctrl-C during a change: the work stops between two batches, and the count of changed flows is reported.
 
 use std::{
     process,

@@ -23,7 +23,7 @@ pub fn original_tuple(arguments: &Arguments) -> Option<Tuple> {
 fn reply_tuple(arguments: &Arguments) -> Option<Tuple> {
     let (source, destination) = (arguments.reply_source?, arguments.reply_destination?);
     let ports = either(arguments.reply_ports, swapped(arguments.ports));
-    // ICMP options are those of the request: inverting the tuple gives the type of the reply.
+    // ICMP options describe the request: inverting the tuple gives the type of the reply.
     tuple(arguments, destination, source, swapped(ports)).inverted()
 }
 

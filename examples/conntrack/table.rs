@@ -82,7 +82,7 @@ pub fn delete(selection: &Selection, mut take: impl FnMut(&Flow) -> Outcome) -> 
     })
 }
 
-/// Updates every flow of the selection that the update changes, and calls `take` with what each is afterwards.
+/// Updates every flow of the selection that the update changes, and calls `take` with each updated flow.
 pub fn update(selection: &Selection, update: &FlowUpdate, mut take: impl FnMut(&Flow) -> Outcome) -> Changed {
     let mut progress = Progress::beside_entries("flows updated");
     change(selection, |client, flows, changed| {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Expectation, Flow};
 
-/// A flow or an expectation that is to be printed in one of the formats.
+/// A flow or an expectation, ready to print in one of the formats.
 ///
 /// It prints to a byte buffer ([`append_to`](Self::append_to)), to any [`fmt::Write`] ([`write_to`](Self::write_to)), or
 /// through `Display`, always without a string in between. The output does not end with a newline.

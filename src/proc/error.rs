@@ -193,13 +193,13 @@ impl LineError {
         self.column as usize
     }
 
-    /// Returns what was expected. `None` if the line is too long.
+    /// Returns the expected part of the line. `None` if the line is too long.
     #[must_use]
     pub const fn expected(&self) -> Option<Expected> {
         self.expected
     }
 
-    /// Returns what was found: at most 40 bytes, up to the next blank. Empty at the end of the line.
+    /// Returns the text found at the position: at most 40 bytes, up to the next blank. Empty at the end of the line.
     #[must_use]
     pub fn found(&self) -> &[u8] {
         self.found.as_bytes()

@@ -19,7 +19,7 @@ use crate::model::{
 /// contain is `None`, never 0. All methods of [`AnyFlow`](crate::AnyFlow) are available without importing the trait.
 ///
 /// [`Display`](fmt::Display) prints the values in the kernel's form. A line of the kernel prints as the same bytes. A line
-/// of conntrack(8) loses what the kernel does not print: event, helper, labels, identifier and unknown fields.
+/// of conntrack(8) loses the fields that the kernel does not print: event, helper, labels, identifier and unknown fields.
 /// [`as_bytes`](Self::as_bytes) returns the line itself.
 ///
 /// Source: `ct_seq_show` in `net/netfilter/nf_conntrack_standalone.c`, Linux 4.19 to 6.18.

@@ -92,7 +92,7 @@ impl<'a> LineParser<'a> {
         }
     }
 
-    /// Reads what `conntrack -E` prints before an entry: the time and the event.
+    /// Reads the time and the event, which `conntrack -E` prints before an entry.
     #[inline(always)]
     fn prefix(&mut self, line: &mut Line<'a>) -> FieldResult {
         match self.cursor.peek() {

@@ -1,7 +1,7 @@
 //! Tokens of a line: numbers, keys and addresses.
 //!
-//! Each function has a plain meaning, and the tests compare it with the standard library on random text: a number is what
-//! `str::parse` reads, an IPv4 address is what `Ipv4Addr` reads, a key is everything before the next `=`.
+//! Each function has a plain meaning, and the tests compare it with the standard library on random text: numbers are
+//! read like `str::parse`, IPv4 addresses like `Ipv4Addr`, and a key is everything before the next `=`.
 //!
 //! The implementation works on eight or sixteen bytes at once. The invariant of all of them:
 //!

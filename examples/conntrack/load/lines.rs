@@ -118,7 +118,7 @@ impl Lines {
 
     fn create(&mut self, line: u64, mut flow: NewFlow, text: &str) -> Outcome {
         let or_update = flow.or_update.then(|| text.to_owned());
-        // The update is a request of its own, which leaves the flags of a live TCP connection alone.
+        // The update is a separate request, which leaves the flags of a live TCP connection alone.
         flow.or_update = false;
         self.creations.push(Creation { line, flow, or_update });
         if self.creations.len() == CHUNK { self.hand_on_creations() } else { Ok(()) }
@@ -188,7 +188,7 @@ fn open(path: &str) -> Outcome<Box<dyn BufRead>> {
 
 /// The flow of a line of `-A` or `-I`, as the library reads it.
 ///
-/// All other lines, and those that it refuses, are read like a command line, with the checks and messages of that.
+/// All other lines, and the lines that it refuses, are read like a command line, with its checks and messages.
 fn saved_flow(line: &str, labels: &LabelMap) -> Option<NewFlow> {
     let creates = ["-A ", "-I "].iter().any(|command| line.trim_ascii_start().starts_with(command));
     match creates.then(|| SaveLine::parse(line, labels))?.ok()?.into_command() {

@@ -38,7 +38,7 @@ pub enum SaveCommand {
         filter: Filter,
         /// The only flow that can match, if the line names a whole tuple and its zone.
         key: Option<FlowKey>,
-        /// What changes.
+        /// The changes.
         update: FlowUpdate,
     },
     /// Delete every flow that matches the filter (`-D`). A line without any condition matches every flow.
@@ -110,8 +110,8 @@ impl LineOptions<'_, '_> {
         let (snat, dnat) = (self.nat(SaveOption::SourceNat)?, self.nat(SaveOption::DestinationNat)?);
         let mut original = self.original_tuple(protocol)?;
         let mut reply = original.inverted().ok_or_else(|| self.no_query(protocol))?;
-        // The kernel translates from what the reply tuple says. With a target it stays the mirror of the original, or the
-        // kernel would find nothing to translate.
+        // The kernel translates from the addresses and ports of the reply tuple. With a target the tuple stays the mirror of
+        // the original, or the kernel would find nothing to translate.
         let [_, (reply_source, reply_destination)] = self.numbers(protocol)?;
         let (mut snat, mut dnat) = (snat.map(NatTarget::range), dnat.map(NatTarget::range));
         reply.source = self.address(SaveOption::ReplySource)?.filter(|_| dnat.is_none()).unwrap_or(reply.source);
@@ -194,7 +194,7 @@ impl LineOptions<'_, '_> {
     }
 }
 
-/// A number of the reply tuple. If that end is translated, the number is what the target translates to.
+/// Sets a number of the reply tuple. If that end is translated, the number is the port of the translation.
 fn set_number(place: &mut u16, given: Option<u16>, target: &mut Option<NatRange>) {
     match (given, target) {
         (Some(number), Some(range)) if range.first_port.is_none() && number != *place => *range = range.port(number),
@@ -205,7 +205,7 @@ fn set_number(place: &mut u16, given: Option<u16>, target: &mut Option<NatRange>
 
 /// Filters and updates.
 impl LineOptions<'_, '_> {
-    /// The conjunction of all options that select. In an update, timeout, status, mark and state are what to set.
+    /// The conjunction of all options that select. In an update, timeout, status, mark and state are values to set.
     fn filter(&self, command: SaveOption) -> Result<Filter, SaveError> {
         use SaveOption as O;
         let mut terms: Vec<Filter> = Vec::new();
@@ -306,7 +306,7 @@ impl LineOptions<'_, '_> {
         format!("{address}/{}", length.min(width)).parse().map(Some).map_err(|_| mask.expected("a mask"))
     }
 
-    /// What a flow has to be translated to: anything, if the option has no value.
+    /// The translation that a flow must have. An option without a value selects any translation.
     fn translation(&self, option: SaveOption) -> Result<Option<Translation>, SaveError> {
         let Some(given) = self.find(option) else { return Ok(None) };
         let Some(word) = &given.value else { return Ok(Some(Translation::any())) };

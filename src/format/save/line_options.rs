@@ -55,7 +55,7 @@ type Query = (Option<u8>, Option<u8>, Option<u16>);
 /// The options of one line.
 pub(super) struct LineOptions<'o, 'l> {
     given: &'o [GivenOption<'l>],
-    /// The options in `given`. Most options are not, and this answers without a search.
+    /// The options in `given`. Most options are absent, and this set says so without a search.
     present: OptionSet,
     labels: &'o LabelMap,
     end: usize,
@@ -171,7 +171,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
         Ok(family)
     }
 
-    /// The numbers of the original tuple, and those of the reply tuple.
+    /// The numbers of the original tuple and of the reply tuple.
     pub(super) fn numbers(&self, protocol: Protocol) -> Result<[NumberPair; 2], SaveError> {
         use SaveOption as O;
         let [source, destination, reply_source, reply_destination] = if protocol == Protocol::GRE {
@@ -224,7 +224,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
         Ok(labels)
     }
 
-    /// The bits that have to be set, and those that must not be.
+    /// The bits that must be set, and the bits that must not be set.
     pub(super) fn status(&self) -> Result<Option<(Status, Status)>, SaveError> {
         let mut found = None;
         for word in self.values(SaveOption::Status) {
@@ -249,7 +249,7 @@ impl<'o, 'l> LineOptions<'o, 'l> {
         Ok(Some(set & !(Status::SRC_NAT | Status::DST_NAT)))
     }
 
-    /// The state, and what goes with it.
+    /// The state, with the tags of SCTP or the role of DCCP.
     pub(super) fn protocol_info(&self, protocol: Protocol) -> Result<Option<ProtocolInfo>, SaveError> {
         let Some(word) = self.value(SaveOption::State) else { return Ok(None) };
         Ok(Some(match protocol {

@@ -1,7 +1,7 @@
 //! The lines of `conntrack -o save`: the printer, and the reader of files of such lines.
 //!
-//! A line is split into [words](words), the words into [options](line_options), and the options become a [command](command), which is
-//! checked as a whole.
+//! A line is split into [words](words), and the words into [options](line_options), which are checked as a whole and
+//! become a [command](command).
 
 mod command;
 mod line_options;
@@ -18,7 +18,7 @@ pub use command::SaveCommand;
 pub use printer::Save;
 pub use words::SaveError;
 
-/// Reads lines that `conntrack -R` reads: those that [`Save`](Save) and `conntrack -o save` print.
+/// Reads the lines that [`Save`] and `conntrack -o save` print, as `conntrack -R` does.
 ///
 /// Comments (`#` at the start of a line) and blank lines are skipped. Double quotes keep blanks in a word. The commands
 /// are `-A`, `-I`, `-U`, `-D` and `-F` of the table of flows.

@@ -174,7 +174,7 @@ fn escaped(text: &str, output: &mut Output<'_>) {
     }
 }
 
-/// What changes during the life of a flow.
+/// The values that change during the life of a flow.
 fn changing(flow: &Flow, command: SavedAs, output: &mut Output<'_>) {
     match (flow.timeout, command) {
         (Some(timeout), _) => option("-t ", timeout, output),

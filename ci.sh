@@ -10,7 +10,8 @@ workspaces_apart=(api benches/peers fuzz)
 feature_sets=("" client packet-core serde json fake "client,fake" "client,packet-core" "client,serde" "client,json"
     "packet-core,serde" "packet-core,json" "client,packet-core,serde" "client,packet-core,json")
 portable_targets=(x86_64-pc-windows-msvc aarch64-apple-darwin x86_64-unknown-freebsd wasm32-wasip1 i686-unknown-linux-gnu
-    s390x-unknown-linux-gnu)
+    s390x-unknown-linux-gnu aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf)
+musl=x86_64-unknown-linux-musl
 
 usage() {
     cat <<'USAGE'
@@ -26,10 +27,12 @@ usage: ./ci.sh [VERB [ARGUMENT...]]
   portable                     the tests that run on every operating system
   docs                         the documentation, without broken links
   features [SET...]            lints of the library with each set of features
-  targets                      a check of the library for other systems
+  targets                      a check of the library for other systems; static programs for musl run in an empty root
   msrv                         a check of the library with the oldest supported compiler
   api [--update]               the public API, compared with api/ctnetlink.txt
-  package                      the package for crates.io builds and is small
+  package                      the package for crates.io builds, and a dry run of cargo publish succeeds
+  semver                       the public API, compared with the last release: see RELEASING.md
+  budget                       limits for the number of crates, the package and a static program
   fuzz [TARGET [SECONDS]]      fuzzing, 20 seconds for each target
   minimize [TARGET [COUNT]]    corpora of at most COUNT inputs (default 100), chosen by coverage
 
@@ -87,10 +90,40 @@ targets() {
             skipped "targets: $name is not installed: rustup target add $name"
         fi
     done
+    if static_programs; then
+        unshare_network ci/static.sh "$target/$musl/release/examples"
+    else
+        skipped "targets: $musl is not installed: rustup target add $musl"
+    fi
 }
 check_target() {
     "$@" --locked --lib --no-default-features
     "$@" --locked --lib --all-features
+}
+
+# Builds the library and two programs that need no file of the system on which they run.
+static_programs() {
+    local command=(cargo build --locked --release --target "$musl" --target-dir "$target"
+        --lib --example list --example conntrack)
+    echo "static: $musl"
+    export CARGO_PROFILE_RELEASE_STRIP=true
+    if [ -d "$("${RUSTC:-rustc}" --print target-libdir --target "$musl")" ]; then
+        "${command[@]}"
+    elif debian_rust "$target/debian-rust" "" && debian_musl "$target/debian-rust"; then
+        RUSTC_BOOTSTRAP=1 with_debian_rust "$target/debian-rust" "${command[@]}" -Z build-std
+    else
+        return 1
+    fi
+}
+# Runs a command as root of a new network namespace, in a user namespace if this process is not root.
+unshare_network() {
+    if [ "$(id -u)" -eq 0 ]; then
+        unshare --net "$@"
+    elif unshare --user --map-root-user --net true 2>/dev/null; then
+        unshare --user --map-root-user --net "$@"
+    else
+        sudo unshare --net "$@"
+    fi
 }
 
 # Says what is missing. A machine of CI must have it.
@@ -124,14 +157,64 @@ api() {
     fi
 }
 
-# The package must build on its own, with its documentation, and hold no large recording.
+# The package must build on its own, with its documentation, and its README must not link to a file that it lacks.
 package() {
     cargo package --locked --allow-dirty
-    local archives=("$target"/package/ctnetlink-*.crate)
-    local archive=${archives[-1]}
-    [ "$(stat -c %s "$archive")" -le 1000000 ] || { echo "package: $archive is larger than 1 MB" >&2; return 1; }
+    local folder output link
+    folder=$target/package/$(package_name)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features --target-dir "$target" \
-        --manifest-path "${archive%.crate}/Cargo.toml"
+        --manifest-path "$folder/Cargo.toml"
+    # crates.io resolves relative links against the field `repository`.
+    while read -r link; do
+        [ -e "$folder/$link" ] || { echo "package: README.md links to $link, which is not in the package" >&2; return 1; }
+    done < <(grep -oE '\]\([^) #]+|^\[[^]]+\]: *[^ #]+' "$folder/README.md" | sed -E 's/^.*\]:? *\(?//' | grep -v '^https\?:')
+    if ! output=$(cargo publish --locked --allow-dirty --dry-run --no-verify --registry crates-io 2>&1); then
+        grep -qiE 'failed to (download|fetch|query|get)|could not (connect|resolve)|network' <<<"$output" || { echo "$output" >&2; return 1; }
+        echo "package: crates.io cannot be reached; the dry run of cargo publish is skipped" >&2
+    fi
+}
+package_name() { cargo pkgid --locked | sed -E 's/.*#(.*)@(.*)/\1-\2/; s/.*#(.*)/ctnetlink-\1/'; }
+
+# Compares the public API with the last release: the package that CTNETLINK_BASELINE names, or else the newest tag.
+semver() {
+    local baseline tag
+    if ! cargo semver-checks --version >/dev/null 2>&1; then
+        skipped "semver: cargo-semver-checks is not installed: cargo install --locked cargo-semver-checks"
+        return
+    fi
+    if [ -n "${CTNETLINK_BASELINE:-}" ]; then
+        rm -rf "$target/baseline"
+        mkdir -p "$target/baseline"
+        tar -C "$target/baseline" --strip-components 1 -xf "$CTNETLINK_BASELINE"
+        baseline=(--baseline-root "$target/baseline")
+    elif tag=$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null); then
+        baseline=(--baseline-rev "$tag")
+    else
+        echo "semver: no release to compare with; skipped (see RELEASING.md)" >&2
+        return
+    fi
+    cargo semver-checks check-release --package ctnetlink --all-features "${baseline[@]}"
+}
+
+# Limits of what users build and ship. Raise one only together with its reason in DESIGN.md.
+budget() {
+    cargo package --quiet --locked --allow-dirty --no-verify
+    within "crates of the default library" "$(count_crates)" 14
+    within "crates without features" "$(count_crates --no-default-features)" 3
+    within "bytes of the package" "$(stat -c %s "$target/package/$(package_name).crate")" 550000
+    if static_programs; then
+        within "bytes of the static program list" "$(stat -c %s "$target/$musl/release/examples/list")" 1300000
+    else
+        skipped "budget: $musl is not installed: rustup target add $musl"
+    fi
+}
+count_crates() {
+    cargo tree --locked --target x86_64-unknown-linux-gnu --edges normal,build --prefix none "$@" |
+        sed 's/ (.*//' | sort -u | grep -c .
+}
+within() {
+    echo "budget: $1: $2 of $3"
+    [ "$2" -le "$3" ] || { echo "budget: expected at most $3 $1, found $2" >&2; return 1; }
 }
 
 # Fuzzes each target for 20 seconds, or one for longer: ./ci.sh fuzz exchange 600. Inputs with new coverage go to
@@ -169,13 +252,13 @@ minimize() {
 }
 
 # shellcheck disable=SC2119
-all() { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; fuzz; }
+all() { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; semver; budget; fuzz; }
 
 case "${1:-all}" in
     test) test_ ;;
     kernels|foreign) "ci/$1.sh" "${@:2}" ;;
     api|features|fuzz|fuzz_one|minimize) "$1" "${@:2}" ;;
-    fmt|clippy|apart|portable|kernel|docs|targets|msrv|package|all) "$1" ;;
+    fmt|clippy|apart|portable|kernel|docs|targets|msrv|package|semver|budget|all) "$1" ;;
     help|-h|--help) usage ;;
     *) usage >&2; exit 2 ;;
 esac

@@ -33,6 +33,30 @@ debian_rust() {
     )
 }
 
+# Adds to the compiler in that folder what it needs to link static programs for x86_64-unknown-linux-musl: the start files
+# and the C library of Debian's musl, and LLVM's unwinder, because GCC's needs glibc.
+debian_musl() {
+    local beside=$1/usr/lib/rustlib/x86_64-unknown-linux-musl/lib/self-contained object
+    [ ! -e "$beside/libunwind.a" ] || return 0
+    install_packages gcc musl-dev musl-tools
+    mkdir -p "$beside" "$1/unwind"
+    cp /usr/lib/x86_64-linux-musl/{crt1.o,Scrt1.o,rcrt1.o,crti.o,crtn.o,libc.a} "$beside/"
+    for object in crtbegin.o crtbeginS.o crtend.o crtendS.o; do cp "$(gcc -print-file-name=$object)" "$beside/"; done
+    (
+        cd "$1/unwind" || exit
+        apt-get download -qq -o APT::Sandbox::User=root libunwind-14-dev || exit
+        dpkg -x libunwind-14-dev_*.deb .
+        # The only function of glibc that the unwinder uses.
+        printf '%s\n' '#include <stdarg.h>' '#include <stdio.h>' \
+            'int __fprintf_chk(FILE *file, int flag, const char *format, ...) {' \
+            '    va_list list; va_start(list, format);' \
+            '    int length = vfprintf(file, format, list); va_end(list); return length; }' >chk.c
+        musl-gcc -O2 -fPIC -c chk.c
+        ar r usr/lib/llvm-14/lib/libunwind.a chk.o 2>/dev/null
+        cp usr/lib/llvm-14/lib/libunwind.a "$beside/"
+    )
+}
+
 # Runs a command with the compiler in that folder: with_debian_rust FOLDER COMMAND...
 with_debian_rust() {
     LD_LIBRARY_PATH="$1/usr/lib/x86_64-linux-gnu" RUSTC="$1/usr/bin/rustc" "${@:2}"

@@ -35,7 +35,8 @@
 //! # Cost
 //!
 //! A socket takes one more descriptor, an epoll(7) instance that is registered with the reactor of the runtime in which the
-//! socket first waits, and a stop handle another. The flags of the socket do not change. Each datagram checks the readiness and the budget of the task. The kernel carries out a request inside of
+//! socket first waits, and a stop handle another. The flags of the socket do not change. Each datagram checks the readiness
+//! and the budget of the task, so a long dump or change lets other tasks run. The kernel carries out a request inside of
 //! `send`, so the thread is busy for that long, as with the synchronous client. If an abandoned dump ran in another network
 //! namespace, the new socket is opened by a short-lived thread, because only a thread can enter a namespace.
 

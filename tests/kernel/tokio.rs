@@ -35,6 +35,7 @@ cases! {
     dropped_request_leaves_the_client_usable;
     dropped_request_is_read_to_its_end_without_a_namespace;
     dropped_batch_is_not_sent_again;
+    another_task_stops_a_bulk_change;
     dropped_wait_loses_no_event;
     storm_of_events_leaves_the_timer_running;
     lost_events_are_an_item;
@@ -363,6 +364,27 @@ fn dropped_batch_is_not_sent_again(lab: &Lab) {
             assert_eq!(lab.flows().len(), 9);
         }
         assert!(unanswered > 0, "a future was dropped while it waited for answers");
+    });
+}
+
+fn another_task_stops_a_bulk_change(lab: &Lab) {
+    const FLOWS: u64 = 30_000;
+    create(&mut lab.client(), (1..=FLOWS as u16).map(udp_flow));
+    block_on(async {
+        let mut client = Client::open().unwrap();
+        let stop = client.stop_handle().unwrap();
+        let every: Filter = "proto udp".parse().unwrap();
+        let stopper = async {
+            // The change yields when it first waits for each of its sockets, and then when the budget of the task is spent.
+            for _ in 0..4 {
+                ::tokio::task::yield_now().await;
+            }
+            stop.stop();
+        };
+        let (report, ()) = ::tokio::join!(biased; client.delete_matching(&every), stopper);
+        let (report, left) = (report.unwrap(), lab.flows().len() as u64);
+        assert!(report.is_stopped() && left > 0 && left < FLOWS, "{report}, {left} are left");
+        assert_eq!(report.changed(), FLOWS - left);
     });
 }
 

@@ -46,9 +46,10 @@
 //!
 //! # Stopping
 //!
-//! A wait goes on after a signal whose handler returns, because interrupted system calls are repeated. A [`StopHandle`]
-//! ends it: it may be used from another thread or inside of a signal handler, for instance to end on Ctrl-C and still
-//! print a summary. Without a handler for the signal, Ctrl-C ends the process as usual.
+//! A wait goes on after a signal whose handler returns, because interrupted system calls are repeated. A
+//! [`StopHandle`](crate::StopHandle) ends it: it may be used from another thread or inside of a signal handler, for
+//! instance to end on Ctrl-C and still print a summary. Without a handler for the signal, Ctrl-C ends the process as
+//! usual.
 //!
 //! # Example
 //!

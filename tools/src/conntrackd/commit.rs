@@ -11,7 +11,7 @@ const BATCH: usize = 1000;
 /// Failures that a report names.
 const NAMED: usize = 20;
 
-/// What became of the flows.
+/// The result of a commit.
 #[derive(Debug, Default)]
 pub(super) struct CommitReport {
     created: usize,
@@ -71,7 +71,7 @@ fn key(flow: &NewFlow) -> FlowKey {
     flow.zone.map_or(key, |zone| key.in_zone(zone))
 }
 
-/// Returns what a flow to be created is called between the peers.
+/// Returns the key by which the peers know a flow to be created.
 pub(super) fn key_of(flow: &NewFlow) -> Key {
     Key { tuple: flow.original, zone: flow.zone.unwrap_or(0) }
 }
@@ -81,7 +81,7 @@ impl CommitReport {
         self.created += 1;
     }
 
-    /// Creates flows. Returns those that exist already.
+    /// Creates flows. Returns the flows that exist already.
     fn create<'f>(
         &mut self,
         client: &mut Client,

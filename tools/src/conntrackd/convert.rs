@@ -6,13 +6,13 @@ use std::{
 };
 
 use ctnetlink::{
-    Expectation, ExpectationFlags, ExpectationNat, Flow, Helper, Labels, Layer4, NatRange, NewFlow, Protocol,
+    AnyFlow, Expectation, ExpectationFlags, ExpectationNat, Flow, Helper, Labels, Layer4, NatRange, NewFlow, Protocol,
     ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy, TcpInfo, TcpState, Tuple,
 };
 
 use super::record::{Bytes, ExpectationRecord, FlowRecord, Swapped};
 
-/// What identifies a flow between the two peers: the original tuple, without a zone of its own, and the zone.
+/// The identity of a flow between the two peers: the original tuple, without a zone in it, and the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "the protocol cannot be extended")]
 pub struct Key {
@@ -25,19 +25,19 @@ pub struct Key {
 /// Seconds, for flows that come without a timeout, and the least that is left to a flow that its peer did not delete.
 ///
 /// The peer sends a flow again only if it changes. A timeout that has run out therefore says nothing about a flow whose
-/// packets keep it alive, and the peer deletes those that end.
+/// packets keep it alive. The peer reports the flows that end.
 const LEAST_TIMEOUT: u32 = 60;
 
 impl Key {
     /// Returns the key of a flow, or `None` if the protocol cannot carry it.
     ///
-    /// The keys of GRE and the ports of UDP-Lite are not sent, so that two such flows could not be told apart. Neither is
-    /// the zone of a flow that has one in a single direction.
+    /// The protocol carries no GRE keys, no UDP-Lite ports, and no zone of a single direction: the peer would merge such
+    /// flows.
     #[must_use]
-    pub fn of(flow: &Flow) -> Option<Self> {
-        let Flow { original, reply, zone, .. } = flow;
-        (original.zone.is_none() && reply.zone.is_none() && is_carried(original))
-            .then(|| Self { tuple: *original, zone: zone.unwrap_or(0) })
+    pub fn of(flow: &impl AnyFlow) -> Option<Self> {
+        let tuple = flow.original();
+        let is_carried = tuple.zone.is_none() && flow.reply().zone.is_none() && is_carried(&tuple);
+        is_carried.then(|| Self { tuple, zone: flow.zone().unwrap_or(0) })
     }
 }
 
@@ -175,7 +175,7 @@ impl FlowRecord {
         }
     }
 
-    /// Returns what identifies the flow. `None` if the record does not name a flow, or carries values that a kernel
+    /// Returns the identity of the flow. `None` if the record does not name a flow, or carries values that a kernel
     /// refuses: no or two families, no protocol, no ports or ICMP query, an ICMP type without an answer, an unknown TCP
     /// state, or more labels than a kernel has.
     #[must_use]

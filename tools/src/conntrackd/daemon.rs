@@ -43,7 +43,7 @@ const TURN: usize = 512;
 ///
 /// Fails if a socket cannot be opened or breaks, or the kernel's table cannot be read.
 pub fn run(options: &Options) -> Outcome {
-    // Before any thread starts, so that none takes the signals.
+    // Must run before any thread starts: threads inherit the blocked signals.
     let signals = block_signals()?;
     let commands = Commands::listen(&options.socket)?;
     let link = Link::open(options)?;
@@ -113,10 +113,9 @@ impl Link {
                 // conntrackd sends from a port that the system chooses.
                 Ok((length, sender)) if sender.ip() == self.peer.ip() => return Ok(Some(length)),
                 Ok(_) => self.strangers += 1,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The peer's host answered an earlier datagram: nobody listens there, or it is not reachable.
-                Err(error) if is_passing(&error) => {}
+                // Also if a router answered an earlier datagram: the peer cannot be reached.
+                Err(error) if error.kind() == ErrorKind::WouldBlock || is_passing(&error) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
@@ -176,7 +175,7 @@ struct Selection {
 }
 
 impl Selection {
-    /// Returns what a change of the table is for the peer.
+    /// Translates a change of the table into the change that the peer sees. `None` if the peer need not know.
     fn translate(&mut self, change: &Change) -> Option<(Kind, Key)> {
         let key = Key::of(&change.flow).filter(|key| !self.is_local(key))?;
         let kind = match change.kind {
@@ -204,7 +203,7 @@ impl Selection {
     fn announce(&mut self, table: &FlowTable) {
         if let Some(filter) = &self.filter {
             let matching = table.iter().filter(|entry| filter.matches(entry));
-            self.announced.extend(matching.filter_map(|entry| Key::of(&entry.to_flow())));
+            self.announced.extend(matching.filter_map(|entry| Key::of(&entry)));
         }
     }
 }
@@ -228,7 +227,7 @@ impl Table for Internal<'_> {
         match filter {
             Some(_) => announced.iter().filter(|key| !self.selection.is_local(key)).copied().for_each(take),
             None => {
-                let keys = self.table.iter().filter_map(|entry| Key::of(&entry.to_flow()));
+                let keys = self.table.iter().filter_map(|entry| Key::of(&entry));
                 keys.filter(|key| !self.selection.is_local(key)).for_each(take);
             }
         }
@@ -355,13 +354,11 @@ impl Daemon {
 
 /// Returns the next change that waits.
 fn next_change(mirror: &mut Mirror) -> Option<Change> {
-    loop {
-        match mirror.try_next() {
-            Ok(change) => return change,
-            // The mirror goes on after every error.
-            Err(error) => complain(error),
-        }
-    }
+    // The mirror goes on after an error with the next call, in the next turn.
+    mirror.try_next().unwrap_or_else(|error| {
+        complain(error);
+        None
+    })
 }
 
 /// Commands.
@@ -409,8 +406,8 @@ impl Daemon {
         text
     }
 
-    /// Creates the peer's flows. Events that this causes are not sent to the peer: it knows the flows, and if it injects
-    /// what it receives, it would replace flows that are in use.
+    /// Creates the peer's flows. The resulting events are not sent to the peer: it knows the flows, and a peer that
+    /// injects flows into its kernel would replace flows in use.
     fn commit(&mut self) -> String {
         while let Some(change) = next_change(&mut self.mirror) {
             if let Some((kind, key)) = self.selection.translate(&change) {

@@ -8,7 +8,7 @@ use super::{
     wire::{Kind, Malformed},
 };
 
-/// What became of a message about a flow.
+/// The effect of a message on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     /// The table is as the message says.
@@ -73,7 +73,7 @@ impl External {
         Ok(Applied::Done)
     }
 
-    /// The peer restarted and is about to send its table: flows that it does not send again have ended meanwhile.
+    /// The peer restarted and is about to send its table: flows that it does not send again have ended.
     pub(super) fn begin_session(&mut self, now: Duration) {
         self.session = self.session.wrapping_add(1);
         self.refresh = Some((now, Duration::ZERO));
@@ -81,8 +81,8 @@ impl External {
 
     /// Removes the flows that a restarted peer has not sent again. Returns how many.
     ///
-    /// If the peer has sent none of them again, it has lost its table: the flows are kept, since they may be all that is
-    /// left of them.
+    /// If the peer has sent none of them again, it has lost its table: the flows are kept, because this may be their only
+    /// copy.
     pub(super) fn sweep(&mut self, now: Duration) -> usize {
         let Some((begun, again)) = self.refresh else { return 0 };
         if now < begun + REFRESH || now < again + QUIET {
@@ -116,7 +116,7 @@ impl External {
 
     /// Returns the flows with the time at which the last message about each arrived.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, FlowRecord, Duration)> {
-        // What was encoded here decodes.
+        // Entries are encoded by this table, so they decode.
         self.entries
             .iter()
             .map(|(key, entry)| (key, FlowRecord::decode(&entry.attributes).unwrap_or_default(), entry.at))
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!((marks(&external), external.next_sweep()), (vec![Some(11)], None));
     }
 
-    /// The flows of a peer that came back without its table are what is to be committed.
+    /// Nothing else is left of the flows of a peer that came back without its table.
     #[test]
     fn flows_of_a_peer_that_lost_its_table_stay() {
         let mut external = External::new(10);

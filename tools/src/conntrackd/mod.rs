@@ -1,5 +1,5 @@
-//! `conntrackd`: exchanges flows with a peer that speaks the protocol of conntrackd 1.4.7, so that two gateways back each
-//! other up.
+//! `conntrackd`: exchanges flows with a peer that speaks the protocol of conntrackd 1.4.7. Two gateways back each other up
+//! in this way.
 //!
 //! | module | content |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | [`record`] | the attributes of flows and expectations |
 //! | [`convert`] | records from and to the library's flows |
 //! | [`external`] | the table of the peer's flows |
-//! | [`node`] | one end of the link: handshake, acknowledgements, what is sent when |
+//! | [`node`] | one end of the link: handshake, acknowledgements, and the order of sending |
 //!
 //! | [`options`], [`command`], [`daemon`] | the program: command line, commands, sockets and the kernel's table |
 //!

@@ -34,7 +34,7 @@ pub struct Settings {
     pub window: u32,
     /// Messages that the peer keeps until they are acknowledged (conntrackd: `ResendQueueSize`).
     pub resend_queue: usize,
-    /// Messages on their way at a time. Flows wait beyond it, so that neither resend queue nor receive buffer overflows.
+    /// The most unacknowledged messages. Further flows wait, which keeps the peer's receive buffer from overflowing.
     pub in_flight: usize,
     /// The most flows of the peer to keep.
     pub external: usize,
@@ -167,12 +167,12 @@ impl fmt::Display for Statistics {
 /// One end of the link.
 ///
 /// The owner calls [`note`](Self::note) for each change of its table and [`receive`](Self::receive) for each datagram, and
-/// sends what [`transmit`](Self::transmit) returns, no later than at [`next_deadline`](Self::next_deadline). Times count
+/// sends the datagrams that [`transmit`](Self::transmit) returns, no later than at [`next_deadline`](Self::next_deadline). Times count
 /// from any moment before the first call.
 ///
 /// The rules of conntrackd's FT-FW mode are followed, with these additions, which conntrackd understands:
 ///
-/// - Flows wait until the peer has answered the hello, because conntrackd takes lost messages before that for none.
+/// - Flows wait until the peer has answered the hello, because conntrackd does not notice messages that are lost before.
 /// - Flows wait while too many messages are on their way, so the resend queue never overflows.
 /// - After a gap that the peer's resend queue cannot have kept, its whole table is requested. conntrackd loses flows then.
 /// - Messages that a live peer does not acknowledge in time are sent again.
@@ -510,7 +510,7 @@ impl Node {
         self.owes_hello_back || self.transmitted.is_none_or(|at| now.saturating_sub(at) >= self.silence)
     }
 
-    /// Acknowledges what is left, or sends a keep-alive, whose number reveals the loss of the messages before it.
+    /// Acknowledges the last messages, or sends a keep-alive, whose number reveals the loss of the messages before it.
     fn break_the_silence(&mut self, datagram: &mut Vec<u8>, now: Duration) {
         self.silence = (self.silence * 2).min(KEEP_ALIVE);
         let tracks = self.settings.mode == Mode::FtFw;

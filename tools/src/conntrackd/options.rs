@@ -56,7 +56,7 @@ Commands to a running program:
   --socket PATH           socket for commands (/run/ctnetlink-conntrackd.sock)
 ";
 
-/// What the command line asks for.
+/// The task that the command line asks for.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "used by the program alone")]
 pub enum Task {

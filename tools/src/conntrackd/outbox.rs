@@ -1,4 +1,4 @@
-//! What has to be sent, and what was sent and not acknowledged.
+//! The queues of messages to send, and of messages that were sent and not acknowledged.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -125,7 +125,7 @@ impl Outbox {
         }
     }
 
-    /// Returns what a message reports of a flow that was taken.
+    /// Returns the change to report of a flow that was taken.
     pub(super) fn kind(&self, key: &Key) -> Kind {
         self.states.get(key).map_or(Kind::Update, |state| state.kind)
     }
@@ -195,7 +195,7 @@ impl Outbox {
         }
     }
 
-    /// Removes the messages of a range from those that were sent, and returns those that still count.
+    /// Removes the messages of a range from the queue of sent messages. Returns the messages that still count.
     fn take_sent(&mut self, Range { from, to }: Range) -> Vec<(u32, Item)> {
         let Some(&(first, _)) = self.sent.front() else { return Vec::new() };
         // Distances from the oldest message are in order although numbers wrap around.

@@ -36,7 +36,7 @@ pub fn codec(datagram: &[u8]) {
 
 fn flow(attributes: &[u8]) {
     let Ok(record) = FlowRecord::decode(attributes) else { return };
-    // A final attribute without a payload is not seen, so that an empty text or bitmap may get lost at the end only.
+    // Decoding ignores a final attribute without a payload, so an empty text or bitmap may be lost at the end.
     let mut again = FlowRecord::decode(&record.encode()).unwrap();
     again.helper = again.helper.or(record.helper.clone().filter(|helper| helper.0.is_empty()));
     again.labels = again.labels.or(record.labels.clone().filter(|labels| labels.0.is_empty()));

@@ -1,7 +1,7 @@
 //! Flows and expectations as the protocol carries them: a list of attributes.
 //!
-//! A record keeps every attribute that was sent, so that encoding it again yields the same bytes. Whether the attributes
-//! make sense together is checked when a record becomes a flow ([`super::convert`]).
+//! A record keeps every attribute it was sent with, and encodes to the same bytes again. Converting a record into a flow
+//! checks whether the attributes fit together ([`super::convert`]).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -128,7 +128,7 @@ fn append(encoded: &mut Vec<u8>, number: u16, value: &impl Value) {
     encoded.resize(encoded.len().next_multiple_of(4), 0);
 }
 
-/// Declares a record. Rows are in conntrackd's order of sending, and their types are those on the wire.
+/// Declares a record. Rows are in the order in which conntrackd sends the attributes, with their types on the wire.
 macro_rules! record {
     ($(#[$meta:meta])* $record:ident { $($(#[$doc:meta])* $number:literal $field:ident: $value:ty;)* }) => {
         $(#[$meta])*

@@ -1,4 +1,4 @@
-//! The codec, held to what conntrackd 1.4.7 sent and to how it judged malformed datagrams.
+//! Compares the codec with recorded datagrams of conntrackd 1.4.7, and with its verdicts on malformed datagrams.
 
 use super::{
     property,
@@ -49,7 +49,7 @@ fn recorded_datagrams_encode_to_the_same_bytes() {
     assert_eq!((flows, expectations), (398, 3));
 }
 
-/// Every flow that conntrackd sent can be created, apart from those whose protocol's ports or keys it does not send.
+/// Every recorded flow can be created, except GRE and UDP-Lite flows, whose keys and ports conntrackd does not send.
 #[test]
 fn recorded_flows_become_flows_to_create() {
     let mut refused = Vec::new();

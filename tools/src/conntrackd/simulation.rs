@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// Numbers that only look random, so that a failure can be repeated (SplitMix64).
+/// Pseudo-random numbers (SplitMix64): a failure can be repeated by its seed.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -80,7 +80,7 @@ impl Random {
     }
 }
 
-/// What the link does to datagrams, in percent.
+/// The percentage of datagrams that the link loses, repeats and delays.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
     pub(super) loss: u64,
@@ -94,7 +94,7 @@ pub(super) struct World {
     pub(super) now: Duration,
     pub(super) faults: Faults,
     pub(super) random: Random,
-    /// Time of arrival (negative, so that the earliest is the greatest), order of sending, receiver, and bytes.
+    /// Time of arrival (negative, because the heap yields the greatest first), order of sending, receiver, and bytes.
     link: BinaryHeap<(i64, i64, usize, Vec<u8>)>,
     datagrams: i64,
 }

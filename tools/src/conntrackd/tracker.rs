@@ -2,7 +2,7 @@
 
 use super::wire::Range;
 
-/// What to do with a message.
+/// The decision on a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// Whether the message counts. Otherwise it is a duplicate, or was sent again already.

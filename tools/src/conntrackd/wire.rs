@@ -16,11 +16,11 @@ const ALIVE: u8 = 0x10;
 const HELLO: u8 = 0x20;
 const HELLO_BACK: u8 = 0x40;
 
-/// What a message reports of a flow or an expectation.
+/// The change of a flow or an expectation that a message reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol cannot be extended")]
 pub enum Kind {
-    /// It is new, and replaces what the receiver has of it.
+    /// It is new, and replaces the receiver's entry.
     New,
     /// It changed. Attributes that are not sent have not changed.
     Update,
@@ -182,7 +182,7 @@ impl<A: AsRef<[u8]>> Message<A> {
     ///
     /// # Panics
     ///
-    /// Panics if the attributes are longer than 65,527 bytes. Those of a record never are.
+    /// Panics if the attributes are longer than 65,527 bytes. The attributes of a record never are.
     #[allow(clippy::expect_used, reason = "documented")]
     pub fn encode(&self, datagram: &mut Vec<u8>) {
         let hellos = if self.hello { HELLO } else { 0 } | if self.hello_back { HELLO_BACK } else { 0 };

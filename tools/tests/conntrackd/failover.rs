@@ -210,7 +210,7 @@ fn failover(kinds: [Kind; 2], runs: u32) {
     }
 }
 
-/// The rules do what the other cases assume.
+/// Without a commit, the rules of the backup stop the download, as the other cases assume.
 fn download_stalls_without_a_commit() {
     let network = Network::new();
     let (mut peers, download) = prepare(&network, [Kind::Ours, Kind::Ours]);

@@ -21,6 +21,7 @@ use crate::{
 pub const CASES: &[Case] = &[
     ("every_kind_of_flow_crosses_in_both_directions", every_kind_of_flow_crosses_in_both_directions),
     ("flows_cross_in_notrack_mode", flows_cross_in_notrack_mode),
+    ("flows_cross_over_ipv6", flows_cross_over_ipv6),
     ("tables_are_equal_after_5_percent_loss", || lossy_link(5)),
     ("tables_are_equal_after_30_percent_loss", || lossy_link(30)),
     ("tables_are_equal_after_duplicates_and_reordering", duplicates_and_reordering),
@@ -41,9 +42,13 @@ impl Pair {
     }
 
     fn start(&self, mode: &str) -> [Peer<'_>; 2] {
+        self.start_at(mode, ["10.77.0.1", "10.77.0.2"])
+    }
+
+    fn start_at(&self, mode: &str, [address, peer]: [&'static str; 2]) -> [Peer<'_>; 2] {
         let [a, b] = &self.hosts;
-        let ours = End { host: a, interface: "sync0", address: "10.77.0.1", peer: "10.77.0.2" };
-        let other = End { host: b, interface: "sync1", address: "10.77.0.2", peer: "10.77.0.1" };
+        let ours = End { host: a, interface: "sync0", address, peer };
+        let other = End { host: b, interface: "sync1", address: peer, peer: address };
         let peers = [Peer::start(Kind::Ours, &ours, mode), Peer::start(Kind::Conntrackd, &other, mode)];
         until("both answer", || peers.iter().all(Peer::is_up));
         until("the handshake", || peers[0].statistics().starts_with("connected"));
@@ -88,7 +93,7 @@ fn samples(side: u8) -> Vec<NewFlow> {
     flows
 }
 
-/// What both kernels have to have in common, by original tuple.
+/// The attributes that have to be equal in both kernels, by original tuple.
 fn essence(flows: &[Flow]) -> BTreeMap<Tuple, String> {
     let essence = |flow: &Flow| {
         let status = flow.status.unwrap() & (Status::SEEN_REPLY | Status::ASSURED | Status::SRC_NAT | Status::DST_NAT);
@@ -160,6 +165,19 @@ fn flows_cross_in_notrack_mode() {
     assert_equal(&pair, &peers);
     pair.hosts[0].with_client(|client| delete(client, &many(0, 0..250)));
     pair.hosts[1].with_client(|client| delete(client, &many(1, 0..250)));
+    assert_equal(&pair, &peers);
+    assert_no_complaints(&peers);
+}
+
+fn flows_cross_over_ipv6() {
+    let pair = Pair::new();
+    for (host, address, interface) in [(0, "fd77::1/64", "sync0"), (1, "fd77::2/64", "sync1")] {
+        pair.hosts[host].run("ip", &["address", "add", address, "dev", interface, "nodad"]);
+    }
+    let peers = pair.start_at("ftfw", ["fd77::1", "fd77::2"]);
+    for side in 0..2_u8 {
+        pair.hosts[usize::from(side)].with_client(move |client| create(client, &many(side, 0..500)));
+    }
     assert_equal(&pair, &peers);
     assert_no_complaints(&peers);
 }

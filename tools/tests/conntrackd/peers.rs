@@ -112,10 +112,11 @@ impl<'h> Peer<'h> {
 fn configuration(end: &End<'_>, mode: &str, folder: &Folder) -> String {
     let mode = mode.to_uppercase();
     let End { interface, address, peer, .. } = end;
+    let family = if address.contains(':') { "IPv6" } else { "IPv4" };
     let (log, lock, control) = (folder.path("log"), folder.path("lock"), folder.path("control"));
     format!(
-        "Sync {{\n Mode {mode} {{\n StartupResync yes\n DisableExternalCache no\n }}\n UDP {{\n IPv4_address {address}\n \
-         IPv4_Destination_Address {peer}\n Port 3780\n Interface {interface}\n SndSocketBuffer 1249280\n \
+        "Sync {{\n Mode {mode} {{\n StartupResync yes\n DisableExternalCache no\n }}\n UDP {{\n {family}_address {address}\n \
+         {family}_Destination_Address {peer}\n Port 3780\n Interface {interface}\n SndSocketBuffer 1249280\n \
          RcvSocketBuffer 1249280\n Checksum on\n }}\n}}\nGeneral {{\n HashSize 32768\n HashLimit 524288\n \
          LogFile {log}\n LockFile {lock}\n UNIX {{\n Path {control}\n }}\n NetlinkBufferSize 8388608\n \
          NetlinkBufferSizeMaxGrowth 33554432\n Filter From Userspace {{\n Address Ignore {{\n IPv4_address 127.0.0.1\n \

@@ -21,7 +21,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Creates a namespace with its loopback up. `events=1`, so that flows older than a daemon send events too.
+    /// Creates a namespace with its loopback up. With `events=1`, flows older than a daemon send events too.
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +83,11 @@ impl Host {
     pub fn flows(&self) -> Vec<Flow> {
         let flows: Vec<Flow> =
             self.with_client(|client| client.dump().expect("a dump").collect::<Result<_, _>>().expect("flows"));
-        flows.into_iter().filter(|flow| !flow.original.source.to_string().starts_with("10.77.")).collect()
+        let is_of_the_link = |flow: &Flow| {
+            let source = flow.original.source.to_string();
+            source.starts_with("10.77.") || source.starts_with("fd77:") || source.starts_with("fe80:")
+        };
+        flows.into_iter().filter(|flow| !is_of_the_link(flow)).collect()
     }
 }
 

@@ -1,0 +1,177 @@
+//! Memory and time of the table of a mirror, without a kernel.
+//!
+//! `cargo bench -p ctnetlink-benches --bench mirror_table [-- FLOWS]` fills tables of 1,000,000 and of 10,000,000 flows by
+//! default. Each table has a process of its own, so that no table takes memory that another one has returned.
+//!
+//! The tuples are in random order. The times are those of the public calls: `apply` of an event by reference, which copies
+//! the flow into the change that it yields, `get`, and a walk. All are processor time of the thread: other programs on the
+//! machine disturb them less, and do not count as a pause.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::{
+    env,
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
+
+use ctnetlink::{
+    Change, Counters, Event, Flow, FlowKey, FlowTable, FlowTimes, Labels, MaskedTcpFlags, ProtocolInfo, Status,
+    TcpFlags, TcpInfo, TcpState, Timestamp, Tuple, events::FlowEvent,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+use support::{asked, resident_bytes};
+
+/// Names the kind of flow to the process that measures it.
+const KIND: &str = "CTNETLINK_KIND_OF_FLOW";
+const KINDS: [(&str, Kind); 5] = [
+    ("IPv4 TCP", |_| {}),
+    ("IPv4 TCP, translated", |flow| flow.reply.destination = translated(flow.reply.destination)),
+    ("IPv4 TCP, start time", |flow| flow.times = Some(FlowTimes::new(Timestamp(1_795_400_621_401_066_000), None))),
+    ("IPv4 TCP, labels", |flow| flow.labels = Some(Labels(8))),
+    ("IPv6 TCP", |flow| (flow.original, flow.reply) = (mapped(flow.original), mapped(flow.reply))),
+];
+
+/// Turns an ordinary flow into one of that kind.
+type Kind = fn(&mut Flow);
+
+fn main() {
+    if let Ok(name) = env::var(KIND) {
+        let kind = KINDS.iter().find(|(known, _)| *known == name).unwrap().1;
+        return measure(&name, kind, asked().unwrap());
+    }
+    println!(
+        "{:<22} {:>10} {:>7} {:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "flows", "", "bytes", "insert ns", "longest us", "get ns", "miss ns", "walk ns", "update ns", "remove ns"
+    );
+    for flows in asked().map_or(vec![1_000_000, 10_000_000], |flows| vec![flows]) {
+        for (name, _) in KINDS.iter().take(if flows > 1_000_000 { 1 } else { KINDS.len() }) {
+            let mut child = Command::new(env::current_exe().unwrap());
+            assert!(child.env(KIND, name).arg(flows.to_string()).status().unwrap().success());
+        }
+    }
+}
+
+fn measure(name: &str, kind: Kind, flows: u32) {
+    let before = resident_bytes();
+    let mut table = FlowTable::new();
+    let begin_all = events(kind, Event::New);
+    let insert = time(|| begin_all(flows, &mut |event| table.apply(event, &mut Discard)));
+    let bytes = resident_bytes() - before;
+    assert_eq!(table.len(), flows as usize);
+
+    let get = time(|| {
+        // In another order than that of insertion.
+        (0..flows).map(|at| mixed(at.wrapping_mul(0x9e37_79b1) % flows)).for_each(|number| {
+            let flow = flow(number, kind);
+            let key = if number % 2 == 0 { FlowKey::original(flow.original) } else { FlowKey::reply(flow.reply) };
+            assert!(black_box(table.get(key)).is_some());
+        });
+    });
+    let miss = time(|| {
+        (flows..flows + flows / 10).map(mixed).for_each(|number| {
+            assert!(black_box(table.get(FlowKey::original(flow(number, kind).original))).is_none());
+        });
+    }) * 10.0;
+    let walk = time(|| assert_eq!(black_box(table.count_by(|entry| entry.tcp_state())).len(), 1));
+    let update = time(|| events(kind, Event::Update)(flows, &mut |event| table.apply(event, &mut Discard)));
+    let remove = time(|| events(kind, Event::Destroy)(flows, &mut |event| table.apply(event, &mut Discard)));
+    assert!(table.is_empty());
+    drop(table);
+    let longest = longest_insertion(kind, flows);
+    let each = |seconds: f64| seconds * 1e9 / f64::from(flows);
+    println!(
+        "{name:<22} {flows:>10} {:>7.0} {:>9.0} {:>10.0} {:>9.0} {:>9.0} {:>9.1} {:>9.0} {:>9.0}",
+        bytes as f64 / f64::from(flows),
+        each(insert),
+        longest.as_secs_f64() * 1e6,
+        each(get),
+        each(miss),
+        each(walk),
+        each(update),
+        each(remove)
+    );
+}
+
+fn longest_insertion(kind: Kind, flows: u32) -> Duration {
+    let (mut table, mut longest) = (FlowTable::new(), Duration::ZERO);
+    events(kind, Event::New)(flows, &mut |event| {
+        let begin = processor_time();
+        table.apply(event, &mut Discard);
+        longest = longest.max(processor_time() - begin);
+    });
+    longest
+}
+
+fn time(work: impl FnOnce()) -> f64 {
+    let begin = processor_time();
+    work();
+    (processor_time() - begin).as_secs_f64()
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Returns a function that passes the events of so many flows on.
+fn events(kind: Kind, event: fn(FlowEvent) -> Event) -> impl Fn(u32, &mut dyn FnMut(&Event)) {
+    move |flows, take| {
+        (0..flows).map(mixed).for_each(|number| take(&event(FlowEvent::new(flow(number, kind)))));
+    }
+}
+
+/// Shuffles the numbers: a bijection.
+const fn mixed(number: u32) -> u32 {
+    let number = (number ^ number >> 16).wrapping_mul(0x7feb_352d);
+    let number = (number ^ number >> 15).wrapping_mul(0x846c_a68b);
+    number ^ number >> 16
+}
+
+fn flow(number: u32, kind: Kind) -> Flow {
+    let [port, address @ ..] = number.to_be_bytes();
+    let source = Ipv4Addr::new(10, address[0], address[1], address[2]);
+    let original = Tuple::tcp((source, 1024 + u16::from(port)).into(), ([192, 0, 2, address[2] & 7], 443).into());
+    let mut flow = Flow::new(original, original.inverted().unwrap());
+    flow.id = Some(number.wrapping_mul(0x9e37_79b1));
+    flow.status = Some(Status::SEEN_REPLY | Status::ASSURED | Status::CONFIRMED);
+    (flow.mark, flow.timeout) = (Some(number & 255), Some(432_000));
+    let mut info = TcpInfo::new(TcpState::ESTABLISHED);
+    (info.window_scale_original, info.window_scale_reply) = (Some(7), Some(9));
+    let flags = MaskedTcpFlags { flags: TcpFlags::WINDOW_SCALE | TcpFlags::SACK_PERM, mask: TcpFlags::empty() };
+    (info.flags_original, info.flags_reply) = (Some(flags), Some(flags));
+    flow.protocol_info = Some(ProtocolInfo::Tcp(info));
+    flow.counters_original = Some(Counters::new(169, 14_322));
+    flow.counters_reply = Some(Counters::new(113, 3_478_700_123));
+    kind(&mut flow);
+    flow
+}
+
+/// Another address for each.
+fn translated(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() ^ 0xc000_0000).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+fn mapped(tuple: Tuple) -> Tuple {
+    let address = |address: IpAddr| match address {
+        IpAddr::V4(address) => Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(address.to_bits())).into(),
+        IpAddr::V6(address) => IpAddr::V6(address),
+    };
+    let end = |ip, port: Option<u16>| SocketAddr::new(address(ip), port.unwrap());
+    Tuple::tcp(end(tuple.source, tuple.source_port()), end(tuple.destination, tuple.destination_port()))
+}
+
+struct Discard;
+
+impl Extend<Change> for Discard {
+    fn extend<T: IntoIterator<Item = Change>>(&mut self, changes: T) {
+        changes.into_iter().for_each(drop);
+    }
+}

@@ -42,9 +42,17 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 ///
 /// [`audit_every`](Self::audit_every) finds all of this by comparing the table with a dump from time to time.
 ///
+/// # What does not decode
+///
+/// If an entry of a dump does not decode, the mirror yields one error of kind [`Decode`](ErrorKind::Decode) and goes on
+/// with the rest. The table then equals the kernel's except that it lacks such flows, unless a later event showed them.
+/// The mirror does not report them again before a dump was free of them. An event that does not decode is an error each
+/// time, after which a dump shows what the event may have changed. If entries of the last dump did not decode, the dump
+/// begins a minute later.
+///
 /// If somebody sets `net.netfilter.nf_conntrack_events` to 0, the kernel sends no events for new flows. A mirror reads the
 /// setting every ten seconds and reports once an error of kind [`EventsDisabled`](ErrorKind::EventsDisabled);
-/// [`events_enabled`](Self::events_enabled) tells the state. Until the setting is back, only audits keep the table
+/// [`events_enabled`](Self::events_enabled) returns the state. Until the setting is back, only audits keep the table
 /// current. When it is back, the mirror dumps the table.
 ///
 /// # Example
@@ -177,7 +185,8 @@ impl Mirror {
     ///
     /// # Errors
     ///
-    /// - [`Decode`](ErrorKind::Decode) if an event or an entry does not decode.
+    /// - [`Decode`](ErrorKind::Decode) if an event does not decode, and once if entries of a dump do not: see
+    ///   [above](Self#what-does-not-decode).
     /// - [`EventsDisabled`](ErrorKind::EventsDisabled) once, if somebody has switched events off.
     /// - Others if a socket or a dump fails.
     ///
@@ -198,9 +207,10 @@ impl Mirror {
         self.inner.next(Deadline::after(timeout))
     }
 
-    /// Returns the next change without waiting for events, and `None` if there is none at the moment. Does a bounded piece
-    /// of work: if a dump is under way, it goes on with the next call, for which [`next_deadline`](Self::next_deadline) is
-    /// now.
+    /// Returns the next change without waiting for events, and `None` if there is none at the moment.
+    ///
+    /// Does a bounded piece of work. It reads no more events without a change than may have waited when it was called,
+    /// and if a dump is under way, it goes on with the next call, for which [`next_deadline`](Self::next_deadline) is now.
     ///
     /// # Errors
     ///

@@ -102,4 +102,4 @@ pub(crate) use table::{Change, FlowTable};
 #[cfg(feature = "fake")]
 pub(crate) use {stream::Source, synchronizer::Settings};
 #[cfg(all(target_os = "linux", feature = "tokio"))]
-pub(crate) use {stream::Step as EventStep, synchronizer::Turn};
+pub(crate) use {stream::EventStep, synchronizer::Turn};

@@ -1,4 +1,4 @@
-//! Datagrams → events, and the place at which events are missing.
+//! Datagrams → events, and the position at which events are missing.
 
 use std::{fmt, io, ops::Range, time::Duration};
 
@@ -48,27 +48,24 @@ pub(crate) struct EventStream<S> {
     /// The timeout of waits for which the caller sets no deadline.
     timeout: Option<Duration>,
     buffer: Vec<u8>,
-    /// Where the message starts that was yielded last.
+    /// The offset of the message that was yielded last.
     current: usize,
-    /// Where the next message starts.
+    /// The offset of the next message.
     position: usize,
     /// The length of the datagram in the buffer.
     length: usize,
     /// The namespace of the datagram in the buffer, if it is not the listener's own.
     namespace: Option<i32>,
-    loss: Option<Loss>,
+    /// The bytes of the kernel's buffer that the datagrams took at least that were received so far.
+    received: u64,
+    /// The loss that has not been yielded yet: the value of `received` when it was reported.
+    loss: Option<u64>,
     overruns: u64,
     rejected: u64,
 }
 
-/// A loss that has not been yielded yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Loss {
-    received_since: usize,
-}
-
-/// What a step of the stream came to.
-pub(crate) enum Step {
+/// The result of one step of the stream.
+pub(crate) enum EventStep {
     Event(Range<usize>),
     Overrun,
     /// The wait is over.
@@ -77,7 +74,7 @@ pub(crate) enum Step {
     Drained,
 }
 
-/// What one receive came to.
+/// The result of one receive.
 enum Fill {
     /// A datagram of the kernel is in the buffer.
     Datagram,
@@ -108,6 +105,7 @@ impl<S: Source> EventStream<S> {
             position: 0,
             length: 0,
             namespace: None,
+            received: 0,
             loss: None,
             overruns: 0,
             rejected: 0,
@@ -161,24 +159,24 @@ impl<S: Source> EventStream<S> {
     #[inline]
     pub(crate) fn next_in_time(&mut self) -> Result<Option<EventRef<'_>>, Error> {
         match self.advance(self.deadline())? {
-            Step::Nothing | Step::Drained if !self.source.is_stopped() => Err(Error::timed_out()),
+            EventStep::Nothing | EventStep::Drained if !self.source.is_stopped() => Err(Error::timed_out()),
             step => self.event(step),
         }
     }
 
     /// The event of a step, in the receive buffer.
     #[inline]
-    pub(crate) fn event(&self, step: Step) -> Result<Option<EventRef<'_>>, Error> {
+    pub(crate) fn event(&self, step: EventStep) -> Result<Option<EventRef<'_>>, Error> {
         match step {
-            Step::Event(place) => self.event_at(place),
-            Step::Overrun => Ok(Some(EventRef::Overrun)),
-            Step::Nothing | Step::Drained => Ok(None),
+            EventStep::Event(place) => self.event_at(place),
+            EventStep::Overrun => Ok(Some(EventRef::Overrun)),
+            EventStep::Nothing | EventStep::Drained => Ok(None),
         }
     }
 
     #[inline]
     fn event_at(&self, place: Range<usize>) -> Result<Option<EventRef<'_>>, Error> {
-        let Some(message) = Messages::at(self.received(), place.start).next() else { return Ok(None) };
+        let Some(message) = Messages::at(self.datagram(), place.start).next() else { return Ok(None) };
         let event = EventRef::parse(&message?)?;
         Ok(Some(match self.namespace {
             None => event,
@@ -195,67 +193,72 @@ impl<S: Source> EventStream<S> {
     }
 
     #[inline]
-    fn received(&self) -> &[u8] {
+    fn datagram(&self) -> &[u8] {
         self.buffer.get(..self.length).unwrap_or_default()
     }
 
     /// Steps over everything that is not to be yielded.
     #[inline]
-    pub(crate) fn advance(&mut self, deadline: Deadline) -> Result<Step, Error> {
-        let mut skipped = 0;
+    pub(crate) fn advance(&mut self, deadline: Deadline) -> Result<EventStep, Error> {
+        let begin = self.received;
         loop {
-            match self.step(deadline, &mut skipped)? {
-                Step::Event(place) if self.is_filtered_out(&place) => skipped += place.len() + LEAST_OVERHEAD,
+            match self.step(deadline, begin)? {
+                EventStep::Event(place) if self.is_filtered_out(&place) => {}
                 step => return Ok(step),
             }
-            if self.has_skipped_enough(skipped, deadline) {
-                return Ok(Step::Nothing);
+            if self.has_skipped_enough(begin, deadline) {
+                return Ok(EventStep::Nothing);
             }
         }
     }
 
     /// Moves past the next message and returns its place, after receiving if the datagram in the buffer is used up.
     #[inline]
-    fn step(&mut self, deadline: Deadline, skipped: &mut usize) -> Result<Step, Error> {
+    fn step(&mut self, deadline: Deadline, begin: u64) -> Result<EventStep, Error> {
         while self.position >= self.length {
             match self.receive()? {
                 Fill::Datagram => break,
-                Fill::Overrun => return Ok(Step::Overrun),
-                Fill::Rejected => {
-                    *skipped += LEAST_OVERHEAD;
-                    if self.has_skipped_enough(*skipped, deadline) {
-                        return Ok(Step::Nothing);
-                    }
-                }
+                Fill::Overrun => return Ok(EventStep::Overrun),
+                Fill::Rejected if self.has_skipped_enough(begin, deadline) => return Ok(EventStep::Nothing),
+                Fill::Rejected => {}
                 Fill::Nothing => {
                     if deadline == Deadline::Now {
-                        return Ok(Step::Drained);
+                        return Ok(EventStep::Drained);
                     }
                     if self.source.is_stopped() || deadline.has_passed() {
-                        return Ok(Step::Nothing);
+                        return Ok(EventStep::Nothing);
                     }
                     self.wait(deadline)?;
                 }
             }
         }
         self.current = self.position;
-        let mut messages = Messages::at(self.received(), self.current);
+        let mut messages = Messages::at(self.datagram(), self.current);
         self.position = match messages.next() {
             Some(Ok(_)) => messages.offset(),
-            // Where the next message would start is unknown: skip the rest of the datagram.
+            // The start of the next message is unknown: skip the rest of the datagram.
             _ => self.length,
         };
-        Ok(Step::Event(self.current..self.position))
+        Ok(EventStep::Event(self.current..self.position))
     }
 
-    /// Whether a call that only skips has to end. A call that does not wait ends when everything must have been read
-    /// that was in the kernel's buffer when it began. Everything that is there now came later, and made the descriptor
-    /// readable again.
-    fn has_skipped_enough(&self, skipped: usize, deadline: Deadline) -> bool {
+    /// Whether a call has to end that has only skipped since `begin`, a former value of `received`.
+    fn has_skipped_enough(&self, begin: u64, deadline: Deadline) -> bool {
         match deadline {
-            Deadline::Now => skipped > self.source.capacity(),
+            Deadline::Now => self.has_emptied_buffer_since(begin),
             later => self.source.is_stopped() || later.has_passed(),
         }
+    }
+
+    /// The measure for [`has_emptied_buffer_since`](Self::has_emptied_buffer_since).
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether everything must have been received that was in the kernel's buffer when [`received`](Self::received) was
+    /// `begin`. Everything that is there now came later, and made the descriptor readable again.
+    pub(crate) fn has_emptied_buffer_since(&self, begin: u64) -> bool {
+        self.received.saturating_sub(begin) > self.source.capacity() as u64
     }
 
     /// Receives one datagram without waiting, or finds the place of a loss.
@@ -264,7 +267,7 @@ impl<S: Source> EventStream<S> {
         if self.source.is_stopped() {
             return Ok(Fill::Nothing);
         }
-        if self.loss.is_some_and(|loss| loss.received_since > self.source.capacity()) {
+        if self.loss.is_some_and(|begin| self.has_emptied_buffer_since(begin)) {
             return Ok(self.overrun(None));
         }
         loop {
@@ -280,17 +283,15 @@ impl<S: Source> EventStream<S> {
                     return Err(Error::io("receive events", error));
                 }
                 // The second of two: nothing older than the first is left.
-                _ if self.loss.is_some() => return Ok(self.overrun(Some(Loss::default()))),
-                _ => self.loss = Some(Loss::default()),
+                _ if self.loss.is_some() => return Ok(self.overrun(Some(self.received))),
+                _ => self.loss = Some(self.received),
             }
         }
     }
 
     #[inline]
     fn accept(&mut self, datagram: Datagram) -> Result<Fill, Error> {
-        if let Some(loss) = &mut self.loss {
-            loss.received_since = loss.received_since.saturating_add(datagram.length + LEAST_OVERHEAD);
-        }
+        self.received += (datagram.length + LEAST_OVERHEAD) as u64;
         if datagram.sender != 0 {
             self.rejected += 1;
             return Ok(Fill::Rejected);
@@ -303,7 +304,7 @@ impl<S: Source> EventStream<S> {
     }
 
     #[cold]
-    fn overrun(&mut self, next: Option<Loss>) -> Fill {
+    fn overrun(&mut self, next: Option<u64>) -> Fill {
         self.overruns += 1;
         self.loss = next;
         Fill::Overrun

@@ -26,6 +26,12 @@
 //! A resize between two datagrams that was undone before the second may still turn the order within one bucket. So a dump
 //! is repeated once, too, if it contradicts the events: if more than a small share of the flows are missing from it,
 //! although they have events and nothing was lost.
+//!
+//! # Entries and events that do not decode
+//!
+//! An entry that does not decode will not decode in the next dump either. So the dump goes on without it and counts as
+//! complete. It is reported once, until a dump is free of such entries. An event that does not decode calls for a dump;
+//! if the last dump had such entries, the flow is probably one of them, and the next dump waits for a minute.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +40,7 @@ use std::{
 
 use super::{
     Change, EventRef, FlowTable,
-    stream::{EventStream, Source, Step},
+    stream::{EventStep, EventStream, Source},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -48,6 +54,8 @@ use crate::{
 const BURST: usize = 256;
 /// How long after a failed dump the next one begins.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long after an event that does not decode the next dump begins, if entries of the last one did not decode either.
+const LONG_RETRY: Duration = Duration::from_secs(60);
 /// How long after a flow has entered the table its NEW may arrive. It is sent at once, but by a thread that may have to
 /// wait for its turn.
 const LATE: Duration = Duration::from_secs(1);
@@ -75,17 +83,23 @@ pub(crate) struct Synchronizer<S, T> {
     /// Changes of the table that were not yielded yet.
     changes: VecDeque<Change>,
     /// The dump that is under way, exactly while the table is in its phase `Dumping`.
-    dump: Option<RunningDump>,
+    dump: Option<DumpProgress>,
+    /// The first entry of the dump that did not decode, until it is reported.
+    undecodable: Option<Error>,
     schedule: Schedule,
+    /// How much had been received when the search for a change began that is under way.
+    search_begin: Option<u64>,
     /// Dumps that were completed.
     dumps: u64,
 }
 
 #[derive(Debug)]
-struct RunningDump {
+struct DumpProgress {
     replies: ReplyCursor,
     begin: Instant,
     buckets: Option<u32>,
+    /// Whether an entry did not decode.
+    lacks_entries: bool,
 }
 
 /// The times at which work is due without an event.
@@ -93,6 +107,8 @@ struct RunningDump {
 struct Schedule {
     /// No dump begins earlier. This limits dumps to half of the time.
     earliest: Option<Instant>,
+    /// No dump begins earlier that an event called for that does not decode.
+    patience: Option<Instant>,
     audit_period: Option<Duration>,
     audit: Option<Instant>,
     /// When the last dump ended, until no event can arrive any more that is older.
@@ -103,9 +119,11 @@ struct Schedule {
     is_disabled: bool,
     /// Whether the dump is repeated because the one before contradicted the events.
     is_second_look: bool,
+    /// Whether an entry of the last dump, or of the one under way, did not decode.
+    lacks_entries: bool,
 }
 
-/// What a piece of work came to.
+/// The result of a piece of work.
 pub(crate) enum Turn {
     /// There are changes to take: see [`Synchronizer::take_change`].
     Changed,
@@ -151,7 +169,9 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             table: FlowTable::new(),
             changes: VecDeque::new(),
             dump: None,
+            undecodable: None,
             schedule: Schedule::default(),
+            search_begin: None,
             dumps: 0,
         }
     }
@@ -166,8 +186,9 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// Replaces the transport of the dumps.
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub(crate) fn map_transport<U: Transport>(self, map: impl FnOnce(T) -> U) -> Synchronizer<S, U> {
-        let Self { stream, connection, table, changes, dump, schedule, dumps } = self;
-        Synchronizer { stream, connection: connection.map_transport(map), table, changes, dump, schedule, dumps }
+        let Self { stream, connection, table, changes, dump, undecodable, schedule, search_begin, dumps } = self;
+        let connection = connection.map_transport(map);
+        Synchronizer { stream, connection, table, changes, dump, undecodable, schedule, search_begin, dumps }
     }
 
     pub(crate) const fn stream(&self) -> &EventStream<S> {
@@ -231,6 +252,15 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Does a bounded piece of work towards the next change. Nothing is lost if the future is dropped.
     pub(crate) async fn turn(&mut self, deadline: Deadline) -> Result<Turn, Error> {
+        let begin = *self.search_begin.get_or_insert(self.stream.received());
+        let turn = self.search(deadline, begin).await;
+        if !matches!(turn, Ok(Turn::Worked)) {
+            self.search_begin = None;
+        }
+        turn
+    }
+
+    async fn search(&mut self, deadline: Deadline, begin: u64) -> Result<Turn, Error> {
         if !self.changes.is_empty() {
             return Ok(Turn::Changed);
         }
@@ -244,6 +274,8 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         Ok(match deadline {
             // A dump takes as long as the table is large: it goes on with the next call.
             Deadline::Now if self.is_dumping() || !worked => Turn::Over,
+            // Events that change nothing may arrive as fast as they are read.
+            Deadline::Now if self.stream.has_emptied_buffer_since(begin) => Turn::Over,
             Deadline::Now => Turn::Worked,
             later if later.has_passed() => Turn::Over,
             later if !worked => Turn::Wait(later.or_at(self.next_deadline())),
@@ -308,11 +340,12 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     pub(crate) fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
         let step = self.stream.advance(deadline);
         // Nothing but datagrams to skip, so far.
-        let is_paused = matches!(step, Ok(Step::Nothing));
+        let is_paused = matches!(step, Ok(EventStep::Nothing));
         match step.and_then(|step| self.stream.event(step)) {
             // No dump of this connection shows the flows of another namespace.
             Ok(Some(event)) if event.namespace_id().is_some() => Ok(true),
             Ok(Some(EventRef::Overrun)) => {
+                self.schedule.patience = None;
                 self.table.note_loss();
                 Ok(true)
             }
@@ -324,11 +357,13 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             }
             Ok(None) => Ok(is_paused),
             Err(error) => {
-                // An event may have been lost with it.
-                self.table.note_loss();
                 if error.kind() != ErrorKind::Decode {
                     self.schedule.postpone_dumps(RETRY);
+                } else if self.schedule.lacks_entries && !self.table.needs_dump() {
+                    self.schedule.patience = Instant::now().checked_add(LONG_RETRY);
                 }
+                // An event may have been lost with it.
+                self.table.note_loss();
                 Err(error)
             }
         }
@@ -361,7 +396,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     fn next_dump(&self) -> Option<Instant> {
         if self.table.needs_dump() {
-            Some(self.schedule.earliest.unwrap_or_else(Instant::now))
+            Some(self.schedule.earliest.max(self.schedule.patience).unwrap_or_else(Instant::now))
         } else {
             self.schedule.audit
         }
@@ -371,18 +406,19 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     async fn begin_dump(&mut self) -> Result<(), Error> {
         let (begin, buckets) = (Instant::now(), self.stream.source().buckets());
         let started = self.connection.start(&DumpFlows::new()).await;
-        (self.schedule.audit, self.schedule.dumped) = (None, None);
+        (self.schedule.audit, self.schedule.dumped, self.schedule.patience) = (None, None, None);
         self.table.begin_dump();
         match started {
             Ok(replies) => {
-                self.dump = Some(RunningDump { replies, begin, buckets });
+                self.dump = Some(DumpProgress { replies, begin, buckets, lacks_entries: false });
                 Ok(())
             }
             Err(error) => Err(self.dump_failed(error)),
         }
     }
 
-    /// Reads one datagram of the dump, inside of whose receive the kernel fills the next one.
+    /// Reads one datagram of the dump, inside of whose receive the kernel fills the next one. Reports an entry that does
+    /// not decode.
     async fn take_datagram(&mut self) -> Result<(), Error> {
         if self.was_resized() {
             self.repeat_dump_of_resized_table();
@@ -399,7 +435,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             Ok(false) => {}
             Err(error) => return Err(self.dump_failed(error)),
         }
-        Ok(())
+        self.undecodable.take().map_or(Ok(()), Err)
     }
 
     /// Receives a datagram and applies its entries. Returns whether the dump is complete.
@@ -409,8 +445,14 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         let Some(dump) = &mut self.dump else { return Ok(false) };
         loop {
             let Some(message) = dump.replies.next(&mut self.connection).await? else { return Ok(true) };
-            let flow = Flow::decode(&message)?;
-            self.table.apply_entry(flow, &mut self.changes);
+            match Flow::decode(&message) {
+                Ok(flow) => self.table.apply_entry(flow, &mut self.changes),
+                Err(error) => {
+                    let is_known = core::mem::replace(&mut self.schedule.lacks_entries, true);
+                    self.undecodable = self.undecodable.take().or((!is_known).then(|| error.into()));
+                    dump.lacks_entries = true;
+                }
+            }
             if dump.replies.is_between_datagrams() {
                 return Ok(false);
             }
@@ -440,6 +482,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             return;
         }
         self.schedule.is_second_look = false;
+        self.schedule.lacks_entries = dump.lacks_entries;
         self.table.end_dump();
     }
 

@@ -251,13 +251,58 @@ fn malformed_event_is_reported_and_repaired() {
     assert_eq!(seen, [None, inferred(Appeared, 1)]);
 }
 
-#[test]
-fn malformed_entry_ends_the_dump() {
-    let mut garbled = entry(1).unwrap();
+fn garbled_entry() -> Step {
+    let mut garbled = entry(66).unwrap();
     garbled[20..24].fill(0xff);
-    let mut synchronizer = synchronizer([], [vec![Ok(garbled)], vec![entry(1)]]);
+    Ok(garbled)
+}
+
+#[test]
+fn entry_that_does_not_decode_is_reported_once() {
+    let (whole, lacking) = (vec![entry(1), entry(2)], vec![garbled_entry(), entry(1), garbled_entry()]);
+    let mut synchronizer = synchronizer([], [lacking.clone(), lacking.clone(), whole, lacking]);
+    assert_eq!(all(&mut synchronizer), [None, inferred(Appeared, 1)]);
+    assert!(synchronizer.table.is_synchronized() && synchronizer.dumps() == 1, "no other dump would show more");
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer), []);
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer), [inferred(Appeared, 2)]);
+    synchronizer.audit();
+    assert_eq!(all(&mut synchronizer), [None, inferred(Vanished, 2)], "every entry of the last dump decoded");
+    assert_eq!(synchronizer.dumps(), 4);
+}
+
+#[test]
+fn dump_that_would_not_help_is_not_made_at_once() {
+    let mut synchronizer = synchronizer([], [vec![garbled_entry()], vec![garbled_entry(), entry(1)]]);
     assert_eq!(all(&mut synchronizer), [None]);
-    assert!(!synchronizer.table.is_synchronized());
+    let mut receive = |event| {
+        synchronizer.stream = EventStream::new(source([event]), None, None);
+        let seen = all(&mut synchronizer);
+        let pause = synchronizer.next_dump().unwrap().saturating_duration_since(Instant::now());
+        (seen, pause > Duration::from_secs(50))
+    };
+    assert_eq!(receive(garbled_entry()), (vec![None], true), "the flow of the event may be that of the entry");
+    assert_eq!(receive(Err(Errno::ENOBUFS)), (vec![], false), "only a dump repairs a loss");
+    let mut seen = Vec::new();
+    dump_until_synchronized(&mut synchronizer, &mut seen);
+    assert_eq!(seen, [inferred(Appeared, 1)]);
+}
+
+/// After as many as the buffer may have held when the call began: the others came later.
+#[test]
+fn flood_of_events_without_changes_ends_try_next() {
+    let mut synchronizer = synchronizer([], [vec![]]);
+    assert_eq!(all(&mut synchronizer), []);
+    let flood = 20_000;
+    let unknown = (0..flood).map(|_| ends(9));
+    synchronizer.stream = EventStream::new(source(unknown.chain([begins(2)])), None, None);
+    let mut calls = 1;
+    while synchronizer.next(Deadline::Now).unwrap().is_none() {
+        calls += 1;
+        assert!(calls < flood, "the change is found");
+    }
+    assert!(calls > 5, "{calls}");
 }
 
 /// Plays an audit of a table of 1,000 flows that lacks all flows but one. `buckets` are the numbers of buckets that are

@@ -33,7 +33,7 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 /// The table advances only inside of the calls that yield changes. Call one of them often enough that the events that
 /// arrive in between fit the receive buffer.
 ///
-/// # What events do not report
+/// # Changes without events
 ///
 /// - A flow that was created while nobody listened ends without an event, unless `nf_conntrack_events` is 1.
 /// - The kernel notices up to a minute late that a flow has timed out.
@@ -42,18 +42,19 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 ///
 /// [`audit_every`](Self::audit_every) finds all of this by comparing the table with a dump from time to time.
 ///
-/// # What does not decode
-///
-/// If an entry of a dump does not decode, the mirror yields one error of kind [`Decode`](ErrorKind::Decode) and goes on
-/// with the rest. The table then equals the kernel's except that it lacks such flows, unless a later event showed them.
-/// The mirror does not report them again before a dump was free of them. An event that does not decode is an error each
-/// time, after which a dump shows what the event may have changed. If entries of the last dump did not decode, the dump
-/// begins a minute later.
-///
 /// If somebody sets `net.netfilter.nf_conntrack_events` to 0, the kernel sends no events for new flows. A mirror reads the
 /// setting every ten seconds and reports once an error of kind [`EventsDisabled`](ErrorKind::EventsDisabled);
 /// [`events_enabled`](Self::events_enabled) returns the state. Until the setting is back, only audits keep the table
 /// current. When it is back, the mirror dumps the table.
+///
+/// # Messages that do not decode
+///
+/// If an entry of a dump does not decode, the mirror yields one error of kind [`Decode`](ErrorKind::Decode) and goes on
+/// with the rest. The table then equals the kernel's except that it lacks such flows, unless a later event showed them.
+/// The mirror does not report them again until a dump was free of them.
+///
+/// An event that does not decode is an error each time, and another dump shows the changes that the event may have
+/// reported. If entries of the last dump did not decode either, the dump begins a minute later.
 ///
 /// # Example
 ///
@@ -186,7 +187,7 @@ impl Mirror {
     /// # Errors
     ///
     /// - [`Decode`](ErrorKind::Decode) if an event does not decode, and once if entries of a dump do not: see
-    ///   [above](Self#what-does-not-decode).
+    ///   [above](Self#messages-that-do-not-decode).
     /// - [`EventsDisabled`](ErrorKind::EventsDisabled) once, if somebody has switched events off.
     /// - Others if a socket or a dump fails.
     ///

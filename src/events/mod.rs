@@ -99,7 +99,7 @@ pub use table::TableIter;
 pub use table::property;
 #[cfg(any(test, all(target_os = "linux", feature = "client"), feature = "fake"))]
 pub(crate) use table::{Change, FlowTable};
-#[cfg(feature = "fake")]
-pub(crate) use {stream::Source, synchronizer::Settings};
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 pub(crate) use {stream::EventStep, synchronizer::Turn};
+#[cfg(feature = "fake")]
+pub(crate) use {stream::Source, synchronizer::Settings};

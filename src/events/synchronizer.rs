@@ -65,7 +65,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(10);
 const SMALL_SHARE: usize = 64;
 const LEAST_CONTRADICTIONS: usize = 16;
 
-/// What is read from the kernel's settings.
+/// The settings of the kernel that a synchronizer reads.
 pub(crate) trait Settings {
     /// The number of buckets of the hash table, if it is known.
     fn buckets(&self) -> Option<u32>;

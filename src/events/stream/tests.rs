@@ -17,7 +17,7 @@ struct Script {
     steps: VecDeque<ScriptStep>,
     /// The timeout of each wait.
     waits: Vec<Option<Duration>>,
-    /// What the next wait fails with.
+    /// The error of the next wait.
     wait_failure: Option<Errno>,
     /// Set by a wait without a limit after the last step.
     is_stopped: bool,

@@ -175,7 +175,7 @@ fn all(synchronizer: &mut Synchronizer<Events, Dumps>) -> Vec<Option<(ChangeKind
     }
 }
 
-/// Runs the dumps that the table needs. Each waits for as long as the one before it took.
+/// Runs the dumps that the table needs. Each waits for as long as the last dump took.
 fn dump_until_synchronized(
     synchronizer: &mut Synchronizer<Events, Dumps>,
     seen: &mut Vec<Option<(ChangeKind, bool, u16)>>,
@@ -305,7 +305,7 @@ fn flood_of_events_without_changes_ends_try_next() {
     assert!(calls > 5, "{calls}");
 }
 
-/// Plays an audit of a table of 1,000 flows that lacks all flows but one. `buckets` are the numbers of buckets that are
+/// Plays an audit of a table of 1,000 flows that shows a single flow. `buckets` are the numbers of buckets that are
 /// read before and after each receive. Returns the number of completed dumps and of changes.
 fn dump_of_a_resized_table(buckets: impl IntoIterator<Item = u32>) -> (u64, usize) {
     let whole: Vec<Step> = (1..=1000).map(entry).collect();

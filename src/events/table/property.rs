@@ -2,12 +2,12 @@
 //! the table.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property that panics does not hold")]
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::Ipv6Addr};
 
 use super::{Change, ChangeKind, FlowTable, TableEntry};
 use crate::{
-    Event, EventKind, EventRef, Flow, FlowKey, FlowTimes, Helper, Labels, ProtocolInfo, Status, TcpInfo, TcpState,
-    Timestamp, Tuple,
+    Event, EventKind, EventRef, Flow, FlowKey, FlowTimes, GreKeys, Helper, Labels, Layer4, Protocol, ProtocolInfo,
+    Status, TcpInfo, TcpState, Timestamp, Tuple,
     wire::{Flags, MessageType, Messages},
 };
 
@@ -177,8 +177,20 @@ fn kind(choices: &mut Choices<'_>) -> EventKind {
     choices.pick(&[EventKind::New, EventKind::Update, EventKind::Destroy])
 }
 
+/// Tuples of IPv4, IPv6 and GRE. Two of different kinds make a pair that a record cannot compress.
 fn tuple(port: u8) -> Tuple {
-    Tuple::tcp(([10, 0, 0, 1], port.into()).into(), ([10, 0, 0, 2], 80).into())
+    let mut tuple = Tuple::tcp(([10, 0, 0, 1], port.into()).into(), ([10, 0, 0, 2], 80).into());
+    match port % 4 {
+        0 => {
+            (tuple.source, tuple.destination) = (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::from(u128::from(port)).into());
+        }
+        1 => {
+            let keys = GreKeys { source: port.into(), destination: 0 };
+            (tuple.protocol, tuple.layer4) = (Protocol::GRE, Layer4::Gre(keys));
+        }
+        _ => {}
+    }
+    tuple
 }
 
 /// Flows of so few tuples, zones and identifiers that they meet. Any others come in datagrams.

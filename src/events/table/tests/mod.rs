@@ -3,15 +3,25 @@
 mod kernel_in_small;
 
 use super::*;
+use std::net::{Ipv6Addr, SocketAddr};
+
 use crate::{Counters, FlowTimes, Helper, Labels, ProtocolInfo, TcpInfo, TcpState, Timestamp, Tuple};
 
+/// A host. Every third tuple is of IPv6: with another tuple of IPv4 it makes a pair that a record cannot compress.
+fn host(tuple: u8, number: u8, port: u16) -> SocketAddr {
+    match tuple % 3 {
+        2 => (Ipv6Addr::from(u128::from(number)), port).into(),
+        _ => ([10, 0, 0, number], port).into(),
+    }
+}
+
 fn original(key: u8) -> Tuple {
-    Tuple::udp(([10, 0, 0, 1], u16::from(key)).into(), ([10, 0, 0, 2], 53).into())
+    Tuple::udp(host(key, 1, key.into()), host(key, 2, 53))
 }
 
 /// The reply tuple of a flow that is translated to that port.
 fn reply(port: u8) -> Tuple {
-    Tuple::udp(([10, 0, 0, 2], 53).into(), ([10, 0, 0, 3], u16::from(port)).into())
+    Tuple::udp(host(port, 2, 53), host(port, 3, port.into()))
 }
 
 fn flow(key: u8, port: u8, id: u32, mark: u32) -> Flow {

@@ -1,0 +1,153 @@
+//! The changes that a table yields, and how messages change a flow.
+
+use core::fmt;
+
+use super::record::SeenInEvents;
+use crate::model::{DccpInfo, EventKind, Flow, FlowTimes, Labels, ProtocolInfo, SctpInfo, TcpInfo};
+
+/// A difference between the table before and after.
+///
+/// Changes are complete: applying all of them to an empty map (insert, replace, remove by original tuple and zone)
+/// reproduces the table.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::{ChangeKind, Mirror};
+///
+/// for change in Mirror::open()? {
+///     let change = change?;
+///     if change.kind == ChangeKind::Vanished {
+///         println!("ended: {}", change.flow);
+///     }
+/// }
+/// # Ok::<(), ctnetlink::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Change {
+    /// The kind of change.
+    pub kind: ChangeKind,
+    /// True if no event reported the change: a dump revealed it, or it follows from an event of another flow.
+    pub inferred: bool,
+    /// The flow with everything known of it, as it is now; or as it was last, if it vanished.
+    pub flow: Flow,
+}
+
+/// A kind of change.
+///
+/// # Example
+///
+/// ```
+/// use ctnetlink::ChangeKind;
+///
+/// assert_eq!(ChangeKind::Vanished.to_string(), "vanished");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[allow(clippy::exhaustive_enums, reason = "a table cannot change in a fourth way")]
+pub enum ChangeKind {
+    /// The flow entered the table.
+    Appeared,
+    /// The flow changed, or a program asked the kernel for a change.
+    Changed,
+    /// The flow left the table.
+    Vanished,
+}
+
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Appeared => "appeared",
+            Self::Changed => "changed",
+            Self::Vanished => "vanished",
+        })
+    }
+}
+
+/// Updates a flow from an event. Attributes that the event leaves out are unchanged, with two exceptions: an event leaves
+/// out a mark of 0, and, unless it is a DESTROY, the helper of a flow that has none.
+pub(super) fn merge_event(known: &mut Flow, kind: EventKind, event: Flow) {
+    let mark = event.mark.or(known.mark.map(|_| 0));
+    let helper = if kind == EventKind::Destroy { known.helper.take() } else { event.helper.clone() };
+    let before = core::mem::replace(known, event);
+    fill(known, before);
+    known.mark = mark;
+    known.helper = helper;
+}
+
+/// Updates a flow from an entry of a dump, if events were about the flow since the dump began. Attributes that the
+/// events carried stay, and everything else is older than the entry.
+pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: Flow) {
+    if !seen.contains(SeenInEvents::PROTOCOL_INFO) {
+        known.protocol_info = entry.protocol_info;
+    }
+    if !seen.contains(SeenInEvents::LABELS) {
+        known.labels = entry.labels;
+    }
+    fill(known, entry);
+}
+
+/// Adds from `other` the attributes that `known` lacks.
+fn fill(known: &mut Flow, other: Flow) {
+    /// Adds all attributes but two that have parts. Every attribute is named: a new one does not compile until it is here.
+    macro_rules! fill_attributes {
+        ($( $attribute:ident )*) => {
+            let Flow { original: _, reply: _, protocol_info, times, $( $attribute, )* } = other;
+            known.protocol_info = fill_info(known.protocol_info, protocol_info);
+            known.times = fill_times(known.times, times);
+            $( known.$attribute = known.$attribute.take().or($attribute); )*
+        };
+    }
+    fill_attributes! {
+        zone status mark security_context id use_count master timeout counters_original counters_reply helper labels
+        sequence_adjustment_original sequence_adjustment_reply synproxy event_time
+    }
+}
+
+fn fill_times(known: Option<FlowTimes>, other: Option<FlowTimes>) -> Option<FlowTimes> {
+    match (known, other) {
+        (Some(one), Some(two)) => Some(FlowTimes { start: one.start.or(two.start), stop: one.stop.or(two.stop) }),
+        (one, two) => one.or(two),
+    }
+}
+
+/// A DESTROY carries only the state.
+fn fill_info(known: Option<ProtocolInfo>, other: Option<ProtocolInfo>) -> Option<ProtocolInfo> {
+    match (known, other) {
+        (Some(ProtocolInfo::Tcp(one)), Some(ProtocolInfo::Tcp(two))) => Some(ProtocolInfo::Tcp(TcpInfo {
+            state: one.state.or(two.state),
+            window_scale_original: one.window_scale_original.or(two.window_scale_original),
+            window_scale_reply: one.window_scale_reply.or(two.window_scale_reply),
+            flags_original: one.flags_original.or(two.flags_original),
+            flags_reply: one.flags_reply.or(two.flags_reply),
+        })),
+        (Some(ProtocolInfo::Sctp(one)), Some(ProtocolInfo::Sctp(two))) => Some(ProtocolInfo::Sctp(SctpInfo {
+            state: one.state.or(two.state),
+            verification_tag_original: one.verification_tag_original.or(two.verification_tag_original),
+            verification_tag_reply: one.verification_tag_reply.or(two.verification_tag_reply),
+        })),
+        (Some(ProtocolInfo::Dccp(one)), Some(ProtocolInfo::Dccp(two))) => Some(ProtocolInfo::Dccp(DccpInfo {
+            state: one.state.or(two.state),
+            role: one.role.or(two.role),
+            handshake_sequence: one.handshake_sequence.or(two.handshake_sequence),
+        })),
+        (one, two) => one.or(two),
+    }
+}
+
+/// Whether two versions of a flow differ in something that an event carries: status, mark, state, helper or labels.
+/// Attributes that change with every packet (timeout, counters, window) do not count.
+pub(super) fn differs(one: &Flow, other: &Flow) -> bool {
+    let state = |flow: &Flow| (flow.tcp_state(), flow.sctp_state(), flow.dccp_state());
+    let labels = |flow: &Flow| flow.labels.unwrap_or(Labels(0));
+    fn helper(flow: &Flow) -> Option<&str> {
+        flow.helper.as_ref().map(|helper| &*helper.name)
+    }
+    one.status != other.status
+        || one.mark.unwrap_or(0) != other.mark.unwrap_or(0)
+        || state(one) != state(other)
+        || labels(one) != labels(other)
+        || helper(one) != helper(other)
+}

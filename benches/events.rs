@@ -1,4 +1,4 @@
-//! The cost of an event beyond its bare receive, the losses in a burst, and the memory of a flow in the table.
+//! The cost of an event beyond its bare receive, as an event and as a change of a mirror, and the losses in a burst.
 //!
 //! `cargo bench -p ctnetlink-benches --bench events [-- EVENTS]`. Measures the example `conntrack -E` too if it is built:
 //! `cargo build --release --all-features --example conntrack`.
@@ -20,7 +20,7 @@ use std::{
 };
 
 use ctnetlink::{
-    Client, Event, EventGroups, EventRef, EventSocket, Flow, FlowTable, Mirror, events::FlowEvent, format::Text,
+    Client, EventGroups, EventRef, EventSocket, FlowKey, FlowUpdate, Mirror, format::Text, request::UpdateFlow,
     wire::Messages,
 };
 use nix::{
@@ -32,7 +32,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use support::{Netns, asked, cpu_time, create, example, flow, median, resident_bytes};
+use support::{Netns, asked, cpu_time, create, example, flow, median};
 
 const DEFAULT_EVENTS: u32 = 300_000;
 const ROUNDS: usize = 5;
@@ -43,7 +43,6 @@ const USUAL_BUFFER: usize = 212_992 / 2;
 
 fn main() {
     let events = asked().unwrap_or(DEFAULT_EVENTS);
-    memory(1_000_000);
     let (_netns, mut client) = match Netns::enter(events) {
         Ok(entered) => entered,
         Err(reason) => return println!("skipped: {reason}"),
@@ -144,10 +143,54 @@ fn cost(client: &mut Client, events: u32) {
     }
     println!("{events} events that wait, medians of {ROUNDS} rounds{:>15} {:>10}", "ns/event", "beyond");
     let floor = median(&mut figures[0]);
-    for ((name, _), figures) in WAYS.iter().zip(&mut figures) {
+    let print = |name: &str, figures: &mut [f64]| {
         let figure = median(figures);
         println!("  {name:<50} {figure:>10.0} {:>10.0}", figure - floor);
+    };
+    for ((name, _), figures) in WAYS.iter().zip(&mut figures) {
+        print(name, figures);
     }
+    for (name, figures) in mirrored(client, events).iter_mut() {
+        print(name, figures);
+    }
+}
+
+/// Measures a mirror that reads as many changes: of flows that begin, are marked and end.
+fn mirrored(client: &mut Client, events: u32) -> [(&'static str, Vec<f64>); 3] {
+    let mut figures =
+        ["into a mirror: begins", "into a mirror: marks", "into a mirror: ends"].map(|name| (name, Vec::new()));
+    for round in 0..=ROUNDS {
+        client.delete_all().unwrap();
+        let mut mirror = Mirror::new(listen(events as usize), Client::open().unwrap()).unwrap();
+        mirror.synchronize().unwrap();
+        for (step, (_, figures)) in figures.iter_mut().enumerate() {
+            match step {
+                0 => create(client, (0..events).map(flow)),
+                1 => mark(client, events),
+                _ => client.delete_all().unwrap(),
+            }
+            let begin = cpu_time();
+            let mut changes = 0;
+            while mirror.try_next().unwrap().is_some() {
+                changes += 1;
+            }
+            let figure = (cpu_time() - begin).as_secs_f64() * 1e9 / f64::from(events);
+            assert_eq!((changes, mirror.overruns(), mirror.dumps()), (events, 0, 1));
+            if round > 0 {
+                figures.push(figure);
+            }
+        }
+    }
+    figures
+}
+
+fn mark(client: &mut Client, flows: u32) {
+    let mut batch = client.batch();
+    for number in 0..flows {
+        let key = FlowKey::original(flow(number).original);
+        batch.push(&UpdateFlow::new(key, &FlowUpdate::new().mark(0x1000 + number))).unwrap();
+    }
+    assert_eq!(batch.finish().unwrap().failures(), []);
 }
 
 /// Prints events during the burst.
@@ -246,30 +289,4 @@ fn small_buffer(client: &mut Client, events: u32) {
         mirror.table().len()
     );
     assert_eq!(mirror.table().len(), events as usize);
-}
-
-fn memory(flows: u32) {
-    let mut table = FlowTable::new();
-    let mut changes = Discard;
-    let before = resident_bytes();
-    let begin = Instant::now();
-    for number in 0..flows {
-        let new = flow(number);
-        let mut flow = Flow::new(new.original, new.reply);
-        (flow.id, flow.status, flow.mark) = (Some(number.wrapping_mul(0x9e37_79b1)), Some(new.status), new.mark);
-        (flow.protocol_info, flow.timeout) = (new.protocol_info, Some(new.timeout));
-        table.apply(&Event::New(FlowEvent::new(flow)), &mut changes);
-    }
-    let (seconds, bytes) = (begin.elapsed().as_secs_f64(), resident_bytes() - before);
-    let (each, time) = (bytes as f64 / f64::from(flows), seconds * 1e9 / f64::from(flows));
-    println!("a table of {flows} flows: {each:.0} bytes a flow, {time:.0} ns to put one in\n");
-    assert_eq!(table.len(), flows as usize);
-}
-
-struct Discard;
-
-impl Extend<ctnetlink::Change> for Discard {
-    fn extend<T: IntoIterator<Item = ctnetlink::Change>>(&mut self, changes: T) {
-        changes.into_iter().for_each(drop);
-    }
 }

@@ -4,8 +4,9 @@
 //! default. Each table has a process of its own, so that no table takes memory that another one has returned.
 //!
 //! The tuples are in random order. The times are those of the public calls: `apply` of an event by reference, which copies
-//! the flow into the change that it yields, `get`, and a walk. All are processor time of the thread: other programs on the
-//! machine disturb them less, and do not count as a pause.
+//! the flow into the change that it yields, `get`, and a walk, without the time to make the flows. All are processor time of
+//! the thread: other programs on the machine do not count as a pause. They slow memory down, though: `access` is the time
+//! of one read that is in no cache, at the same moment.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
@@ -45,8 +46,18 @@ fn main() {
         return measure(&name, kind, asked().unwrap());
     }
     println!(
-        "{:<22} {:>10} {:>7} {:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "flows", "", "bytes", "insert ns", "longest us", "get ns", "miss ns", "walk ns", "update ns", "remove ns"
+        "{:<22} {:>10} {:>7} {:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "flows",
+        "",
+        "bytes",
+        "insert ns",
+        "longest us",
+        "get ns",
+        "miss ns",
+        "walk ns",
+        "update ns",
+        "remove ns",
+        "access ns"
     );
     for flows in asked().map_or(vec![1_000_000, 10_000_000], |flows| vec![flows]) {
         for (name, _) in KINDS.iter().take(if flows > 1_000_000 { 1 } else { KINDS.len() }) {
@@ -59,33 +70,32 @@ fn main() {
 fn measure(name: &str, kind: Kind, flows: u32) {
     let before = resident_bytes();
     let mut table = FlowTable::new();
-    let begin_all = events(kind, Event::New);
-    let insert = time(|| begin_all(flows, &mut |event| table.apply(event, &mut Discard)));
+    let made = time(|| events(kind, Event::New)(flows, &mut |event| drop(black_box(event))));
+    let insert = time(|| events(kind, Event::New)(flows, &mut |event| table.apply(event, &mut Discard))) - made;
     let bytes = resident_bytes() - before;
     assert_eq!(table.len(), flows as usize);
 
-    let get = time(|| {
-        // In another order than that of insertion.
-        (0..flows).map(|at| mixed(at.wrapping_mul(0x9e37_79b1) % flows)).for_each(|number| {
-            let flow = flow(number, kind);
-            let key = if number % 2 == 0 { FlowKey::original(flow.original) } else { FlowKey::reply(flow.reply) };
-            assert!(black_box(table.get(key)).is_some());
-        });
-    });
-    let miss = time(|| {
-        (flows..flows + flows / 10).map(mixed).for_each(|number| {
-            assert!(black_box(table.get(FlowKey::original(flow(number, kind).original))).is_none());
-        });
-    }) * 10.0;
+    // In another order than that of insertion.
+    let key = |at: u32| {
+        let number = mixed(at.wrapping_mul(0x9e37_79b1) % flows);
+        let flow = flow(number, kind);
+        if number % 2 == 0 { FlowKey::original(flow.original) } else { FlowKey::reply(flow.reply) }
+    };
+    let keys = time(|| (0..flows).for_each(|at| drop(black_box(key(at)))));
+    let get = time(|| (0..flows).for_each(|at| assert!(black_box(table.get(key(at))).is_some()))) - keys;
+    let missing = |at: u32| FlowKey::original(flow(mixed(flows + at), kind).original);
+    let keys = time(|| (0..flows).for_each(|at| drop(black_box(missing(at)))));
+    let miss = time(|| (0..flows).for_each(|at| assert!(black_box(table.get(missing(at))).is_none()))) - keys;
     let walk = time(|| assert_eq!(black_box(table.count_by(|entry| entry.tcp_state())).len(), 1));
-    let update = time(|| events(kind, Event::Update)(flows, &mut |event| table.apply(event, &mut Discard)));
-    let remove = time(|| events(kind, Event::Destroy)(flows, &mut |event| table.apply(event, &mut Discard)));
+    let update = time(|| events(kind, Event::Update)(flows, &mut |event| table.apply(event, &mut Discard))) - made;
+    let remove = time(|| events(kind, Event::Destroy)(flows, &mut |event| table.apply(event, &mut Discard))) - made;
     assert!(table.is_empty());
     drop(table);
     let longest = longest_insertion(kind, flows);
+    let access = accesses(flows);
     let each = |seconds: f64| seconds * 1e9 / f64::from(flows);
     println!(
-        "{name:<22} {flows:>10} {:>7.0} {:>9.0} {:>10.0} {:>9.0} {:>9.0} {:>9.1} {:>9.0} {:>9.0}",
+        "{name:<22} {flows:>10} {:>7.0} {:>9.0} {:>10.0} {:>9.0} {:>9.0} {:>9.1} {:>9.0} {:>9.0} {:>9.0}",
         bytes as f64 / f64::from(flows),
         each(insert),
         longest.as_secs_f64() * 1e6,
@@ -93,8 +103,23 @@ fn measure(name: &str, kind: Kind, flows: u32) {
         each(miss),
         each(walk),
         each(update),
-        each(remove)
+        each(remove),
+        each(access)
     );
+}
+
+/// Reads as much memory as the flows take, at random places, each of which depends on the last: the time
+/// that the machine needs at this moment for data that is in no cache.
+fn accesses(flows: u32) -> f64 {
+    let words = flows as usize * 16;
+    let memory: Vec<u64> = (0..words as u64).collect();
+    time(|| {
+        let last = (0..flows).fold(0_u64, |at, number| {
+            let next = mixed(number ^ at as u32 & 1) as usize % words;
+            memory[next]
+        });
+        black_box(last);
+    })
 }
 
 fn longest_insertion(kind: Kind, flows: u32) -> Duration {

@@ -489,7 +489,7 @@ mod tests {
     use super::*;
     use crate::{GreKeys, Layer4, TcpFlags};
 
-    /// The figures of the diagram above. With at most 13 bytes in each of three indexes, a record stays below 160.
+    /// The figures of the diagram above. With at most 16 bytes in each of two indexes, a record stays below 160.
     #[test]
     fn record_is_small() {
         assert_eq!((size_of::<Record>(), size_of::<Tuples>(), size_of::<PackedTcp>()), (112, 32, 7));
@@ -552,7 +552,7 @@ mod tests {
     /// Of IPv4, IPv6 and both, translated or not, with all kinds of layer 4 and zones of one direction.
     #[test]
     fn record_keeps_every_pair_of_tuples() {
-        let hosts = [[10, 0, 0, 1], [192, 0, 2, 1]].map(|octets| IpAddr::from(octets));
+        let hosts = [[10, 0, 0, 1], [192, 0, 2, 1]].map(IpAddr::from);
         let hosts = hosts.into_iter().chain([1, 2].map(|number| Ipv6Addr::from(number << 64).into()));
         let kinds = [
             Layer4::None,

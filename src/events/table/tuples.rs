@@ -133,34 +133,74 @@ impl Key {
         Self { tuple: Tuple { zone: None, ..*tuple }, zone: tuple.zone.or(zone).unwrap_or(0) }
     }
 
-    /// Passes bytes to `hash` that are the same for equal keys, in one piece: many small pieces take three times as long.
-    /// Nearly all keys are of IPv4, whose 16 bytes hash in half of the time.
+    /// Passes bytes to `hash` that are the same for equal keys, and for the key of the inverse tuple. They come in one
+    /// piece, because many small pieces take three times as long.
     #[inline]
     pub(super) fn with_bytes<R>(&self, hash: impl FnOnce(&[u8]) -> R) -> R {
-        // The protocol decides the meaning of the four bytes.
-        let (_, [a, b, c, d]) = to_bytes(self.tuple.layer4);
-        let [high, low] = self.zone.to_be_bytes();
-        let rest = [a, b, c, d, high, low, self.tuple.protocol.0, u8::from(self.tuple.source.is_ipv6())];
-        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (self.tuple.source, self.tuple.destination) {
-            let mut bytes = [0; 16];
-            let (addresses, end) = bytes.split_at_mut(8);
-            addresses[..4].copy_from_slice(&source.octets());
-            addresses[4..].copy_from_slice(&destination.octets());
-            end.copy_from_slice(&rest);
-            return hash(&bytes);
+        let [source, destination] = match self.tuple.layer4 {
+            // A query and its answer differ in their type.
+            Layer4::Icmp { id, .. } => [id; 2],
+            layer4 => ends(layer4),
+        };
+        let (zone, protocol) = (self.zone, self.tuple.protocol.0);
+        if let (IpAddr::V4(from), IpAddr::V4(to)) = (self.tuple.source, self.tuple.destination) {
+            let end = |address: Ipv4Addr, number| u64::from(address.to_bits()) << 16 | u64::from(number);
+            let (one, other) = (end(from, source), end(to, destination));
+            let lesser = one.min(other) | u64::from(zone) << 48;
+            let greater = one.max(other) | u64::from(protocol) << 48;
+            return hash(&(u128::from(lesser) << 64 | u128::from(greater)).to_ne_bytes());
         }
+        let end = |address: IpAddr, number| (to_ipv6(address).to_bits(), number);
+        let (one, other) = (end(self.tuple.source, source), end(self.tuple.destination, destination));
+        let ((address, number), (other_address, other_number)) = (one.min(other), one.max(other));
+        let numbers = [number, other_number, zone, protocol.into()].map(u64::from);
+        let rest = numbers.into_iter().fold(0, |all, number| all << 16 | number);
         let mut bytes = [0; 40];
-        let (addresses, end) = bytes.split_at_mut(32);
-        addresses[..16].copy_from_slice(&octets(self.tuple.source));
-        addresses[16..].copy_from_slice(&octets(self.tuple.destination));
-        end.copy_from_slice(&rest);
+        let parts = [&address.to_ne_bytes()[..], &other_address.to_ne_bytes()[..], &rest.to_ne_bytes()[..]];
+        bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(byte, value)| *byte = *value);
         hash(&bytes)
     }
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
+/// The numbers of the source and the destination.
+#[inline]
+fn ends(layer4: Layer4) -> [u16; 2] {
+    let (_, [a, b, c, d]) = to_bytes(layer4);
+    [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
+}
+
+const fn to_ipv6(address: IpAddr) -> Ipv6Addr {
     match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverse_tuple_has_the_same_bytes() {
+        let mut gre = Tuple::tcp(([10, 0, 0, 1], 0).into(), ([10, 0, 0, 2], 0).into());
+        (gre.protocol, gre.layer4) = (Protocol::GRE, Layer4::Gre(GreKeys { source: 5, destination: 6 }));
+        let mut query = gre;
+        (query.protocol, query.layer4) = (Protocol::ICMP, Layer4::Icmp { icmp_type: 8, code: 0, id: 0x1234 });
+        let tuples = [
+            Tuple::tcp(([10, 0, 0, 1], 50_000).into(), ([10, 0, 0, 2], 80).into()),
+            Tuple::udp((Ipv6Addr::LOCALHOST, 53).into(), (Ipv6Addr::from(7), 53).into()),
+            gre,
+            query,
+        ];
+        let bytes = |tuple: &Tuple, zone| Key::new(tuple, zone).with_bytes(<[u8]>::to_vec);
+        for tuple in tuples {
+            let mut others = vec![Tuple { protocol: Protocol(200), ..tuple }];
+            others.push(Tuple { source: Ipv4Addr::new(10, 0, 0, 3).into(), ..tuple });
+            assert_eq!(bytes(&tuple, Some(3)), bytes(&tuple.inverted().unwrap(), Some(3)), "{tuple}");
+            assert_ne!(bytes(&tuple, Some(3)), bytes(&tuple, None), "{tuple}");
+            others.into_iter().for_each(|other| assert_ne!(bytes(&tuple, None), bytes(&other, None), "{tuple}"));
+        }
+        let moved = Tuple::tcp(([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 50_000).into());
+        assert_ne!(bytes(&tuples[0], None), bytes(&moved, None), "ports belong to their addresses");
     }
 }

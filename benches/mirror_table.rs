@@ -70,7 +70,7 @@ fn main() {
 fn measure(name: &str, kind: Kind, flows: u32) {
     let before = resident_bytes();
     let mut table = FlowTable::new();
-    let made = time(|| events(kind, Event::New)(flows, &mut |event| drop(black_box(event))));
+    let made = time(|| events(kind, Event::New)(flows, &mut |event| _ = black_box(event)));
     let insert = time(|| events(kind, Event::New)(flows, &mut |event| table.apply(event, &mut Discard))) - made;
     let bytes = resident_bytes() - before;
     assert_eq!(table.len(), flows as usize);
@@ -79,12 +79,12 @@ fn measure(name: &str, kind: Kind, flows: u32) {
     let key = |at: u32| {
         let number = mixed(at.wrapping_mul(0x9e37_79b1) % flows);
         let flow = flow(number, kind);
-        if number % 2 == 0 { FlowKey::original(flow.original) } else { FlowKey::reply(flow.reply) }
+        if number.is_multiple_of(2) { FlowKey::original(flow.original) } else { FlowKey::reply(flow.reply) }
     };
-    let keys = time(|| (0..flows).for_each(|at| drop(black_box(key(at)))));
+    let keys = time(|| (0..flows).for_each(|at| _ = black_box(key(at))));
     let get = time(|| (0..flows).for_each(|at| assert!(black_box(table.get(key(at))).is_some()))) - keys;
     let missing = |at: u32| FlowKey::original(flow(mixed(flows + at), kind).original);
-    let keys = time(|| (0..flows).for_each(|at| drop(black_box(missing(at)))));
+    let keys = time(|| (0..flows).for_each(|at| _ = black_box(missing(at))));
     let miss = time(|| (0..flows).for_each(|at| assert!(black_box(table.get(missing(at))).is_none()))) - keys;
     let walk = time(|| assert_eq!(black_box(table.count_by(|entry| entry.tcp_state())).len(), 1));
     let update = time(|| events(kind, Event::Update)(flows, &mut |event| table.apply(event, &mut Discard))) - made;

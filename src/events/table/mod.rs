@@ -546,7 +546,8 @@ impl FlowTable {
             }
             self.vanish(place, changes);
         }
-        self.store.insert(Record::new(&flow, self.generation(), seen), key, &reply);
+        let generation = self.generation();
+        self.store.insert(flow.id, [key, &reply], || Record::new(&flow, generation, seen));
         changes.extend([Change { kind: ChangeKind::Appeared, inferred, flow }]);
     }
 

@@ -109,17 +109,21 @@ impl Store {
         found.filter(move |record| record.id() == Some(id))
     }
 
-    /// Adds a record under the keys of its tuples.
-    pub(super) fn insert(&mut self, record: Record, original: &HashedKey, reply: &HashedKey) {
+    /// Adds the record of a flow with that identifier under the keys of its tuples.
+    ///
+    /// The record is made last: the processor then waits for the memory of both indexes at the same time.
+    #[inline]
+    pub(super) fn insert(&mut self, id: Option<u32>, keys: [&HashedKey; 2], record: impl FnOnce() -> Record) {
         let Ok(place) = u32::try_from(self.len) else { return };
+        if let Some(id) = id {
+            self.by_id.insert(Slot { hash: self.id_hasher.hash(id), place });
+        }
+        let [original, reply] = keys;
         self.by_tuple.insert(Slot { hash: original.hash, place });
         if reply.hash != original.hash {
             self.by_tuple.insert(Slot { hash: reply.hash, place });
         }
-        if let Some(id) = record.id() {
-            self.by_id.insert(Slot { hash: self.id_hasher.hash(id), place });
-        }
-        self.push(record);
+        self.push(record());
     }
 
     fn push(&mut self, record: Record) {
@@ -352,7 +356,7 @@ impl Shard {
     #[inline]
     fn home(&self, hash: u32) -> usize {
         let fraction = (hash << SHARD_BITS) as u64;
-        (fraction * self.slots.len() as u64 >> u32::BITS) as usize
+        ((fraction * self.slots.len() as u64) >> u32::BITS) as usize
     }
 
     #[inline]
@@ -452,9 +456,9 @@ mod tests {
         let other = Tuple::udp(([10, 0, 0, 2], 53).into(), ([192, 0, 2, 1], 5).into());
         for (reply, slots) in [(tuple.inverted().unwrap(), 1), (other, 2)] {
             let mut store = Store::default();
-            let record = Record::new(&Flow::new(tuple, reply), 0, SeenInEvents::empty());
+            let record = || Record::new(&Flow::new(tuple, reply), 0, SeenInEvents::empty());
             let keys = [tuple, reply].map(|tuple| store.key(&tuple, None));
-            store.insert(record, &keys[0], &keys[1]);
+            store.insert(None, [&keys[0], &keys[1]], record);
             assert_eq!(used(&store.by_tuple), slots);
             assert_eq!(store.find(Direction::Original, &keys[0]), Some(0));
             assert_eq!(store.find(Direction::Reply, &keys[1]), Some(0));

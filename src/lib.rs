@@ -51,8 +51,8 @@
 //! | encode and decode messages over a socket of your own | [`Message`], [`wire`], [`exchange`] |
 //!
 //! [`Flow`] is an owned flow. [`FlowRef`] is a view of the receive buffer that decodes on access and allocates nothing.
-//! Both have the same methods, which the trait [`AnyFlow`] also offers to generic code. An attribute that the kernel
-//! left out is `None`, never 0.
+//! Both have the same methods, and so do the entries of a [`Mirror`]; the trait [`AnyFlow`] offers them to generic code.
+//! An attribute that the kernel left out is `None`, never 0.
 //!
 //! # Iteration
 //!
@@ -144,14 +144,14 @@
 //! # Layers
 //!
 //! ```text
-//! error ← wire ← model ← filter ← request, exchange ← client, events
+//! error ← wire ← model ← filter ← request, exchange ← client, events ← tokio
 //!                  ↑
 //!      proc ───────┤   parses lines; knows no netlink
 //!      format ─────┘   prints and reads text; knows no socket
 //! ```
 //!
-//! An arrow points to the layer that is imported. Only `client` and `events` own file descriptors; everything else builds
-//! on every operating system. [`guide::design`] has the reasons.
+//! An arrow points to the layer that is imported. Only `client`, `events` and `tokio` own file descriptors; everything else
+//! builds on every operating system. [`guide::design`] has the reasons.
 //!
 //! # Features
 //!

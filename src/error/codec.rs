@@ -286,16 +286,16 @@ impl core::error::Error for EncodeError {}
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ParseError {
-    /// With its article.
+    /// The expected value, with an article: "a TCP state".
     expected: &'static str,
     found: Box<str>,
 }
 
 impl ParseError {
-    /// The most characters of the text that are kept, whatever was given.
+    /// The number of characters of the text that are kept.
     const LONGEST: usize = 64;
 
-    /// `expected` has an article: "a TCP state". Text that is too long is cut.
+    /// Creates the error. Text that is too long is cut.
     #[cold]
     pub(crate) fn new(expected: &'static str, found: &str) -> Self {
         Self { expected, found: found.chars().take(Self::LONGEST).collect() }

@@ -108,7 +108,7 @@
 //! # Comparison with Linux
 //!
 //! The kernel tests of this crate run random sequences of requests against a fake kernel and against the running kernel.
-//! After every request they compare the answers, error numbers, events and tables (`tests/kernel/fake_parity.rs`).
+//! After every request they compare the answers, error numbers, events and tables (`tests/kernel/fake_parity`).
 
 mod answer;
 mod change;

@@ -164,13 +164,13 @@ impl Expectation {
         }
     }
 
-    /// The layer 3 family, that of the expected tuple.
+    /// Returns the layer 3 family of the expected tuple.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.tuple.family()
     }
 
-    /// Decodes a message of subsystem 2.
+    /// Decodes a message about an expectation: an entry of a dump, an event, or a create request.
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ pub struct ExpectationRef<'a> {
 }
 
 impl<'a> ExpectationRef<'a> {
-    /// Checks a message of subsystem 2: an entry of a dump, an event, or a create request.
+    /// Checks a message about an expectation: an entry of a dump, an event, or a create request.
     ///
     /// # Errors
     ///
@@ -270,7 +270,7 @@ impl<'a> ExpectationRef<'a> {
         })
     }
 
-    /// The original tuple of the flow whose helper expects it.
+    /// Returns the original tuple of the flow whose helper expects this one.
     #[must_use]
     pub const fn master(&self) -> TupleRef<'a> {
         self.master
@@ -288,61 +288,61 @@ impl<'a> ExpectationRef<'a> {
         self.mask
     }
 
-    /// Seconds until the expectation ends.
+    /// Returns the seconds until the expectation ends.
     #[must_use]
     pub fn timeout(&self) -> Option<u32> {
         self.u32(CTA_EXPECT_TIMEOUT)
     }
 
-    /// An opaque identifier.
+    /// Returns an opaque identifier.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.u32(CTA_EXPECT_ID)
     }
 
-    /// The name of the helper.
+    /// Returns the name of the helper.
     #[must_use]
     pub fn helper(&self) -> Option<&'a str> {
         self.attributes.find(CTA_EXPECT_HELP_NAME)?.text().ok()
     }
 
-    /// The zone, in requests.
+    /// Returns the zone, which only requests contain.
     #[must_use]
     pub fn zone(&self) -> Option<u16> {
         self.attributes.find(CTA_EXPECT_ZONE)?.u16().ok()
     }
 
-    /// Flags.
+    /// Returns the flags.
     #[must_use]
     pub fn flags(&self) -> Option<ExpectationFlags> {
         self.u32(CTA_EXPECT_FLAGS).map(ExpectationFlags::from_bits_retain)
     }
 
-    /// The helper's class of expectation.
+    /// Returns the helper's class of expectation.
     #[must_use]
     pub fn class(&self) -> Option<u32> {
         self.u32(CTA_EXPECT_CLASS)
     }
 
-    /// The translation that the expected flow will get.
+    /// Returns the translation that the expected flow will get.
     #[must_use]
     pub fn nat(&self) -> Option<ExpectationNat> {
         ExpectationNat::read(self.attributes.find(CTA_EXPECT_NAT)?).ok()
     }
 
-    /// The registered function that is called when the flow comes.
+    /// Returns the registered function that is called when the flow comes.
     #[must_use]
     pub fn function(&self) -> Option<&'a str> {
         self.attributes.find(CTA_EXPECT_FN)?.text().ok()
     }
 
-    /// The attributes, known and unknown.
+    /// Returns all attributes, known and unknown.
     #[must_use]
     pub const fn attributes(&self) -> Attributes<'a> {
         self.attributes
     }
 
-    /// The expectation as a value.
+    /// Copies the expectation into a value.
     #[must_use]
     pub fn to_expectation(&self) -> Expectation {
         Expectation {

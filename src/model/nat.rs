@@ -123,21 +123,21 @@ impl NatRange {
 }
 
 impl From<IpAddr> for NatRange {
-    /// A range of exactly this address, which keeps the port if possible.
+    /// Creates a range of exactly this address, which keeps the port if possible.
     fn from(address: IpAddr) -> Self {
         Self::address(address)
     }
 }
 
 impl From<SocketAddr> for NatRange {
-    /// A range of exactly this address and port.
+    /// Creates a range of exactly this address and port.
     fn from(address: SocketAddr) -> Self {
         Self::address(address.ip()).port(address.port())
     }
 }
 
 impl From<Endpoint> for NatRange {
-    /// A range of exactly this endpoint. Without a port, it keeps the port if possible.
+    /// Creates a range of exactly this endpoint. Without a port, it keeps the port if possible.
     fn from(endpoint: Endpoint) -> Self {
         Self { first_port: endpoint.port, ..Self::address(endpoint.address) }
     }

@@ -57,13 +57,13 @@ open_enum! {
 }
 
 impl Protocol {
-    /// Whether a port is part of the protocol: TCP, UDP, UDP-Lite, SCTP, DCCP.
+    /// Returns true for protocols with ports: TCP, UDP, UDP-Lite, SCTP and DCCP.
     #[must_use]
     pub const fn has_ports(self) -> bool {
         matches!(self, Self::TCP | Self::UDP | Self::UDPLITE | Self::SCTP | Self::DCCP)
     }
 
-    /// Whether the protocol is ICMP or ICMPv6.
+    /// Returns true for ICMP and ICMPv6.
     #[must_use]
     pub const fn is_icmp(self) -> bool {
         matches!(self, Self::ICMP | Self::ICMPV6)
@@ -72,7 +72,7 @@ impl Protocol {
 
 /// State and parameters of a flow whose protocol has them (`CTA_PROTOINFO`).
 ///
-/// Absent from dumps of offloaded flows, and from events in which nothing of it changed.
+/// Dumps of offloaded flows do not contain it, nor do events that did not change it.
 ///
 /// # Example
 ///
@@ -97,25 +97,25 @@ pub enum ProtocolInfo {
 }
 
 impl ProtocolInfo {
-    /// The TCP part, if this is TCP.
+    /// Returns the state and parameters of TCP. `None` for another protocol.
     #[must_use]
     pub const fn tcp(&self) -> Option<&TcpInfo> {
         if let Self::Tcp(info) = self { Some(info) } else { None }
     }
 
-    /// The SCTP part, if this is SCTP.
+    /// Returns the state and parameters of SCTP. `None` for another protocol.
     #[must_use]
     pub const fn sctp(&self) -> Option<&SctpInfo> {
         if let Self::Sctp(info) = self { Some(info) } else { None }
     }
 
-    /// The DCCP part, if this is DCCP.
+    /// Returns the state and parameters of DCCP. `None` for another protocol.
     #[must_use]
     pub const fn dccp(&self) -> Option<&DccpInfo> {
         if let Self::Dccp(info) = self { Some(info) } else { None }
     }
 
-    /// The state, for printing: each protocol has its own.
+    /// Returns the state of the protocol, for printing.
     #[must_use]
     pub fn state(&self) -> Option<&dyn fmt::Display> {
         match self {
@@ -183,7 +183,7 @@ open_enum! {
     /// assert_eq!(ctnetlink::SctpState::COOKIE_WAIT.to_string(), "COOKIE_WAIT");
     /// ```
     pub struct SctpState(u8) as "an SCTP state" {
-        /// Nothing seen yet.
+        /// No packet was seen yet.
         #[doc(alias = "SCTP_CONNTRACK_NONE")]
         NONE = 0 => "NONE",
         /// Not, or no longer, established.
@@ -291,7 +291,7 @@ open_enum! {
     /// assert_eq!("OPEN".parse(), Ok(ctnetlink::DccpState::OPEN));
     /// ```
     pub struct DccpState(u8) as "a DCCP state" {
-        /// Nothing seen yet.
+        /// No packet was seen yet.
         #[doc(alias = "CT_DCCP_NONE")]
         NONE = 0 => "NONE",
         /// A request was seen.

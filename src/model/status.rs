@@ -13,8 +13,8 @@ bitflags::bitflags! {
     /// The status bits of a flow (`enum ip_conntrack_status`).
     ///
     /// A user may set [`SEEN_REPLY`](Self::SEEN_REPLY), [`ASSURED`](Self::ASSURED),
-    /// [`FIXED_TIMEOUT`](Self::FIXED_TIMEOUT) and [`HELPER`](Self::HELPER), and may clear none; the kernel refuses an
-    /// attempt on `EXPECTED`, `CONFIRMED` or `DYING` with EBUSY, and passes over one on the others.
+    /// [`FIXED_TIMEOUT`](Self::FIXED_TIMEOUT) and [`HELPER`](Self::HELPER), and may clear none. A request that changes
+    /// `EXPECTED`, `CONFIRMED` or `DYING` fails with EBUSY. The kernel ignores changes of the other bits.
     ///
     /// # Example
     ///
@@ -34,7 +34,7 @@ bitflags::bitflags! {
         /// Packets were seen in both directions.
         #[doc(alias = "IPS_SEEN_REPLY")]
         const SEEN_REPLY = 1 << 1;
-        /// The flow will not be dropped early when the table is full.
+        /// The kernel keeps the flow when the table is full.
         #[doc(alias = "IPS_ASSURED")]
         const ASSURED = 1 << 2;
         /// The flow is in the table.
@@ -49,10 +49,10 @@ bitflags::bitflags! {
         /// Sequence numbers are adjusted, by a helper that changes the length of payloads.
         #[doc(alias = "IPS_SEQ_ADJUST")]
         const SEQ_ADJUST = 1 << 6;
-        /// The source was looked at for NAT, whether or not it is translated.
+        /// NAT of the source was decided, whether or not it is translated.
         #[doc(alias = "IPS_SRC_NAT_DONE")]
         const SRC_NAT_DONE = 1 << 7;
-        /// The destination was looked at for NAT, whether or not it is translated.
+        /// NAT of the destination was decided, whether or not it is translated.
         #[doc(alias = "IPS_DST_NAT_DONE")]
         const DST_NAT_DONE = 1 << 8;
         /// The flow is being removed.
@@ -71,10 +71,10 @@ bitflags::bitflags! {
         /// A helper was assigned by a rule or a user.
         #[doc(alias = "IPS_HELPER")]
         const HELPER = 1 << 13;
-        /// A flow table carries the flow past the tracker: no timeout, no state, counters stand still.
+        /// A flow table forwards the flow past the tracker: it has no timeout and no state, and its counters stand still.
         #[doc(alias = "IPS_OFFLOAD")]
         const OFFLOAD = 1 << 14;
-        /// Hardware carries the flow.
+        /// Hardware forwards the flow.
         #[doc(alias = "IPS_HW_OFFLOAD")]
         const HW_OFFLOAD = 1 << 15;
         const _ = !0;

@@ -23,7 +23,7 @@ open_enum! {
     /// assert_eq!(TcpState::ESTABLISHED.to_string(), "ESTABLISHED");
     /// ```
     pub struct TcpState(u8) as "a TCP state" {
-        /// No packet seen yet. Flows that were created without a state have it.
+        /// No packet was seen yet. A flow that was created without a state has this state.
         #[doc(alias = "TCP_CONNTRACK_NONE")]
         NONE = 0 => "NONE",
         /// A SYN was seen.

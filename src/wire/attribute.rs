@@ -56,7 +56,7 @@ impl<'a> Attribute<'a> {
         self.kind & NESTED != 0
     }
 
-    /// The payload, without padding.
+    /// Returns the payload, without padding.
     #[must_use]
     #[inline]
     pub const fn payload(self) -> &'a [u8] {
@@ -70,11 +70,11 @@ impl<'a> Attribute<'a> {
         self.position as usize
     }
 
-    /// The first `N` bytes of the payload.
+    /// Reads the first `N` bytes of the payload.
     ///
     /// # Errors
     ///
-    /// [`Length`](DecodeErrorKind::Length) if the payload is shorter.
+    /// Fails with [`Length`](DecodeErrorKind::Length) if the payload is shorter.
     #[inline]
     pub fn array<const N: usize>(self) -> Result<&'a [u8; N], DecodeError> {
         match self.payload.first_chunk() {
@@ -83,68 +83,68 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    /// One byte.
+    /// Reads one byte.
     ///
     /// # Errors
     ///
-    /// [`Length`](DecodeErrorKind::Length) if the payload is shorter. The other readers fail in the same way.
+    /// Fails with [`Length`](DecodeErrorKind::Length) if the payload is shorter. The other readers fail in the same way.
     #[inline]
     pub fn u8(self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[byte]| *byte)
     }
 
-    /// 16 bits in network order.
+    /// Reads 16 bits in network byte order.
     ///
     /// # Errors
     ///
-    /// As [`u8`](Self::u8).
+    /// Fails like [`u8`](Self::u8).
     #[inline]
     pub fn u16(self) -> Result<u16, DecodeError> {
         self.array::<2>().map(|bytes| NetworkEndian::read_u16(bytes))
     }
 
-    /// 32 bits in network order.
+    /// Reads 32 bits in network byte order.
     ///
     /// # Errors
     ///
-    /// As [`u8`](Self::u8).
+    /// Fails like [`u8`](Self::u8).
     #[inline]
     pub fn u32(self) -> Result<u32, DecodeError> {
         self.array::<4>().map(|bytes| NetworkEndian::read_u32(bytes))
     }
 
-    /// 64 bits in network order.
+    /// Reads 64 bits in network byte order.
     ///
     /// # Errors
     ///
-    /// As [`u8`](Self::u8).
+    /// Fails like [`u8`](Self::u8).
     #[inline]
     pub fn u64(self) -> Result<u64, DecodeError> {
         self.array::<8>().map(|bytes| NetworkEndian::read_u64(bytes))
     }
 
-    /// 32 bits in the order of the host: the flags of `CTA_FILTER`, and netlink's own attributes.
+    /// Reads 32 bits in the byte order of the host: the flags of `CTA_FILTER`, and netlink's own attributes.
     ///
     /// # Errors
     ///
-    /// As [`u8`](Self::u8).
+    /// Fails like [`u8`](Self::u8).
     #[inline]
     pub fn u32_host(self) -> Result<u32, DecodeError> {
         self.array::<4>().map(|bytes| NativeEndian::read_u32(bytes))
     }
 
-    /// Text up to the first NUL or the end of the payload.
+    /// Reads text up to the first NUL or the end of the payload.
     ///
     /// # Errors
     ///
-    /// [`Value`](DecodeErrorKind::Value) if it is not UTF-8.
+    /// Fails with [`Value`](DecodeErrorKind::Value) if the text is not UTF-8.
     pub fn text(self) -> Result<&'a str, DecodeError> {
         let length = self.payload.iter().position(|byte| *byte == 0).unwrap_or(self.payload.len());
         let bytes = self.payload.get(..length).unwrap_or_default();
         core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::Value("text that is not UTF-8")))
     }
 
-    /// The payload as a nest of attributes.
+    /// Returns the payload as a nest of attributes.
     #[must_use]
     #[inline]
     pub const fn nested(self, nest: AttributeSet) -> Attributes<'a> {

@@ -37,7 +37,7 @@ open_enum! {
     /// assert_eq!(MessageType::FLOW_DELETE.to_string(), "flow delete");
     /// ```
     pub struct MessageType(u16) as "a message type" {
-        /// Nothing, to skip.
+        /// A message without meaning, to be skipped.
         #[doc(alias = "NLMSG_NOOP")]
         NOOP = 1 => "noop",
         /// An error, or an acknowledgement if its code is 0.
@@ -49,17 +49,17 @@ open_enum! {
         /// Data was lost (never sent by Linux; kept because the protocol has it).
         #[doc(alias = "NLMSG_OVERRUN")]
         OVERRUN = 4 => "overrun",
-        /// A flow: as request create or update, as reply an entry, as event a new or changed one.
+        /// Create or update a flow; as a reply, an entry of the table; as an event, a new or changed flow.
         #[doc(alias = "IPCTNL_MSG_CT_NEW")]
         FLOW_NEW = 0x100 => "flow new",
         /// Get one flow or dump the table.
         #[doc(alias = "IPCTNL_MSG_CT_GET")]
         FLOW_GET = 0x101 => "flow get",
-        /// Delete one flow, or flush; as event the end of a flow.
+        /// Delete one flow or flush the table; as an event, the end of a flow.
         #[doc(alias = "IPCTNL_MSG_CT_DELETE")]
         FLOW_DELETE = 0x102 => "flow delete",
-        /// As `FLOW_GET`, and zero the counters. ReplyCursor to [`EXPECTATION_STATISTICS`](Self::EXPECTATION_STATISTICS)
-        /// carry this number too.
+        /// Get one flow or dump the table, and reset the counters. The kernel's replies to
+        /// [`EXPECTATION_STATISTICS`](Self::EXPECTATION_STATISTICS) have this number too.
         #[doc(alias = "IPCTNL_MSG_CT_GET_CTRZERO")]
         FLOW_GET_ZERO_COUNTERS = 0x103 => "flow get and zero counters",
         /// Statistics of each processor.
@@ -74,7 +74,7 @@ open_enum! {
         /// Dump the flows not yet in the table (always none since Linux 5.19).
         #[doc(alias = "IPCTNL_MSG_CT_GET_UNCONFIRMED")]
         FLOW_GET_UNCONFIRMED = 0x107 => "flow get unconfirmed",
-        /// An expectation: create or update, an entry, an event.
+        /// Create or update an expectation; as a reply, an entry of the table; as an event, a new expectation.
         #[doc(alias = "IPCTNL_MSG_EXP_NEW")]
         EXPECTATION_NEW = 0x200 => "expectation new",
         /// Get one expectation or dump the table.
@@ -114,7 +114,7 @@ bitflags::bitflags! {
         /// Send the requester a copy of the event that the request causes.
         #[doc(alias = "NLM_F_ECHO")]
         const ECHO = 0x8;
-        /// The table changed under a dump. ctnetlink never sets it.
+        /// The table changed during the dump. ctnetlink never sets it.
         #[doc(alias = "NLM_F_DUMP_INTR")]
         const DUMP_INTERRUPTED = 0x10;
         /// The kernel filtered the dump as asked.
@@ -383,13 +383,13 @@ pub struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// The messages of one datagram as it was received.
+    /// Iterates over the messages of a datagram as it was received.
     #[must_use]
     pub const fn new(datagram: &'a [u8]) -> Self {
         Self { rest: datagram, offset: 0 }
     }
 
-    /// The messages of a datagram from byte `offset` on.
+    /// Iterates over the messages of a datagram from byte `offset` on.
     pub(crate) fn at(datagram: &'a [u8], offset: usize) -> Self {
         Self { rest: datagram.get(offset..).unwrap_or_default(), offset }
     }
@@ -465,7 +465,7 @@ open_enum! {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     #[must_use]
     #[inline]
     pub const fn of(address: IpAddr) -> Self {

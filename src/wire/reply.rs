@@ -27,14 +27,14 @@ pub struct Acknowledgement {
     pub errno: Errno,
     /// The kernel's text. Only violations of its attribute policy have one.
     pub text: Option<Box<str>>,
-    /// The byte of the request, from its netlink header on, at which the offending attribute starts.
+    /// The offset at which the offending attribute starts, in bytes from the netlink header of the request.
     pub offset: Option<u32>,
     /// The number of an attribute that the request lacks.
     pub missing: Option<u16>,
 }
 
 impl Acknowledgement {
-    /// An acknowledgement of that number without details.
+    /// Creates an acknowledgement with this error number and without details.
     #[must_use]
     pub const fn new(errno: Errno) -> Self {
         Self { errno, text: None, offset: None, missing: None }
@@ -116,7 +116,7 @@ fn split_code<'a>(message: &RawMessage<'a>) -> Result<(i32, &'a [u8]), DecodeErr
     }
 }
 
-/// The attributes after the echoed request. Of a capped answer only the header of the request is echoed.
+/// Returns the attributes after the echoed request, of which a capped answer echoes only the header.
 fn extended_attributes(flags: Flags, echoed: &[u8]) -> Attributes<'_> {
     let mut rest: &[u8] = &[];
     if flags.contains(Flags::ACKNOWLEDGEMENT_ATTRIBUTES) {

@@ -1,6 +1,6 @@
 //! The fake kernel through the public API.
 //!
-//! `tests/kernel/fake_parity.rs` compares its answers with those of Linux.
+//! `tests/kernel/fake_parity` compares its answers with those of Linux.
 #![cfg(feature = "fake")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

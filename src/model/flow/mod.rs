@@ -282,10 +282,11 @@ fn write_nest(encoder: &mut Encoder<'_>, number: u16, value: &impl Encode) {
     encoder.nested(number, value);
 }
 
-/// The name of one flow: a tuple of either direction, the zone, and the identifier if it is known.
+/// The name of one flow in a request: a tuple of either direction, the zone, and the identifier if it is known.
 ///
-/// A flow from a dump or an event is a key as it is: `FlowKey::from(&flow)`. With the identifier, a delete fails with
-/// "not found" where the tuple now belongs to another flow; the kernel looks at it in deletes alone.
+/// A flow from a dump or an event converts into its key: `FlowKey::from(&flow)`. If the key has an identifier and the
+/// tuple now belongs to another flow, a delete fails with "not found". The kernel compares the identifier only in
+/// deletes.
 ///
 /// # Example
 ///
@@ -303,7 +304,7 @@ fn write_nest(encoder: &mut Encoder<'_>, number: u16, value: &impl Encode) {
 pub struct FlowKey {
     /// The tuple.
     pub tuple: Tuple,
-    /// The direction whose tuple it is. The kernel finds a flow by either.
+    /// The direction that the tuple belongs to. The kernel finds a flow by either.
     pub direction: Direction,
     /// The zone of both directions (`CTA_ZONE`); `None` means the default zone, or the zone in the tuple.
     pub zone: Option<u16>,
@@ -324,25 +325,25 @@ impl FlowKey {
         Self { direction: Direction::Reply, ..Self::original(tuple) }
     }
 
-    /// In that zone.
+    /// Sets the zone of both directions.
     #[must_use]
     pub const fn in_zone(self, zone: u16) -> Self {
         Self { zone: Some(zone), ..self }
     }
 
-    /// With that identifier.
+    /// Sets the identifier.
     #[must_use]
     pub const fn with_id(self, id: u32) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// The family, that of the tuple.
+    /// Returns the layer 3 family of the tuple.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.tuple.family()
     }
 
-    /// Reads tuple, zone and identifier, preferring the original tuple. `None` without a tuple.
+    /// Reads tuple, zone and identifier. Takes the original tuple if there are two, and returns `None` if there is none.
     pub(crate) fn decode(attributes: Attributes<'_>) -> Result<Option<Self>, DecodeError> {
         let tuple = Tuple::read;
         read_attributes!(attributes;
@@ -355,7 +356,7 @@ impl FlowKey {
         Ok(key.map(|key| Self { zone, id, ..key }))
     }
 
-    /// Writes tuple and zone, which get, update and delete have in common.
+    /// Writes tuple and zone, which every request with a key contains.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
         if self.zone.is_some_and(|zone| zone != 0) && self.tuple.zone.is_some() {
             encoder.fail(EncodeError::Value("a key has a zone of both directions and one of its tuple's"));

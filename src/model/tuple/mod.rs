@@ -60,7 +60,7 @@ pub struct Tuple {
     pub destination: IpAddr,
     /// Layer 4 protocol (`CTA_PROTO_NUM`).
     pub protocol: Protocol,
-    /// The protocol's part.
+    /// Ports, keys or query, as the protocol has them.
     #[cfg_attr(feature = "serde", serde(default))]
     pub layer4: Layer4,
     /// The zone of this direction, if the flow has a zone for this direction only (`CTA_TUPLE_ZONE`).
@@ -127,7 +127,7 @@ pub struct GreKeys {
 }
 
 impl Layer4 {
-    /// Returns true if there is nothing.
+    /// Returns true for a protocol without ports, keys or query.
     #[must_use]
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
@@ -436,7 +436,7 @@ impl From<SocketAddr> for Endpoint {
 }
 
 impl From<IpAddr> for Endpoint {
-    /// An address without a port. A mapped IPv4 address becomes the IPv4 address.
+    /// Creates an endpoint without a port. A mapped IPv4 address becomes the IPv4 address.
     fn from(address: IpAddr) -> Self {
         Self { address: address.to_canonical(), port: None }
     }

@@ -203,7 +203,7 @@ budget() {
     within "crates without features" "$(count_crates --no-default-features)" 3
     within "bytes of the package" "$(stat -c %s "$target/package/$(package_name).crate")" 550000
     if static_programs; then
-        within "bytes of the static program list" "$(stat -c %s "$target/$musl/release/examples/list")" 1300000
+        within "bytes of the static program list" "$(stat -c %s "$target/$musl/release/examples/list")" 1500000
     else
         skipped "budget: $musl is not installed: rustup target add $musl"
     fi

@@ -38,6 +38,9 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
+//! If the mirror yields an error and the program goes on, an event or an entry may be missing from the table: call
+//! [`Accountant::note_gap`].
+//!
 //! # Over dumps
 //!
 //! [`Accountant::read_dump`] takes the iterator of a dump or of a reader of lines, and
@@ -66,7 +69,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
+use core::{fmt, num::NonZeroU64};
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
@@ -79,12 +82,12 @@ use crate::{
         Event,
         table::{Change, ChangeKind, FlowTable},
     },
-    model::{AnyFlow, Counters, EventKind, Status, Timestamp, Tuple},
+    model::{AnyFlow, Counters, EventKind, Status, Tuple},
 };
 
 /// Turns the counters of flows into traffic by key.
 ///
-/// Takes about 110 bytes for each flow. See the [module](self) for the rules, and for use with a `Mirror`.
+/// Takes 130 to 260 bytes for each flow. See the [module](self) for the rules, and for use with a `Mirror`.
 ///
 /// # Example
 ///
@@ -142,15 +145,42 @@ impl AccountKey {
 /// The last reading of a flow.
 struct Account {
     id: Option<u32>,
-    start: Option<Timestamp>,
-    /// The counters that are accounted for, from the last reading. `None` if no reading had counters yet.
-    base: Option<BothCounters>,
+    /// The begin in nanoseconds since 1970.
+    start: Option<NonZeroU64>,
+    base: Base,
     /// The number of the reading of all flows that saw it last.
     reading: u32,
-    /// The last dump when the flow was first seen.
-    first_dump: Option<u32>,
-    /// Whether it was reported as a flow without counters.
-    is_uncounted: bool,
+}
+
+/// The counters of a flow that are accounted for.
+enum Base {
+    /// Those of the last reading.
+    Read(BothCounters),
+    /// No reading had counters yet.
+    Unread {
+        /// Whether the begin was seen: then all counters are traffic.
+        is_from_begin: bool,
+        /// The last dump when the flow was first seen.
+        first_dump: Option<u32>,
+        /// Whether it was reported as a flow without counters.
+        is_uncounted: bool,
+    },
+}
+
+impl Base {
+    const BEGIN: Self = Self::Unread { is_from_begin: true, first_dump: None, is_uncounted: false };
+    const UNKNOWN: Self = Self::Unread { is_from_begin: false, first_dump: None, is_uncounted: false };
+
+    fn of(counters: Option<BothCounters>) -> Self {
+        counters.map_or(Self::UNKNOWN, Self::Read)
+    }
+
+    fn counters(&self) -> Option<BothCounters> {
+        match self {
+            Self::Read(counters) => Some(*counters),
+            Self::Unread { is_from_begin, .. } => is_from_begin.then(BothCounters::default),
+        }
+    }
 }
 
 /// The counters of both directions.
@@ -185,24 +215,26 @@ impl BothCounters {
 }
 
 impl Account {
-    fn new(flow: &dyn AnyFlow, base: Option<BothCounters>, reading: u32) -> Self {
-        let start = flow.times().and_then(|times| times.start);
-        Self { id: flow.id(), start, base, reading, first_dump: None, is_uncounted: false }
+    fn new(flow: &dyn AnyFlow, base: Base, reading: u32) -> Self {
+        Self { id: flow.id(), start: start(flow), base, reading }
     }
 
     /// Whether a flow with the same tuple and zone may be this one. Different identifiers or start times prove that it is
     /// another one; equal ones prove nothing.
     fn may_be(&self, flow: &dyn AnyFlow) -> bool {
-        let start = flow.times().and_then(|times| times.start);
-        let differs = |one: Option<u64>, other: Option<u64>| one.zip(other).is_some_and(|(one, other)| one != other);
-        !differs(self.id.map(u64::from), flow.id().map(u64::from))
-            && !differs(self.start.map(|start| start.0), start.map(|start| start.0))
+        let differs = |pair: Option<(u64, u64)>| pair.is_some_and(|(one, other)| one != other);
+        !differs(self.id.zip(flow.id()).map(|(one, other)| (one.into(), other.into())))
+            && !differs(self.start.zip(start(flow)).map(|(one, other)| (one.get(), other.get())))
     }
 
     fn learn(&mut self, flow: &dyn AnyFlow) {
         self.id = self.id.or(flow.id());
-        self.start = self.start.or(flow.times().and_then(|times| times.start));
+        self.start = self.start.or(start(flow));
     }
+}
+
+fn start(flow: &dyn AnyFlow) -> Option<NonZeroU64> {
+    NonZeroU64::new(flow.times()?.start?.0)
 }
 
 impl<K: Eq + Hash, F> fmt::Debug for Accountant<K, F> {
@@ -335,7 +367,7 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
         if is_clash(flow) {
             return;
         }
-        let new = || Account::new(flow, Some(BothCounters::default()), self.reading);
+        let new = || Account::new(flow, Base::BEGIN, self.reading);
         match self.accounts.entry(AccountKey::of(flow)) {
             Entry::Vacant(place) => drop(place.insert(new())),
             // A repeated event, or a dump was ahead of it.
@@ -411,11 +443,11 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
         let (mut passed, mut is_incomplete) = (BothCounters::default(), true);
         match self.accounts.entry(AccountKey::of(flow)) {
             Entry::Vacant(place) => {
-                place.insert(Account::new(flow, next_base, self.reading));
+                place.insert(Account::new(flow, Base::of(next_base), self.reading));
                 first_reading();
             }
             Entry::Occupied(mut known) if !known.get().may_be(flow) => {
-                known.insert(Account::new(flow, next_base, self.reading));
+                known.insert(Account::new(flow, Base::of(next_base), self.reading));
                 first_reading();
                 losses.unseen_ends += 1;
             }
@@ -423,7 +455,7 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
                 let account = known.into_mut();
                 account.learn(flow);
                 account.reading = self.reading;
-                match (account.base, read) {
+                match (account.base.counters(), read) {
                     (Some(base), Some(read)) if read.is_below(base) => {
                         losses.resets += 1;
                         passed = read;
@@ -433,7 +465,9 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
                     (None, Some(read)) => losses.before_first_reading += read.original + read.reply,
                     (_, None) => is_incomplete = false,
                 }
-                account.base = next_base.or(account.base);
+                if let Some(next) = next_base {
+                    account.base = Base::Read(next);
+                }
             }
         }
         self.credit(flow, passed, is_incomplete);
@@ -461,9 +495,10 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
         if BothCounters::of(flow).is_some() {
             return;
         }
-        let Some(account) = self.accounts.get_mut(&AccountKey::of(flow)) else { return };
-        match account.first_dump {
-            None => account.first_dump = dump,
+        let account = self.accounts.get_mut(&AccountKey::of(flow));
+        let Some(Account { base: Base::Unread { first_dump, .. }, .. }) = account else { return };
+        match *first_dump {
+            None => *first_dump = dump,
             Some(first) if dump.is_some_and(|dump| dump != first) => self.note_uncounted(flow),
             Some(_) => {}
         }
@@ -474,8 +509,9 @@ impl<K: Eq + Hash, F: Fn(&dyn AnyFlow) -> K> Accountant<K, F> {
         if BothCounters::of(flow).is_some() {
             return;
         }
-        let Some(account) = self.accounts.get_mut(&AccountKey::of(flow)) else { return };
-        if !core::mem::replace(&mut account.is_uncounted, true) {
+        let account = self.accounts.get_mut(&AccountKey::of(flow));
+        let Some(Account { base: Base::Unread { is_uncounted, .. }, .. }) = account else { return };
+        if !core::mem::replace(is_uncounted, true) {
             self.report.losses.uncounted += 1;
             self.mark_incomplete(flow);
         }

@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use super::*;
 use crate::{
     events::FlowEvent,
-    model::{Flow, FlowTimes},
+    model::{Flow, FlowTimes, Timestamp},
 };
 
 fn flow(id: u32, bytes: u64) -> Flow {
@@ -229,4 +229,10 @@ fn traffic_belongs_to_the_present_key() {
 fn losses_print_as_a_list() {
     let losses = Losses { gaps: 2, unseen_ends: 1, resets: 1, ..unseen_begin(9) };
     assert_eq!(losses.to_string(), "2 gaps, 1 unseen begin, 1 unseen end, 1 reset");
+}
+
+/// A hash table of a million flows has two million places.
+#[test]
+fn account_takes_little_memory() {
+    assert!(size_of::<(AccountKey, Account)>() <= 112, "{}", size_of::<(AccountKey, Account)>());
 }

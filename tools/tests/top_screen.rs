@@ -137,7 +137,7 @@ fn screen_fits_80_columns_and_24_lines() {
 fn groups_add_up_the_flows() {
     let mut scene = busy();
     assert_eq!(scene.names(), ["10.0.0.2", "10.0.0.1", "10.0.0.3"]);
-    let first = scene.board.rows()[1].clone();
+    let first = scene.board.rows()[1].load;
     assert_eq!((first.flows, first.sent, first.received), (2, 20_000.0, 1_504_000.0));
     scene.press(KeyCode::Char('2'));
     assert_eq!(scene.names(), ["192.0.2.9"]);
@@ -168,7 +168,7 @@ fn ended_flow_counts_until_the_next_reading() {
     scene.table.apply(&Event::Destroy(FlowEvent::new(last)), &mut Vec::new());
     scene.count(&[]);
     let row = scene.board.rows()[0].clone();
-    assert_eq!((row.name.as_str(), row.flows, row.sent), ("10.0.0.3", 0, 9_000_000.0));
+    assert_eq!((row.name.as_str(), row.load.flows, row.load.sent), ("10.0.0.3", 0, 9_000_000.0));
     scene.count(&[]);
     assert_eq!(scene.names(), ["10.0.0.1", "10.0.0.2"]);
 }

@@ -129,11 +129,19 @@ impl fmt::Display for Group {
 }
 
 /// A line of the list.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Row {
     /// The address, service or flow.
     pub name: String,
+    /// Its flows and their traffic.
+    pub load: Load,
+}
+
+/// Flows and their traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Load {
     /// The number of living flows.
     pub flows: u64,
     /// Bytes per second from the initiators.
@@ -146,7 +154,7 @@ pub struct Row {
     pub offloaded: bool,
 }
 
-impl Row {
+impl Load {
     /// Returns bytes per second in both directions.
     #[must_use]
     pub const fn bytes(&self) -> f64 {
@@ -160,12 +168,12 @@ impl Row {
         self.offloaded |= traffic.offloaded;
     }
 
-    fn add_row(&mut self, row: &Self) {
-        self.flows += row.flows;
-        self.sent += row.sent;
-        self.received += row.received;
-        self.packets += row.packets;
-        self.offloaded |= row.offloaded;
+    fn add_load(&mut self, load: &Self) {
+        self.flows += load.flows;
+        self.sent += load.sent;
+        self.received += load.received;
+        self.packets += load.packets;
+        self.offloaded |= load.offloaded;
     }
 }
 
@@ -181,7 +189,7 @@ pub struct Board {
     sort: SortBy,
     filter: Filter,
     rows: Vec<Row>,
-    total: Row,
+    total: Load,
     protocols: BTreeMap<String, u64>,
     states: BTreeMap<String, u64>,
     history: VecDeque<u64>,
@@ -196,7 +204,7 @@ impl Default for Board {
             sort: SortBy::default(),
             filter: Filter::everything(),
             rows: Vec::new(),
-            total: Row::default(),
+            total: Load::default(),
             protocols: BTreeMap::new(),
             states: BTreeMap::new(),
             history: VecDeque::new(),
@@ -251,7 +259,7 @@ impl Board {
 
     /// Returns the sum of all flows.
     #[must_use]
-    pub const fn total(&self) -> &Row {
+    pub const fn total(&self) -> &Load {
         &self.total
     }
 
@@ -280,32 +288,32 @@ impl Board {
     }
 
     fn build(&mut self, table: &FlowTable) {
-        let mut groups: HashMap<Group, Row> = HashMap::new();
+        let mut groups: HashMap<Group, Load> = HashMap::new();
         let (mut protocols, mut states) = (BTreeMap::<Protocol, u64>::new(), BTreeMap::<TcpState, u64>::new());
         for entry in table.iter().filter(|entry| self.filter.matches(entry)) {
             *protocols.entry(entry.protocol()).or_default() += 1;
             if let Some(state) = entry.tcp_state() {
                 *states.entry(state).or_default() += 1;
             }
-            let row = groups.entry(Group::of(flow_id(&entry), self.by)).or_default();
-            row.flows += 1;
-            row.offloaded |= entry.is_offloaded() == Some(true);
+            let load = groups.entry(Group::of(flow_id(&entry), self.by)).or_default();
+            load.flows += 1;
+            load.offloaded |= entry.is_offloaded() == Some(true);
         }
         // Flows that have ended since have traffic too.
         let seconds = self.elapsed.as_secs_f64().max(0.001);
         for (flow, traffic) in &self.report.traffic {
             groups.entry(Group::of(*flow, self.by)).or_default().add(traffic, seconds);
         }
-        self.total = Row::default();
-        groups.values().for_each(|row| self.total.add_row(row));
+        self.total = Load::default();
+        groups.values().for_each(|load| self.total.add_load(load));
         self.protocols = named(protocols);
         self.states = named(states);
         self.rows = self.first_rows(groups);
     }
 
-    fn first_rows(&self, groups: HashMap<Group, Row>) -> Vec<Row> {
-        let mut rows: Vec<(Group, Row)> = groups.into_iter().collect();
-        let order = |(one, first): &(Group, Row), (other, second): &(Group, Row)| {
+    fn first_rows(&self, groups: HashMap<Group, Load>) -> Vec<Row> {
+        let mut rows: Vec<(Group, Load)> = groups.into_iter().collect();
+        let order = |(one, first): &(Group, Load), (other, second): &(Group, Load)| {
             let order = match self.sort {
                 SortBy::Bytes => second.bytes().total_cmp(&first.bytes()),
                 SortBy::Packets => second.packets.total_cmp(&first.packets),
@@ -318,7 +326,7 @@ impl Board {
             rows.truncate(MOST_ROWS);
         }
         rows.sort_by(order);
-        rows.into_iter().map(|(group, row)| Row { name: group.to_string(), ..row }).collect()
+        rows.into_iter().map(|(group, load)| Row { name: group.to_string(), load }).collect()
     }
 }
 

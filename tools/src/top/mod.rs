@@ -9,6 +9,6 @@ mod run;
 mod screen;
 
 pub use app::{App, Reaction};
-pub use board::{Board, FlowId, GroupBy, Row, SortBy, flow_id};
+pub use board::{Board, FlowId, GroupBy, Load, Row, SortBy, flow_id};
 pub use run::{Configuration, in_terminal, run};
 pub use screen::draw;

@@ -134,6 +134,8 @@ impl Session {
                 Ok(None) if self.mirror.dumps() > self.dumps && !self.app.is_paused => return self.read(),
                 Ok(None) => break,
                 Err(error) => {
+                    // The table may lack a flow.
+                    self.accountant.note_gap();
                     self.app.warning = Some(error.to_string());
                     self.is_changed = true;
                 }

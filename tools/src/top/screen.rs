@@ -103,11 +103,11 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, app: &App, board: &Board) {
     };
     let visible = usize::from(area.height.saturating_sub(1));
     let offset = app.offset.min(board.rows().len().saturating_sub(visible));
-    let most = board.rows().iter().map(Row::bytes).fold(0.0, f64::max);
+    let most = board.rows().iter().map(|row| row.load.bytes()).fold(0.0, f64::max);
     let shown = board.rows().iter().skip(offset).take(visible);
     let rows = shown.map(|row| {
         let numbers = columns.iter().map(|(title, width)| Span::from(right(&number(row, title), *width)));
-        let bar = Span::from("█".repeat(bar_length(row.bytes(), most, bar))).green();
+        let bar = Span::from("█".repeat(bar_length(row.load.bytes(), most, bar))).green();
         TableRow::new([Span::from(name(row))].into_iter().chain(numbers).chain([bar]))
     });
     let titles = columns.iter().map(|(title, width)| right(title, *width));
@@ -119,15 +119,15 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, app: &App, board: &Board) {
 
 /// An asterisk marks offloaded flows, whose counters may stand still.
 fn name(row: &Row) -> String {
-    format!("{}{}", if row.offloaded { "* " } else { "" }, row.name)
+    format!("{}{}", if row.load.offloaded { "* " } else { "" }, row.name)
 }
 
 fn number(row: &Row, title: &str) -> String {
     match title {
-        "flows" => row.flows.to_string(),
-        "sent/s" => quantity(row.sent, "B"),
-        "recv/s" => quantity(row.received, "B"),
-        _ => quantity(row.packets, "").replace(' ', ""),
+        "flows" => row.load.flows.to_string(),
+        "sent/s" => quantity(row.load.sent, "B"),
+        "recv/s" => quantity(row.load.received, "B"),
+        _ => quantity(row.load.packets, "").replace(' ', ""),
     }
 }
 

@@ -495,6 +495,20 @@ impl<T: Entry> Stream for Dump<'_, T> {
 }
 
 /// The messages of an answer, as they arrive.
+///
+/// # Example
+///
+/// ```no_run
+/// use ctnetlink::request::DumpFlows;
+///
+/// # async fn example(client: &mut ctnetlink::tokio::Client) -> Result<(), ctnetlink::Error> {
+/// let mut replies = client.request(&DumpFlows::new()).await?;
+/// while let Some(message) = replies.next_view().await? {
+///     println!("{:?}", message.header());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is received until `next_view` is called"]
 pub struct ReplyStream<'c> {

@@ -18,7 +18,9 @@
 //! mirror.synchronize()?;
 //! let mut dumps = 0;
 //! loop {
-//!     while let Some(change) = mirror.next_within(Duration::from_millis(100))? {
+//!     let first = mirror.next_within(Duration::from_secs(1))?;
+//!     first.iter().for_each(|change| accountant.apply(change));
+//!     while let Some(change) = mirror.try_next()? {
 //!         accountant.apply(&change);
 //!     }
 //!     // The mirror has no further change now: the accountant may read the table.

@@ -10,7 +10,7 @@ use ctnetlink::{Flow, Tuple};
 
 use super::{
     convert::Key,
-    node::{Mode, Node, Settings, Table},
+    node::{Node, Settings, Table},
     record::FlowRecord,
     wire::Kind,
 };
@@ -54,6 +54,12 @@ impl End {
         if let Some(kind) = kind {
             self.node.note(kind, key);
         }
+    }
+
+    /// Lets flows end while the daemon is away.
+    #[cfg(test)]
+    fn forget(&mut self, flows: std::ops::Range<u16>) {
+        self.flows.0.retain(|key, _| key.tuple.source_port().is_none_or(|port| !flows.contains(&port)));
     }
 
     pub(super) fn has_the_flows_of(&self, peer: &Self) -> bool {
@@ -109,6 +115,7 @@ impl World {
     }
 
     /// Replaces the daemon of one end. Its flows stay.
+    #[cfg(test)]
     pub(super) fn restart(&mut self, end: usize, settings: Settings) {
         self.ends[end].node = Node::new(settings);
     }
@@ -162,6 +169,7 @@ impl World {
     }
 
     /// Lets flows begin, change and end on both sides.
+    #[cfg(test)]
     pub(super) fn traffic(&mut self, steps: u32) {
         for _ in 0..steps {
             for end in 0..2 {
@@ -180,6 +188,7 @@ impl World {
         a.has_the_flows_of(b) && b.has_the_flows_of(a)
     }
 
+    #[cfg(test)]
     #[track_caller]
     pub(super) fn assert_synchronized(&self) {
         let [a, b] = &self.ends;
@@ -195,7 +204,11 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conntrackd::wire::{Body, Message};
+    use crate::conntrackd::{
+        node::Mode,
+        wire::{Body, Message, Messages},
+    };
+    use proptest::prelude::*;
 
     fn reliable(first_sequence: u32) -> Settings {
         Settings::new(Mode::FtFw, first_sequence)
@@ -244,9 +257,10 @@ mod tests {
             for end in 0..2 {
                 let mut world = World::new(reliable, Faults { loss: 5, ..Faults::default() }, seed);
                 world.traffic(500);
+                // Flows that end while the daemon is away are removed half a minute after its restart.
+                world.ends[end].forget(0..500);
                 world.restart(end, reliable(first_sequence));
                 world.traffic(500);
-                // Flows that ended while the daemon was away go half a minute later.
                 world.run(Duration::from_secs(60));
                 world.assert_synchronized();
                 assert_eq!(world.ends[1 - end].node.statistics().restarts, 1);
@@ -265,16 +279,35 @@ mod tests {
         world.assert_synchronized();
     }
 
+    /// Lets an end take a message and send everything it has. Returns the bodies that it sent.
+    fn answers(end: &mut End, sequence: u32, hello: bool, body: Body<&[u8]>, now: u64) -> Vec<Body<Vec<u8>>> {
+        let message = Message { sequence, hello, hello_back: true, body };
+        let (mut datagram, mut sent) = (Vec::new(), Vec::new());
+        let now = Duration::from_secs(now);
+        message.encode(&mut datagram);
+        end.node.receive(&datagram, now);
+        while end.node.transmit(now, &end.flows, &mut datagram) {
+            sent.extend(Messages::new(&datagram).map(|message| match message.unwrap().body {
+                Body::Flow(kind, attributes) => Body::Flow(kind, attributes.to_vec()),
+                Body::Acknowledge(range) => Body::Acknowledge(range),
+                Body::Missing(range) => Body::Missing(range),
+                Body::Resync => Body::Resync,
+                _ => Body::Alive,
+            }));
+        }
+        sent
+    }
+
+    fn flows(bodies: &[Body<Vec<u8>>]) -> usize {
+        bodies.iter().filter(|body| body.is_data()).count()
+    }
+
     /// A conntrackd that sends a large table while this end does not read has lost the first messages of the gap.
     #[test]
     fn gap_beyond_the_peers_resend_queue_requests_its_table() {
         let mut end = End::new(Settings { resend_queue: 1000, ..reliable(1) });
         let mut requests_after = |sequence: u32, seconds: u64| {
-            let message = Message { sequence, hello: false, hello_back: true, body: Body::<&[u8]>::Alive };
-            let (mut datagram, now) = (Vec::new(), Duration::from_secs(seconds));
-            message.encode(&mut datagram);
-            end.node.receive(&datagram, now);
-            while end.node.transmit(now, &end.flows, &mut datagram) {}
+            answers(&mut end, sequence, false, Body::Alive, seconds);
             end.node.statistics().resyncs_sent
         };
         assert_eq!(requests_after(100, 1), 0);
@@ -284,6 +317,32 @@ mod tests {
         // One request at a time, or a link that is too slow for the table would carry nothing else.
         assert_eq!(requests_after(2100, 20), 2);
         assert_eq!(requests_after(2101, 23), 3);
+    }
+
+    /// conntrackd does not report gaps between messages that say hello.
+    #[test]
+    fn flows_wait_for_the_handshake() {
+        let mut end = End::new(reliable(1));
+        end.change(1, Some(1));
+        let mut datagram = Vec::new();
+        assert!(end.node.transmit(Duration::from_secs(1), &end.flows, &mut datagram));
+        let sent: Vec<_> = Messages::new(&datagram).map(Result::unwrap).collect();
+        assert!(sent.len() == 1 && sent[0].hello && sent[0].body == Body::Alive, "{sent:?}");
+        let answers = answers(&mut end, 100, false, Body::Alive, 2);
+        assert_eq!((flows(&answers), answers.contains(&Body::Resync)), (1, true));
+    }
+
+    /// A peer that restarted never acknowledges the messages before: they must not take up the room of others.
+    #[test]
+    fn messages_to_a_peer_that_restarted_are_not_waited_for() {
+        let mut end = End::new(Settings { in_flight: 6, ..reliable(1) });
+        answers(&mut end, 100, false, Body::Alive, 1);
+        answers(&mut end, 101, false, Body::Alive, 2);
+        (0..20).for_each(|flow| end.change(flow, Some(1)));
+        answers(&mut end, 102, false, Body::Alive, 3);
+        assert_eq!(flows(&answers(&mut end, 103, false, Body::Alive, 4)), 0);
+        assert!(flows(&answers(&mut end, 50, true, Body::Alive, 5)) >= 4);
+        assert_eq!(end.node.statistics().restarts, 1);
     }
 
     /// Both would acknowledge each other's acknowledgements as fast as the link allows.
@@ -310,7 +369,9 @@ mod tests {
         world.assert_synchronized();
     }
 
-    proptest::proptest! {
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn arbitrary_histories_hold_the_link_property(bytes: Vec<u8>) {
             crate::conntrackd::property::link(&bytes);

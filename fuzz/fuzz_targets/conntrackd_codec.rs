@@ -1,2 +1,5 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ctnetlink_tools::conntrackd::property::codec(bytes));
+#[path = "../conntrackd/mod.rs"]
+mod conntrackd;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| conntrackd::property::codec(bytes));

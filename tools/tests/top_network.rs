@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -62,7 +62,10 @@ struct Screen {
 impl Screen {
     /// Runs a command line of the shell, and then prints its status.
     fn new(line: &str) -> Self {
-        let screen = Self { socket: format!("ctnetlink-top-{}", std::process::id()) };
+        // A server that is about to end would take the next terminal with it.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let screen = Self { socket: format!("ctnetlink-top-{}-{number}", std::process::id()) };
         let line = format!("{line}; echo status $?; sleep 1000");
         screen.tmux(&["-u", "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &line]);
         screen

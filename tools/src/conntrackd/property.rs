@@ -124,3 +124,26 @@ pub fn link(bytes: &[u8]) {
         assert!(end.node.entries() < 4096 + 4096 + 4 * 256 + 3 * 1024, "{}", end.node.entries());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[track_caller]
+    fn replay(target: &str, property: fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+        let inputs: Vec<_> = fs::read_dir(corpus).unwrap().map(|input| input.unwrap().path()).collect();
+        assert!(inputs.len() >= 50, "{} inputs: the corpus is missing", inputs.len());
+        inputs.iter().for_each(|input| property(&fs::read(input).unwrap()));
+    }
+
+    #[test]
+    fn kept_datagrams_still_pass() {
+        replay("conntrackd_codec", super::codec);
+    }
+
+    #[test]
+    fn kept_histories_still_pass() {
+        replay("conntrackd_link", super::link);
+    }
+}

@@ -24,6 +24,7 @@ const CASES: &[(&str, fn())] = &[
     ("keys_change_the_screen", keys_change_the_screen),
     ("control_c_quits", || quits(|screen| screen.press("C-c"))),
     ("sigterm_quits", || quits(|screen| drop(run(&format!("kill {}", screen.program()))))),
+    ("closed_terminal_ends_the_program", closed_terminal_ends_the_program),
     ("panic_restores_the_terminal", panic_restores_the_terminal),
     ("wrong_options_are_refused", wrong_options_are_refused),
 ];
@@ -224,6 +225,15 @@ fn quits(by: fn(&Screen)) {
     by(&screen);
     let text = screen.assert_restored("status 0");
     assert!(!text.contains("sources"), "{text}");
+}
+
+fn closed_terminal_ends_the_program() {
+    let screen = Screen::top("");
+    screen.until("the screen", |text| text.contains("1 sources"));
+    let process = format!("/proc/{}", screen.program());
+    assert!(std::path::Path::new(&process).exists());
+    drop(screen);
+    until("the end", || !std::path::Path::new(&process).exists());
 }
 
 fn panic_restores_the_terminal() {

@@ -63,8 +63,8 @@ fn show(configuration: &Configuration) -> Result<(), Box<dyn std::error::Error>>
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGHUP);
-    // Before the other thread begins, which inherits the mask. The terminal is restored after a signal.
+    // Before the other thread begins, which inherits the mask. The terminal is restored after a signal. SIGHUP ends the
+    // program at once: its terminal is gone, and crossterm would read from it for ever.
     signals.thread_block()?;
     let stop = Arc::new(AtomicBool::new(false));
     let signaled = Arc::clone(&stop);

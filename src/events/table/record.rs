@@ -495,8 +495,12 @@ mod tests {
     /// The figures of the diagram above. With at most 16 bytes in each of two indexes, a record stays below 160.
     #[test]
     fn record_is_small() {
-        assert_eq!((size_of::<Record>(), size_of::<Tuples>(), size_of::<PackedTcp>()), (112, 32, 7));
-        assert_eq!((size_of::<[Tuple; 2]>(), size_of::<Rest>()), (92, 208));
+        let sizes = [size_of::<Record>(), size_of::<Tuples>(), size_of::<PackedTcp>(), size_of::<Rest>()];
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(sizes, [112, 32, 7, 208]);
+        }
+        // Other machines have smaller pointers or align labels of 128 bits to 8.
+        assert!(sizes.into_iter().zip([112, 32, 7, 208]).all(|(size, limit)| size <= limit), "{sizes:?}");
     }
 
     fn assert_kept(flow: &Flow) {

@@ -25,6 +25,7 @@ usage: ./ci.sh [VERB [ARGUMENT...]]
   test                         the tests, those against this machine's kernel included if it allows them
   kernel                       the tests against this machine's kernel; fails if it does not allow them
   portable                     the tests that run on every operating system
+  tools [ARGUMENT...]          the tests of the programs in tools/, against the real peers that are installed
   docs                         the documentation, without broken links
   features [SET...]            lints of the library with each set of features
   targets                      a check of the library for other systems; static programs for musl run in an empty root
@@ -65,6 +66,8 @@ kernel() {
     cargo build --locked --all-features --examples # The tests of the drop-in `conntrack` run it.
     CTNETLINK_KERNEL=required cargo test --locked --all-features --test kernel
 }
+
+tools() { cargo test --locked -p ctnetlink-tools "$@"; }
 
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
 
@@ -252,12 +255,12 @@ minimize() {
 }
 
 # shellcheck disable=SC2119
-all() { fmt; clippy; apart; test_; portable; kernel; docs; features; targets; msrv; api; package; semver; budget; fuzz; }
+all() { fmt; clippy; apart; test_; tools; portable; kernel; docs; features; targets; msrv; api; package; semver; budget; fuzz; }
 
 case "${1:-all}" in
     test) test_ ;;
     kernels|foreign) "ci/$1.sh" "${@:2}" ;;
-    api|features|fuzz|fuzz_one|minimize) "$1" "${@:2}" ;;
+    api|features|tools|fuzz|fuzz_one|minimize) "$1" "${@:2}" ;;
     fmt|clippy|apart|portable|kernel|docs|targets|msrv|package|semver|budget|all) "$1" ;;
     help|-h|--help) usage ;;
     *) usage >&2; exit 2 ;;

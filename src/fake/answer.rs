@@ -329,7 +329,7 @@ pub(super) enum DumpSubject {
 
 /// A dump under way on a socket.
 #[derive(Debug)]
-pub(super) struct DumpProgress {
+pub(super) struct PendingDump {
     subject: DumpSubject,
     sequence: u32,
     port: u32,
@@ -347,7 +347,7 @@ pub(super) enum DumpPart {
     End(Vec<u8>),
 }
 
-impl DumpProgress {
+impl PendingDump {
     pub(super) fn new(subject: DumpSubject, sequence: u32, port: u32, faults: &[Fault]) -> Self {
         let fails = faults.iter().find_map(|fault| match fault {
             Fault::EndDump { after, errno } => Some((*after, *errno)),

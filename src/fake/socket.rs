@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    answer::{Answer, DumpPart, DumpProgress},
+    answer::{Answer, DumpPart, PendingDump},
     datagram::{Refused, acknowledgement},
     kernel::{Fault, Kernel, Next, ReadySignal},
 };
@@ -71,7 +71,7 @@ pub(crate) struct FakeSocket {
     capacity: usize,
     /// Answers were lost. Reported before the queued answers.
     has_overrun: bool,
-    dump: Option<DumpProgress>,
+    dump: Option<PendingDump>,
     /// The largest buffer passed to a receive, which limits the datagrams of a dump.
     largest_buffer: usize,
 }
@@ -137,7 +137,7 @@ impl FakeSocket {
                 self.acknowledge(&header, Some(Errno::EBUSY.into()), faults);
             }
             Ok(Answer::Dump(subject)) => {
-                self.dump = Some(DumpProgress::new(subject, header.sequence, self.port, faults));
+                self.dump = Some(PendingDump::new(subject, header.sequence, self.port, faults));
                 self.reply_or_lose(faults, |socket| socket.go_on_with_dump(kernel));
             }
             Ok(Answer::Message(reply)) => {

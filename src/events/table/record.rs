@@ -24,7 +24,7 @@
 
 use core::{fmt, num::NonZeroU64, time::Duration};
 
-use super::tuples::{Key, Tuples};
+use super::tuples::{Key, PackedTuples};
 use crate::model::{
     AnyFlow, Counters, DccpState, Direction, Endpoint, Family, Flow, FlowKey, FlowTimes, Helper, HelperRef, Labels,
     MaskedTcpFlags, Protocol, ProtocolInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy, TcpInfo,
@@ -174,9 +174,9 @@ impl From<TableEntry<'_>> for FlowKey {
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Record {
-    tuples: Tuples,
+    tuples: PackedTuples,
     zone: u16,
-    present: Present,
+    present: PresentParts,
     id: u32,
     status: Status,
     mark: u32,
@@ -209,7 +209,7 @@ struct PackedTcp {
 bitflags::bitflags! {
     /// The attributes that a record has.
     #[derive(Clone, Copy, Debug)]
-    struct Present: u16 {
+    struct PresentParts: u16 {
         const ZONE = 1 << 0;
         const ID = 1 << 1;
         const STATUS = 1 << 2;
@@ -228,7 +228,7 @@ bitflags::bitflags! {
     }
 }
 
-impl Present {
+impl PresentParts {
     /// Notes whether there is a value, and returns the number to keep.
     #[inline]
     fn pack<T: Default>(&mut self, attribute: Self, value: Option<T>) -> T {
@@ -313,22 +313,22 @@ impl Record {
             sequence_adjustment_reply: *sequence_adjustment_reply,
             synproxy: synproxy.filter(|synproxy| *synproxy != blank),
         };
-        let mut present = Present::empty();
-        present.set(Present::BLANK_SYNPROXY, *synproxy == Some(blank));
+        let mut present = PresentParts::empty();
+        present.set(PresentParts::BLANK_SYNPROXY, *synproxy == Some(blank));
         Self {
-            tuples: Tuples::new(original, reply),
+            tuples: PackedTuples::new(original, reply),
             counters: [
-                present.pack(Present::COUNTERS_ORIGINAL, *counters_original),
-                present.pack(Present::COUNTERS_REPLY, *counters_reply),
+                present.pack(PresentParts::COUNTERS_ORIGINAL, *counters_original),
+                present.pack(PresentParts::COUNTERS_REPLY, *counters_reply),
             ],
             start: times.and_then(|times| NonZeroU64::new(times.start?.0)),
             rest: (!rest.is_empty()).then(|| Box::new(rest)),
-            id: present.pack(Present::ID, *id),
-            status: present.pack(Present::STATUS, *status),
-            mark: present.pack(Present::MARK, *mark),
-            timeout: present.pack(Present::TIMEOUT, *timeout),
+            id: present.pack(PresentParts::ID, *id),
+            status: present.pack(PresentParts::STATUS, *status),
+            mark: present.pack(PresentParts::MARK, *mark),
+            timeout: present.pack(PresentParts::TIMEOUT, *timeout),
             tcp: PackedTcp::new(&mut present, protocol_info.and_then(|info| info.tcp().copied())),
-            zone: present.pack(Present::ZONE, *zone),
+            zone: present.pack(PresentParts::ZONE, *zone),
             present,
             seen,
             has_events: !seen.is_empty(),
@@ -367,31 +367,31 @@ impl Record {
 
     #[inline]
     pub(super) fn id(&self) -> Option<u32> {
-        self.present.unpack(Present::ID, self.id)
+        self.present.unpack(PresentParts::ID, self.id)
     }
 
     fn zone(&self) -> Option<u16> {
-        self.present.unpack(Present::ZONE, self.zone)
+        self.present.unpack(PresentParts::ZONE, self.zone)
     }
 
     fn status(&self) -> Option<Status> {
-        self.present.unpack(Present::STATUS, self.status)
+        self.present.unpack(PresentParts::STATUS, self.status)
     }
 
     fn mark(&self) -> Option<u32> {
-        self.present.unpack(Present::MARK, self.mark)
+        self.present.unpack(PresentParts::MARK, self.mark)
     }
 
     fn timeout(&self) -> Option<u32> {
-        self.present.unpack(Present::TIMEOUT, self.timeout)
+        self.present.unpack(PresentParts::TIMEOUT, self.timeout)
     }
 
     fn counters_original(&self) -> Option<Counters> {
-        self.present.unpack(Present::COUNTERS_ORIGINAL, self.counters[0])
+        self.present.unpack(PresentParts::COUNTERS_ORIGINAL, self.counters[0])
     }
 
     fn counters_reply(&self) -> Option<Counters> {
-        self.present.unpack(Present::COUNTERS_REPLY, self.counters[1])
+        self.present.unpack(PresentParts::COUNTERS_REPLY, self.counters[1])
     }
 
     fn times(&self) -> Option<FlowTimes> {
@@ -406,7 +406,7 @@ impl Record {
     }
 
     fn synproxy(&self) -> Option<Synproxy> {
-        match self.present.contains(Present::BLANK_SYNPROXY) {
+        match self.present.contains(PresentParts::BLANK_SYNPROXY) {
             true => Some(Synproxy::default()),
             false => self.rest.as_ref()?.synproxy,
         }
@@ -445,32 +445,32 @@ impl Record {
 
 impl PackedTcp {
     #[inline]
-    fn new(present: &mut Present, info: Option<TcpInfo>) -> Self {
-        present.set(Present::TCP, info.is_some());
+    fn new(present: &mut PresentParts, info: Option<TcpInfo>) -> Self {
+        present.set(PresentParts::TCP, info.is_some());
         let TcpInfo { state, window_scale_original, window_scale_reply, flags_original, flags_reply } =
             info.unwrap_or_default();
         Self {
-            state: present.pack(Present::TCP_STATE, state.map(|state| state.0)),
+            state: present.pack(PresentParts::TCP_STATE, state.map(|state| state.0)),
             window_scales: [
-                present.pack(Present::WINDOW_SCALE_ORIGINAL, window_scale_original),
-                present.pack(Present::WINDOW_SCALE_REPLY, window_scale_reply),
+                present.pack(PresentParts::WINDOW_SCALE_ORIGINAL, window_scale_original),
+                present.pack(PresentParts::WINDOW_SCALE_REPLY, window_scale_reply),
             ],
             flags: [
-                present.pack(Present::TCP_FLAGS_ORIGINAL, flags_original),
-                present.pack(Present::TCP_FLAGS_REPLY, flags_reply),
+                present.pack(PresentParts::TCP_FLAGS_ORIGINAL, flags_original),
+                present.pack(PresentParts::TCP_FLAGS_REPLY, flags_reply),
             ],
         }
     }
 
     #[inline]
-    fn unpack(self, present: Present) -> Option<TcpInfo> {
+    fn unpack(self, present: PresentParts) -> Option<TcpInfo> {
         let Self { state, window_scales: [scale_original, scale_reply], flags: [flags_original, flags_reply] } = self;
-        present.contains(Present::TCP).then(|| TcpInfo {
-            state: present.unpack(Present::TCP_STATE, TcpState(state)),
-            window_scale_original: present.unpack(Present::WINDOW_SCALE_ORIGINAL, scale_original),
-            window_scale_reply: present.unpack(Present::WINDOW_SCALE_REPLY, scale_reply),
-            flags_original: present.unpack(Present::TCP_FLAGS_ORIGINAL, flags_original),
-            flags_reply: present.unpack(Present::TCP_FLAGS_REPLY, flags_reply),
+        present.contains(PresentParts::TCP).then(|| TcpInfo {
+            state: present.unpack(PresentParts::TCP_STATE, TcpState(state)),
+            window_scale_original: present.unpack(PresentParts::WINDOW_SCALE_ORIGINAL, scale_original),
+            window_scale_reply: present.unpack(PresentParts::WINDOW_SCALE_REPLY, scale_reply),
+            flags_original: present.unpack(PresentParts::TCP_FLAGS_ORIGINAL, flags_original),
+            flags_reply: present.unpack(PresentParts::TCP_FLAGS_REPLY, flags_reply),
         })
     }
 }
@@ -495,7 +495,7 @@ mod tests {
     /// The figures of the diagram above. With at most 16 bytes in each of two indexes, a record stays below 160.
     #[test]
     fn record_is_small() {
-        let sizes = [size_of::<Record>(), size_of::<Tuples>(), size_of::<PackedTcp>(), size_of::<Rest>()];
+        let sizes = [size_of::<Record>(), size_of::<PackedTuples>(), size_of::<PackedTcp>(), size_of::<Rest>()];
         if cfg!(target_arch = "x86_64") {
             assert_eq!(sizes, [112, 32, 7, 208]);
         }

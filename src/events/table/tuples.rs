@@ -6,7 +6,7 @@ use crate::model::{Direction, GreKeys, Layer4, Protocol, Tuple};
 
 /// Both tuples of a flow. An ordinary IPv4 flow needs no allocation, whether it is translated or not.
 #[derive(Clone, Debug)]
-pub(super) enum Tuples {
+pub(super) enum PackedTuples {
     V4 {
         /// Source and destination of the original tuple, then of the reply tuple.
         addresses: [Ipv4Addr; 4],
@@ -37,7 +37,7 @@ enum Layer4Kind {
     Icmp,
 }
 
-impl Tuples {
+impl PackedTuples {
     pub(super) fn new(original: &Tuple, reply: &Tuple) -> Self {
         let addresses = [original.source, original.destination, reply.source, reply.destination];
         match (addresses, Layer4Pair::new(original, reply)) {

@@ -144,13 +144,13 @@
 //! # Layers
 //!
 //! ```text
-//! error ← wire ← model ← filter ← request, exchange ← client, events ← tokio
+//! error ← wire ← model ← filter ← request ← exchange ← client ← events ← tokio
 //!                  ↑
 //!      proc ───────┤   parses lines; knows no netlink
 //!      format ─────┘   prints and reads text; knows no socket
 //! ```
 //!
-//! An arrow points to the layer that is imported. Only `client`, `events` and `tokio` own file descriptors; everything else
+//! An arrow points to the layer that is imported. Only `client`, `events` and `tokio` open sockets; everything else
 //! builds on every operating system. [`guide::design`] has the reasons.
 //!
 //! # Features

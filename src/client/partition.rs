@@ -136,7 +136,7 @@ impl Partition {
 ///
 /// let mut flows = client.dump_partitioned(&Partition::families())?;
 /// while let Some(flow) = flows.next_view()? {
-///     println!("{}", flow.original());
+///     println!("{}", flow.original().source());
 /// }
 /// # Ok::<(), ctnetlink::Error>(())
 /// ```

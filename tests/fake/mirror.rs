@@ -262,3 +262,22 @@ fn loss_of_all_labels_is_found_by_an_audit() {
     world.read_until_quiet(2);
     assert_eq!(labels(&world), Labels(0));
 }
+
+/// The identifier of the new flow is that of the old one, and the dump had passed its place before it began.
+#[test]
+fn flow_whose_end_was_lost_leaves_nothing_to_the_next() {
+    let mut world = World::new(1, &[], 0, 2);
+    for step in [
+        Step::Create { number: 4, zone: None, timeout: 1 },
+        Step::Update { number: 4, mark: 0, labels: 1 },
+        Step::Read(3),
+        Step::Packet { number: 6, is_reply: false },
+        Step::Delete(4),
+        Step::Read(2),
+        Step::Packet { number: 4, is_reply: false },
+        Step::Read(1),
+    ] {
+        world.take(&step);
+    }
+    world.settle();
+}

@@ -48,7 +48,8 @@
 //!   still be in the dump, and the flow after it has its begin to come. Only then does the end hide every entry of the
 //!   tuple.)
 //! - *A begin with the identifier of the known flow* is a repeat if any event was about that flow before, since its end
-//!   would precede the next begin (4).
+//!   would precede the next begin (4). That end may have been lost if events were, and the dump that repairs the loss has
+//!   not shown the flow yet: then the begin is taken for that of another flow, to which the entry adds what the event lacks.
 //!
 //! # Flows without events
 //!
@@ -437,7 +438,9 @@ impl FlowTable {
         match self.known(&key) {
             None => self.appear(&key, flow, seen, false, changes),
             // A dump was ahead of it, or it is a repeat. A difference is a change all the same.
-            Some((place, known)) if known.may_be(&flow) && !self.has_begun_before(known) => {
+            Some((place, known))
+                if known.may_be(&flow) && !self.has_begun_before(known) && !self.may_have_ended_unseen(known) =>
+            {
                 let before = known.to_flow();
                 let now = self.merge(place, EventKind::New, flow);
                 if let Some(flow) = now.filter(|now| differs(&before, now)) {
@@ -501,6 +504,11 @@ impl FlowTable {
     /// The parts of the flow that events have carried since the dump began.
     fn seen(&self, record: &Record) -> SeenInEvents {
         record.seen_since(self.generation()).unwrap_or(SeenInEvents::empty())
+    }
+
+    /// Whether the end of the flow may have been lost: events were, and nothing has shown the flow since the dump began.
+    fn may_have_ended_unseen(&self, record: &Record) -> bool {
+        self.is_lossy && record.seen_since(self.generation()).is_none()
     }
 
     /// Whether the dump has shown the flow, and no event since it began.

@@ -115,7 +115,7 @@ impl Bench {
         self.events();
     }
 
-    /// Both sockets receive what was queued for them while nobody read.
+    /// Each socket receives the events that its queue has gathered.
     fn events(&mut self) {
         sysctl::EVENTS.write(1).unwrap();
         let mut table = Table::new("events, views");

@@ -1,8 +1,8 @@
 //! A dump that several threads share, each of other flows.
 //!
-//! The kernel writes a dump on the processor that asks for it, so that one socket is as fast as one processor. Threads with
-//! a socket each dump parts of the table at once. A thread copies the flows out of its receive buffer and hands them over
-//! many at a time; the buffers come back to be filled again.
+//! The kernel writes a dump on the processor that asks for it, which limits a single socket to a single processor. Here,
+//! several threads dump parts of the table at once, each over its own socket. A thread copies the flows out of its receive
+//! buffer and delivers many at a time. The reader returns the buffers, and the threads fill them again.
 
 use std::{
     collections::VecDeque,
@@ -205,16 +205,15 @@ impl Client {
     /// ```
     pub fn dump_partitioned(&mut self, partition: &Partition) -> Result<PartitionedDump, Error> {
         let capabilities = self.capabilities()?;
-        let plans: Vec<_> = partition.parts.iter().map(|part| part.plan(&capabilities)).collect();
-        let parts: VecDeque<_> = if plans.iter().all(|plan| plan.is_exact()) {
-            partition.parts.iter().zip(plans).map(|(part, plan)| (part.clone(), plan.dumps().to_vec())).collect()
+        let planned = |part: Filter| {
+            let dumps = part.plan(&capabilities).dumps().to_vec();
+            (part, dumps)
+        };
+        let parts = partition.parts.iter().cloned();
+        let parts = if partition.parts.iter().all(|part| part.plan(&capabilities).is_exact()) {
+            parts.map(planned).collect()
         } else {
-            let any = partition.parts.iter().cloned().reduce(|one, other| one | other).into_iter();
-            any.map(|any| {
-                let dumps = any.plan(&capabilities).dumps().to_vec();
-                (any, dumps)
-            })
-            .collect()
+            parts.reduce(|one, other| one | other).into_iter().map(planned).collect()
         };
         PartitionedDump::start(&self.connection, parts)
     }
@@ -325,7 +324,7 @@ impl Worker {
     const DELIVERY: usize = 128 * 1024;
 
     fn run(mut self) {
-        // Nobody is left to be told.
+        // If the dump was dropped, no reader is left for an error.
         let _ = self.dump_parts();
     }
 

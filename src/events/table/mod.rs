@@ -44,9 +44,9 @@
 //!
 //! - *An end with the identifier of the known flow* is that flow's end, no matter how often it was sent (4).
 //! - *An end with another identifier* says nothing about the known flow: it repeats the end of an earlier flow, or the
-//!   dump was ahead of it. Therefore a tombstone holds the identifier, and does not hide the entry of a living flow. (If another event of the flow was read since the dump began, the flow lived then: the flows before it may
-//!   still be in the dump, and the flow after it has its begin to come. Only then does the end hide every entry of the
-//!   tuple.)
+//!   dump was ahead of it. Therefore a tombstone holds the identifier, and does not hide the entry of a living flow. (If
+//!   another event of the flow was read since the dump began, the flow lived then: the flows before it may still be in the
+//!   dump, and the flow after it has its begin to come. Only then does the end hide every entry of the tuple.)
 //! - *A begin with the identifier of the known flow* is a repeat if any event was about that flow before, since its end
 //!   would precede the next begin (4). That end may have been lost if events were, and the dump that repairs the loss has
 //!   not shown the flow yet: then the begin is taken for that of another flow, to which the entry adds what the event lacks.

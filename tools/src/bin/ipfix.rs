@@ -3,18 +3,15 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
     time::Duration,
 };
 
 use ctnetlink::{Filter, sysctl};
-use ctnetlink_tools::ipfix::{Configuration, LARGEST_MESSAGE, LEAST_MESSAGE, Settings, run};
+use ctnetlink_tools::{
+    ipfix::{Configuration, LARGEST_MESSAGE, LEAST_MESSAGE, Settings, run},
+    signals,
+};
 use lexopt::prelude::*;
-use nix::sys::signal::{SigSet, Signal};
 
 const HELP: &str = "\
 Exports NAT events and finished flows of this network namespace as IPFIX over UDP.
@@ -65,18 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn export(configuration: &Configuration) -> Result<(), Box<dyn std::error::Error>> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    // Before the other thread begins, which inherits the mask.
-    signals.thread_block()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let signaled = Arc::clone(&stop);
-    thread::spawn(move || {
-        if signals.wait().is_ok() {
-            signaled.store(true, Ordering::Relaxed);
-        }
-    });
+    let stop = signals::stop_flag()?;
     let summary = run(configuration, &stop, || eprintln!("ipfix: exporting to {}", list(&configuration.collectors)))?;
     eprintln!("ipfix: {summary}");
     Ok(())

@@ -1,18 +1,12 @@
 //! Shows the busiest sources, destinations, services and flows.
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use ctnetlink_tools::top::{Configuration, run};
+use ctnetlink_tools::{
+    signals,
+    top::{Configuration, run},
+};
 use lexopt::prelude::*;
-use nix::sys::signal::{SigSet, Signal};
 
 const HELP: &str = "\
 Shows the busiest sources, destinations, services and flows of a network namespace.
@@ -60,20 +54,8 @@ fn main() -> ExitCode {
 }
 
 fn show(configuration: &Configuration) -> Result<(), Box<dyn std::error::Error>> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    // Before the other thread begins, which inherits the mask. The terminal is restored after a signal. SIGHUP ends the
-    // program at once: its terminal is gone, and crossterm would read from it for ever.
-    signals.thread_block()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let signaled = Arc::clone(&stop);
-    thread::spawn(move || {
-        if signals.wait().is_ok() {
-            signaled.store(true, Ordering::Relaxed);
-        }
-    });
-    run(configuration, &stop)
+    // SIGHUP ends the program at once: its terminal is gone, and crossterm would read from it for ever.
+    run(configuration, &*signals::stop_flag()?)
 }
 
 /// Returns `None` if help is asked for.

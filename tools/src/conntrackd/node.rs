@@ -191,8 +191,9 @@ pub struct Node {
     /// How long to be silent after that.
     silence: Duration,
     received: Option<Duration>,
-    /// When the peer last acknowledged something, or something was first left to acknowledge.
-    progress: Duration,
+    /// The oldest message that the peer has not acknowledged, and since when it is the oldest.
+    oldest: Option<u32>,
+    oldest_since: Duration,
     resync: Resync,
     owes_table: bool,
     statistics: Statistics,
@@ -214,7 +215,8 @@ impl Node {
             transmitted: None,
             silence: KEEP_ALIVE,
             received: None,
-            progress: Duration::ZERO,
+            oldest: None,
+            oldest_since: Duration::ZERO,
             resync: Resync { wanted: starts_at_once, not_before: Duration::ZERO, pause: LEAST_PAUSE },
             owes_table: starts_at_once,
             statistics: Statistics::default(),
@@ -381,18 +383,8 @@ impl Node {
                 Err(malformed) => self.count(malformed),
             },
             Body::Expectation(..) => self.statistics.expectations += 1,
-            Body::Acknowledge(range) => {
-                if self.outbox.acknowledge(range) > 0 {
-                    self.progress = now;
-                }
-            }
-            Body::Missing(range) => {
-                let count = self.outbox.missing(range);
-                self.statistics.sent_again += count as u64;
-                if count > 0 {
-                    self.progress = now;
-                }
-            }
+            Body::Acknowledge(range) => self.outbox.acknowledge(range),
+            Body::Missing(range) => self.statistics.sent_again += self.outbox.missing(range) as u64,
             Body::Resync => {
                 self.statistics.resyncs_received += 1;
                 self.owes_table = true;
@@ -419,7 +411,7 @@ impl Node {
             match self.settings.mode {
                 Mode::NoTrack => self.outbox.forget(&item),
                 Mode::FtFw => {
-                    self.keep(message.sequence, item, now);
+                    self.keep(message.sequence, item);
                     self.silence = PROBE;
                 }
             }
@@ -457,11 +449,21 @@ impl Node {
             self.resync.wanted = !self.outbox.control(Control::Resync);
             self.statistics.resyncs_sent += 1;
         }
-        let is_stuck = self.outbox.unacknowledged() > 0 && now.saturating_sub(self.progress) > STUCK;
-        if is_stuck && self.is_peer_alive(now) {
+        if self.is_stuck(now) && self.is_peer_alive(now) {
             self.outbox.send_everything_again();
-            self.progress = now;
         }
+    }
+
+    /// Returns whether the oldest message was not acknowledged in time.
+    ///
+    /// Others may be: if the peer gave up the acknowledgement of the oldest, it acknowledges only what follows, and the
+    /// oldest would take up the room of flows for ever.
+    fn is_stuck(&mut self, now: Duration) -> bool {
+        let oldest = self.outbox.oldest_unacknowledged();
+        if self.oldest != oldest {
+            (self.oldest, self.oldest_since) = (oldest, now);
+        }
+        oldest.is_some() && now.saturating_sub(self.oldest_since) > STUCK
     }
 
     fn may_send_flows(&self) -> bool {
@@ -498,10 +500,7 @@ impl Node {
         self.statistics.sent += 1;
     }
 
-    fn keep(&mut self, sequence: u32, item: Item, now: Duration) {
-        if self.outbox.unacknowledged() == 0 {
-            self.progress = now;
-        }
+    fn keep(&mut self, sequence: u32, item: Item) {
         self.outbox.keep(sequence, item);
         self.outbox.bound_sent(self.settings.resend_queue);
     }
@@ -518,7 +517,7 @@ impl Node {
         let message = self.message(control.map_or(Body::Alive, Body::Acknowledge));
         self.append(&message, datagram, now);
         if let Some(range) = control {
-            self.keep(message.sequence, Item::Control(Control::Acknowledge(range)), now);
+            self.keep(message.sequence, Item::Control(Control::Acknowledge(range)));
         }
     }
 

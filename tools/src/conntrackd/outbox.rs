@@ -155,13 +155,11 @@ impl Outbox {
         }
     }
 
-    /// The messages of the range arrived. Returns how many of them were still kept.
-    pub(super) fn acknowledge(&mut self, range: Range) -> usize {
-        let taken = self.take_sent(range);
-        for (_, item) in &taken {
-            self.forget(item);
+    /// The messages of the range arrived.
+    pub(super) fn acknowledge(&mut self, range: Range) {
+        for (_, item) in self.take_sent(range) {
+            self.forget(&item);
         }
-        taken.len()
     }
 
     /// The messages of the range did not arrive: they are sent again. Returns how many.
@@ -243,6 +241,11 @@ impl Outbox {
         self.sent.len()
     }
 
+    /// Returns the number of the oldest of these.
+    pub(super) fn oldest_unacknowledged(&self) -> Option<u32> {
+        self.sent.front().map(|(sequence, _)| *sequence)
+    }
+
     /// Returns whether a message waits.
     pub(super) fn has_waiting(&self, with_flows: bool) -> bool {
         !self.controls.is_empty() || with_flows && !self.waiting.is_empty()
@@ -305,9 +308,9 @@ mod tests {
         (1..=4).for_each(|port| outbox.note(key(port), Kind::New));
         send_all(&mut outbox, u32::MAX - 1); // 1 and 2 before the wrap, 3 and 4 after it
         outbox.note(key(3), Kind::Delete);
-        assert_eq!(outbox.acknowledge(Range { from: u32::MAX - 1, to: u32::MAX - 1 }), 1);
+        outbox.acknowledge(Range { from: u32::MAX - 1, to: u32::MAX - 1 });
         assert_eq!(outbox.missing(Range { from: u32::MAX, to: 0 }), 1);
-        assert_eq!(outbox.acknowledge(Range { from: 1, to: 1000 }), 1);
+        outbox.acknowledge(Range { from: 1, to: 1000 });
         assert_eq!(taken(&mut outbox), [(3, Kind::Delete), (2, Kind::New)]);
         assert_eq!(outbox.entries(), 0);
     }

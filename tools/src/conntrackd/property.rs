@@ -117,7 +117,7 @@ pub fn link(bytes: &[u8]) {
         // Without acknowledgements, only a table that is sent again makes up for losses, and not for ends.
         world.run(Duration::from_millis(10));
     } else {
-        world.run(Duration::from_secs(if has_stranger { 1 } else { 15 }));
+        world.run(Duration::from_secs(if has_stranger { 1 } else { 30 }));
         assert!(has_stranger || world.is_synchronized(), "{:#?}", world.ends);
     }
     for end in &world.ends {
@@ -131,8 +131,10 @@ mod tests {
 
     #[track_caller]
     fn replay(target: &str, property: fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        let inputs: Vec<_> = fs::read_dir(corpus).unwrap().map(|input| input.unwrap().path()).collect();
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+        let files = |folder| fs::read_dir(fuzz.join(folder).join(target)).into_iter().flatten();
+        let inputs: Vec<_> =
+            ["corpus", "regressions"].into_iter().flat_map(files).map(|input| input.unwrap().path()).collect();
         assert!(inputs.len() >= 50, "{} inputs: the corpus is missing", inputs.len());
         inputs.iter().for_each(|input| property(&fs::read(input).unwrap()));
     }

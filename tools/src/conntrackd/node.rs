@@ -440,7 +440,7 @@ impl Node {
         self.statistics.swept += self.external.sweep(now) as u64;
         if self.owes_table && self.has_started() {
             self.owes_table = false;
-            table.for_each_key(&mut |key| self.outbox.note(key, Kind::New));
+            table.for_each_key(&mut |key| self.outbox.note_again(key));
         }
         if self.resync.wanted && self.has_started() && now >= self.resync.not_before {
             let follows = self.resync.not_before > Duration::ZERO && now < self.resync.not_before + self.resync.pause;

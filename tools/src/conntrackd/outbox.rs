@@ -82,6 +82,14 @@ impl Outbox {
         self.drop_leftovers();
     }
 
+    /// Notes a flow of a table that is sent again: the peer may have heard of it long ago.
+    pub(super) fn note_again(&mut self, key: Key) {
+        self.note(key, Kind::New);
+        if let Some(state) = self.states.get_mut(&key) {
+            state.known = true;
+        }
+    }
+
     fn wait(&mut self, key: Key, kind: Kind, known: bool) {
         self.next_ticket += 1;
         self.states.insert(key, State { kind, known, place: Place::Waiting(self.next_ticket) });
@@ -330,6 +338,17 @@ mod tests {
             outbox.note(key(1), Kind::Update);
         }
         assert!(outbox.entries() <= FEW + 8, "{}", outbox.entries());
+    }
+
+    #[test]
+    fn end_of_a_flow_that_waits_to_be_sent_again_is_sent() {
+        let mut outbox = Outbox::default();
+        outbox.note(key(1), Kind::New);
+        send_all(&mut outbox, 7);
+        outbox.acknowledge(Range { from: 7, to: 7 });
+        outbox.note_again(key(1));
+        outbox.note(key(1), Kind::Delete);
+        assert_eq!(taken(&mut outbox), [(1, Kind::Delete)]);
     }
 
     #[test]

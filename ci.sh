@@ -34,7 +34,7 @@ usage: ./ci.sh [VERB [ARGUMENT...]]
   package                      the package for crates.io builds, and a dry run of cargo publish succeeds
   semver                       the public API, compared with the last release: see RELEASING.md
   budget                       limits for the number of crates, the package and a static program
-  fuzz [TARGET [SECONDS]]      fuzzing, 20 seconds for each target
+  fuzz [TARGET [SECONDS]]      fuzzing, 20 seconds for each target; with 0 seconds, a replay of the kept inputs
   minimize [TARGET [COUNT]]    corpora of at most COUNT inputs (default 100), chosen by coverage
 
   kernels [SERIES...]          the kernel tests under Debian's kernels 6.1 and 6.12, in qemu
@@ -230,10 +230,11 @@ fuzz() {
     xargs -P "$(nproc)" -I{} "$0" fuzz_one {} "${2:-20}" <<<"${1:-$(cargo fuzz list)}"
 }
 fuzz_one() {
-    local corpora=("fuzz/new/$1" "fuzz/corpus/$1") output
+    local corpora=("fuzz/new/$1" "fuzz/corpus/$1" "fuzz/regressions/$1") limit="-max_total_time=$2" output
+    [ "$2" -gt 0 ] || limit=-runs=0
     mkdir -p "${corpora[@]}"
     if output=$(cargo +nightly fuzz run --sanitizer none "$1" "${corpora[@]}" -- \
-        -max_total_time="$2" ${FUZZ_SEED:+-seed="$FUZZ_SEED"} -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 2>&1); then
+        "$limit" ${FUZZ_SEED:+-seed="$FUZZ_SEED"} -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 2>&1); then
         echo "fuzz: $1: $(grep -o 'executed_units: .*' <<<"$output" | tr -s ' ')"
     else
         echo "$output" >&2

@@ -208,14 +208,18 @@ fn mark_all(client: &mut Client, flows: u32) {
 /// Gives half of the sources to each contestant.
 fn delete_by_source(client: &mut Client, flows: u32) {
     let mut table = Table::new(format!("delete {FLOWS_OF_A_SOURCE} by source address"));
-    for source in 0..(flows / (2 * FLOWS_OF_A_SOURCE)).min(3) {
-        let filter: Filter = format!("src 10.0.{}.1", 2 * source).parse().unwrap();
-        let ours = time(|| {
-            assert_eq!(client.delete_matching(&filter).unwrap().changed(), u64::from(FLOWS_OF_A_SOURCE));
-        });
-        let theirs = command("conntrack", &["-D", "-s", &format!("10.0.{}.1", 2 * source + 1)]);
-        table.add("ctnetlink", Some(ours), Some(ours));
-        table.add("conntrack -D", theirs, Some(ours));
+    for _ in 0..FEW_ROUNDS {
+        client.delete_all().unwrap();
+        create(client, (0..flows).map(flow));
+        for source in 0..(flows / (2 * FLOWS_OF_A_SOURCE)).min(3) {
+            let filter: Filter = format!("src 10.0.{}.1", 2 * source).parse().unwrap();
+            let ours = time(|| {
+                assert_eq!(client.delete_matching(&filter).unwrap().changed(), u64::from(FLOWS_OF_A_SOURCE));
+            });
+            let theirs = command("conntrack", &["-D", "-s", &format!("10.0.{}.1", 2 * source + 1)]);
+            table.add("ctnetlink", Some(ours), Some(ours));
+            table.add("conntrack -D", theirs, Some(ours));
+        }
     }
     table.print(FLOWS_OF_A_SOURCE);
 }

@@ -386,7 +386,7 @@ impl Client {
             return self.change_after_dump(filter, change, aim, observer, report).await;
         };
         let mut changes = Changes::new(change, aim, &mut writer, &self.stop, observer, report);
-        changes.make(&mut Dump::planned(filter, plan.dumps(), &mut self.connection)).await?;
+        changes.make(&mut Dump::planned(Some(filter.clone()), plan.dumps(), &mut self.connection)).await?;
         // After an error, or if this future is dropped, it is not put back, because stale answers may wait in it.
         self.writer = Some(writer);
         Ok(())
@@ -403,7 +403,7 @@ impl Client {
     ) -> Result<(), Error> {
         let capabilities = self.capabilities_for(change.operation()).await?;
         let mut flows = KeptFlows::default();
-        let mut dump = Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection);
+        let mut dump = Dump::planned(Some(filter.clone()), filter.plan(&capabilities).dumps(), &mut self.connection);
         while let Some(flow) = next_decodable(&mut dump, &self.stop, report).await? {
             flows.push(&flow);
         }

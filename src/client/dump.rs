@@ -166,7 +166,7 @@ impl<'c, T: Entry> Dump<'c, T> {
     #[inline]
     fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         match (&mut self.replies, &self.selection) {
-            (Some(replies), None) => replies.next_blocking(self.connection),
+            (Some(replies), None) if self.planned.as_slice().is_empty() => replies.next_blocking(self.connection),
             _ => self.next_selected(),
         }
     }
@@ -212,7 +212,8 @@ impl<'c, T: Entry> Dump<'c, T> {
         Ok(self.current().map(|message| T::view(&message)).transpose()?)
     }
 
-    fn current(&self) -> Option<RawMessage<'_>> {
+    /// The message of that entry.
+    pub(super) fn current(&self) -> Option<RawMessage<'_>> {
         self.replies.as_ref().and_then(|replies| replies.current(self.connection))
     }
 
@@ -268,13 +269,13 @@ impl<'c, T: Entry> Dump<'c, T> {
 }
 
 impl<'c> Dump<'c, Flow> {
-    /// The dumps that a plan wants, one after the other, compared with the filter again.
-    pub(super) fn planned(filter: &Filter, dumps: &[KernelFilter], connection: &'c mut Connection) -> Self {
+    /// The dumps that a plan wants, one after the other. Their entries are compared with the filter again if there is one.
+    pub(super) fn planned(filter: Option<Filter>, dumps: &[KernelFilter], connection: &'c mut Connection) -> Self {
         Self {
             connection,
             replies: None,
             planned: Vec::from(dumps).into_iter(),
-            selection: Some(Selection { filter: filter.clone(), now: Timestamp::now() }),
+            selection: filter.map(|filter| Selection { filter, now: Timestamp::now() }),
             entry: PhantomData,
         }
     }
@@ -339,7 +340,7 @@ impl Client {
 
     pub(crate) async fn dump_matching_async(&mut self, filter: &Filter) -> Result<Dump<'_>, Error> {
         let capabilities = self.capabilities_for(Operation::DumpFlows).await?;
-        Ok(Dump::planned(filter, filter.plan(&capabilities).dumps(), &mut self.connection))
+        Ok(Dump::planned(Some(filter.clone()), filter.plan(&capabilities).dumps(), &mut self.connection))
     }
 
     /// Dumps the flows that a request asks for: of another table, of one family, or with counters set to zero.
@@ -481,7 +482,7 @@ mod tests {
         let script = Script { send_failures: [Errno::ENOBUFS].into(), ..Script::default() };
         let mut connection: Connection = Connection::new(Box::new(script), None);
         let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);
-        let mut flows = Dump::planned(&Filter::everything(), &families, &mut connection);
+        let mut flows = Dump::planned(Some(Filter::everything()), &families, &mut connection);
         assert_eq!(flows.next().unwrap().unwrap_err().kind(), ErrorKind::Overrun);
         assert!(flows.next().is_none());
     }
@@ -492,7 +493,7 @@ mod tests {
         let script = Script { steps: steps.into(), ..Script::default() };
         let mut connection: Connection = Connection::new(Box::new(script), None);
         let families = [Family::IPV4, Family::IPV6].map(KernelFilter::of_family);
-        let mut flows = Dump::planned(&Filter::everything(), &families, &mut connection);
+        let mut flows = Dump::planned(Some(Filter::everything()), &families, &mut connection);
         assert_eq!(flows.next().unwrap().unwrap().original.source_port(), Some(5));
         assert!(flows.next_view().unwrap_err().is_busy());
         assert!(flows.next().is_none());

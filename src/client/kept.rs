@@ -16,22 +16,12 @@ impl KeptFlows {
         self.ends.push((flow.family(), self.attributes.len()));
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<FlowRef<'_>> {
-        let start = index.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).map(|(_, end)| *end))?;
-        let (family, end) = *self.ends.get(index)?;
-        FlowRef::from_attributes(family, self.attributes.get(start..end)?).ok()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = FlowRef<'_>> {
-        (0..self.ends.len()).filter_map(|index| self.get(index))
-    }
-
-    pub(super) fn length(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.attributes.len()
+        let mut start = 0;
+        self.ends.iter().filter_map(move |(family, end)| {
+            let attributes = self.attributes.get(std::mem::replace(&mut start, *end)..*end)?;
+            FlowRef::from_attributes(*family, attributes).ok()
+        })
     }
 
     pub(super) fn clear(&mut self) {

@@ -201,7 +201,10 @@ impl EncodeRequest for Probe {
     }
 }
 
-async fn probe<T: Transport>(connection: &mut Connection<T>, operation: Operation) -> Result<Capabilities, Error> {
+pub(super) async fn probe<T: Transport>(
+    connection: &mut Connection<T>,
+    operation: Operation,
+) -> Result<Capabilities, Error> {
     // Without ctnetlink every request is refused as invalid, which the probes would mistake for support.
     connection.execute(&Probe::Tracking(operation)).await?;
     let mut known = Capabilities::none();

@@ -27,6 +27,7 @@ pub use batch::Batch;
 pub use bulk::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
 pub use partition::{Partition, PartitionedDump};
+pub(crate) use partition::{PartitionedDumps, ReadBuckets};
 pub(crate) use stop::Stop;
 pub use stop::StopHandle;
 #[cfg(all(target_os = "linux", feature = "client", feature = "fake"))]

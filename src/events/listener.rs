@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +18,9 @@ use super::{
     synchronizer::Settings,
 };
 use crate::{
-    client::{NetfilterSocket, NetworkNamespace, Stop, id_of_this_thread, run_in, set_receive_buffer, sysctl},
+    client::{
+        NetfilterSocket, NetworkNamespace, ReadBuckets, Stop, id_of_this_thread, run_in, set_receive_buffer, sysctl,
+    },
     error::{ATTACH_PROGRAM, Errno, Error, LISTEN_TO_ALL},
     exchange::{Datagram, NamespaceId, Wait},
     filter::{Filter, Instruction, SocketFilter},
@@ -310,7 +313,7 @@ struct NetlinkListener {
     /// `nf_conntrack_events` of the namespace: an open file stays that namespace's, wherever it is read.
     events_setting: Option<File>,
     /// `nf_conntrack_buckets`, which all namespaces share.
-    buckets_setting: Option<File>,
+    buckets_setting: Option<Arc<File>>,
 }
 
 impl NetlinkListener {
@@ -346,13 +349,18 @@ impl Listener for NetlinkListener {
     }
 
     fn watch_buckets(&mut self) {
-        self.buckets_setting = File::open(sysctl::BUCKETS.path()).ok();
+        self.buckets_setting = File::open(sysctl::BUCKETS.path()).ok().map(Arc::new);
     }
 }
 
 impl Settings for NetlinkListener {
     fn buckets(&self) -> Option<u32> {
         read_number(self.buckets_setting.as_ref()?)
+    }
+
+    fn read_buckets(&self) -> Option<ReadBuckets> {
+        let setting = Arc::clone(self.buckets_setting.as_ref()?);
+        Some(Arc::new(move || read_number(&setting)))
     }
 
     fn events_enabled(&self) -> bool {

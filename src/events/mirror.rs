@@ -15,7 +15,7 @@ use super::{
 #[cfg(all(target_os = "linux", feature = "client"))]
 use crate::client::Stop;
 use crate::{
-    client::{Client, StopHandle},
+    client::{Client, Partition, StopHandle},
     error::{Error, ErrorKind},
     exchange::{Deadline, Transport},
 };
@@ -163,6 +163,32 @@ impl Mirror {
     pub fn audit_every(mut self, period: Option<Duration>) -> Self {
         self.inner.set_audit_period(period);
         self
+    }
+
+    /// Lets threads dump the table, as many at once as there are processors and parts: see
+    /// [`Client::dump_partitioned`]. This shortens the first dump, the dumps after losses, and audits.
+    ///
+    /// Each dump starts the threads and opens their sockets, and ends them. If this kernel cannot evaluate the parts,
+    /// nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the partition leaves flows out, which one of zones does. Fails also if
+    /// the kernel's capabilities cannot be probed, or if no other socket can be opened: the namespace of a client made by
+    /// `from_fd` is not known ([`Unsupported`](ErrorKind::Unsupported)).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use ctnetlink::{Mirror, Partition};
+    ///
+    /// let mut mirror = Mirror::open()?.dump_in_parts(&Partition::families())?;
+    /// mirror.synchronize()?;
+    /// # Ok::<(), ctnetlink::Error>(())
+    /// ```
+    pub fn dump_in_parts(mut self, partition: &Partition) -> Result<Self, Error> {
+        self.inner.dump_in_parts(partition)?;
+        Ok(self)
     }
 
     /// Audits the table as soon as no other dump is under way.

@@ -10,7 +10,7 @@ use super::{
     synchronizer::Settings,
 };
 use crate::{
-    client::{Stop, StopHandle},
+    client::{ReadBuckets, Stop, StopHandle},
     error::Error,
     exchange::{Datagram, Deadline, NamespaceId},
 };
@@ -61,6 +61,10 @@ impl Source for Box<dyn Listener> {
 impl Settings for Box<dyn Listener> {
     fn buckets(&self) -> Option<u32> {
         (**self).buckets()
+    }
+
+    fn read_buckets(&self) -> Option<ReadBuckets> {
+        (**self).read_buckets()
     }
 
     fn events_enabled(&self) -> bool {

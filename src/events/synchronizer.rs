@@ -23,6 +23,9 @@
 //! which the kernel fills a datagram. If it ever differs from the number at the begin, the dump is abandoned and repeated.
 //! Two resizes that undo each other between these two moments cannot hide: the kernel waits for a grace period after each.
 //!
+//! If threads dump the table in parts, each looks before and after each of its receives. They run ahead of the events by
+//! the deliveries that wait to be read, which only means more corrections.
+//!
 //! A resize between two datagrams that was undone before the second may still turn the order within one bucket. So a dump
 //! is repeated once, too, if it contradicts the events: if more than a small share of the flows are missing from it,
 //! although they have events and nothing was lost.
@@ -42,11 +45,14 @@ use super::{
     Change, EventRef, FlowTable,
     stream::{EventStep, EventStream, Source},
 };
+#[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+use crate::client::{Partition, PartitionedDump, PartitionedDumps, ReadBuckets};
 use crate::{
     error::{Error, ErrorKind},
     exchange::{Connection, Deadline, ReplyCursor, Transport, complete},
     model::Flow,
     request::DumpFlows,
+    wire::RawMessage,
 };
 
 /// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
@@ -70,6 +76,12 @@ pub(crate) trait Settings {
     /// The number of buckets of the hash table, if it is known.
     fn buckets(&self) -> Option<u32>;
 
+    /// The same for the threads of a dump, if it can change.
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+    fn read_buckets(&self) -> Option<ReadBuckets> {
+        None
+    }
+
     /// Whether the kernel sends events.
     fn events_enabled(&self) -> bool;
 }
@@ -79,6 +91,9 @@ pub(crate) trait Settings {
 pub(crate) struct Synchronizer<S, T> {
     stream: EventStream<S>,
     connection: Connection<T>,
+    /// Dumps on threads, if the caller allows them, instead of those of the connection.
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+    partitioned: Option<PartitionedDumps>,
     table: FlowTable,
     /// Changes of the table that were not yielded yet.
     changes: VecDeque<Change>,
@@ -95,11 +110,51 @@ pub(crate) struct Synchronizer<S, T> {
 
 #[derive(Debug)]
 struct DumpProgress {
-    replies: ReplyCursor,
+    entries: Entries,
     begin: Instant,
     buckets: Option<u32>,
     /// Whether an entry did not decode.
     lacks_entries: bool,
+}
+
+/// Where the entries of a dump come from.
+#[derive(Debug)]
+enum Entries {
+    Connection(ReplyCursor),
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+    Threads(PartitionedDump),
+}
+
+impl Entries {
+    /// The next entry, or `None` at the end. Only the connection of a transport that does not block waits as a future.
+    async fn next<'a, T: Transport>(
+        &'a mut self,
+        connection: &'a mut Connection<T>,
+    ) -> Result<Option<RawMessage<'a>>, Error> {
+        match self {
+            Self::Connection(replies) => replies.next(connection).await,
+            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+            Self::Threads(dump) => dump.next_message(),
+        }
+    }
+
+    /// Whether the next entry has to be waited for.
+    fn is_between_receives(&self) -> bool {
+        match self {
+            Self::Connection(replies) => replies.is_between_datagrams(),
+            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+            Self::Threads(dump) => dump.is_between_deliveries(),
+        }
+    }
+
+    /// Whether a thread has seen that the table was resized.
+    fn is_disturbed(&self) -> bool {
+        match self {
+            Self::Connection(_) => false,
+            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+            Self::Threads(dump) => dump.is_disturbed(),
+        }
+    }
 }
 
 /// The times at which work is due without an event.
@@ -166,6 +221,8 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         Self {
             stream,
             connection,
+            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+            partitioned: None,
             table: FlowTable::new(),
             changes: VecDeque::new(),
             dump: None,
@@ -183,12 +240,31 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         self.schedule.plan_check();
     }
 
-    /// Replaces the transport of the dumps.
+    /// Replaces the transport of the dumps, which also takes the place of threads.
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub(crate) fn map_transport<U: Transport>(self, map: impl FnOnce(T) -> U) -> Synchronizer<S, U> {
-        let Self { stream, connection, table, changes, dump, undecodable, schedule, search_begin, dumps } = self;
-        let connection = connection.map_transport(map);
-        Synchronizer { stream, connection, table, changes, dump, undecodable, schedule, search_begin, dumps }
+        let Self { stream, connection, partitioned: _, table, changes, dump, undecodable, .. } = self;
+        let (connection, partitioned) = (connection.map_transport(map), None);
+        let Self { schedule, search_begin, dumps, .. } = self;
+        Synchronizer {
+            stream,
+            connection,
+            partitioned,
+            table,
+            changes,
+            dump,
+            undecodable,
+            schedule,
+            search_begin,
+            dumps,
+        }
+    }
+
+    /// Lets threads dump the table from now on.
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+    pub(crate) fn dump_in_parts(&mut self, partition: &Partition) -> Result<(), Error> {
+        self.partitioned = PartitionedDumps::new(partition, &mut self.connection)?;
+        Ok(())
     }
 
     pub(crate) const fn stream(&self) -> &EventStream<S> {
@@ -405,16 +481,24 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// The table changes its phase only after the wait: if the future is dropped, the dump is still due.
     async fn begin_dump(&mut self) -> Result<(), Error> {
         let (begin, buckets) = (Instant::now(), self.stream.source().buckets());
-        let started = self.connection.start(&DumpFlows::new()).await;
+        let started = self.start_dump().await;
         (self.schedule.audit, self.schedule.dumped, self.schedule.patience) = (None, None, None);
         self.table.begin_dump();
         match started {
-            Ok(replies) => {
-                self.dump = Some(DumpProgress { replies, begin, buckets, lacks_entries: false });
+            Ok(entries) => {
+                self.dump = Some(DumpProgress { entries, begin, buckets, lacks_entries: false });
                 Ok(())
             }
             Err(error) => Err(self.dump_failed(error)),
         }
+    }
+
+    async fn start_dump(&mut self) -> Result<Entries, Error> {
+        #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
+        if let Some(partitioned) = &self.partitioned {
+            return Ok(Entries::Threads(partitioned.start(self.stream.source().read_buckets())?));
+        }
+        Ok(Entries::Connection(self.connection.start(&DumpFlows::new()).await?))
     }
 
     /// Reads one datagram of the dump, inside of whose receive the kernel fills the next one. Reports an entry that does
@@ -444,7 +528,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     async fn take_entries(&mut self) -> Result<bool, Error> {
         let Some(dump) = &mut self.dump else { return Ok(false) };
         loop {
-            let Some(message) = dump.replies.next(&mut self.connection).await? else { return Ok(true) };
+            let Some(message) = dump.entries.next(&mut self.connection).await? else { return Ok(true) };
             match Flow::decode(&message) {
                 Ok(flow) => self.table.apply_entry(flow, &mut self.changes),
                 Err(error) => {
@@ -453,14 +537,15 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
                     dump.lacks_entries = true;
                 }
             }
-            if dump.replies.is_between_datagrams() {
+            if dump.entries.is_between_receives() {
                 return Ok(false);
             }
         }
     }
 
     fn was_resized(&self) -> bool {
-        self.dump.as_ref().is_some_and(|dump| self.stream.source().buckets() != dump.buckets)
+        let now = self.stream.source().buckets();
+        self.dump.as_ref().is_some_and(|dump| now != dump.buckets || dump.entries.is_disturbed())
     }
 
     /// The dump may lack flows, which must not be taken for gone.

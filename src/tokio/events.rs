@@ -305,7 +305,8 @@ pub struct Mirror {
     deadline: Option<Deadline>,
 }
 
-/// Takes a mirror of a listener and a client with options of their own, or of a kernel in memory.
+/// Takes a mirror of a listener and a client with options of their own, or of a kernel in memory. It uses no threads, even
+/// if the mirror was to [dump in parts](crate::Mirror::dump_in_parts).
 impl From<crate::Mirror> for Mirror {
     fn from(mirror: crate::Mirror) -> Self {
         let inner = crate::Mirror { inner: mirror.inner.map_transport(AsyncTransport::wrap) };

@@ -259,6 +259,14 @@ impl<'a> RawMessage<'a> {
         Self { header: header.to_bytes(), payload, offset: 0 }
     }
 
+    /// Appends the bytes of the message, padded so that another can follow.
+    #[cfg(all(target_os = "linux", feature = "client"))]
+    pub(crate) fn append_to(&self, messages: &mut Vec<u8>) {
+        messages.extend_from_slice(&self.header);
+        messages.extend_from_slice(self.payload);
+        messages.resize(messages.len().next_multiple_of(super::attribute::ALIGNMENT), 0);
+    }
+
     /// Returns the payload as a netfilter message.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::{
 };
 
 use ctnetlink::{
-    Change, ChangeKind, Errno, EventGroups, Flow, FlowKey, FlowUpdate, Helper, Labels, MaskedLabels, Mirror, NewFlow,
-    Protocol, Status, TcpState, Tuple,
+    Change, ChangeKind, Errno, ErrorKind, EventGroups, Flow, FlowKey, FlowUpdate, Helper, Labels, MaskedLabels, Mirror,
+    NewFlow, Partition, Protocol, Status, TcpState, Tuple,
     fake::{FakeKernel, Fault},
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
@@ -104,7 +104,7 @@ struct World {
 impl World {
     /// Starts with some flows that began before anybody listened, and therefore end without an event unless the kernel
     /// always sends events.
-    fn new(events: u8, begun: &[u16], receive_buffer: usize, entries: usize) -> Self {
+    fn new(events: u8, begun: &[u16], receive_buffer: usize, entries: usize, on_threads: bool) -> Self {
         let events_suffice = events == 1;
         let builder = FakeKernel::builder().labels(true).accounting(true).events(events);
         let kernel = builder.entries_per_datagram(entries).build();
@@ -112,7 +112,10 @@ impl World {
             let _ = kernel.packet(&original(*number), 100);
         }
         let events = kernel.event_socket_with(EventGroups::FLOWS, receive_buffer);
-        let mirror = Mirror::new(events, kernel.client()).unwrap();
+        let mut mirror = Mirror::new(events, kernel.client()).unwrap();
+        if on_threads {
+            mirror = mirror.dump_in_parts(&Partition::families()).unwrap();
+        }
         Self { kernel, mirror, followed: BTreeMap::new(), events_suffice }
     }
 
@@ -206,13 +209,13 @@ impl World {
 }
 
 /// A world and its steps.
-fn stories(faults: Vec<Fault>) -> impl Strategy<Value = (u8, Vec<u16>, usize, usize, Vec<Step>)> {
+fn stories(faults: Vec<Fault>) -> impl Strategy<Value = (u8, Vec<u16>, usize, usize, bool, Vec<Step>)> {
     let buffers = select(vec![0, 1280, 4 * 1280, 1 << 20]);
-    (1..=2_u8, vec(1..=FLOWS, 0..3), buffers, 1..4_usize, steps(faults))
+    (1..=2_u8, vec(1..=FLOWS, 0..3), buffers, 1..4_usize, any::<bool>(), steps(faults))
 }
 
-fn check((events, begun, buffer, entries, steps): (u8, Vec<u16>, usize, usize, Vec<Step>)) {
-    let mut world = World::new(events, &begun, buffer, entries);
+fn check((events, begun, buffer, entries, on_threads, steps): (u8, Vec<u16>, usize, usize, bool, Vec<Step>)) {
+    let mut world = World::new(events, &begun, buffer, entries, on_threads);
     steps.iter().for_each(|step| world.take(step));
     world.settle();
 }
@@ -247,10 +250,25 @@ fn mirror_equals_the_kernel_after_failed_dumps() {
     });
 }
 
+/// Linux 5.4 cannot select a family, so the mirror dumps the table as before.
+#[test]
+fn dumps_on_threads_need_a_partition_of_the_whole_table() {
+    let open = |kernel: &FakeKernel| Mirror::new(kernel.event_socket(EventGroups::FLOWS), kernel.client()).unwrap();
+    let kernel = FakeKernel::new();
+    let error = open(&kernel).dump_in_parts(&Partition::zones([0])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    for kernel in [kernel, FakeKernel::builder().linux(4, 19).build()] {
+        let mut mirror = open(&kernel).dump_in_parts(&Partition::families()).unwrap();
+        kernel.packet(&original(1), 100).unwrap();
+        mirror.synchronize().unwrap();
+        assert_eq!(mirror.table().len(), 1);
+    }
+}
+
 /// The kernel sends an event without labels, like any event of another change.
 #[test]
 fn loss_of_all_labels_is_found_by_an_audit() {
-    let mut world = World::new(1, &[1], 1 << 20, 3);
+    let mut world = World::new(1, &[1], 1 << 20, 3, false);
     for labels in [1, 0] {
         world.take(&Step::Update { number: 1, mark: 0, labels });
         world.read_until_quiet(1);
@@ -266,7 +284,7 @@ fn loss_of_all_labels_is_found_by_an_audit() {
 /// The identifier of the new flow is that of the old one, and the dump had passed its place before it began.
 #[test]
 fn flow_whose_end_was_lost_leaves_nothing_to_the_next() {
-    let mut world = World::new(1, &[], 0, 2);
+    let mut world = World::new(1, &[], 0, 2, false);
     for step in [
         Step::Create { number: 4, zone: None, timeout: 1 },
         Step::Update { number: 4, mark: 0, labels: 1 },

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirror, Status, TcpState, Tuple};
+use ctnetlink::{
+    Change, ChangeKind, Client, EventGroups, EventSocket, Flow, Mirror, Partition, Status, TcpState, Tuple,
+};
 
 /// How late the kernel may send an event.
 const LATENESS: Duration = Duration::from_secs(60);
@@ -40,6 +42,11 @@ impl Follower {
             late: 0,
             kernel: Client::open().unwrap(),
         }
+    }
+
+    /// Lets threads dump the table.
+    pub fn on_threads(self) -> Self {
+        Self { mirror: self.mirror.dump_in_parts(&Partition::families()).unwrap(), ..self }
     }
 
     /// Returns the number of changes that were yielded.

@@ -26,6 +26,7 @@ cases! {
     table_equals_a_dump_at_every_quiet_point;
     lost_events_become_inferred_changes;
     mirror_recovers_from_losses_during_churn;
+    mirror_on_threads_recovers_from_losses_during_churn;
     audit_finds_changes_without_events;
     audit_finds_expired_flows;
     reused_tuple_is_another_flow;
@@ -44,6 +45,7 @@ cases! {
     parts_of_different_namespaces_are_refused;
     listener_with_a_filter_is_refused;
     resized_table_makes_no_flow_vanish: Resize;
+    table_resized_while_threads_dump_makes_no_flow_vanish: Resize;
 }
 
 fn first_dump_and_events_build_the_table(lab: &Lab) {
@@ -70,12 +72,12 @@ fn first_dump_and_events_build_the_table(lab: &Lab) {
 
 fn table_equals_a_dump_at_every_quiet_point(lab: &Lab) {
     let (mut client, mut dice) = (lab.client(), Dice(1));
-    let mut follower = Follower::new(16 << 20);
+    let mut followers = [Follower::new(16 << 20), Follower::new(16 << 20).on_threads()];
     for _ in 0..10 {
         churn(&mut client, &mut dice, 2000, 3000);
-        follower.check();
+        followers.iter_mut().for_each(Follower::check);
     }
-    assert_eq!(follower.mirror.overruns(), 0);
+    assert_eq!(followers.map(|follower| follower.mirror.overruns()), [0, 0]);
 }
 
 fn lost_events_become_inferred_changes(lab: &Lab) {
@@ -92,8 +94,15 @@ fn lost_events_become_inferred_changes(lab: &Lab) {
 }
 
 fn mirror_recovers_from_losses_during_churn(lab: &Lab) {
+    recover_from_losses(lab, Follower::new(30_000));
+}
+
+fn mirror_on_threads_recovers_from_losses_during_churn(lab: &Lab) {
+    recover_from_losses(lab, Follower::new(30_000).on_threads());
+}
+
+fn recover_from_losses(lab: &Lab, mut follower: Follower) {
     let mut client = lab.client();
-    let mut follower = Follower::new(30_000);
     let mut dice = Dice(2);
     // Nobody reads yet, so this burst does not fit the buffer.
     churn(&mut client, &mut dice, 2000, 500);
@@ -418,11 +427,18 @@ fn listener_with_a_filter_is_refused(lab: &Lab) {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
-/// The table is resized to another size and back all the time, while the mirror dumps it all the time.
 fn resized_table_makes_no_flow_vanish(lab: &Lab) {
+    resize_during_dumps(lab, Follower::new(32 << 20));
+}
+
+fn table_resized_while_threads_dump_makes_no_flow_vanish(lab: &Lab) {
+    resize_during_dumps(lab, Follower::new(32 << 20).on_threads());
+}
+
+/// The table is resized to another size and back all the time, while the mirror dumps it all the time.
+fn resize_during_dumps(lab: &Lab, mut follower: Follower) {
     const BUCKETS: &str = "/proc/sys/net/netfilter/nf_conntrack_buckets";
     let buckets: u32 = std::fs::read_to_string(BUCKETS).unwrap().trim().parse().unwrap();
-    let mut follower = Follower::new(32 << 20);
     create(&mut lab.client(), (1..=20_000).map(udp_flow));
     follower.check();
     follower.mirror = follower.mirror.audit_every(Some(Duration::from_millis(1)));

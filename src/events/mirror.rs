@@ -105,8 +105,8 @@ impl Mirror {
 
     /// Builds a mirror from a listener and a client of the same network namespace.
     ///
-    /// The listener has to receive [`EventGroups::FLOWS`]. With fewer groups, the changes of the others
-    /// appear only with audits.
+    /// The listener has to receive [`EventGroups::FLOWS`](crate::EventGroups::FLOWS). With fewer groups, the changes of the
+    /// others appear only with audits.
     ///
     /// # Errors
     ///

@@ -88,8 +88,8 @@ impl Settings for Box<dyn Listener> {
 ///   [`TimedOut`](crate::ErrorKind::TimedOut).
 /// - [`next_within`](Self::next_within) and [`next_view_within`](Self::next_view_within) wait for a given time.
 /// - [`try_next`](Self::try_next) and [`try_next_view`](Self::try_next_view) do not wait. A program that waits for
-///   several things polls the descriptor ([`AsFd`]) and then calls them until they return `None`. The descriptor needs
-///   no preparation for this.
+///   several things polls the descriptor ([`AsFd`](std::os::fd::AsFd)) and then calls them until they return `None`. The
+///   descriptor needs no preparation for this.
 ///
 /// A signal does not end a wait. A [`StopHandle`] does, from a signal handler or another thread.
 ///

@@ -267,6 +267,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         Ok(())
     }
 
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) const fn stream(&self) -> &EventStream<S> {
         &self.stream
     }

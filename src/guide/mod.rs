@@ -5,8 +5,11 @@
 // In these documents a link to a file of the repository leads to the module that shows it.
 
 /// Short programs for common jobs, each complete.
-#[cfg(all(target_os = "linux", feature = "client"))]
-#[doc = include_str!("cookbook.md")]
+#[cfg_attr(all(target_os = "linux", feature = "client"), doc = include_str!("cookbook.md"))]
+#[cfg_attr(
+    not(all(target_os = "linux", feature = "client")),
+    doc = "The programs need sockets: they are shown if the feature `client` is enabled on Linux."
+)]
 pub mod cookbook {}
 
 /// The README of the repository.

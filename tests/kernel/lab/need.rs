@@ -31,6 +31,7 @@ pub enum Need {
     /// A `net.core.optmem_max` for each namespace (Linux 6.8).
     OwnOptmem,
     /// The kernel that the fake imitates, or a newer one. Stable updates of older kernels got some of its checks, not all.
+    #[cfg_attr(not(feature = "fake"), allow(dead_code))]
     FakedKernel,
     /// A limit on flows that is low enough to be reached.
     SmallTable,

@@ -7,8 +7,8 @@ use super::{
     expectation::ExpectationEntry,
     filter::FlowFilter,
     flow::{RawTuple, Zone},
-    kernel::{Counts, Fault, Kernel},
     release::Release,
+    state::{Counts, Fault, Kernel},
     table::Place,
 };
 use crate::{

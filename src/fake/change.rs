@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use super::{
     flow::{EventBits, FlowEntry, Master, RawTuple, Tcp, Zone},
-    kernel::Kernel,
     release::{KnownHelper, Release},
+    state::Kernel,
     table::{Place, set_up_translation},
 };
 use crate::{

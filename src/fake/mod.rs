@@ -116,22 +116,22 @@ mod datagram;
 mod expectation;
 mod filter;
 mod flow;
-mod kernel;
 mod release;
 mod socket;
+mod state;
 mod table;
 
 use core::time::Duration;
 use std::sync::Arc;
 
-pub use kernel::Fault;
+pub use state::Fault;
 
 use self::{
     answer::write_flow,
     datagram::Head,
-    kernel::{Kernel, KernelSettings},
     release::Release,
     socket::{FakeListener, FakeSocket, Shared},
+    state::{Kernel, KernelSettings},
 };
 use crate::{
     client::Client,

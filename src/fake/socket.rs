@@ -10,7 +10,7 @@ use std::{
 use super::{
     answer::{Answer, DumpPart, PendingDump},
     datagram::{Refused, acknowledgement},
-    kernel::{Fault, Kernel, Next, ReadySignal},
+    state::{Fault, Kernel, Next, ReadySignal},
 };
 use crate::{
     client::Stop,

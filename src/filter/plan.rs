@@ -5,7 +5,7 @@ use core::fmt::{self, Display, Formatter};
 use super::{
     Filter, KernelFilter, SocketFilter,
     expression::Masked,
-    kernel::{KernelConjunction, KernelField},
+    kernel_filter::{KernelConjunction, KernelField},
 };
 use crate::model::{Family, Protocol};
 

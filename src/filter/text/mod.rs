@@ -274,3 +274,6 @@ mod serde {
 
     deserialize_from_text!(Filter Prefix);
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,8 +187,13 @@ impl EventSocket {
 
     /// Moves to the next event. [`EventStep::Nothing`] ends the wait.
     async fn advance(&mut self, deadline: Deadline) -> Result<EventStep, Error> {
+        let mut waits_first = self.waits.events.is_registered();
         loop {
-            self.waits.wait(&**self.inner.stream.source(), deadline).await?;
+            match std::mem::replace(&mut waits_first, true) {
+                true => self.waits.wait(&**self.inner.stream.source(), deadline).await?,
+                // A socket that was read synchronously may have a loss to report, which makes no descriptor readable.
+                false => ::tokio::task::coop::consume_budget().await,
+            }
             let stream = &mut self.inner.stream;
             let taken = self.waits.take(|| match stream.advance(Deadline::Now)? {
                 EventStep::Drained => Ok(None),

@@ -44,6 +44,11 @@ impl Readiness {
         self.registered = None;
     }
 
+    /// Returns true after the first wait.
+    pub(super) const fn is_registered(&self) -> bool {
+        self.registered.is_some()
+    }
+
     /// Waits until the descriptor may be readable. Also counts against the budget of the task, so that a task that always
     /// finds something to read still yields to others.
     pub(super) fn poll_readable(&mut self, fd: BorrowedFd<'_>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

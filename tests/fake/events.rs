@@ -130,3 +130,20 @@ fn socket_is_readable_while_events_wait() {
     kinds(&mut events);
     assert!(!is_readable(&events));
 }
+
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+#[test]
+fn loss_seen_by_a_synchronous_socket_is_yielded_after_its_conversion() {
+    let kernel = FakeKernel::new();
+    let mut events = kernel.event_socket(EventGroups::FLOWS);
+    kernel.insert(&udp(1)).unwrap();
+    kernel.overrun();
+    assert!(matches!(events.next().unwrap().unwrap(), Event::New(_)), "the events before the loss come first");
+    let mut events = ctnetlink::tokio::EventSocket::from(events);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await;
+        assert!(matches!(event.unwrap().unwrap().unwrap(), Event::Overrun));
+        kernel.insert(&udp(2)).unwrap();
+        assert!(matches!(events.next().await.unwrap().unwrap(), Event::New(_)), "the stream goes on");
+    });
+}

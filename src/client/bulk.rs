@@ -148,10 +148,15 @@ impl BulkReport {
         f.write_str(if self.is_stopped { ", stopped early" } else { "" })
     }
 
-    fn note(&mut self, key: FlowKey, result: Result<(), Error>) {
+    /// Counts the result of one flow. Returns an error of the socket, which would also be that of the next flows.
+    fn note(&mut self, key: FlowKey, result: Result<(), Error>) -> Result<(), Error> {
         match result {
             Ok(()) => self.changed += 1,
             Err(error) if error.is_not_found() => self.vanished += 1,
+            Err(error) if error.is_of_socket() => {
+                self.unanswered += 1;
+                return Err(error);
+            }
             Err(error) => {
                 self.failed += 1;
                 if self.failures.len() < Self::FAILURES {
@@ -159,6 +164,7 @@ impl BulkReport {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -526,8 +532,7 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
                 if let (Ok(()), Some(observer)) = (&result, &mut self.observer) {
                     observer(*flow);
                 }
-                self.report.note(key, result);
-                Ok(())
+                self.report.note(key, result)
             }
             BulkChange::Update(update) => {
                 let status = flow.status().unwrap_or_default();
@@ -546,21 +551,19 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
             true => self.batch.push(self.writer, &Aimed(command)).await,
             false => self.batch.push(self.writer, command).await,
         };
-        if self.batch.is_empty() {
-            self.collect_results().await;
-        }
-        pushed
+        let collected = if self.batch.is_empty() { self.collect_results().await } else { Ok(()) };
+        pushed.and(collected)
     }
 
     /// Sends the rest.
     async fn finish(&mut self) -> Result<(), Error> {
         let sent = self.batch.send(self.writer).await;
-        self.collect_results().await;
-        sent
+        let collected = self.collect_results().await;
+        sent.and(collected)
     }
 
-    /// Takes the results of a batch that was sent.
-    async fn collect_results(&mut self) {
+    /// Takes the results of a batch that was sent. Fails if the socket fails when a flow is tried again.
+    async fn collect_results(&mut self) -> Result<(), Error> {
         let batch = self.batch.take_report();
         self.report.changed += batch.succeeded() as u64;
         self.report.unanswered += batch.unanswered() as u64;
@@ -568,19 +571,24 @@ impl<'a, O: FnMut(FlowRef<'_>)> Changes<'a, O> {
             Some(_) => batch.outcomes().map(|outcome| outcome == BatchOutcome::Done).collect(),
             None => Vec::new(),
         };
+        let mut collected = Ok(());
         for (place, refusal) in batch.into_failures() {
             let Some(&key) = self.keys.get(place) else { continue };
-            let result = self.retry(key, refusal.into()).await;
+            let result = match collected {
+                Ok(()) => self.retry(key, refusal.into()).await,
+                Err(_) => Err(refusal.into()),
+            };
             if let Some(changed) = changed.get_mut(place) {
                 *changed = result.is_ok();
             }
-            self.report.note(key, result);
+            collected = collected.and(self.report.note(key, result));
         }
         if let Some(observer) = &mut self.observer {
             self.flows.iter().zip(changed).filter(|(_, changed)| *changed).for_each(|(flow, _)| observer(flow));
         }
         self.flows.clear();
         self.keys.clear();
+        collected
     }
 
     /// Tries a single flow again if the refusal may not be final.
@@ -660,7 +668,8 @@ mod tests {
     fn failures_are_counted_beyond_those_that_are_kept() {
         let mut report = BulkChange::Delete.report();
         let key = FlowKey::original(crate::Tuple::UNSPECIFIED);
-        (0..100).for_each(|_| report.note(key, Err(Error::timed_out())));
+        let refused = || Error::message(ErrorKind::Other, "other flows hide this flow");
+        (0..100).for_each(|_| report.note(key, Err(refused())).unwrap());
         assert_eq!((report.failed(), report.failures().len()), (100, BulkReport::FAILURES));
     }
 }

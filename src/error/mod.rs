@@ -194,6 +194,11 @@ impl Error {
         !matches!(*self.reason, Reason::Decode(_))
     }
 
+    /// Returns true if the socket failed, and not a request over it.
+    pub(crate) const fn is_of_socket(&self) -> bool {
+        matches!(*self.reason, Reason::System { .. } | Reason::Overrun | Reason::TimedOut | Reason::Truncated { .. })
+    }
+
     /// The length of a datagram that did not fit the receive buffer.
     #[cfg(any(test, fuzzing))]
     pub(crate) const fn truncated_length(&self) -> Option<usize> {

@@ -215,7 +215,8 @@ impl<T: Transport> Connection<T> {
         self.buffer.get(..length).unwrap_or_default()
     }
 
-    /// Discards the rest of the answer to an abandoned request. Otherwise the next request could take it for its own. An abandoned dump would also make the next one fail with EBUSY.
+    /// Discards the rest of the answer to an abandoned request. Otherwise the next request could take it for its own. An
+    /// abandoned dump would also make the next one fail with EBUSY.
     pub(super) async fn discard_unread(&mut self) -> Result<(), Error> {
         match self.unread {
             Unread::No => return Ok(()),

@@ -136,3 +136,36 @@ fn entries_of_a_dump_may_come_twice() {
     once.dedup();
     assert_eq!(once.len(), 100);
 }
+
+/// An update of a flow that has a zone in one direction looks it up first, so it is not part of a batch.
+#[test]
+fn lost_answer_ends_a_change_of_flows_in_a_zone_of_one_direction() {
+    let kernel = FakeKernel::new();
+    for port in 1..=3 {
+        let (mut original, reply) = (tuple(port), tuple(port).inverted().unwrap());
+        original.zone = Some(5);
+        kernel.insert(&ctnetlink::NewFlow::new(original, reply, 60)).unwrap();
+    }
+    let mut client = kernel.client();
+    client.capabilities().unwrap();
+    kernel.inject_after(1, Fault::NoReply);
+    let result = client.update_matching(&ctnetlink::Filter::everything(), &FlowUpdate::new().mark(1));
+    assert!(result.unwrap_err().is_timed_out());
+}
+
+/// A second refusal of the same batch is still counted, but not tried again.
+#[test]
+fn lost_answer_to_a_second_try_ends_a_change_by_a_filter() {
+    let kernel = filled(FakeKernel::new(), 3);
+    let mut client = kernel.client();
+    client.capabilities().unwrap();
+    // A dump, then three updates in a batch, of which two are refused, then the look-up for the second try.
+    kernel.inject_after(1, Fault::Refuse(Errno::EBUSY));
+    kernel.inject_after(2, Fault::Refuse(Errno::EBUSY));
+    kernel.inject_after(4, Fault::NoReply);
+    let update = FlowUpdate::new().add_status(ctnetlink::Status::ASSURED);
+    let error = client.update_matching(&ctnetlink::Filter::everything(), &update).unwrap_err();
+    assert!(error.is_timed_out(), "{error}");
+    let report = error.bulk_report().unwrap();
+    assert_eq!((report.changed(), report.unanswered(), report.failed()), (1, 1, 1));
+}

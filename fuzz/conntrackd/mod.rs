@@ -5,6 +5,8 @@
 
 #[path = "../../tools/src/conntrackd/convert.rs"]
 pub mod convert;
+#[path = "../../tools/src/conntrackd/expectation.rs"]
+pub mod expectation;
 #[path = "../../tools/src/conntrackd/external.rs"]
 pub mod external;
 #[path = "../../tools/src/conntrackd/node.rs"]
@@ -17,6 +19,8 @@ pub mod property;
 pub mod record;
 #[path = "../../tools/src/conntrackd/simulation.rs"]
 mod simulation;
+#[path = "../../tools/src/conntrackd/statistics.rs"]
+pub mod statistics;
 #[path = "../../tools/src/conntrackd/tracker.rs"]
 mod tracker;
 #[path = "../../tools/src/conntrackd/wire.rs"]

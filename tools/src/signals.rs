@@ -8,7 +8,19 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::{
+    signal::{SigSet, Signal},
+    signalfd::{SfdFlags, SignalFd},
+};
+
+/// Keeps SIGINT and SIGTERM from ending the program by themselves.
+fn block() -> nix::Result<SigSet> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    Ok(signals)
+}
 
 /// Returns a flag that becomes true when SIGINT or SIGTERM arrives, which no longer end the program by themselves.
 ///
@@ -18,10 +30,7 @@ use nix::sys::signal::{SigSet, Signal};
 ///
 /// Fails if the signals cannot be blocked.
 pub fn stop_flag() -> nix::Result<Arc<AtomicBool>> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.thread_block()?;
+    let signals = block()?;
     let stop = Arc::new(AtomicBool::new(false));
     let signaled = Arc::clone(&stop);
     thread::spawn(move || {
@@ -30,4 +39,13 @@ pub fn stop_flag() -> nix::Result<Arc<AtomicBool>> {
         }
     });
     Ok(stop)
+}
+
+/// Like [`stop_flag`], but returns a descriptor to read the signals from, which does not block.
+///
+/// # Errors
+///
+/// Fails if the signals cannot be blocked, or the process has too many open files.
+pub fn stop_descriptor() -> nix::Result<SignalFd> {
+    SignalFd::with_flags(&block()?, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }

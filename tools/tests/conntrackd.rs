@@ -4,6 +4,8 @@
 //! With `CTNETLINK_KERNEL=required` in the environment they fail instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+#[path = "conntrackd/expectations.rs"]
+mod expectations;
 #[path = "conntrackd/failover.rs"]
 mod failover;
 #[path = "support/gateways.rs"]
@@ -33,6 +35,6 @@ fn main() -> ExitCode {
         Some(reason) if required => Trial::test(name, move || Err(Failed::from(reason))),
         Some(reason) => Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true),
     };
-    let trials = [link::CASES, failover::CASES].concat().iter().map(trial).collect();
+    let trials = [link::CASES, expectations::CASES, failover::CASES].concat().iter().map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,8 @@
 //! Exports NAT events and finished flows as IPFIX.
 
 use std::{
+    error::Error,
+    fmt::Display,
     net::{SocketAddr, ToSocketAddrs},
     process::ExitCode,
     time::Duration,
@@ -9,6 +11,7 @@ use std::{
 use ctnetlink::{Filter, sysctl};
 use ctnetlink_tools::{
     ipfix::{Configuration, LARGEST_MESSAGE, LEAST_MESSAGE, Settings, run},
+    program::{self, Parsed},
     signals,
 };
 use lexopt::prelude::*;
@@ -40,32 +43,19 @@ Needs CAP_NET_ADMIN. Ends on SIGINT and SIGTERM, after sending the waiting recor
 ";
 
 fn main() -> ExitCode {
-    let configuration = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(configuration)) => configuration,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("ipfix: {error}\nTry 'ipfix --help'.");
-            return ExitCode::from(2);
-        }
-    };
-    warn_about_settings();
-    match export(&configuration) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ipfix: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("ipfix", HELP, parse, |configuration| export(&configuration))
 }
 
-fn export(configuration: &Configuration) -> Result<(), Box<dyn std::error::Error>> {
+fn say(message: impl Display) {
+    program::complain("ipfix", message);
+}
+
+fn export(configuration: &Configuration) -> Result<bool, Box<dyn Error>> {
+    warn_about_settings();
     let stop = signals::stop_flag()?;
-    let summary = run(configuration, &stop, || eprintln!("ipfix: exporting to {}", list(&configuration.collectors)))?;
-    eprintln!("ipfix: {summary}");
-    Ok(())
+    let summary = run(configuration, &stop, || say(format_args!("exporting to {}", list(&configuration.collectors))))?;
+    say(summary);
+    Ok(true)
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
@@ -75,13 +65,13 @@ fn list(addresses: &[SocketAddr]) -> String {
 fn warn_about_settings() {
     for (setting, effect) in [(sysctl::ACCOUNTING, "have no counters"), (sysctl::TIMESTAMP, "have no begin time")] {
         if setting.read().is_ok_and(|value| value == 0) {
-            eprintln!("ipfix: warning: {}=0: flows that begin now {effect}", setting.name());
+            say(format_args!("warning: {}=0: flows that begin now {effect}", setting.name()));
         }
     }
 }
 
 /// Returns `None` if help is asked for.
-fn parse(mut arguments: lexopt::Parser) -> Result<Option<Configuration>, lexopt::Error> {
+fn parse(mut arguments: lexopt::Parser) -> Parsed<Configuration> {
     let (mut settings, mut filter, mut collectors) = (Settings::default(), None, Vec::new());
     let mut receive_buffer = 64 << 20;
     while let Some(argument) = arguments.next()? {

@@ -1,8 +1,9 @@
 //! Shows the busiest sources, destinations, services and flows.
 
-use std::{process::ExitCode, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use ctnetlink_tools::{
+    program::{self, Parsed},
     signals,
     top::{Configuration, run},
 };
@@ -33,33 +34,17 @@ stand still. Needs CAP_NET_ADMIN.
 ";
 
 fn main() -> ExitCode {
-    let configuration = match parse(lexopt::Parser::from_env()) {
-        Ok(Some(configuration)) => configuration,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("top: {error}\nTry 'top --help'.");
-            return ExitCode::from(2);
-        }
-    };
-    match show(&configuration) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("top: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main("top", HELP, parse, |configuration| show(&configuration))
 }
 
-fn show(configuration: &Configuration) -> Result<(), Box<dyn std::error::Error>> {
+fn show(configuration: &Configuration) -> Result<bool, Box<dyn Error>> {
     // SIGHUP ends the program at once: its terminal is gone, and crossterm would read from it for ever.
-    run(configuration, &*signals::stop_flag()?)
+    run(configuration, &*signals::stop_flag()?)?;
+    Ok(true)
 }
 
 /// Returns `None` if help is asked for.
-fn parse(mut arguments: lexopt::Parser) -> Result<Option<Configuration>, lexopt::Error> {
+fn parse(mut arguments: lexopt::Parser) -> Parsed<Configuration> {
     let mut configuration = Configuration { namespace: None, filter: String::new(), interval: Duration::from_secs(2) };
     while let Some(argument) = arguments.next()? {
         match argument {

@@ -21,9 +21,13 @@ pub enum Command {
     DumpInternal,
     /// Print the flows of the peer.
     DumpExternal,
-    /// Create the flows of the peer in the kernel.
+    /// Print the expectations of this gateway.
+    DumpInternalExpectations,
+    /// Print the expectations of the peer.
+    DumpExternalExpectations,
+    /// Create the flows and expectations of the peer in the kernel.
     Commit,
-    /// Forget the flows of the peer.
+    /// Forget the flows and expectations of the peer.
     Flush,
     /// Request the peer's table.
     Resync,
@@ -33,9 +37,11 @@ pub enum Command {
     Statistics,
 }
 
-const COMMANDS: [(&str, Command); 7] = [
+const COMMANDS: [(&str, Command); 9] = [
     ("dump internal", Command::DumpInternal),
     ("dump external", Command::DumpExternal),
+    ("dump internal expectations", Command::DumpInternalExpectations),
+    ("dump external expectations", Command::DumpExternalExpectations),
     ("commit", Command::Commit),
     ("flush", Command::Flush),
     ("resync", Command::Resync),
@@ -157,7 +163,9 @@ mod tests {
         }
         let error = "dump".parse::<Command>().unwrap_err().to_string();
         assert!(
-            error.starts_with("unknown command \"dump\": expected dump internal, dump external, commit"),
+            error.starts_with(
+                "unknown command \"dump\": expected dump internal, dump external, dump internal expectations"
+            ),
             "{error}"
         );
     }

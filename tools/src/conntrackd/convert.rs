@@ -6,11 +6,11 @@ use std::{
 };
 
 use ctnetlink::{
-    AnyFlow, Expectation, ExpectationFlags, ExpectationNat, Flow, Helper, Labels, Layer4, NatRange, NewFlow, Protocol,
-    ProtocolInfo, SctpInfo, SctpState, SequenceAdjustment, Status, Synproxy, TcpInfo, TcpState, Tuple,
+    AnyFlow, Flow, Helper, Labels, Layer4, NatRange, NewFlow, Protocol, ProtocolInfo, SctpInfo, SctpState,
+    SequenceAdjustment, Status, Synproxy, TcpInfo, TcpState, Tuple,
 };
 
-use super::record::{Bytes, ExpectationRecord, FlowRecord, Swapped};
+use super::record::{Bytes, FlowRecord, Swapped};
 
 /// The identity of a flow between the two peers: the original tuple, without a zone in it, and the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,8 @@ impl Key {
 /// Protocols whose ports conntrackd sends.
 const PORTS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::DCCP];
 
-fn is_carried(tuple: &Tuple) -> bool {
+/// Returns whether the attributes name the tuple completely.
+pub(super) fn is_carried(tuple: &Tuple) -> bool {
     match tuple.layer4 {
         Layer4::None => !has_keys_that_are_not_sent(tuple.protocol),
         Layer4::Ports { .. } => PORTS.contains(&tuple.protocol),
@@ -59,15 +60,15 @@ const fn has_keys_that_are_not_sent(protocol: Protocol) -> bool {
 
 /// The parts of a tuple as attributes.
 #[derive(Default)]
-struct TupleAttributes {
-    ipv4: Option<[Ipv4Addr; 2]>,
-    ipv6: Option<[Ipv6Addr; 2]>,
-    protocol: Option<u8>,
-    ports: Option<[u16; 2]>,
+pub(super) struct TupleAttributes {
+    pub(super) ipv4: Option<[Ipv4Addr; 2]>,
+    pub(super) ipv6: Option<[Ipv6Addr; 2]>,
+    pub(super) protocol: Option<u8>,
+    pub(super) ports: Option<[u16; 2]>,
 }
 
 impl TupleAttributes {
-    fn new(tuple: &Tuple) -> Self {
+    pub(super) fn new(tuple: &Tuple) -> Self {
         let mut attributes = Self { protocol: Some(tuple.protocol.0), ..Self::default() };
         match (tuple.source, tuple.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => attributes.ipv4 = Some([source, destination]),
@@ -81,7 +82,7 @@ impl TupleAttributes {
     }
 
     /// Returns the tuple, without an ICMP query. `None` if addresses, protocol or ports are missing or ambiguous.
-    fn tuple(&self) -> Option<Tuple> {
+    pub(super) fn tuple(&self) -> Option<Tuple> {
         let (source, destination): (IpAddr, IpAddr) = match (self.ipv4, self.ipv6) {
             (Some([source, destination]), None) => (source.into(), destination.into()),
             (None, Some([source, destination])) => (source.into(), destination.into()),
@@ -316,67 +317,6 @@ fn labels<const N: usize>(words: &Bytes<N>) -> Labels {
     Labels(bits)
 }
 
-impl ExpectationRecord {
-    /// Returns the record of an expectation, or `None` if the protocol cannot carry it: it has no zone and no IPv6
-    /// translation.
-    #[must_use]
-    pub fn new(expectation: &Expectation) -> Option<Self> {
-        let Expectation { master, tuple, mask, timeout, flags, class, helper, function, zone, nat, .. } = expectation;
-        if zone.is_some_and(|zone| zone != 0) || !is_carried(master) || !is_carried(tuple) {
-            return None;
-        }
-        let [master, tuple, mask] = [master, tuple, mask].map(TupleAttributes::new);
-        let mut record = Self {
-            master_ipv4: master.ipv4,
-            master_ipv6: master.ipv6,
-            master_protocol: master.protocol,
-            master_ports: master.ports,
-            expected_ipv4: tuple.ipv4,
-            expected_ipv6: tuple.ipv6,
-            expected_protocol: tuple.protocol,
-            expected_ports: tuple.ports,
-            mask_ipv4: mask.ipv4,
-            mask_ipv6: mask.ipv6,
-            mask_protocol: mask.protocol,
-            mask_ports: mask.ports,
-            timeout: *timeout,
-            flags: Some(flags.unwrap_or_default().bits()),
-            class: *class,
-            helper: helper.as_deref().and_then(Bytes::from_text),
-            function: function.as_deref().and_then(Bytes::from_text),
-            ..Self::default()
-        };
-        if let Some(ExpectationNat { direction, tuple }) = nat {
-            let nat = TupleAttributes::new(tuple);
-            record.nat_ipv4 = Some(nat.ipv4?);
-            (record.nat_protocol, record.nat_ports) = (nat.protocol, nat.ports);
-            record.nat_direction = Some(u32::from(*direction == ctnetlink::Direction::Reply));
-        }
-        Some(record)
-    }
-
-    /// Returns the expectation as it is created in the kernel. `None` if a tuple is missing or ambiguous.
-    #[must_use]
-    pub fn to_expectation(&self) -> Option<Expectation> {
-        let tuple = |ipv4, ipv6, protocol, ports| TupleAttributes { ipv4, ipv6, protocol, ports }.tuple();
-        let master = tuple(self.master_ipv4, self.master_ipv6, self.master_protocol, self.master_ports)?;
-        let expected = tuple(self.expected_ipv4, self.expected_ipv6, self.expected_protocol, self.expected_ports)?;
-        let mask = tuple(self.mask_ipv4, self.mask_ipv6, self.mask_protocol, self.mask_ports)?;
-        let mut expectation = Expectation::new(master, expected, mask);
-        expectation.timeout = self.timeout;
-        expectation.flags = self.flags.map(ExpectationFlags::from_bits_retain);
-        expectation.class = self.class;
-        expectation.helper = self.helper.as_ref().and_then(Bytes::text).map(Into::into);
-        expectation.function = self.function.as_ref().and_then(Bytes::text).map(Into::into);
-        if let Some(nat) = tuple(self.nat_ipv4, None, self.nat_protocol, self.nat_ports) {
-            let reply = self.nat_direction == Some(1);
-            let direction = if reply { ctnetlink::Direction::Reply } else { ctnetlink::Direction::Original };
-            expectation.nat = Some(ExpectationNat { direction, tuple: nat });
-        }
-        Some(expectation)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,24 +404,6 @@ mod tests {
         assert_eq!(timeout(Some(30), 29), 30);
         assert_eq!(timeout(Some(0), 5), 1);
         assert_eq!(timeout(None, 5), 60);
-    }
-
-    #[test]
-    fn expectation_crosses_the_wire_with_its_translation() {
-        let master = Tuple::tcp("10.0.0.1:1000".parse().unwrap(), "192.0.2.2:21".parse().unwrap());
-        let expected = Tuple::tcp("192.0.2.2:0".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
-        let mask = Tuple::tcp("255.255.255.255:0".parse().unwrap(), "255.255.255.255:65535".parse().unwrap());
-        let mut expectation = Expectation::new(master, expected, mask);
-        expectation.timeout = Some(300);
-        expectation.flags = Some(ExpectationFlags::PERMANENT);
-        expectation.class = Some(1);
-        expectation.helper = Some("ftp".into());
-        expectation.function = Some("nat-follow-master".into());
-        expectation.nat = Some(ExpectationNat { direction: ctnetlink::Direction::Reply, tuple: expected });
-        let attributes = ExpectationRecord::new(&expectation).unwrap().encode();
-        assert_eq!(ExpectationRecord::decode(&attributes).unwrap().to_expectation(), Some(expectation.clone()));
-        expectation.zone = Some(1);
-        assert_eq!(ExpectationRecord::new(&expectation), None);
     }
 
     proptest! {

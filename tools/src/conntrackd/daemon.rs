@@ -1,34 +1,33 @@
-//! The program: sockets, the clock, and the table of the kernel.
+//! The program: sockets, the clock, and commands.
 
 use std::{
     collections::HashSet,
     error::Error,
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, ErrorKind},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     os::fd::AsFd,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use ctnetlink::{Change, ChangeKind, Client, EventGroups, EventSocket, Filter, FlowKey, FlowTable, Mirror, sysctl};
+use ctnetlink::{Client, sysctl};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
-    },
+    sys::signalfd::SignalFd,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
+    NAME,
     command::{Command, Commands},
-    commit::{commit, key_of},
-    convert::Key,
-    node::{Node, Settings, Table},
+    commit::{Candidates, commit},
+    expectation::Subject,
+    local::Local,
+    node::{Node, Settings},
     options::Options,
-    record::FlowRecord,
     wire::Kind,
 };
+use crate::{program, signals};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -36,6 +35,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 const HEADERS: usize = 28;
 /// Datagrams and changes that are taken before the other side gets its turn.
 const TURN: usize = 512;
+/// The most expectations of the peer. A kernel keeps a few thousand unless `nf_conntrack_expect_max` is raised.
+const EXPECTATIONS: usize = 1 << 16;
 
 /// Exchanges flows until SIGINT or SIGTERM.
 ///
@@ -44,7 +45,7 @@ const TURN: usize = 512;
 /// Fails if a socket cannot be opened or breaks, or the kernel's table cannot be read.
 pub fn run(options: &Options) -> Outcome {
     // Must run before any thread starts: threads inherit the blocked signals.
-    let signals = block_signals()?;
+    let signals = signals::stop_descriptor()?;
     let commands = Commands::listen(&options.socket)?;
     let link = Link::open(options)?;
     let mut daemon = Daemon::start(options, link)?;
@@ -59,23 +60,14 @@ pub fn run(options: &Options) -> Outcome {
     Ok(())
 }
 
-fn block_signals() -> Outcome<SignalFd> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.thread_block()?;
-    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
-}
-
 fn warn_about_settings() {
     if sysctl::EVENTS.read().is_ok_and(|value| value == 2) {
         complain("nf_conntrack_events=2: flows older than this program send no events, audits find their changes late");
     }
 }
 
-/// Unlike `eprintln!`, this does not panic if nobody reads.
-fn complain(message: impl std::fmt::Display) {
-    let _ = io::Write::write_all(&mut io::stderr(), format!("conntrackd: {message}\n").as_bytes());
+fn complain(message: impl Display) {
+    program::complain(NAME, message);
 }
 
 /// The UDP socket, bound to the address and interface of the link.
@@ -165,86 +157,11 @@ fn is_passing(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| passing.contains(&Errno::from_raw(number)))
 }
 
-/// Which flows are sent.
-struct Selection {
-    /// The two addresses of the link.
-    link: [IpAddr; 2],
-    filter: Option<Filter>,
-    /// With a filter: the flows that matched it when they last changed, and that the peer may know.
-    announced: HashSet<Key>,
-}
-
-impl Selection {
-    /// Translates a change of the table into the change that the peer sees. `None` if the peer need not know.
-    fn translate(&mut self, change: &Change) -> Option<(Kind, Key)> {
-        let key = Key::of(&change.flow).filter(|key| !self.is_local(key))?;
-        let kind = match change.kind {
-            ChangeKind::Appeared => Kind::New,
-            ChangeKind::Changed => Kind::Update,
-            ChangeKind::Vanished => Kind::Delete,
-        };
-        let Some(filter) = &self.filter else { return Some((kind, key)) };
-        // A change can take a flow into the filter or out of it.
-        let matches = kind != Kind::Delete && filter.matches(&change.flow);
-        let kind = match (matches, matches && !self.announced.contains(&key)) {
-            (true, true) => Kind::New,
-            (true, false) => kind,
-            (false, _) => Kind::Delete,
-        };
-        let is_known = if matches { !self.announced.insert(key) } else { self.announced.remove(&key) };
-        (matches || is_known).then_some((kind, key))
-    }
-
-    fn is_local(&self, key: &Key) -> bool {
-        [key.tuple.source, key.tuple.destination].iter().any(|end| end.is_loopback() || self.link.contains(end))
-    }
-
-    /// Takes in the flows that were there at the start.
-    fn announce(&mut self, table: &FlowTable) {
-        if let Some(filter) = &self.filter {
-            let matching = table.iter().filter(|entry| filter.matches(entry));
-            self.announced.extend(matching.filter_map(|entry| Key::of(&entry)));
-        }
-    }
-}
-
-/// The flows of the kernel's table that are sent.
-struct Internal<'t> {
-    table: &'t FlowTable,
-    selection: &'t Selection,
-}
-
-impl Table for Internal<'_> {
-    fn record(&self, key: &Key) -> Option<FlowRecord> {
-        if self.selection.filter.is_some() && !self.selection.announced.contains(key) {
-            return None;
-        }
-        FlowRecord::new(&self.table.get(flow_key(key))?.to_flow())
-    }
-
-    fn for_each_key(&self, take: &mut dyn FnMut(Key)) {
-        let Selection { filter, announced, .. } = self.selection;
-        match filter {
-            Some(_) => announced.iter().filter(|key| !self.selection.is_local(key)).copied().for_each(take),
-            None => {
-                let keys = self.table.iter().filter_map(|entry| Key::of(&entry));
-                keys.filter(|key| !self.selection.is_local(key)).for_each(take);
-            }
-        }
-    }
-}
-
-fn flow_key(key: &Key) -> FlowKey {
-    let flow = FlowKey::original(key.tuple);
-    if key.zone == 0 { flow } else { flow.in_zone(key.zone) }
-}
-
 struct Daemon {
-    mirror: Mirror,
+    local: Local,
     client: Client,
     link: Link,
     node: Node,
-    selection: Selection,
     begun: Instant,
     /// Whether datagrams or changes may wait that were not taken in the last turn.
     is_behind: bool,
@@ -253,33 +170,19 @@ struct Daemon {
 
 impl Daemon {
     fn start(options: &Options, link: Link) -> Outcome<Self> {
-        let events = EventSocket::builder(EventGroups::FLOWS).receive_buffer(options.event_buffer).open()?;
-        let mut mirror = Mirror::new(events, Client::open()?)?.audit_every(options.audit);
-        // The first table that is sent has to be complete.
-        mirror.synchronize()?;
-        let address = options.address.ip();
-        let mut selection =
-            Selection { link: [address, options.peer.ip()], filter: options.filter.clone(), announced: HashSet::new() };
-        selection.announce(mirror.table());
+        let (local, client) = (Local::open(options)?, Client::open()?);
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs());
         let settings = Settings {
-            datagram: options.mtu - HEADERS - if address.is_ipv6() { 20 } else { 0 },
+            datagram: options.mtu - HEADERS - if options.address.is_ipv6() { 20 } else { 0 },
             window: options.window,
             resend_queue: options.resend_queue,
             in_flight: Settings::new(options.mode, 0).in_flight.min(options.resend_queue / 2),
             external: options.external,
+            expectations: if options.expectations.is_some() { EXPECTATIONS } else { 0 },
             ..Settings::new(options.mode, seconds as u32)
         };
-        Ok(Self {
-            mirror,
-            client: Client::open()?,
-            link,
-            node: Node::new(settings),
-            selection,
-            begun: Instant::now(),
-            is_behind: false,
-            buffer: vec![0; 65_536],
-        })
+        let (node, begun) = (Node::new(settings), Instant::now());
+        Ok(Self { local, client, link, node, begun, is_behind: false, buffer: vec![0; 65_536] })
     }
 
     fn now(&self) -> Duration {
@@ -294,16 +197,13 @@ impl Daemon {
     fn wait(&self, signals: &SignalFd, commands: &Commands) -> Outcome {
         let now = self.now();
         let link = self.node.next_deadline(now).saturating_sub(now);
-        let table = self.mirror.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let table = self.local.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let wait = if self.is_behind { Duration::ZERO } else { table.map_or(link, |table| table.min(link)) };
         // Rounded up, or the last fraction of a millisecond would be spent in a loop.
         let milliseconds = u16::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
-        let mut sources = [
-            PollFd::new(self.mirror.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.link.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(commands.listener.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let others = [self.link.socket.as_fd(), commands.listener.as_fd(), signals.as_fd()];
+        let sources = self.local.sources().chain(others);
+        let mut sources: Vec<_> = sources.map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
         match poll(&mut sources, PollTimeout::from(milliseconds)) {
             Err(nix::errno::Errno::EINTR) | Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
@@ -325,24 +225,14 @@ impl Daemon {
 
     /// Notes the changes of the kernel's table.
     fn follow(&mut self) {
-        for _ in 0..8 * TURN {
-            match next_change(&mut self.mirror) {
-                Some(change) => {
-                    if let Some((kind, key)) = self.selection.translate(&change) {
-                        self.node.note(kind, key);
-                    }
-                }
-                None => return,
-            }
-        }
-        self.is_behind = true;
+        let Self { local, node, .. } = self;
+        self.is_behind |= local.follow(8 * TURN, |kind, subject| node.note(kind, subject));
     }
 
     fn transmit(&mut self) -> Outcome {
         let mut datagram = Vec::with_capacity(2048);
         for _ in 0..TURN {
-            let internal = Internal { table: self.mirror.table(), selection: &self.selection };
-            if !self.node.transmit(self.begun.elapsed(), &internal, &mut datagram) {
+            if !self.node.transmit(self.begun.elapsed(), &self.local, &mut datagram) {
                 return Ok(());
             }
             self.link.send(&datagram)?;
@@ -352,26 +242,20 @@ impl Daemon {
     }
 }
 
-/// Returns the next change that waits.
-fn next_change(mirror: &mut Mirror) -> Option<Change> {
-    // The mirror goes on after an error with the next call, in the next turn.
-    mirror.try_next().unwrap_or_else(|error| {
-        complain(error);
-        None
-    })
-}
-
 /// Commands.
 impl Daemon {
     fn execute(&mut self, command: Command) -> String {
         match command {
             Command::DumpInternal => self.dump_internal(),
             Command::DumpExternal => self.dump_external(),
+            Command::DumpInternalExpectations => self.dump_internal_expectations(),
+            Command::DumpExternalExpectations => self.dump_external_expectations(),
             Command::Commit => self.commit(),
             Command::Flush => {
-                let count = self.node.external().len();
+                let external = self.node.external();
+                let text = format!("forgot {}\n", entries(external.flows().len(), external.expectations().len()));
                 self.node.clear_external();
-                format!("forgot {}\n", flows(count))
+                text
             }
             Command::Resync => {
                 self.node.request_table();
@@ -386,51 +270,47 @@ impl Daemon {
     }
 
     fn dump_internal(&self) -> String {
-        let internal = Internal { table: self.mirror.table(), selection: &self.selection };
-        let mut text = String::new();
-        internal.for_each_key(&mut |key| {
-            if let Some(entry) = internal.table.get(flow_key(&key)) {
-                let _ = writeln!(text, "{}", entry.to_flow());
-            }
-        });
-        text
+        self.local.flows().map(|flow| format!("{flow}\n")).collect()
+    }
+
+    fn dump_internal_expectations(&self) -> String {
+        self.local.expectations().map(|expectation| format!("{expectation}\n")).collect()
     }
 
     fn dump_external(&self) -> String {
-        let (now, mut text) = (self.now(), String::new());
-        for (_, record, at) in self.node.external().iter() {
-            if let Some(flow) = record.to_flow() {
-                let _ = writeln!(text, "{flow} age={}", now.saturating_sub(at).as_secs());
-            }
-        }
-        text
+        let flows = self.node.external().flows().iter();
+        flows.filter_map(|(_, record, at)| Some(self.with_age(&record.to_flow()?, at))).collect()
     }
 
-    /// Creates the peer's flows. The resulting events are not sent to the peer: it knows the flows, and a peer that
-    /// injects flows into its kernel would replace flows in use.
-    fn commit(&mut self) -> String {
-        while let Some(change) = next_change(&mut self.mirror) {
-            if let Some((kind, key)) = self.selection.translate(&change) {
-                self.node.note(kind, key);
-            }
-        }
-        let now = self.now();
-        let flows: Vec<_> =
-            self.node.external().iter().filter_map(|(_, record, at)| record.to_new_flow(now - at)).collect();
-        let committed: HashSet<Key> = flows.iter().map(key_of).collect();
-        let is_there = |mirror: &Mirror, key: &Key| mirror.table().get(flow_key(key)).is_some();
-        let before: Vec<Key> = committed.iter().filter(|key| is_there(&self.mirror, key)).copied().collect();
+    fn dump_external_expectations(&self) -> String {
+        let expectations = self.node.external().expectations().iter();
+        expectations.filter_map(|(_, record, at)| Some(self.with_age(&record.to_expectation()?, at))).collect()
+    }
 
-        let Self { mirror, client, node, selection, .. } = self;
-        let report = commit(client, flows, || {
-            while let Some(change) = next_change(mirror) {
-                if let Some((kind, key)) = selection.translate(&change).filter(|(_, key)| !committed.contains(key)) {
-                    node.note(kind, key);
+    fn with_age(&self, entry: &impl Display, at: Duration) -> String {
+        format!("{entry} age={}\n", self.now().saturating_sub(at).as_secs())
+    }
+
+    /// Creates the peer's flows and expectations. The resulting events are not sent to the peer: it knows them, and a peer
+    /// that injects flows into its kernel would replace flows in use.
+    fn commit(&mut self) -> String {
+        let now = self.now();
+        let Self { local, client, node, .. } = self;
+        while local.follow(TURN, |kind, subject| node.note(kind, subject)) {}
+        let candidates = Candidates::new(node.external(), now);
+        let committed: HashSet<Subject> = candidates.subjects().collect();
+        let before: Vec<Subject> = committed.iter().filter(|subject| local.has(subject)).cloned().collect();
+
+        let report = commit(client, candidates, || {
+            let mut note = |kind, subject| {
+                if !committed.contains(&subject) {
+                    node.note(kind, subject);
                 }
-            }
+            };
+            while local.follow(TURN, &mut note) {}
         });
-        for key in before.into_iter().filter(|key| !is_there(&self.mirror, key)) {
-            self.node.note(Kind::Delete, key);
+        for subject in before.into_iter().filter(|subject| !local.has(subject)) {
+            node.note(Kind::Delete, subject);
         }
         match report {
             Ok(report) => report.to_string(),
@@ -441,14 +321,14 @@ impl Daemon {
     fn statistics(&self) -> String {
         let (now, mut text) = (self.now(), String::new());
         let state = if self.node.is_connected(now) { "connected to" } else { "waiting for" };
-        let internal = Internal { table: self.mirror.table(), selection: &self.selection };
-        let mut sent = 0;
-        internal.for_each_key(&mut |_| sent += 1);
         let _ = writeln!(text, "{state} {}", self.link.peer);
-        let _ = writeln!(text, "internal: {}, external: {}", flows(sent), flows(self.node.external().len()));
-        let _ = writeln!(text, "waiting or not acknowledged: {}", flows(self.node.pending()));
+        let (flows, expectations) = self.local.counts();
+        let external = self.node.external();
+        let peers = entries(external.flows().len(), external.expectations().len());
+        let _ = writeln!(text, "internal: {}, external: {peers}", entries(flows, expectations));
+        let _ = writeln!(text, "waiting or not acknowledged: {}", self.node.pending());
         let counts = [
-            ("losses of events, made up for by dumps", self.mirror.overruns()),
+            ("losses of events, made up for by dumps", self.local.overruns()),
             ("datagrams from strangers, dropped", self.link.strangers),
             ("datagrams not sent because the link was down", self.link.unsent),
         ];
@@ -460,46 +340,11 @@ impl Daemon {
     }
 }
 
-fn flows(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "flow" } else { "flows" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ctnetlink::{NewFlow, fake::FakeKernel};
-
-    fn selection(filter: Option<&str>) -> Selection {
-        let link = ["10.77.0.1".parse().unwrap(), "10.77.0.2".parse().unwrap()];
-        Selection { link, filter: filter.map(|text| text.parse().unwrap()), announced: HashSet::new() }
-    }
-
-    fn changes(kernel: &FakeKernel, mirror: &mut Mirror, flow: &NewFlow, mark: u32) -> Vec<Change> {
-        let mut client = kernel.client();
-        client.create(flow).unwrap();
-        client.update(FlowKey::original(flow.original), &ctnetlink::FlowUpdate::new().mark(mark)).unwrap();
-        client.delete(FlowKey::original(flow.original)).unwrap();
-        std::iter::from_fn(|| mirror.try_next().unwrap()).collect()
-    }
-
-    #[test]
-    fn flow_that_leaves_the_filter_ends_for_the_peer() {
-        let kernel = FakeKernel::new();
-        let mut mirror = kernel.mirror();
-        mirror.synchronize().unwrap();
-        let flow = NewFlow::udp("10.0.0.1:1".parse().unwrap(), "192.0.2.2:53".parse().unwrap());
-        let mut kinds = |filter, flow: &NewFlow, mark| {
-            let mut selection = selection(filter);
-            let changes = changes(&kernel, &mut mirror, flow, mark);
-            changes.iter().filter_map(|change| selection.translate(change).map(|(kind, _)| kind)).collect::<Vec<_>>()
-        };
-        assert_eq!(kinds(None, &flow, 7), [Kind::New, Kind::Update, Kind::Delete]);
-        assert_eq!(kinds(Some("not mark 7"), &flow, 7), [Kind::New, Kind::Delete]);
-        assert_eq!(kinds(Some("mark 7"), &flow, 7), [Kind::New, Kind::Delete]);
-        assert_eq!(kinds(Some("mark 8"), &flow, 7), []);
-        let own = NewFlow::udp("10.77.0.2:3780".parse().unwrap(), "10.77.0.1:3780".parse().unwrap());
-        assert_eq!(kinds(None, &own, 7), []);
-        let local = NewFlow::udp("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        assert_eq!(kinds(None, &local, 7), []);
+/// Counts flows, and expectations if there are any.
+fn entries(flows: usize, expectations: usize) -> String {
+    let count = |count, name| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
+    match expectations {
+        0 => count(flows, "flow"),
+        _ => format!("{} and {}", count(flows, "flow"), count(expectations, "expectation")),
     }
 }

@@ -1,12 +1,14 @@
 //! One end of the link: datagrams and time in, datagrams out.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{
     convert::Key,
+    expectation::{ExpectationKey, Subject},
     external::{Applied, External},
     outbox::{Control, Item, Outbox},
-    record::FlowRecord,
+    record::{ExpectationRecord, FlowRecord},
+    statistics::Statistics,
     tracker::{Tracker, Verdict},
     wire::{Body, Kind, Malformed, Message, Messages, Range},
 };
@@ -38,12 +40,15 @@ pub struct Settings {
     pub in_flight: usize,
     /// The most flows of the peer to keep.
     pub external: usize,
+    /// The most expectations of the peer to keep, 0 if none are exchanged.
+    pub expectations: usize,
     /// The number of the first message. conntrackd takes the seconds of the clock.
     pub first_sequence: u32,
 }
 
 impl Settings {
-    /// Returns the settings of a conntrackd that was not configured otherwise, for an MTU of 1500 and a million flows.
+    /// Returns the settings of a conntrackd that was not configured otherwise, for an MTU of 1500 and a million flows. No
+    /// expectations are exchanged.
     #[must_use]
     pub const fn new(mode: Mode, first_sequence: u32) -> Self {
         Self {
@@ -53,17 +58,20 @@ impl Settings {
             resend_queue: 131_072,
             in_flight: 4096,
             external: 1 << 20,
+            expectations: 0,
             first_sequence,
         }
     }
 }
 
-/// The flows of this end, as they are now.
+/// The flows and expectations of this end, as they are now.
 pub trait Table {
     /// Returns a flow.
-    fn record(&self, key: &Key) -> Option<FlowRecord>;
-    /// Calls `take` with the key of each flow.
-    fn for_each_key(&self, take: &mut dyn FnMut(Key));
+    fn flow(&self, key: &Key) -> Option<FlowRecord>;
+    /// Returns an expectation.
+    fn expectation(&self, key: &ExpectationKey) -> Option<ExpectationRecord>;
+    /// Calls `take` with each flow, and then with each expectation.
+    fn for_each(&self, take: &mut dyn FnMut(Subject));
 }
 
 /// The state of the handshake, which both ends do for themselves (`HELLO`).
@@ -98,72 +106,6 @@ const ALIVE: Duration = Duration::from_secs(3);
 /// Messages that a live peer does not acknowledge for this long are sent again.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Statistics {
-    /// Messages that were sent.
-    pub sent: u64,
-    /// Messages that were received and are well-formed.
-    pub received: u64,
-    /// Datagrams whose rest was shorter than a header.
-    pub truncated: u64,
-    /// Messages with a wrong length.
-    pub wrong_size: u64,
-    /// Messages of another version of the protocol.
-    pub wrong_version: u64,
-    /// Messages with an unknown type or unknown flags.
-    pub wrong_header: u64,
-    /// Messages with malformed attributes.
-    pub wrong_payload: u64,
-    /// Messages that name no flow, or whose values a kernel would refuse.
-    pub unusable: u64,
-    /// Flows that did not fit the table of the peer's flows.
-    pub refused: u64,
-    /// Messages about expectations, which are not kept.
-    pub expectations: u64,
-    /// Duplicates and late messages, which were dropped.
-    pub late: u64,
-    /// Messages that were missing.
-    pub missing: u64,
-    /// Messages that the peer missed and that were sent again.
-    pub sent_again: u64,
-    /// Starts of the peer after the first.
-    pub restarts: u64,
-    /// Requests for the peer's whole table.
-    pub resyncs_sent: u64,
-    /// The peer's requests for the whole table.
-    pub resyncs_received: u64,
-    /// Flows that a restarted peer did not send again, and that were removed.
-    pub swept: u64,
-}
-
-impl fmt::Display for Statistics {
-    /// Prints a line for each count that is not zero.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = [
-            ("messages sent", self.sent),
-            ("messages received", self.received),
-            ("truncated datagrams", self.truncated),
-            ("messages with a wrong length", self.wrong_size),
-            ("messages of another version", self.wrong_version),
-            ("messages with an unknown type or unknown flags", self.wrong_header),
-            ("messages with malformed attributes", self.wrong_payload),
-            ("messages that name no flow or carry values out of range", self.unusable),
-            ("flows refused because the external table is full", self.refused),
-            ("messages about expectations, ignored", self.expectations),
-            ("late or duplicate messages, dropped", self.late),
-            ("messages missing", self.missing),
-            ("messages sent again", self.sent_again),
-            ("restarts of the peer", self.restarts),
-            ("requests for the peer's table", self.resyncs_sent),
-            ("requests of the peer for this table", self.resyncs_received),
-            ("flows removed that a restarted peer did not send again", self.swept),
-        ];
-        counts.iter().filter(|(_, count)| *count > 0).try_for_each(|(name, count)| writeln!(f, "{name}: {count}"))
-    }
-}
-
 /// One end of the link.
 ///
 /// The owner calls [`note`](Self::note) for each change of its table and [`receive`](Self::receive) for each datagram, and
@@ -172,8 +114,8 @@ impl fmt::Display for Statistics {
 ///
 /// The rules of conntrackd's FT-FW mode are followed, with these additions, which conntrackd understands:
 ///
-/// - Flows wait until the peer has answered the hello, because conntrackd does not notice messages that are lost before.
-/// - Flows wait while too many messages are on their way, so the resend queue never overflows.
+/// - Data wait until the peer has answered the hello, because conntrackd does not notice messages that are lost before.
+/// - Data wait while too many messages are on their way, so the resend queue never overflows.
 /// - After a gap that the peer's resend queue cannot have kept, its whole table is requested. conntrackd loses flows then.
 /// - Messages that a live peer does not acknowledge in time are sent again.
 /// - When the peer restarts, each end sends its table and requests the other's.
@@ -206,7 +148,7 @@ impl Node {
         let starts_at_once = settings.mode == Mode::NoTrack;
         Self {
             outbox: Outbox::default(),
-            external: External::new(settings.external),
+            external: External::new(settings.external, settings.expectations),
             tracker: Tracker::new(settings.window.max(2)),
             hello: Hello::Initial,
             owes_hello_back: false,
@@ -225,8 +167,8 @@ impl Node {
     }
 
     /// Notes a change of the table, which the peer has to hear of.
-    pub fn note(&mut self, kind: Kind, key: Key) {
-        self.outbox.note(key, kind);
+    pub fn note(&mut self, kind: Kind, subject: impl Into<Subject>) {
+        self.outbox.note(subject.into(), kind);
     }
 
     /// Sends the whole table with the next datagrams.
@@ -239,13 +181,13 @@ impl Node {
         self.resync.wanted = true;
     }
 
-    /// Returns the peer's flows.
+    /// Returns the peer's flows and expectations.
     #[must_use]
     pub const fn external(&self) -> &External {
         &self.external
     }
 
-    /// Removes the peer's flows.
+    /// Removes the peer's flows and expectations.
     pub fn clear_external(&mut self) {
         self.external.clear();
     }
@@ -256,10 +198,10 @@ impl Node {
         &self.statistics
     }
 
-    /// Returns the number of flows that wait to be sent, or were not acknowledged.
+    /// Returns the number of flows and expectations that wait to be sent, or were not acknowledged.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.outbox.flows()
+        self.outbox.subjects()
     }
 
     /// Returns whether the peer has been heard within the last three seconds, and has answered the hello if there is one.
@@ -376,13 +318,15 @@ impl Node {
 
     fn process(&mut self, body: Body<&[u8]>, now: Duration) {
         match body {
-            Body::Flow(kind, attributes) => match self.external.apply(kind, attributes, now) {
-                Ok(Applied::Done) => {}
-                Ok(Applied::Unusable) => self.statistics.unusable += 1,
-                Ok(Applied::Full) => self.statistics.refused += 1,
-                Err(malformed) => self.count(malformed),
-            },
-            Body::Expectation(..) => self.statistics.expectations += 1,
+            Body::Flow(kind, attributes) => {
+                let applied = self.external.apply_flow(kind, attributes, now);
+                self.count_applied(applied);
+            }
+            Body::Expectation(..) if self.settings.expectations == 0 => self.statistics.expectations += 1,
+            Body::Expectation(kind, attributes) => {
+                let applied = self.external.apply_expectation(kind, attributes, now);
+                self.count_applied(applied);
+            }
             Body::Acknowledge(range) => self.outbox.acknowledge(range),
             Body::Missing(range) => self.statistics.sent_again += self.outbox.missing(range) as u64,
             Body::Resync => {
@@ -390,6 +334,15 @@ impl Node {
                 self.owes_table = true;
             }
             Body::Alive => {}
+        }
+    }
+
+    fn count_applied(&mut self, applied: Result<Applied, Malformed>) {
+        match applied {
+            Ok(Applied::Done) => {}
+            Ok(Applied::Unusable) => self.statistics.unusable += 1,
+            Ok(Applied::Full) => self.statistics.refused += 1,
+            Err(malformed) => self.count(malformed),
         }
     }
 }
@@ -400,7 +353,7 @@ impl Node {
     pub fn transmit(&mut self, now: Duration, table: &impl Table, datagram: &mut Vec<u8>) -> bool {
         datagram.clear();
         self.prepare(now, table);
-        while let Some(item) = self.outbox.take(self.may_send_flows()) {
+        while let Some(item) = self.outbox.take(self.may_send_data()) {
             let body = self.body(&item, table);
             let message = self.message(body);
             if !datagram.is_empty() && datagram.len() + message.encoded_len() >= self.settings.datagram {
@@ -425,7 +378,7 @@ impl Node {
     /// Returns when [`transmit`](Self::transmit) has to be called, if nothing is received and nothing changes until then.
     #[must_use]
     pub fn next_deadline(&self, now: Duration) -> Duration {
-        if self.owes_table && self.has_started() || self.outbox.has_waiting(self.may_send_flows()) {
+        if self.owes_table && self.has_started() || self.outbox.has_waiting(self.may_send_data()) {
             return now;
         }
         let keep_alive = match self.transmitted {
@@ -440,7 +393,7 @@ impl Node {
         self.statistics.swept += self.external.sweep(now) as u64;
         if self.owes_table && self.has_started() {
             self.owes_table = false;
-            table.for_each_key(&mut |key| self.outbox.note_again(key));
+            table.for_each(&mut |subject| self.outbox.note_again(subject));
         }
         if self.resync.wanted && self.has_started() && now >= self.resync.not_before {
             let follows = self.resync.not_before > Duration::ZERO && now < self.resync.not_before + self.resync.pause;
@@ -466,7 +419,7 @@ impl Node {
         oldest.is_some() && now.saturating_sub(self.oldest_since) > STUCK
     }
 
-    fn may_send_flows(&self) -> bool {
+    fn may_send_data(&self) -> bool {
         self.has_started() && self.outbox.unacknowledged() < self.settings.in_flight
     }
 
@@ -475,12 +428,19 @@ impl Node {
             Item::Control(Control::Acknowledge(range)) => Body::Acknowledge(*range),
             Item::Control(Control::Missing(range)) => Body::Missing(*range),
             Item::Control(Control::Resync) => Body::Resync,
-            // The flow counts as it is now: it may have ended, or another may have taken its place, since it was noted.
-            Item::Flow(key) => match (self.outbox.kind(key), table.record(key)) {
-                (_, None) => Body::Flow(Kind::Delete, FlowRecord::of_key(key).encode()),
-                (Kind::Delete, Some(record)) => Body::Flow(Kind::New, record.encode()),
-                (kind, Some(record)) => Body::Flow(kind, record.encode()),
-            },
+            Item::Data(subject) => {
+                let noted = self.outbox.kind(subject);
+                match subject {
+                    Subject::Flow(key) => match table.flow(key) {
+                        Some(record) => Body::Flow(present(noted), record.encode()),
+                        None => Body::Flow(Kind::Delete, FlowRecord::of_key(key).encode()),
+                    },
+                    Subject::Expectation(key) => match table.expectation(key) {
+                        Some(record) => Body::Expectation(present(noted), record.encode()),
+                        None => Body::Expectation(Kind::Delete, ExpectationRecord::of_key(key).encode()),
+                    },
+                }
+            }
         }
     }
 
@@ -524,6 +484,14 @@ impl Node {
     /// Returns the number of entries of all queues and tables, which memory depends on.
     #[cfg(any(test, fuzzing))]
     pub(super) fn entries(&self) -> usize {
-        self.outbox.entries() + self.external.len()
+        self.outbox.entries() + self.external.flows().len() + self.external.expectations().len()
+    }
+}
+
+/// Returns the kind of a message about a subject that is there: since its end was noted, another has taken its place.
+const fn present(noted: Kind) -> Kind {
+    match noted {
+        Kind::Delete => Kind::New,
+        noted => noted,
     }
 }

@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::{
-    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -13,7 +12,9 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use super::{
     command::{Command, UnknownCommand},
     node::Mode,
+    own_expectations::Helpers,
 };
+use crate::program::Parsed;
 
 /// The text of `--help`.
 pub const USAGE: &str = "\
@@ -41,14 +42,20 @@ Flows:
   --filter EXPRESSION     flows to send, in the language of the ctnetlink crate: \"proto tcp and not dst 10.0.0.1\"
                           Flows of loopback addresses and of the link's addresses are never sent.
   --external COUNT        the most flows of the peer to keep (1048576)
+  --expectation-sync HELPERS
+                          exchange expectations as well, as ExpectationSync of conntrackd does: of all helpers (all), or
+                          of those that are named (ftp,sip). A peer that injects flows into its kernel must have
+                          ExpectationSync too: without it, conntrackd 1.4.7 ends with an assertion.
   --event-buffer BYTES    receive buffer for events of the kernel (16777216)
   --audit SECONDS         how often the table is compared with the kernel's, 0 for never (60)
 
 Commands to a running program:
   dump internal           print the flows of this gateway that are sent to the peer
   dump external           print the flows of the peer
-  commit                  create the flows of the peer in the kernel
-  flush                   forget the flows of the peer
+  dump internal expectations, dump external expectations
+                          print expectations
+  commit                  create the flows of the peer in the kernel, and then the expectations
+  flush                   forget the flows and expectations of the peer
   resync                  request the peer's whole table
   bulk                    send the whole table to the peer
   stats                   print the state of the link, and counts
@@ -60,8 +67,6 @@ Commands to a running program:
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "used by the program alone")]
 pub enum Task {
-    /// Print the usage.
-    Help,
     /// Exchange flows.
     Run(Box<Options>),
     /// Send a command to a running program.
@@ -92,6 +97,8 @@ pub struct Options {
     pub filter: Option<Filter>,
     /// The most flows of the peer to keep.
     pub external: usize,
+    /// The helpers whose expectations are exchanged.
+    pub expectations: Option<Helpers>,
     /// The receive buffer for events, in bytes.
     pub event_buffer: usize,
     /// How often the table is audited.
@@ -105,8 +112,7 @@ pub struct Options {
 /// # Errors
 ///
 /// A message for the user.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, lexopt::Error> {
-    let mut parser = Parser::from_args(arguments);
+pub fn parse(mut parser: Parser) -> Parsed<Task> {
     let (mut address, mut peer, mut interface) = (None::<IpAddr>, None::<IpAddr>, None);
     let mut port = 3780;
     let mut words = Vec::new();
@@ -122,13 +128,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, lexo
         link_buffer: 8 << 20,
         filter: None,
         external: 1 << 20,
+        expectations: None,
         event_buffer: 16 << 20,
         audit: Some(Duration::from_secs(60)),
         socket: PathBuf::from("/run/ctnetlink-conntrackd.sock"),
     };
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            Arg::Short('h') | Arg::Long("help") => return Ok(None),
             Arg::Long("address") => address = Some(parser.value()?.parse()?),
             Arg::Long("peer") => peer = Some(parser.value()?.parse()?),
             Arg::Long("interface") => interface = Some(parser.value()?.string()?),
@@ -144,6 +151,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, lexo
             Arg::Long("link-buffer") => options.link_buffer = parser.value()?.parse()?,
             Arg::Long("filter") => options.filter = Some(parser.value()?.parse()?),
             Arg::Long("external") => options.external = parser.value()?.parse()?,
+            Arg::Long("expectation-sync") => options.expectations = Some(parser.value()?.parse()?),
             Arg::Long("event-buffer") => options.event_buffer = parser.value()?.parse()?,
             Arg::Long("audit") => {
                 let seconds = parser.value()?.parse()?;
@@ -155,13 +163,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, lexo
         }
     }
     if !words.is_empty() {
-        return Ok(Task::Send(
-            options.socket,
-            words.join(" ").parse().map_err(|error: UnknownCommand| error.to_string())?,
-        ));
+        let command = words.join(" ").parse().map_err(|error: UnknownCommand| error.to_string())?;
+        return Ok(Some(Task::Send(options.socket, command)));
     }
     let (Some(address), Some(peer), Some(interface)) = (address, peer, interface) else {
-        return Err("--address, --peer and --interface are required, or a command; try --help".into());
+        return Err("--address, --peer and --interface are required, or a command".into());
     };
     if address.is_ipv4() != peer.is_ipv4() {
         return Err("--address and --peer have different families".into());
@@ -169,7 +175,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, lexo
     options.address = SocketAddr::new(address, port);
     options.peer = SocketAddr::new(peer, port);
     options.interface = interface;
-    Ok(Task::Run(Box::new(options)))
+    Ok(Some(Task::Run(Box::new(options))))
 }
 
 fn mode(text: &str) -> Result<Mode, &'static str> {
@@ -189,23 +195,27 @@ fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Task, String> {
-        parse(line.split(' ').map(OsString::from)).map_err(|error| error.to_string())
+    fn parsed(line: &str) -> Result<Option<Task>, String> {
+        parse(Parser::from_args(line.split(' '))).map_err(|error| error.to_string())
     }
 
     const LINK: &str = "--address 10.0.0.1 --peer 10.0.0.2 --interface eth2";
 
     #[test]
     fn options_of_the_link_are_read() {
-        let Ok(Task::Run(options)) = parsed(&format!("{LINK} --port 3781 --mode notrack --audit 0")) else { panic!() };
+        let Ok(Some(Task::Run(options))) = parsed(&format!("{LINK} --port 3781 --mode notrack --audit 0")) else {
+            panic!()
+        };
         assert_eq!(options.peer, "10.0.0.2:3781".parse().unwrap());
-        assert_eq!((options.mode, options.audit), (Mode::NoTrack, None));
+        assert_eq!((options.mode, options.audit, options.expectations), (Mode::NoTrack, None, None));
+        let Ok(Some(Task::Run(options))) = parsed(&format!("{LINK} --expectation-sync all")) else { panic!() };
+        assert_eq!(options.expectations, Some(Helpers::All));
     }
 
     #[test]
     fn commands_are_read() {
-        assert!(matches!(parsed("dump external"), Ok(Task::Send(_, Command::DumpExternal))));
-        let Ok(Task::Send(path, Command::Commit)) = parsed("--socket /tmp/x commit") else { panic!() };
+        assert!(matches!(parsed("dump external"), Ok(Some(Task::Send(_, Command::DumpExternal)))));
+        let Ok(Some(Task::Send(path, Command::Commit))) = parsed("--socket /tmp/x commit") else { panic!() };
         assert_eq!(path, PathBuf::from("/tmp/x"));
         assert!(parsed("dump").unwrap_err().contains("dump internal"));
     }
@@ -221,7 +231,7 @@ mod tests {
 
     #[test]
     fn help_warns_of_the_missing_authentication() {
-        assert!(matches!(parsed("--help"), Ok(Task::Help)));
+        assert!(matches!(parsed("--help"), Ok(None)));
         assert!(USAGE.contains("no authentication"));
     }
 }

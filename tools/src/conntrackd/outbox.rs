@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{
-    convert::Key,
+    expectation::Subject,
     wire::{Kind, Range},
 };
 
@@ -15,25 +15,25 @@ pub(super) enum Control {
     Resync,
 }
 
-/// A message without its content: a flow is written as it is when its turn comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A message without its content: its subject is written as it is when its turn comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    Flow(Key),
+    Data(Subject),
     Control(Control),
 }
 
-/// Where a flow stands that the peer does not have yet as it is now.
+/// Where a subject stands that the peer does not have yet as it is now.
 #[derive(Clone, Copy, Debug)]
 struct State {
     kind: Kind,
-    /// Whether the peer may have heard of the flow. If not, its end need not be sent.
+    /// Whether the peer may have heard of the subject. If not, its end need not be sent.
     known: bool,
     place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In the queue of waiting flows, under this ticket.
+    /// In the queue of waiting subjects, under this ticket.
     Waiting(u64),
     /// Sent with this number, and not acknowledged.
     Sent(u32),
@@ -41,14 +41,14 @@ enum Place {
 
 /// The queues of one direction.
 ///
-/// A flow is at most once in both queues together, in the place that its state names: entries that no state names are left
-/// over and are skipped. So the queues hold at most the flows of the table, the flows that the peer knows and that ended
+/// A subject is at most once in both queues together, in the place that its state names: entries that no state names are
+/// left over and are skipped. So the queues hold at most the subjects of the table, those that the peer knows and that ended
 /// since, and as many left-over entries again.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    states: HashMap<Key, State>,
+    states: HashMap<Subject, State>,
     controls: VecDeque<Control>,
-    waiting: VecDeque<(u64, Key)>,
+    waiting: VecDeque<(u64, Subject)>,
     /// In the order of their numbers, which wrap around.
     sent: VecDeque<(u32, Item)>,
     next_ticket: u64,
@@ -60,40 +60,40 @@ const MOST_CONTROLS: usize = 4096;
 const FEW: usize = 1024;
 
 impl Outbox {
-    /// Notes a change of a flow.
-    pub(super) fn note(&mut self, key: Key, kind: Kind) {
-        let old = self.states.get(&key).copied();
+    /// Notes a change.
+    pub(super) fn note(&mut self, subject: Subject, kind: Kind) {
+        let old = self.states.get(&subject).copied();
         let known = kind != Kind::New || old.is_some_and(|old| old.known);
         match old {
-            // The peer has not heard of the flow, and need not.
+            // The peer has not heard of the subject, and need not.
             Some(State { known: false, place: Place::Waiting(_), .. }) if kind == Kind::Delete => {
-                self.states.remove(&key);
+                self.states.remove(&subject);
             }
             Some(State { kind: before, known, place: place @ Place::Waiting(_) }) => {
                 let kind = match (before, kind) {
                     (Kind::New, Kind::Update) | (Kind::Delete, Kind::Update) => Kind::New,
                     _ => kind,
                 };
-                self.states.insert(key, State { kind, known, place });
+                self.states.insert(subject, State { kind, known, place });
             }
-            Some(State { place: Place::Sent(_), .. }) => self.wait(key, kind, true),
-            None => self.wait(key, kind, known),
+            Some(State { place: Place::Sent(_), .. }) => self.wait(subject, kind, true),
+            None => self.wait(subject, kind, known),
         }
         self.drop_leftovers();
     }
 
-    /// Notes a flow of a table that is sent again: the peer may have heard of it long ago.
-    pub(super) fn note_again(&mut self, key: Key) {
-        self.note(key, Kind::New);
-        if let Some(state) = self.states.get_mut(&key) {
+    /// Notes a subject of a table that is sent again: the peer may have heard of it long ago.
+    pub(super) fn note_again(&mut self, subject: Subject) {
+        self.note(subject.clone(), Kind::New);
+        if let Some(state) = self.states.get_mut(&subject) {
             state.known = true;
         }
     }
 
-    fn wait(&mut self, key: Key, kind: Kind, known: bool) {
+    fn wait(&mut self, subject: Subject, kind: Kind, known: bool) {
         self.next_ticket += 1;
-        self.states.insert(key, State { kind, known, place: Place::Waiting(self.next_ticket) });
-        self.waiting.push_back((self.next_ticket, key));
+        self.states.insert(subject.clone(), State { kind, known, place: Place::Waiting(self.next_ticket) });
+        self.waiting.push_back((self.next_ticket, subject));
     }
 
     /// Queues a control message. Returns false if there are too many.
@@ -105,18 +105,18 @@ impl Outbox {
         has_room
     }
 
-    /// Takes the next message. Flows follow control messages.
-    pub(super) fn take(&mut self, with_flows: bool) -> Option<Item> {
+    /// Takes the next message. Data follow control messages.
+    pub(super) fn take(&mut self, with_data: bool) -> Option<Item> {
         if let Some(control) = self.controls.pop_front() {
             return Some(Item::Control(control));
         }
-        if !with_flows {
+        if !with_data {
             return None;
         }
         loop {
-            let (ticket, key) = self.waiting.pop_front()?;
-            if self.states.get(&key).is_some_and(|state| state.place == Place::Waiting(ticket)) {
-                return Some(Item::Flow(key));
+            let (ticket, subject) = self.waiting.pop_front()?;
+            if self.states.get(&subject).is_some_and(|state| state.place == Place::Waiting(ticket)) {
+                return Some(Item::Data(subject));
             }
         }
     }
@@ -125,30 +125,30 @@ impl Outbox {
     pub(super) fn put_back(&mut self, item: Item) {
         match item {
             Item::Control(control) => self.controls.push_front(control),
-            Item::Flow(key) => {
-                if let Some(State { place: Place::Waiting(ticket), .. }) = self.states.get(&key) {
-                    self.waiting.push_front((*ticket, key));
+            Item::Data(subject) => {
+                if let Some(State { place: Place::Waiting(ticket), .. }) = self.states.get(&subject) {
+                    self.waiting.push_front((*ticket, subject));
                 }
             }
         }
     }
 
-    /// Returns the change to report of a flow that was taken.
-    pub(super) fn kind(&self, key: &Key) -> Kind {
-        self.states.get(key).map_or(Kind::Update, |state| state.kind)
+    /// Returns the change to report of a subject that was taken.
+    pub(super) fn kind(&self, subject: &Subject) -> Kind {
+        self.states.get(subject).map_or(Kind::Update, |state| state.kind)
     }
 
     /// Forgets a message that was taken and sent.
     pub(super) fn forget(&mut self, item: &Item) {
-        if let Item::Flow(key) = item {
-            self.states.remove(key);
+        if let Item::Data(subject) = item {
+            self.states.remove(subject);
         }
     }
 
     /// Keeps a message that was taken and sent until it is acknowledged.
     pub(super) fn keep(&mut self, sequence: u32, item: Item) {
-        if let Item::Flow(key) = &item
-            && let Some(state) = self.states.get_mut(key)
+        if let Item::Data(subject) = &item
+            && let Some(state) = self.states.get_mut(subject)
         {
             (state.place, state.known) = (Place::Sent(sequence), true);
         }
@@ -156,9 +156,9 @@ impl Outbox {
     }
 
     /// Returns whether a sent message still counts.
-    fn is_current(states: &HashMap<Key, State>, sequence: u32, item: &Item) -> bool {
+    fn is_current(states: &HashMap<Subject, State>, sequence: u32, item: &Item) -> bool {
         match item {
-            Item::Flow(key) => states.get(key).is_some_and(|state| state.place == Place::Sent(sequence)),
+            Item::Data(subject) => states.get(subject).is_some_and(|state| state.place == Place::Sent(sequence)),
             Item::Control(_) => true,
         }
     }
@@ -178,12 +178,12 @@ impl Outbox {
         count
     }
 
-    /// Sends all flows again that were not acknowledged. Control messages concern a state that is gone.
+    /// Sends all data again that were not acknowledged. Control messages concern a state that is gone.
     pub(super) fn send_everything_again(&mut self) {
         let sent = std::mem::take(&mut self.sent);
-        let flows = sent.into_iter().filter(|(_, item)| matches!(item, Item::Flow(_)));
-        let flows = flows.filter(|(sequence, item)| Self::is_current(&self.states, *sequence, item)).collect();
-        self.send_again(flows);
+        let data = sent.into_iter().filter(|(_, item)| matches!(item, Item::Data(_)));
+        let data = data.filter(|(sequence, item)| Self::is_current(&self.states, *sequence, item)).collect();
+        self.send_again(data);
     }
 
     fn send_again(&mut self, items: Vec<(u32, Item)>) {
@@ -192,9 +192,9 @@ impl Outbox {
                 Item::Control(control) => {
                     self.control(control);
                 }
-                Item::Flow(key) => {
-                    if let Some(State { kind, .. }) = self.states.get(&key).copied() {
-                        self.wait(key, kind, true);
+                Item::Data(subject) => {
+                    if let Some(State { kind, .. }) = self.states.get(&subject).copied() {
+                        self.wait(subject, kind, true);
                     }
                 }
             }
@@ -223,8 +223,8 @@ impl Outbox {
         let most = 2 * self.states.len() + FEW;
         if self.waiting.len() > most {
             let states = &self.states;
-            let place = |key: &Key| states.get(key).map(|state| state.place);
-            self.waiting.retain(|(ticket, key)| place(key) == Some(Place::Waiting(*ticket)));
+            let place = |subject: &Subject| states.get(subject).map(|state| state.place);
+            self.waiting.retain(|(ticket, subject)| place(subject) == Some(Place::Waiting(*ticket)));
         }
         if self.sent.len() > most {
             let states = &self.states;
@@ -236,7 +236,7 @@ impl Outbox {
     pub(super) fn bound_sent(&mut self, most: usize) {
         while self.sent.len() > most {
             if let Some((sequence, item)) = self.sent.pop_front()
-                && matches!(item, Item::Flow(_))
+                && matches!(item, Item::Data(_))
                 && Self::is_current(&self.states, sequence, &item)
             {
                 self.send_again(vec![(sequence, item)]);
@@ -255,12 +255,12 @@ impl Outbox {
     }
 
     /// Returns whether a message waits.
-    pub(super) fn has_waiting(&self, with_flows: bool) -> bool {
-        !self.controls.is_empty() || with_flows && !self.waiting.is_empty()
+    pub(super) fn has_waiting(&self, with_data: bool) -> bool {
+        !self.controls.is_empty() || with_data && !self.waiting.is_empty()
     }
 
-    /// Returns the number of flows that wait or were not acknowledged.
-    pub(super) fn flows(&self) -> usize {
+    /// Returns the number of subjects that wait or were not acknowledged.
+    pub(super) fn subjects(&self) -> usize {
         self.states.len()
     }
 
@@ -274,18 +274,19 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conntrackd::convert::Key;
     use ctnetlink::Tuple;
 
-    fn key(port: u16) -> Key {
+    fn key(port: u16) -> Subject {
         let tuple = Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
-        Key { tuple, zone: 0 }
+        Key { tuple, zone: 0 }.into()
     }
 
     fn taken(outbox: &mut Outbox) -> Vec<(u16, Kind)> {
         let mut all = Vec::new();
-        while let Some(Item::Flow(key)) = outbox.take(true) {
-            all.push((key.tuple.source_port().unwrap(), outbox.kind(&key)));
-            outbox.forget(&Item::Flow(key));
+        while let Some(Item::Data(Subject::Flow(key))) = outbox.take(true) {
+            all.push((key.tuple.source_port().unwrap(), outbox.kind(&key.into())));
+            outbox.forget(&Item::Data(key.into()));
         }
         all
     }

@@ -62,16 +62,18 @@ fn expectation(attributes: &[u8]) {
     again.helper = again.helper.or(record.helper.clone().filter(|helper| helper.0.is_empty()));
     again.function = again.function.or(record.function.clone().filter(|function| function.0.is_empty()));
     assert_eq!(again, record);
-    if let Some(expectation) = record.to_expectation() {
-        let again = ExpectationRecord::new(&expectation).unwrap().to_expectation();
-        assert_eq!(again.map(|again| again.tuple), Some(expectation.tuple));
+    let created = record.to_expectation();
+    assert_eq!(created.is_some(), record.key().is_some());
+    if let Some(expectation) = created {
+        assert_eq!(ExpectationRecord::of_key(&record.key().unwrap()).key(), record.key());
+        assert_eq!(ExpectationRecord::new(&expectation).unwrap().to_expectation(), Some(expectation));
     }
 }
 
-/// Two ends of a link, driven by the bytes: flows change, datagrams are delivered, lost, repeated or reordered, time
-/// passes, and bytes of a stranger arrive.
+/// Two ends of a link, driven by the bytes: flows and expectations change, datagrams are delivered, lost, repeated or
+/// reordered, time passes, and bytes of a stranger arrive.
 ///
-/// Nothing panics, and memory stays within the flows that exist. Without a stranger, the tables are equal in the end.
+/// Nothing panics, and memory stays within the entries that exist. Without a stranger, the tables are equal in the end.
 ///
 /// # Panics
 ///
@@ -80,11 +82,13 @@ pub fn link(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let mut next = || bytes.next();
     let Some(options) = next() else { return };
+    let has_expectations = options & 8 != 0;
     let settings = |first_sequence| Settings {
         resend_queue: if options & 1 == 0 { 131_072 } else { 16 },
         in_flight: if options & 1 == 0 { 4096 } else { 4 },
         window: if options & 2 == 0 { 300 } else { u32::from(options >> 4) },
         external: 4096,
+        expectations: if has_expectations { 4096 } else { 0 },
         ..Settings::new(if options & 4 == 0 { Mode::FtFw } else { Mode::NoTrack }, first_sequence)
     };
     let mut world = World::new(settings, Faults::default(), u64::from(options));
@@ -93,8 +97,12 @@ pub fn link(bytes: &[u8]) {
         let end = usize::from(step & 1);
         match step >> 1 & 7 {
             0..=2 => {
-                let flow = u16::from(next().unwrap_or(0));
-                world.ends[end].change(flow, (step < 0xc0).then_some(u32::from(step)));
+                let (number, value) = (u16::from(next().unwrap_or(0)), (step < 0xc0).then_some(u32::from(step)));
+                if has_expectations && number & 1 != 0 {
+                    world.ends[end].change_expectation(number, value);
+                } else {
+                    world.ends[end].change(number, value);
+                }
             }
             3 => world.run(Duration::from_millis(u64::from(step >> 4) * 10 + 1)),
             4 => world.run(Duration::from_millis(1)),

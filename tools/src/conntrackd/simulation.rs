@@ -6,66 +6,110 @@ use std::{
     time::Duration,
 };
 
-use ctnetlink::{Flow, Tuple};
+use ctnetlink::{Expectation, Flow, Tuple};
 
 use super::{
     convert::Key,
+    expectation::{ExpectationKey, Subject},
     node::{Node, Settings, Table},
-    record::FlowRecord,
+    record::{ExpectationRecord, FlowRecord},
     wire::Kind,
 };
 
-/// A table of UDP flows: source port and mark.
+/// UDP flows with their marks, and expectations with their classes.
 #[derive(Debug, Default)]
-pub(super) struct Flows(BTreeMap<Key, u32>);
+pub(super) struct Own {
+    flows: BTreeMap<Key, u32>,
+    expectations: BTreeMap<ExpectationKey, u32>,
+}
 
-impl Table for Flows {
-    fn record(&self, key: &Key) -> Option<FlowRecord> {
-        let mut flow = Flow::new(key.tuple, key.tuple.inverted()?);
-        flow.mark = Some(*self.0.get(key)?);
-        FlowRecord::new(&flow)
-    }
-
-    fn for_each_key(&self, take: &mut dyn FnMut(Key)) {
-        self.0.keys().copied().for_each(take);
+impl Own {
+    fn len(&self) -> usize {
+        self.flows.len() + self.expectations.len()
     }
 }
 
-/// A gateway: its flows, and its end of the link.
+impl Table for Own {
+    fn flow(&self, key: &Key) -> Option<FlowRecord> {
+        let mut flow = Flow::new(key.tuple, key.tuple.inverted()?);
+        flow.mark = Some(*self.flows.get(key)?);
+        FlowRecord::new(&flow)
+    }
+
+    fn expectation(&self, key: &ExpectationKey) -> Option<ExpectationRecord> {
+        let mut expectation = Expectation::new(key.master, key.expected, key.mask);
+        expectation.class = Some(*self.expectations.get(key)?);
+        ExpectationRecord::new(&expectation)
+    }
+
+    fn for_each(&self, take: &mut dyn FnMut(Subject)) {
+        let flows = self.flows.keys().copied().map(Subject::from);
+        flows.chain(self.expectations.keys().copied().map(Subject::from)).for_each(take);
+    }
+}
+
+/// A gateway: its flows and expectations, and its end of the link.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) flows: Flows,
+    pub(super) own: Own,
     pub(super) node: Node,
+}
+
+/// Changes an entry of a table, or removes it.
+fn change<K: Ord>(table: &mut BTreeMap<K, u32>, key: K, value: Option<u32>) -> Option<Kind> {
+    match value {
+        None => table.remove(&key).map(|_| Kind::Delete),
+        Some(value) => Some(table.insert(key, value).map_or(Kind::New, |_| Kind::Update)),
+    }
 }
 
 impl End {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { flows: Flows::default(), node: Node::new(settings) }
+        Self { own: Own::default(), node: Node::new(settings) }
     }
 
     /// Lets a flow begin, change or end.
     pub(super) fn change(&mut self, flow: u16, mark: Option<u32>) {
         let tuple = Tuple::udp(([10, 0, 0, 1], flow).into(), ([10, 0, 0, 2], 53).into());
         let key = Key { tuple, zone: 0 };
-        let kind = match mark {
-            None => self.flows.0.remove(&key).map(|_| Kind::Delete),
-            Some(mark) => Some(self.flows.0.insert(key, mark).map_or(Kind::New, |_| Kind::Update)),
-        };
-        if let Some(kind) = kind {
+        if let Some(kind) = change(&mut self.own.flows, key, mark) {
             self.node.note(kind, key);
         }
     }
 
-    /// Lets flows end while the daemon is away.
-    #[cfg(test)]
-    fn forget(&mut self, flows: std::ops::Range<u16>) {
-        self.flows.0.retain(|key, _| key.tuple.source_port().is_none_or(|port| !flows.contains(&port)));
+    /// Lets an expectation begin, change or end.
+    pub(super) fn change_expectation(&mut self, port: u16, class: Option<u32>) {
+        let tcp = |source: u16, destination: u16| {
+            Tuple::tcp(([10, 0, 0, 1], source).into(), ([10, 0, 0, 2], destination).into())
+        };
+        let mask = Tuple::tcp(([255; 4], 0).into(), ([255; 4], u16::MAX).into());
+        let key = ExpectationKey { master: tcp(1000 + port / 4, 21), expected: tcp(0, port), mask };
+        if let Some(kind) = change(&mut self.own.expectations, key, class) {
+            self.node.note(kind, key);
+        }
     }
 
-    pub(super) fn has_the_flows_of(&self, peer: &Self) -> bool {
-        let external: BTreeMap<Key, u32> =
-            self.node.external().iter().map(|(key, record, _)| (*key, record.mark.unwrap_or(0))).collect();
-        external == peer.flows.0
+    /// Lets flows and expectations end while the daemon is away.
+    #[cfg(test)]
+    fn forget(&mut self, flows: std::ops::Range<u16>) {
+        self.own.flows.retain(|key, _| key.tuple.source_port().is_none_or(|port| !flows.contains(&port)));
+        self.own
+            .expectations
+            .retain(|key, _| key.expected.destination_port().is_none_or(|port| !flows.contains(&port)));
+    }
+
+    pub(super) fn has_the_table_of(&self, peer: &Self) -> bool {
+        let external = self.node.external();
+        let flows: BTreeMap<Key, u32> =
+            external.flows().iter().map(|(key, record, _)| (*key, record.mark.unwrap_or(0))).collect();
+        let expectations: BTreeMap<ExpectationKey, u32> =
+            external.expectations().iter().map(|(key, record, _)| (*key, record.class.unwrap_or(0))).collect();
+        flows == peer.own.flows && expectations == peer.own.expectations
+    }
+
+    #[cfg(test)]
+    fn external_len(&self) -> usize {
+        self.node.external().flows().len() + self.node.external().expectations().len()
     }
 }
 
@@ -139,8 +183,8 @@ impl World {
             let mut datagram = Vec::new();
             let mut most = 64;
             while most > 0 && self.ends[end].node.next_deadline(self.now) <= self.now {
-                let End { flows, node } = &mut self.ends[end];
-                if !node.transmit(self.now, flows, &mut datagram) {
+                let End { own, node } = &mut self.ends[end];
+                if !node.transmit(self.now, own, &mut datagram) {
                     break;
                 }
                 self.send(1 - end, &datagram);
@@ -168,15 +212,19 @@ impl World {
         }
     }
 
-    /// Lets flows begin, change and end on both sides.
+    /// Lets flows and expectations begin, change and end on both sides.
     #[cfg(test)]
     pub(super) fn traffic(&mut self, steps: u32) {
         for _ in 0..steps {
             for end in 0..2 {
-                for _ in 0..4 {
-                    let flow = self.random.below(2000) as u16;
-                    let mark = (!self.random.happens(40)).then(|| self.random.below(1 << 32) as u32);
-                    self.ends[end].change(flow, mark);
+                for number in 0..4 {
+                    let place = self.random.below(2000) as u16;
+                    let value = (!self.random.happens(40)).then(|| self.random.below(1 << 32) as u32);
+                    if number == 0 {
+                        self.ends[end].change_expectation(place, value);
+                    } else {
+                        self.ends[end].change(place, value);
+                    }
                 }
             }
             self.step();
@@ -185,17 +233,17 @@ impl World {
 
     pub(super) fn is_synchronized(&self) -> bool {
         let [a, b] = &self.ends;
-        a.has_the_flows_of(b) && b.has_the_flows_of(a)
+        a.has_the_table_of(b) && b.has_the_table_of(a)
     }
 
     #[cfg(test)]
     #[track_caller]
     pub(super) fn assert_synchronized(&self) {
         let [a, b] = &self.ends;
-        let sizes = [a, b].map(|end| (end.flows.0.len(), end.node.external().len()));
+        let sizes = [a, b].map(|end| (end.own.len(), end.external_len()));
         assert!(
             self.is_synchronized(),
-            "own and external flows: {sizes:?}, {:#?}",
+            "own and external entries: {sizes:?}, {:#?}",
             [a, b].map(|e| *e.node.statistics())
         );
     }
@@ -211,7 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn reliable(first_sequence: u32) -> Settings {
-        Settings::new(Mode::FtFw, first_sequence)
+        Settings { expectations: 10_000, ..Settings::new(Mode::FtFw, first_sequence) }
     }
 
     fn converges(faults: Faults) {
@@ -220,7 +268,7 @@ mod tests {
             world.traffic(2000);
             world.run(Duration::from_secs(10));
             world.assert_synchronized();
-            let bound = world.ends[0].flows.0.len() + world.ends[0].node.external().len() + 2500;
+            let bound = world.ends[0].own.len() + world.ends[0].external_len() + 2500;
             assert!(world.ends[0].node.entries() < bound, "{}", world.ends[0].node.entries());
         }
     }
@@ -243,7 +291,7 @@ mod tests {
 
     #[test]
     fn tables_are_equal_without_loss_in_notrack() {
-        let mut world = World::new(|first| Settings::new(Mode::NoTrack, first), Faults::default(), 1);
+        let mut world = World::new(|first| Settings { mode: Mode::NoTrack, ..reliable(first) }, Faults::default(), 1);
         world.traffic(1000);
         world.run(Duration::from_secs(1));
         world.assert_synchronized();
@@ -286,7 +334,7 @@ mod tests {
         let now = Duration::from_secs(now);
         message.encode(&mut datagram);
         end.node.receive(&datagram, now);
-        while end.node.transmit(now, &end.flows, &mut datagram) {
+        while end.node.transmit(now, &end.own, &mut datagram) {
             sent.extend(Messages::new(&datagram).map(|message| match message.unwrap().body {
                 Body::Flow(kind, attributes) => Body::Flow(kind, attributes.to_vec()),
                 Body::Acknowledge(range) => Body::Acknowledge(range),
@@ -325,7 +373,7 @@ mod tests {
         let mut end = End::new(reliable(1));
         end.change(1, Some(1));
         let mut datagram = Vec::new();
-        assert!(end.node.transmit(Duration::from_secs(1), &end.flows, &mut datagram));
+        assert!(end.node.transmit(Duration::from_secs(1), &end.own, &mut datagram));
         let sent: Vec<_> = Messages::new(&datagram).map(Result::unwrap).collect();
         assert!(sent.len() == 1 && sent[0].hello && sent[0].body == Body::Alive, "{sent:?}");
         let answers = answers(&mut end, 100, false, Body::Alive, 2);
@@ -363,7 +411,7 @@ mod tests {
         world.faults.loss = 100;
         world.traffic(20_000);
         let end = &world.ends[0];
-        assert!(end.node.entries() < 4 * 2000 + 3000, "{}", end.node.entries());
+        assert!(end.node.entries() < 6 * 2000 + 3000, "{}", end.node.entries());
         world.faults.loss = 0;
         world.run(Duration::from_secs(10));
         world.assert_synchronized();

@@ -44,15 +44,15 @@ table ip gateway {
 }";
 
 /// A client, a server, and two gateways between them: the first has the addresses that both use.
-struct Network {
-    client: Host,
-    server: Host,
-    gateways: [Host; 2],
+pub struct Network {
+    pub client: Host,
+    pub server: Host,
+    pub gateways: [Host; 2],
     _switch: Host,
 }
 
 impl Network {
-    fn new() -> Self {
+    pub fn new(rules: &str) -> Self {
         let [client, server, switch] = [Host::new(), Host::new(), Host::new()];
         let gateways = [Host::new(), Host::new()];
         for bridge in ["lan", "wan"] {
@@ -70,14 +70,14 @@ impl Network {
             plug(gateway, "wan", "", wan, "wan");
             gateway.sysctl("net.ipv4.ip_forward", 1);
             gateway.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0);
-            gateway.nft(RULES);
+            gateway.nft(rules);
         }
         gateways[0].connect("sync0", "10.77.0.1/24", &gateways[1], "sync1", "10.77.0.2/24");
         client.run("ip", &["route", "add", "default", "via", "10.60.0.1"]);
         Self { client, server, gateways, _switch: switch }
     }
 
-    fn give_addresses_to(&self, gateway: usize) {
+    pub fn give_addresses_to(&self, gateway: usize) {
         let gateway = &self.gateways[gateway];
         gateway.run("ip", &["address", "add", "10.60.0.1/24", "dev", "lan"]);
         gateway.run("ip", &["address", "add", "198.51.100.1/24", "dev", "wan"]);
@@ -86,8 +86,22 @@ impl Network {
         self.server.run("ip", &["neigh", "flush", "all"]);
     }
 
+    /// Starts both daemons, and gives the addresses to the first gateway.
+    pub fn start(&self, kinds: [Kind; 2], expectations: bool) -> [Peer<'_>; 2] {
+        let [a, b] = &self.gateways;
+        self.give_addresses_to(0);
+        let ends = [
+            End { host: a, interface: "sync0", address: "10.77.0.1", peer: "10.77.0.2" },
+            End { host: b, interface: "sync1", address: "10.77.0.2", peer: "10.77.0.1" },
+        ];
+        let start = |side: usize| Peer::start_with(kinds[side], &ends[side], "ftfw", expectations);
+        let peers = [start(0), start(1)];
+        until("both daemons", || peers.iter().all(Peer::is_up));
+        peers
+    }
+
     /// Cuts a gateway off, as if it had lost its power.
-    fn cut_off(&self, gateway: usize) {
+    pub fn cut_off(&self, gateway: usize) {
         for interface in ["lan", "wan", if gateway == 0 { "sync0" } else { "sync1" }] {
             self.gateways[gateway].run("ip", &["link", "set", interface, "down"]);
         }
@@ -171,15 +185,7 @@ fn read(count: &AtomicU64, stop: &AtomicBool) -> Result<Duration, String> {
 
 /// Starts both daemons and a download through the first gateway, and waits until the second knows of it.
 fn prepare<'n>(network: &'n Network, kinds: [Kind; 2]) -> ([Peer<'n>; 2], Download) {
-    let [a, b] = &network.gateways;
-    network.give_addresses_to(0);
-    let ends = [
-        End { host: a, interface: "sync0", address: "10.77.0.1", peer: "10.77.0.2" },
-        End { host: b, interface: "sync1", address: "10.77.0.2", peer: "10.77.0.1" },
-    ];
-    let peers = [Peer::start(kinds[0], &ends[0], "ftfw"), Peer::start(kinds[1], &ends[1], "ftfw")];
-    until("both daemons", || peers.iter().all(Peer::is_up));
-    thread::sleep(Duration::from_secs(2));
+    let peers = network.start(kinds, false);
     let download = Download::start(network);
     until("the download", || download.bytes() > 50 << 20);
     until("the backup knows the flow", || peers[1].external().iter().any(|flow| flow.ends_with(" 8080")));
@@ -188,7 +194,7 @@ fn prepare<'n>(network: &'n Network, kinds: [Kind; 2]) -> ([Peer<'n>; 2], Downlo
 
 fn failover(kinds: [Kind; 2], runs: u32) {
     for number in 1..=runs {
-        let network = Network::new();
+        let network = Network::new(RULES);
         let (mut peers, download) = prepare(&network, kinds);
         peers[0].kill();
         network.cut_off(0);
@@ -212,7 +218,7 @@ fn failover(kinds: [Kind; 2], runs: u32) {
 
 /// Without a commit, the rules of the backup stop the download, as the other cases assume.
 fn download_stalls_without_a_commit() {
-    let network = Network::new();
+    let network = Network::new(RULES);
     let (mut peers, download) = prepare(&network, [Kind::Ours, Kind::Ours]);
     peers[0].kill();
     network.cut_off(0);

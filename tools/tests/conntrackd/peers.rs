@@ -36,18 +36,23 @@ pub struct Peer<'h> {
 impl<'h> Peer<'h> {
     /// Starts a daemon. `mode` is `ftfw` or `notrack`.
     pub fn start(kind: Kind, end: &End<'h>, mode: &str) -> Self {
+        Self::start_with(kind, end, mode, false)
+    }
+
+    /// Starts a daemon that also exchanges expectations, if `expectations` is true.
+    pub fn start_with(kind: Kind, end: &End<'h>, mode: &str, expectations: bool) -> Self {
         let folder = Folder::new();
         let arguments: Vec<String> = match kind {
             Kind::Ours => {
-                let (socket, address, peer) = (folder.path("socket"), end.address.into(), end.peer.into());
-                let texts = |texts: [&str; 3]| texts.map(String::from);
-                let [a, p, i] = texts(["--address", "--peer", "--interface"]);
-                let [m, s, _] = texts(["--mode", "--socket", ""]);
-                vec![a, address, p, peer, i, end.interface.into(), m, mode.into(), s, socket]
+                let End { interface, address, peer, .. } = end;
+                let sync = if expectations { " --expectation-sync all" } else { "" };
+                let line = format!("--address {address} --peer {peer} --interface {interface} --mode {mode}{sync}");
+                let options = line.split(' ').map(String::from);
+                options.chain(["--socket".into(), folder.path("socket")]).collect()
             }
             Kind::Conntrackd => {
                 let path = folder.path("conf");
-                fs::write(&path, configuration(end, mode, &folder)).unwrap();
+                fs::write(&path, configuration(end, mode, expectations, &folder)).unwrap();
                 vec!["-C".into(), path]
             }
         };
@@ -107,9 +112,17 @@ impl<'h> Peer<'h> {
         let text = self.command("dump external", &["-e"]);
         text.lines().filter(|line| line.contains("src=")).map(original_of_line).collect()
     }
+
+    /// Returns the destination ports that the other side expects.
+    pub fn external_expectations(&self) -> BTreeSet<u16> {
+        let text = self.command("dump external expectations", &["-e", "expect"]);
+        let port = |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("dport=")?.parse().ok());
+        text.lines().filter_map(port).collect()
+    }
 }
 
-fn configuration(end: &End<'_>, mode: &str, folder: &Folder) -> String {
+fn configuration(end: &End<'_>, mode: &str, expectations: bool, folder: &Folder) -> String {
+    let options = if expectations { "Options {\n ExpectationSync On\n }\n" } else { "" };
     let mode = mode.to_uppercase();
     let End { interface, address, peer, .. } = end;
     let family = if address.contains(':') { "IPv6" } else { "IPv4" };
@@ -117,7 +130,7 @@ fn configuration(end: &End<'_>, mode: &str, folder: &Folder) -> String {
     format!(
         "Sync {{\n Mode {mode} {{\n StartupResync yes\n DisableExternalCache no\n }}\n UDP {{\n {family}_address {address}\n \
          {family}_Destination_Address {peer}\n Port 3780\n Interface {interface}\n SndSocketBuffer 1249280\n \
-         RcvSocketBuffer 1249280\n Checksum on\n }}\n}}\nGeneral {{\n HashSize 32768\n HashLimit 524288\n \
+         RcvSocketBuffer 1249280\n Checksum on\n }}\n{options}}}\nGeneral {{\n HashSize 32768\n HashLimit 524288\n \
          LogFile {log}\n LockFile {lock}\n UNIX {{\n Path {control}\n }}\n NetlinkBufferSize 8388608\n \
          NetlinkBufferSizeMaxGrowth 33554432\n Filter From Userspace {{\n Address Ignore {{\n IPv4_address 127.0.0.1\n \
          IPv4_address 10.77.0.0/16\n }}\n }}\n}}\n"

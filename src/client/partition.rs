@@ -198,6 +198,8 @@ struct Work {
     buckets: Option<Buckets>,
     /// Whether the number of buckets was ever seen to differ.
     is_disturbed: AtomicBool,
+    /// Whether nobody wants the rest. A thread whose flows match no filter delivers nothing that would show it.
+    is_over: AtomicBool,
 }
 
 /// The buckets of the table: their number at the begin of the dump, and how to read it again.
@@ -306,8 +308,9 @@ impl PartitionedDump {
     fn start(connection: &Connection, parts: Vec<Part>, buckets: Option<ReadBuckets>) -> Result<Self, Error> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(parts.len());
         let buckets = buckets.map(|read| Buckets { number: read(), read });
-        let (parts, read, is_disturbed) = (Mutex::new(parts.into()), Mutex::default(), AtomicBool::new(false));
-        let work = Arc::new(Work { parts, read, buckets, is_disturbed });
+        let (parts, read) = (Mutex::new(parts.into()), Mutex::default());
+        let (is_disturbed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let work = Arc::new(Work { parts, read, buckets, is_disturbed, is_over });
         let (sender, received) = sync_channel(Self::WAITING * threads.max(1));
         let (received, messages) = (Some(Mutex::new(received)), Vec::new());
         let mut dump = Self { received, work, threads: Vec::new(), running: 0, messages, position: 0 };
@@ -386,9 +389,10 @@ impl PartitionedDump {
         Ok(false)
     }
 
-    /// Ends the threads. Nothing can be delivered any more, which they notice at their next delivery.
+    /// Ends the threads. Nothing can be delivered any more, which they notice before their next receive.
     fn end(&mut self) {
         self.received = None;
+        self.work.is_over.store(true, Ordering::Relaxed);
         lock(&self.work.parts).clear();
         for thread in self.threads.drain(..) {
             // A panic has printed itself.
@@ -470,6 +474,7 @@ fn advance(dump: &mut Dump<'_>, work: &Work) -> Result<bool, Error> {
         match dump.step()? {
             DumpStep::Entry => return Ok(true),
             DumpStep::End => return Ok(false),
+            _ if work.is_over.load(Ordering::Relaxed) => return Ok(false),
             needed => {
                 // Looking on both sides of every receive finds each resize: see the synchronizer.
                 work.look_at_buckets();
@@ -515,6 +520,33 @@ mod tests {
         for look in 0..count {
             assert_eq!(dump_of_a_table(look), (3, true), "{look}");
         }
+    }
+
+    #[cfg(feature = "fake")]
+    #[test]
+    fn dropped_dump_ends_its_threads_even_if_no_flow_matches() {
+        use std::{sync::atomic::AtomicU32, time::Duration};
+
+        let kernel = crate::fake::FakeKernel::builder().entries_per_datagram(1).build();
+        for port in 1..=1000 {
+            let original = crate::Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
+            kernel.insert(&crate::NewFlow::new(original, original.inverted().unwrap(), 30)).unwrap();
+        }
+        let looks = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&looks);
+        let read = move || {
+            thread::sleep(Duration::from_millis(1));
+            counter.fetch_add(1, Ordering::Relaxed);
+            None
+        };
+        let parts = vec![Part { dumps: vec![KernelFilter::default()], selection: Some(Filter::zone(7)) }];
+        let connection = kernel.client().connection;
+        let dump = PartitionedDump::start(&connection, parts, Some(Arc::new(read))).unwrap();
+        while looks.load(Ordering::Relaxed) < 10 {
+            thread::yield_now();
+        }
+        drop(dump);
+        assert!(looks.load(Ordering::Relaxed) < 1000, "a whole dump takes 2000");
     }
 
     #[test]

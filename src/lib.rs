@@ -68,8 +68,9 @@
 //! # Ok::<(), ctnetlink::Error>(())
 //! ```
 //!
-//! A dump that is dropped early is aborted, and its client can be used at once. A flow that exists during the whole
-//! dump is reported; it may be reported twice. Concurrent resizes of the kernel's hash table can hide flows.
+//! Dropping a dump before its end aborts it, and the client can be used at once. The table goes on changing during a dump:
+//! the kernel can report a flow twice, and it can leave flows out if it resizes its hash table meanwhile. Only a [`Mirror`]
+//! notices that.
 //!
 //! # Change
 //!
@@ -87,12 +88,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An update sends only the attributes it names, and 0 is a value. A delete takes a key: emptying the table is another call,
-//! [`Client::delete_all`], and a filter that matches every flow is refused.
+//! An update changes only the attributes that were set on it; `mark(0)` sets the mark to 0. [`Client::delete`] removes the
+//! flow of one key. Only [`Client::delete_all`] empties the table: a delete by a filter that matches every flow is refused.
 //!
-//! A [`FlowKey`] made from a flow carries its identifier. That protects other flows, but not the next flow with the same
-//! tuple, because the kernel reuses identifiers: of 20,000 flows that were deleted and created again at once, 19,999 got
-//! the identifier of the flow before.
+//! A [`FlowKey`] made from a flow contains the flow's identifier. If the flow has ended and its tuple belongs to another
+//! flow with another identifier, a delete by that key fails with "not found". This does not protect a flow that was created
+//! anew at once: in 19,999 of 20,000 trials the kernel gave it the identifier of the flow before.
 //!
 //! # Watch
 //!
@@ -114,15 +115,16 @@
 //!
 //! # Errors
 //!
-//! Every call returns [`Error`]. [`Error::kind`] groups the causes, [`Error::errno`] has the kernel's number, and the
-//! message names the operation, the cause and a remedy. All other error types of the crate convert into it.
+//! Whatever can fail while talking to the kernel returns [`Error`]. Its [`kind`](Error::kind) is for `match`, its
+//! [`errno`](Error::errno) is the number that the kernel returned, and its text names the operation, the cause and, if there
+//! is one, the remedy. Parsers and encoders have smaller error types, which `?` converts into [`Error`].
 //!
 //! # Wait, stop, and async
 //!
-//! - A wait is bounded by the timeout of the builder or of the call (`next_within`); `try_next` does not wait.
-//! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`], or a change by a filter, from another thread or
-//!   from a signal handler. System calls that a signal interrupts are repeated (`EINTR`), so a handler for Ctrl-C must
-//!   use a stop handle.
+//! - The builder sets how long [`Iterator::next`] and `next_view` wait. `next_within` waits for the time that it is given,
+//!   and `try_next` does not wait.
+//! - A [`StopHandle`] ends the wait of an [`EventSocket`] or [`Mirror`], or a change by a filter. It may be used in another
+//!   thread and in a signal handler. A signal alone ends no wait, so a program that stops on Ctrl-C needs a stop handle.
 //! - Event sockets and mirrors are file descriptors ([`AsFd`](std::os::fd::AsFd)), so any event loop can wait for them.
 //!   With the feature `tokio`, the module `tokio` has the same client, events and mirror as futures.
 //!

@@ -271,7 +271,7 @@ impl Client {
     /// ```no_run
     /// # let mut client = ctnetlink::Client::open()?;
     /// # let stale: ctnetlink::Filter = "not assured".parse()?;
-    /// client.delete_matching_with(&stale, |flow| println!("deleted {}", flow.to_flow()))?;
+    /// client.delete_matching_with(&stale, |flow| println!("deleted {flow}"))?;
     /// # Ok::<(), ctnetlink::Error>(())
     /// ```
     ///

@@ -114,7 +114,9 @@ bitflags::bitflags! {
         /// Send the requester a copy of the event that the request causes.
         #[doc(alias = "NLM_F_ECHO")]
         const ECHO = 0x8;
-        /// The table changed during the dump. ctnetlink never sets it.
+        /// In an entry of a dump: the table changed since the dump began. Other subsystems of netlink set it. ctnetlink
+        /// never does, so a [`Dump`](crate::Dump) ignores it, and a [`Mirror`](crate::Mirror) compares the number of hash
+        /// buckets before and after instead.
         #[doc(alias = "NLM_F_DUMP_INTR")]
         const DUMP_INTERRUPTED = 0x10;
         /// The kernel filtered the dump as asked.

@@ -52,7 +52,10 @@ fn main() {
     let mut writer = Writer { client, rate, next: 0 };
     let floor = received(&mut writer);
     let mirrored = mirrored(&mut writer, Duration::from_secs(seconds.into()));
-    println!("{FLOWS} flows, changes a second: {:.0} beside the floor, {:.0} beside the mirror", floor.rate, mirrored.rate);
+    println!(
+        "{FLOWS} flows, changes a second: {:.0} beside the floor, {:.0} beside the mirror",
+        floor.rate, mirrored.rate
+    );
     println!("  poll, recv and headers alone  {:>6.0} ns a change", floor.nanoseconds);
     println!("  into a mirror                 {:>6.0} ns a change", mirrored.nanoseconds);
     println!("  beyond the receive            {:>6.0} ns a change", mirrored.nanoseconds - floor.nanoseconds);

@@ -493,16 +493,23 @@ fn deliver(sender: &SyncSender<Delivery>, delivery: Delivery) -> Result<(), Unwa
 mod tests {
     use super::*;
 
+    /// A kernel with that many flows, each in a datagram of its own.
+    #[cfg(feature = "fake")]
+    fn kernel_with(flows: u16) -> crate::fake::FakeKernel {
+        let kernel = crate::fake::FakeKernel::builder().entries_per_datagram(1).build();
+        for port in 1..=flows {
+            let original = crate::Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
+            kernel.insert(&crate::NewFlow::new(original, original.inverted().unwrap(), 30)).unwrap();
+        }
+        kernel
+    }
+
     #[cfg(feature = "fake")]
     #[test]
     fn resize_between_any_two_receives_disturbs_a_dump() {
         use std::sync::atomic::AtomicU32;
 
-        let kernel = crate::fake::FakeKernel::builder().entries_per_datagram(1).build();
-        for port in 1..=3 {
-            let original = crate::Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
-            kernel.insert(&crate::NewFlow::new(original, original.inverted().unwrap(), 30)).unwrap();
-        }
+        let kernel = kernel_with(3);
         let mut connection = kernel.client().connection;
         let dumps = PartitionedDumps::new(&Partition::stable_mark_bits(1).unwrap(), &mut connection).unwrap().unwrap();
         let looks = Arc::new(AtomicU32::new(0));
@@ -527,11 +534,7 @@ mod tests {
     fn dropped_dump_ends_its_threads_even_if_no_flow_matches() {
         use std::{sync::atomic::AtomicU32, time::Duration};
 
-        let kernel = crate::fake::FakeKernel::builder().entries_per_datagram(1).build();
-        for port in 1..=1000 {
-            let original = crate::Tuple::udp(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 53).into());
-            kernel.insert(&crate::NewFlow::new(original, original.inverted().unwrap(), 30)).unwrap();
-        }
+        let kernel = kernel_with(1000);
         let looks = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&looks);
         let read = move || {

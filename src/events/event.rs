@@ -399,8 +399,9 @@ fn expectation_event<'a>(
     Ok(ExpectationEventRef { expectation: ExpectationRef::parse(message)?, port_id, namespace_id: None })
 }
 
+/// The kind of an event of a flow.
 #[inline]
-fn flow_event_kind(header: Header) -> EventKind {
+pub(super) fn flow_event_kind(header: Header) -> EventKind {
     if header.message_type == MessageType::FLOW_DELETE {
         EventKind::Destroy
     } else if header.flags.intersects(Flags::CREATE | Flags::EXCLUSIVE) {

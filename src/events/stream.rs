@@ -4,10 +4,10 @@ use std::{fmt, io, ops::Range, time::Duration};
 
 use super::EventRef;
 use crate::{
-    error::{Errno, Error},
+    error::{DecodeError, Errno, Error},
     exchange::{Datagram, Deadline},
     filter::Filter,
-    wire::Messages,
+    wire::{Messages, RawMessage},
 };
 
 /// Longer than any datagram of the kernel.
@@ -176,12 +176,23 @@ impl<S: Source> EventStream<S> {
 
     #[inline]
     fn event_at(&self, place: Range<usize>) -> Result<Option<EventRef<'_>>, Error> {
-        let Some(message) = Messages::at(self.datagram(), place.start).next() else { return Ok(None) };
+        let Some(message) = self.message_at(place) else { return Ok(None) };
         let event = EventRef::parse(&message?)?;
         Ok(Some(match self.namespace {
             None => event,
             Some(id) => event.in_namespace(id),
         }))
+    }
+
+    /// The message of an event.
+    #[inline]
+    pub(crate) fn message_at(&self, place: Range<usize>) -> Option<Result<RawMessage<'_>, DecodeError>> {
+        Messages::at(self.datagram(), place.start).next()
+    }
+
+    /// The number of the namespace that the last datagram is about, if it is another than the source's.
+    pub(crate) const fn namespace(&self) -> Option<i32> {
+        self.namespace
     }
 
     /// Whether this is an event of a flow that the filter does not match.

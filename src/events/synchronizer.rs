@@ -38,11 +38,13 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use super::{
     Change, EventRef, FlowTable,
+    event::flow_event_kind,
     stream::{EventStep, EventStream, Source},
 };
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
@@ -52,7 +54,7 @@ use crate::{
     exchange::{Connection, Deadline, ReplyCursor, Transport, complete},
     model::Flow,
     request::DumpFlows,
-    wire::RawMessage,
+    wire::{MessageType, RawMessage},
 };
 
 /// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
@@ -300,10 +302,13 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// The next change; `None` if there is none before the deadline, or if the stream is stopped.
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
         loop {
+            // Most often, a single turn has found several changes.
+            if let Some(change) = self.take_change() {
+                return Ok(Some(change));
+            }
             match complete(self.turn(deadline))? {
-                Turn::Changed => return Ok(self.take_change()),
                 Turn::Over => return Ok(None),
-                Turn::Worked | Turn::Synchronized => {}
+                Turn::Changed | Turn::Worked | Turn::Synchronized => {}
                 Turn::Wait(deadline) => self.wait(deadline)?,
             }
         }
@@ -415,35 +420,47 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Returns whether there was an event, or may be one at once.
     pub(crate) fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
-        let step = self.stream.advance(deadline);
-        // Nothing but datagrams to skip, so far.
-        let is_paused = matches!(step, Ok(EventStep::Nothing));
-        match step.and_then(|step| self.stream.event(step)) {
-            // No dump of this connection shows the flows of another namespace.
-            Ok(Some(event)) if event.namespace_id().is_some() => Ok(true),
-            Ok(Some(EventRef::Overrun)) => {
+        let taken = match self.stream.advance(deadline) {
+            Ok(EventStep::Event(place)) => self.apply_event(place),
+            Ok(EventStep::Overrun) => {
                 self.schedule.patience = None;
                 self.table.note_loss();
-                Ok(true)
+                Ok(())
             }
-            Ok(Some(event)) => {
-                if let Some((kind, event)) = event.flow() {
-                    self.table.apply_flow(kind, event.flow.to_flow(), &mut self.changes);
-                }
-                Ok(true)
-            }
-            Ok(None) => Ok(is_paused),
-            Err(error) => {
-                if error.kind() != ErrorKind::Decode {
-                    self.schedule.postpone_dumps(RETRY);
-                } else if self.schedule.lacks_entries && !self.table.needs_dump() {
-                    self.schedule.patience = Instant::now().checked_add(LONG_RETRY);
-                }
-                // An event may have been lost with it.
-                self.table.note_loss();
-                Err(error)
-            }
+            // Nothing but datagrams to skip, so far.
+            Ok(EventStep::Nothing) => Ok(()),
+            Ok(EventStep::Drained) => return Ok(false),
+            Err(error) => Err(error),
+        };
+        taken.map(|()| true).map_err(|error| self.event_failed(error))
+    }
+
+    /// Decodes a flow straight into a value, which takes half of the time of a view and its value.
+    fn apply_event(&mut self, place: Range<usize>) -> Result<(), Error> {
+        let Some(message) = self.stream.message_at(place).transpose()? else { return Ok(()) };
+        // No dump of this connection shows the flows of another namespace.
+        if self.stream.namespace().is_some() {
+            return Ok(());
         }
+        match message.header().message_type {
+            MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
+                let kind = flow_event_kind(message.header());
+                self.table.apply_flow(kind, Flow::decode(&message)?, &mut self.changes);
+            }
+            _ => drop(EventRef::parse(&message)?),
+        }
+        Ok(())
+    }
+
+    /// An event may have been lost with the error.
+    fn event_failed(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Decode {
+            self.schedule.postpone_dumps(RETRY);
+        } else if self.schedule.lacks_entries && !self.table.needs_dump() {
+            self.schedule.patience = Instant::now().checked_add(LONG_RETRY);
+        }
+        self.table.note_loss();
+        error
     }
 
     /// Reports once that events were switched off. When they are back, a dump shows the changes since.

@@ -1,10 +1,14 @@
 //! `ipfix` between a live kernel and real collectors, in network namespaces.
-#![cfg_attr(target_os = "linux", allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
 
+#[path = "support/cases.rs"]
+mod cases;
 #[path = "support/ipfix_decoder.rs"]
 mod decoder;
 #[path = "support/network.rs"]
 mod network;
+#[path = "support/traffic.rs"]
+mod traffic;
 
 use std::{
     collections::HashSet,
@@ -16,50 +20,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cases::Case;
 use ctnetlink::{Client, Counters, Filter, FlowKey, Layer4, NewFlow, Protocol, Tuple, proc::Line, request::DeleteFlow};
 use decoder::{Decoder, Record};
-use libtest_mimic::{Arguments, Trial};
-use network::{
-    Folder, Namespace, Program, command, is_installed, nft, ping, run, sysctl, tcp, udp, until, until_bound,
-};
+use network::{Folder, Namespace, Program, command, nft, run, sysctl, until, until_bound};
 use nix::sys::{
     signal::Signal,
     socket::{setsockopt, sockopt::RcvBufForce},
 };
 use serde_json::Value;
+use traffic::{ping, tcp, udp};
 
-type Case = (&'static str, &'static [&'static str], fn());
+const PEERS: &[&str] = &["ip", "nft", "conntrack", "nfcapd", "nfdump", "nfacctd", "tshark"];
+const KERNEL: &[&str] = &["ip", "nft"];
 
-const CASES: &[Case] = &[
+const CASES: [Case; 4] = [
     ("records_equal_the_events_of_conntrack", PEERS, records_equal_the_events_of_conntrack),
     ("restarted_collector_understands_after_the_template_interval", PEERS, restarted_collector_understands),
-    ("twenty_thousand_events_a_second_are_not_lost", &["ip", "nft"], twenty_thousand_events_a_second_are_not_lost),
-    ("every_event_is_exported_or_counted_as_lost", &["ip", "nft"], every_event_is_exported_or_counted_as_lost),
+    ("twenty_thousand_events_a_second_are_not_lost", KERNEL, twenty_thousand_events_a_second_are_not_lost),
+    ("every_event_is_exported_or_counted_as_lost", KERNEL, every_event_is_exported_or_counted_as_lost),
 ];
-const PEERS: &[&str] = &["ip", "nft", "conntrack", "nfcapd", "nfdump", "nfacctd", "tshark"];
 
 fn main() -> ExitCode {
-    let is_root = nix::unistd::geteuid().is_root();
-    let trials = CASES.iter().map(|&(name, needs, case)| {
-        let missing = needs.iter().find(|program| !is_installed(program));
-        let reason = match missing {
-            Some(program) => Some(format!("needs {program}")),
-            None => (!is_root).then(|| String::from("needs root")),
-        };
-        let trial = Trial::test(name, move || {
-            network::enter_new_namespace();
-            case();
-            Ok(())
-        });
-        match reason {
-            Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
-            None => trial,
-        }
-    });
-    let mut arguments = Arguments::from_args();
-    // The programs of one test use the processors well enough.
-    arguments.test_threads.get_or_insert(1);
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    cases::run(2, CASES)
 }
 
 const NFCAPD: u16 = 9995;
@@ -79,7 +62,7 @@ impl Gateway {
         for (link, peer, four, six) in
             [("inside", &client, "192.168.1", "fd00:1"), ("outside", &server, "198.51.100", "2001:db8")]
         {
-            run(&format!("ip link add {link} type veth peer name eth0 netns {}", peer.id()));
+            run(&format!("ip link add {link} type veth peer name eth0 netns {}", peer.path()));
             let host = if link == "inside" { "10" } else { "80" };
             let configure = |device: &str, host: &str| {
                 run(&format!("ip address add {four}.{host}/24 dev {device}"));
@@ -320,7 +303,7 @@ fn receive(socket: &UdpSocket, decoder: &mut Decoder, mut keep: impl FnMut(&[u8]
 }
 
 fn records_equal_the_events_of_conntrack() {
-    let folder = Folder::new("records");
+    let folder = Folder::new();
     let gateway = Gateway::new();
     let (nfcapd, nfacctd) = (start_nfcapd(folder.path()), start_nfacctd(folder.path()));
     let own = UdpSocket::bind(("127.0.0.1", OWN)).unwrap();
@@ -385,7 +368,7 @@ fn restarted_collector_understands() {
     let gateway = Gateway::new();
     let own = UdpSocket::bind(("127.0.0.1", OWN)).unwrap();
     let mut decoder = Decoder::default();
-    let first = Folder::new("first");
+    let first = Folder::new();
     let nfcapd = start_nfcapd(first.path());
     let exporter = ipfix(&["--template-interval", "1", "127.0.0.1:9995", "127.0.0.1:9997"]);
     let mut begin_flow = |port: u16| {
@@ -401,7 +384,7 @@ fn restarted_collector_understands() {
     nfcapd.stop(Signal::SIGTERM);
     // Nobody listens: the exporter goes on.
     begin_flow(54);
-    let second = Folder::new("second");
+    let second = Folder::new();
     let nfcapd = start_nfcapd(second.path());
     let templates = begin_flow(55);
     until("the next templates", || begin_flow(56) > templates);

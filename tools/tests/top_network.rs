@@ -1,6 +1,8 @@
 //! `top` in a terminal of tmux, with traffic in a network namespace.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub, dead_code)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
 
+#[path = "support/cases.rs"]
+mod cases;
 #[path = "support/network.rs"]
 mod network;
 
@@ -17,10 +19,9 @@ use std::{
 };
 
 use ctnetlink_tools::top::in_terminal;
-use libtest_mimic::{Arguments, Trial};
-use network::{command, is_installed, nft, run, sysctl, until};
+use network::{command, nft, run, sysctl, until};
 
-const CASES: &[(&str, fn())] = &[
+const CASES: [(&str, fn()); 6] = [
     ("keys_change_the_screen", keys_change_the_screen),
     ("control_c_quits", || quits(|screen| screen.press("C-c"))),
     ("sigterm_quits", || quits(|screen| drop(run(&format!("kill {}", screen.program()))))),
@@ -36,23 +37,7 @@ fn main() -> ExitCode {
     if env::var_os(PANIC).is_some() {
         let _: io::Result<()> = in_terminal(|_| panic!("on purpose"));
     }
-    let missing = ["tmux", "ip", "nft"].into_iter().find(|program| !is_installed(program));
-    let is_root = nix::unistd::geteuid().is_root();
-    let reason = missing.map(|program| format!("needs {program}")).or((!is_root).then(|| String::from("needs root")));
-    let trials = CASES.iter().map(|&(name, case)| {
-        let trial = Trial::test(name, move || {
-            network::enter_new_namespace();
-            case();
-            Ok(())
-        });
-        match &reason {
-            Some(reason) => trial.with_kind(reason.clone()).with_ignored_flag(true),
-            None => trial,
-        }
-    });
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(1);
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    cases::run(3, CASES.map(|(name, test)| (name, &["tmux", "ip", "nft", "pgrep"][..], test)))
 }
 
 /// A terminal of 80 columns and 24 lines.

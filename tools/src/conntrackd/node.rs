@@ -142,7 +142,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Creates a node. In NOTRACK mode, it begins with a request for the peer's table and with its own.
+    /// Creates a node. In NOTRACK mode, it begins with a request for the peer's table and with its own, and does so again
+    /// when it hears the peer after a silence.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let starts_at_once = settings.mode == Mode::NoTrack;
@@ -245,6 +246,10 @@ impl Node {
     }
 
     fn take(&mut self, message: &Message<&[u8]>, now: Duration) {
+        if self.settings.mode == Mode::NoTrack && !self.is_peer_alive(now) {
+            // It has just started, or messages were lost. A request that was sent while it was away did not reach it.
+            self.exchange_tables();
+        }
         self.received = Some(now);
         self.statistics.received += 1;
         let counts = match self.settings.mode {

@@ -380,6 +380,21 @@ mod tests {
         assert_eq!((flows(&answers), answers.contains(&Body::Resync)), (1, true));
     }
 
+    /// It was not there when its table was requested first, and conntrackd does not send it by itself.
+    #[test]
+    fn notrack_peer_that_is_heard_after_a_silence_is_asked_for_its_table() {
+        let mut end = End::new(Settings { mode: Mode::NoTrack, ..reliable(1) });
+        end.change(1, Some(1));
+        let mut requests_and_flows_after = |sequence: u32, seconds: u64| {
+            let sent = answers(&mut end, sequence, false, Body::Alive, seconds);
+            (sent.iter().filter(|body| **body == Body::Resync).count(), flows(&sent))
+        };
+        assert_eq!(requests_and_flows_after(1, 10), (1, 1));
+        assert_eq!(requests_and_flows_after(2, 11), (0, 0));
+        assert_eq!(requests_and_flows_after(3, 13), (0, 0));
+        assert_eq!(requests_and_flows_after(4, 30), (1, 1));
+    }
+
     /// A peer that restarted never acknowledges the messages before: they must not take up the room of others.
     #[test]
     fn messages_to_a_peer_that_restarted_are_not_waited_for() {

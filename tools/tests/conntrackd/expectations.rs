@@ -13,14 +13,14 @@ use ctnetlink::{
 };
 
 use crate::{
-    Case,
+    Test,
     failover::Network,
-    gateways::{Host, until},
     link::{Pair, assert_no_complaints},
-    peers::Kind,
+    network::{Namespace, until},
+    peers::{Kind, flows},
 };
 
-pub const CASES: &[Case] = &[
+pub const CASES: &[Test] = &[
     ("expectations_cross_in_both_directions", expectations_cross_in_both_directions),
     ("expectations_cross_in_notrack_mode", expectations_cross_in_notrack_mode),
     ("expectations_of_a_restarted_peer_are_exchanged_again", expectations_of_a_restarted_peer_are_exchanged_again),
@@ -62,8 +62,8 @@ fn delete(client: &mut Client, side: u8, ports: std::ops::Range<u16>) {
     }
 }
 
-fn kernels(host: &Host) -> Vec<Expectation> {
-    host.with_client(|client| client.dump_expectations(&DumpExpectations::all()).unwrap().map(Result::unwrap).collect())
+fn kernels(host: &Namespace) -> Vec<Expectation> {
+    host.client().dump_expectations(&DumpExpectations::all()).unwrap().map(Result::unwrap).collect()
 }
 
 fn ports(ports: std::ops::Range<u16>) -> BTreeSet<u16> {
@@ -75,9 +75,9 @@ fn expectations_cross_in_both_directions() {
     let peers = pair.start_with_expectations("ftfw");
     for (here, there) in [(0, 1), (1, 0)] {
         let side = here as u8;
-        pair.hosts[here].with_client(move |client| create(client, side, 5000..5020));
+        create(&mut pair.hosts[here].client(), side, 5000..5020);
         until("the expectations", || peers[there].external_expectations() == ports(5000..5020));
-        pair.hosts[here].with_client(move |client| delete(client, side, 5000..5010));
+        delete(&mut pair.hosts[here].client(), side, 5000..5010);
         until("their ends", || peers[there].external_expectations() == ports(5010..5020));
 
         let report = peers[there].commit();
@@ -91,7 +91,7 @@ fn expectations_cross_in_both_directions() {
             };
             assert!(committed.iter().any(|found| found.tuple == wanted.tuple && is_whole(found)), "{committed:?}");
         }
-        pair.hosts.iter().for_each(|host| host.with_client(|client| client.delete_all().unwrap()));
+        pair.hosts.iter().for_each(|host| host.client().delete_all().unwrap());
         until("the end of all", || peers.iter().all(|peer| peer.external_expectations().is_empty()));
     }
     assert_no_complaints(&peers);
@@ -101,12 +101,12 @@ fn expectations_cross_in_both_directions() {
 fn expectations_cross_in_notrack_mode() {
     let pair = Pair::new();
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, side, 5000..5010));
+        create(&mut pair.hosts[usize::from(side)].client(), side, 5000..5010);
     }
     let peers = pair.start_with_expectations("notrack");
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, side, 5010..5020));
-        pair.hosts[usize::from(side)].with_client(move |client| delete(client, side, 5000..5005));
+        create(&mut pair.hosts[usize::from(side)].client(), side, 5010..5020);
+        delete(&mut pair.hosts[usize::from(side)].client(), side, 5000..5005);
     }
     until("the expectations", || peers.iter().all(|peer| peer.external_expectations() == ports(5005..5020)));
     assert_no_complaints(&peers);
@@ -116,7 +116,7 @@ fn expectations_of_a_restarted_peer_are_exchanged_again() {
     let pair = Pair::new();
     let mut peers = pair.start_with_expectations("ftfw");
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, side, 5000..5010));
+        create(&mut pair.hosts[usize::from(side)].client(), side, 5000..5010);
     }
     until("the expectations", || peers.iter().all(|peer| peer.external_expectations() == ports(5000..5010)));
     for restarted in 0..2 {
@@ -148,11 +148,11 @@ fn data_connection_is_related_after_failover() {
         let mut peers = network.start([Kind::Ours, Kind::Ours], with_expectations);
         let (listener, data) = network
             .server
-            .enter(|| ["198.51.100.10:21", "198.51.100.10:5000"].map(|at| TcpListener::bind(at).unwrap()))
+            .spawn(|| ["198.51.100.10:21", "198.51.100.10:5000"].map(|at| TcpListener::bind(at).unwrap()))
             .join()
             .unwrap()
             .into();
-        let mut control = network.client.enter(|| TcpStream::connect("198.51.100.10:21").unwrap()).join().unwrap();
+        let mut control = network.client.spawn(|| TcpStream::connect("198.51.100.10:21").unwrap()).join().unwrap();
         let (mut server, _) = listener.accept().unwrap();
         // The helper only looks at lines that follow another.
         say(&mut server, &mut control, "220 Ready\r\n");
@@ -168,12 +168,12 @@ fn data_connection_is_related_after_failover() {
         assert_eq!(report.contains("committed 1 expectation\n"), with_expectations, "{report}");
         network.give_addresses_to(1);
         let connect = || TcpStream::connect_timeout(&"198.51.100.10:5000".parse().unwrap(), Duration::from_secs(2));
-        let connected = network.client.enter(connect).join().unwrap();
+        let connected = network.client.spawn(connect).join().unwrap();
         assert_eq!(connected.is_ok(), with_expectations, "{connected:?}");
         if with_expectations {
             let (accepted, from) = data.accept().unwrap();
             assert_eq!(from.ip().to_string(), "198.51.100.1", "{accepted:?}");
-            let flows = network.gateways[1].flows();
+            let flows = flows(&network.gateways[1]);
             let related = flows.iter().find(|flow| flow.original.destination_port() == Some(5000)).unwrap();
             assert!(related.status.unwrap().contains(Status::EXPECTED | Status::SRC_NAT), "{related}");
         }

@@ -15,12 +15,12 @@ use std::{
 use ctnetlink::{Status, TcpState};
 
 use crate::{
-    Case,
-    gateways::{Host, until},
-    peers::{End, Kind, Peer},
+    Test,
+    network::{Namespace, until},
+    peers::{End, Kind, Peer, flows, host},
 };
 
-pub const CASES: &[Case] = &[
+pub const CASES: &[Test] = &[
     ("download_continues_after_failover_between_ours", || failover([Kind::Ours, Kind::Ours], 5)),
     ("download_continues_after_failover_from_conntrackd_to_ours", || failover([Kind::Conntrackd, Kind::Ours], 5)),
     ("download_continues_after_failover_from_ours_to_conntrackd", || failover([Kind::Ours, Kind::Conntrackd], 5)),
@@ -45,45 +45,45 @@ table ip gateway {
 
 /// A client, a server, and two gateways between them: the first has the addresses that both use.
 pub struct Network {
-    pub client: Host,
-    pub server: Host,
-    pub gateways: [Host; 2],
-    _switch: Host,
+    pub client: Namespace,
+    pub server: Namespace,
+    pub gateways: [Namespace; 2],
+    _switch: Namespace,
 }
 
 impl Network {
     pub fn new(rules: &str) -> Self {
-        let [client, server, switch] = [Host::new(), Host::new(), Host::new()];
-        let gateways = [Host::new(), Host::new()];
+        let [client, server, switch] = [host(), host(), host()];
+        let gateways = [host(), host()];
         for bridge in ["lan", "wan"] {
-            switch.run("ip", &["link", "add", bridge, "type", "bridge"]);
-            switch.run("ip", &["link", "set", bridge, "up"]);
+            switch.run(&format!("ip link add {bridge} type bridge"));
+            switch.run(&format!("ip link set {bridge} up"));
         }
-        let plug = |host: &Host, interface: &str, address: &str, port: &str, bridge: &str| {
+        let plug = |host: &Namespace, interface: &str, address: &str, port: &str, bridge: &str| {
             host.connect(interface, address, &switch, port, "");
-            switch.run("ip", &["link", "set", port, "master", bridge]);
+            switch.run(&format!("ip link set {port} master {bridge}"));
         };
         plug(&client, "lan", "10.60.0.10/24", "client", "lan");
         plug(&server, "wan", "198.51.100.10/24", "server", "wan");
         for (gateway, [lan, wan]) in gateways.iter().zip([["lan-a", "wan-a"], ["lan-b", "wan-b"]]) {
             plug(gateway, "lan", "", lan, "lan");
             plug(gateway, "wan", "", wan, "wan");
-            gateway.sysctl("net.ipv4.ip_forward", 1);
-            gateway.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0);
+            gateway.sysctl("ipv4/ip_forward", 1);
+            gateway.sysctl("netfilter/nf_conntrack_tcp_loose", 0);
             gateway.nft(rules);
         }
         gateways[0].connect("sync0", "10.77.0.1/24", &gateways[1], "sync1", "10.77.0.2/24");
-        client.run("ip", &["route", "add", "default", "via", "10.60.0.1"]);
+        client.run("ip route add default via 10.60.0.1");
         Self { client, server, gateways, _switch: switch }
     }
 
     pub fn give_addresses_to(&self, gateway: usize) {
         let gateway = &self.gateways[gateway];
-        gateway.run("ip", &["address", "add", "10.60.0.1/24", "dev", "lan"]);
-        gateway.run("ip", &["address", "add", "198.51.100.1/24", "dev", "wan"]);
+        gateway.run("ip address add 10.60.0.1/24 dev lan");
+        gateway.run("ip address add 198.51.100.1/24 dev wan");
         // Stands for gratuitous ARP.
-        self.client.run("ip", &["neigh", "flush", "all"]);
-        self.server.run("ip", &["neigh", "flush", "all"]);
+        self.client.run("ip neigh flush all");
+        self.server.run("ip neigh flush all");
     }
 
     /// Starts both daemons, and gives the addresses to the first gateway.
@@ -103,16 +103,16 @@ impl Network {
     /// Cuts a gateway off, as if it had lost its power.
     pub fn cut_off(&self, gateway: usize) {
         for interface in ["lan", "wan", if gateway == 0 { "sync0" } else { "sync1" }] {
-            self.gateways[gateway].run("ip", &["link", "set", interface, "down"]);
+            self.gateways[gateway].run(&format!("ip link set {interface} down"));
         }
         for (address, interface) in [("10.60.0.1/24", "lan"), ("198.51.100.1/24", "wan")] {
-            self.gateways[gateway].run("ip", &["address", "del", address, "dev", interface]);
+            self.gateways[gateway].run(&format!("ip address del {address} dev {interface}"));
         }
     }
 
     /// Returns the packets that a gateway dropped as invalid.
     fn invalid(&self, gateway: usize) -> u64 {
-        let text = self.gateways[gateway].run("nft", &["list counters"]);
+        let text = self.gateways[gateway].run("nft list counters");
         let count = text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
         count.parse().unwrap()
     }
@@ -129,7 +129,7 @@ impl Download {
     fn start(network: &Network) -> Self {
         let (bytes, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (ready, is_ready) = std::sync::mpsc::channel();
-        network.server.enter(move || {
+        network.server.spawn(move || {
             let listener = TcpListener::bind("198.51.100.10:8080").unwrap();
             ready.send(()).unwrap();
             let (mut stream, _) = listener.accept().unwrap();
@@ -143,7 +143,7 @@ impl Download {
         });
         is_ready.recv().unwrap();
         let (count, stopped) = (Arc::clone(&bytes), Arc::clone(&stop));
-        let reader = network.client.enter(move || read(&count, &stopped));
+        let reader = network.client.spawn(move || read(&count, &stopped));
         Self { bytes, stop, reader }
     }
 
@@ -200,7 +200,7 @@ fn failover(kinds: [Kind; 2], runs: u32) {
         network.cut_off(0);
 
         let report = peers[1].commit();
-        let flows = network.gateways[1].flows();
+        let flows = flows(&network.gateways[1]);
         let flow = flows.iter().find(|flow| flow.original.destination_port() == Some(8080)).expect(&report);
         assert_eq!(flow.tcp_state(), Some(TcpState::ESTABLISHED));
         assert!(flow.status.unwrap().contains(Status::ASSURED | Status::SRC_NAT), "{flow}");

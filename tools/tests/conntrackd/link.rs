@@ -13,12 +13,12 @@ use ctnetlink::{
 };
 
 use crate::{
-    Case,
-    gateways::{Host, until},
-    peers::{End, Kind, Peer, originals},
+    Test,
+    network::{Namespace, until, until_none},
+    peers::{End, Kind, Peer, flows, host, originals},
 };
 
-pub const CASES: &[Case] = &[
+pub const CASES: &[Test] = &[
     ("every_kind_of_flow_crosses_in_both_directions", every_kind_of_flow_crosses_in_both_directions),
     ("flows_cross_in_notrack_mode", flows_cross_in_notrack_mode),
     ("flows_cross_over_ipv6", flows_cross_over_ipv6),
@@ -31,12 +31,12 @@ pub const CASES: &[Case] = &[
 
 /// Two hosts with a link. Ours runs on the first.
 pub struct Pair {
-    pub hosts: [Host; 2],
+    pub hosts: [Namespace; 2],
 }
 
 impl Pair {
     pub fn new() -> Self {
-        let hosts = [Host::new(), Host::new()];
+        let hosts = [host(), host()];
         hosts[0].connect("sync0", "10.77.0.1/24", &hosts[1], "sync1", "10.77.0.2/24");
         Self { hosts }
     }
@@ -131,21 +131,20 @@ fn every_kind_of_flow_crosses_in_both_directions() {
     let pair = Pair::new();
     let peers = pair.start("ftfw");
     for (here, there) in [(0, 1), (1, 0)] {
-        let flows = samples(here as u8);
-        pair.hosts[here].with_client(move |client| create(client, &flows));
-        let sent = pair.hosts[here].flows();
+        create(&mut pair.hosts[here].client(), &samples(here as u8));
+        let sent = flows(&pair.hosts[here]);
         let begun = Instant::now();
         while peers[there].external() != originals(&sent) && begun.elapsed() < Duration::from_secs(5) {
             thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(peers[there].external(), originals(&sent));
         let report = peers[there].commit();
-        let committed = essence(&pair.hosts[there].flows());
+        let committed = essence(&flows(&pair.hosts[there]));
         for (tuple, essence) in essence(&sent) {
             assert_eq!(committed.get(&tuple), Some(&essence), "{tuple}\n{report}");
         }
         assert_eq!(committed.len(), sent.len());
-        pair.hosts.iter().for_each(|host| host.with_client(|client| client.delete_all().unwrap()));
+        pair.hosts.iter().for_each(|host| host.client().delete_all().unwrap());
         until("the ends", || peers.iter().all(|peer| peer.external().is_empty()));
     }
     assert_no_complaints(&peers);
@@ -164,12 +163,12 @@ pub fn assert_no_complaints(peers: &[Peer<'_>; 2]) {
 
 fn flows_cross_in_notrack_mode() {
     let pair = Pair::new();
-    pair.hosts[1].with_client(|client| create(client, &many(1, 0..500)));
+    create(&mut pair.hosts[1].client(), &many(1, 0..500));
     let peers = pair.start("notrack");
-    pair.hosts[0].with_client(|client| create(client, &many(0, 0..500)));
+    create(&mut pair.hosts[0].client(), &many(0, 0..500));
     assert_equal(&pair, &peers);
-    pair.hosts[0].with_client(|client| delete(client, &many(0, 0..250)));
-    pair.hosts[1].with_client(|client| delete(client, &many(1, 0..250)));
+    delete(&mut pair.hosts[0].client(), &many(0, 0..250));
+    delete(&mut pair.hosts[1].client(), &many(1, 0..250));
     assert_equal(&pair, &peers);
     assert_no_complaints(&peers);
 }
@@ -177,11 +176,11 @@ fn flows_cross_in_notrack_mode() {
 fn flows_cross_over_ipv6() {
     let pair = Pair::new();
     for (host, address, interface) in [(0, "fd77::1/64", "sync0"), (1, "fd77::2/64", "sync1")] {
-        pair.hosts[host].run("ip", &["address", "add", address, "dev", interface, "nodad"]);
+        pair.hosts[host].run(&format!("ip address add {address} dev {interface} nodad"));
     }
     let peers = pair.start_at("ftfw", ["fd77::1", "fd77::2"], false);
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, &many(side, 0..500)));
+        create(&mut pair.hosts[usize::from(side)].client(), &many(side, 0..500));
     }
     assert_equal(&pair, &peers);
     assert_no_complaints(&peers);
@@ -197,21 +196,15 @@ fn many(side: u8, numbers: std::ops::Range<u16>) -> Vec<NewFlow> {
 
 #[track_caller]
 fn assert_equal(pair: &Pair, peers: &[Peer<'_>; 2]) {
-    let begun = Instant::now();
-    let difference = || -> Option<String> {
-        for (here, there) in [(0, 1), (1, 0)] {
-            let (own, external) = (originals(&pair.hosts[here].flows()), peers[there].external());
-            if own != external {
-                let (missing, stale) = (own.difference(&external).count(), external.difference(&own).count());
-                return Some(format!("of {}: {missing} missing, {stale} stale on side {there}", own.len()));
-            }
-        }
-        None
-    };
-    while let Some(difference) = difference() {
-        assert!(begun.elapsed() < crate::gateways::PATIENCE, "{difference}\n{}", peers[0].statistics());
-        thread::sleep(Duration::from_millis(200));
-    }
+    until_none(|| {
+        [(0, 1), (1, 0)].into_iter().find_map(|(here, there)| {
+            let (own, external) = (originals(&flows(&pair.hosts[here])), peers[there].external());
+            let (missing, stale) = (own.difference(&external).count(), external.difference(&own).count());
+            let text =
+                || format!("equal tables: {missing} missing, {stale} stale on side {there}\n{}", peers[0].statistics());
+            (missing + stale > 0).then(text)
+        })
+    });
 }
 
 /// 4,000 flows begin and 2,000 end on each side while datagrams are lost in both directions.
@@ -234,7 +227,7 @@ fn lossy_link(percent: u32) {
 fn churn(pair: &Pair) {
     let work: Vec<_> = (0..2)
         .map(|side| {
-            pair.hosts[usize::from(side)].enter(move || {
+            pair.hosts[usize::from(side)].spawn(move || {
                 let mut client = Client::open().unwrap();
                 for step in 0..40 {
                     create(&mut client, &many(side, step * 100..(step + 1) * 100));
@@ -249,29 +242,17 @@ fn churn(pair: &Pair) {
 
 /// A relay in the middle of the link repeats every tenth datagram and delays every tenth by 3 ms.
 fn duplicates_and_reordering() {
-    let hosts = [Host::new(), Host::new()];
-    let middle = Host::new();
-    hosts[0].connect("sync0", "10.77.1.1/24", &middle, "left", "10.77.1.2/24");
-    hosts[1].connect("sync1", "10.77.2.2/24", &middle, "right", "10.77.2.1/24");
-    middle.enter(relay).join().unwrap();
-    let ours = End { host: &hosts[0], interface: "sync0", address: "10.77.1.1", peer: "10.77.1.2" };
-    let other = End { host: &hosts[1], interface: "sync1", address: "10.77.2.2", peer: "10.77.2.1" };
+    let pair = Pair { hosts: [host(), host()] };
+    let ([a, b], middle) = (&pair.hosts, host());
+    a.connect("sync0", "10.77.1.1/24", &middle, "left", "10.77.1.2/24");
+    b.connect("sync1", "10.77.2.2/24", &middle, "right", "10.77.2.1/24");
+    middle.spawn(relay).join().unwrap();
+    let ours = End { host: a, interface: "sync0", address: "10.77.1.1", peer: "10.77.1.2" };
+    let other = End { host: b, interface: "sync1", address: "10.77.2.2", peer: "10.77.2.1" };
     let peers = [Peer::start(Kind::Ours, &ours, "ftfw"), Peer::start(Kind::Conntrackd, &other, "ftfw")];
     until("the handshake", || peers.iter().all(Peer::is_up) && peers[0].statistics().starts_with("connected"));
-    let hosts_again = peers.each_ref().map(|peer| peer.host);
-    for (side, host) in hosts_again.into_iter().enumerate() {
-        host.with_client(move |client| {
-            for step in 0..40 {
-                create(client, &many(side as u8, step * 100..(step + 1) * 100));
-                delete(client, &many(side as u8, step * 100..step * 100 + 50));
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
-    }
-    until("equal tables", || {
-        let tables = |here: usize, there: usize| originals(&peers[here].host.flows()) == peers[there].external();
-        tables(0, 1) && tables(1, 0)
-    });
+    churn(&pair);
+    assert_equal(&pair, &peers);
     let statistics = peers[0].statistics();
     assert!(statistics.contains("late or duplicate messages"), "{statistics}");
     assert_no_complaints(&peers);
@@ -312,27 +293,27 @@ fn restart_of_either_side_resynchronizes() {
     let pair = Pair::new();
     let mut peers = pair.start("ftfw");
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, &many(side, 0..1000)));
+        create(&mut pair.hosts[usize::from(side)].client(), &many(side, 0..1000));
     }
     assert_equal(&pair, &peers);
 
     peers[0].kill();
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, &many(side, 1000..1500)));
+        create(&mut pair.hosts[usize::from(side)].client(), &many(side, 1000..1500));
     }
     // A flow of the peer that ends while this program is away is simply not in the table that the peer sends.
-    pair.hosts[1].with_client(|client| delete(client, &many(1, 0..100)));
+    delete(&mut pair.hosts[1].client(), &many(1, 0..100));
     peers[0].start_again();
     until("the program", || peers[0].is_up());
     assert_equal(&pair, &peers);
 
     peers[1].kill();
     for side in 0..2_u8 {
-        pair.hosts[usize::from(side)].with_client(move |client| create(client, &many(side, 2000..2500)));
+        create(&mut pair.hosts[usize::from(side)].client(), &many(side, 2000..2500));
     }
-    pair.hosts[0].with_client(|client| delete(client, &many(0, 0..100)));
+    delete(&mut pair.hosts[0].client(), &many(0, 0..100));
     // These go half a minute after the restart.
-    pair.hosts[1].with_client(|client| delete(client, &many(1, 200..300)));
+    delete(&mut pair.hosts[1].client(), &many(1, 200..300));
     peers[1].start_again();
     until("conntrackd", || peers[1].is_up());
     assert_equal(&pair, &peers);
@@ -343,11 +324,11 @@ fn restart_of_either_side_resynchronizes() {
 fn datagrams_of_strangers_are_dropped() {
     let pair = Pair::new();
     let peers = pair.start("ftfw");
-    pair.hosts[1].run("ip", &["address", "add", "10.77.0.3/24", "dev", "sync1"]);
+    pair.hosts[1].run("ip address add 10.77.0.3/24 dev sync1");
     // A keep-alive that also says hello, which would restart the exchange.
     let hello = [0x1a, 0x30, 0, 8, 0, 0, 0, 1];
     let send = move || UdpSocket::bind("10.77.0.3:0").unwrap().send_to(&hello, "10.77.0.1:3780").unwrap();
-    pair.hosts[1].enter(send).join().unwrap();
+    pair.hosts[1].spawn(send).join().unwrap();
     until("the datagram", || peers[0].statistics().contains("datagrams from strangers, dropped: 1"));
     assert!(!peers[0].statistics().contains("restarts"), "{}", peers[0].statistics());
     peers[1].request_table();

@@ -1,10 +1,10 @@
 //! The two programs, controlled in the same way.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Stdio};
 
 use ctnetlink::{Flow, Layer4, Protocol};
 
-use crate::gateways::{Daemon, Folder, Host, run};
+use crate::network::{Folder, Namespace, Program, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_conntrackd");
 
@@ -18,7 +18,7 @@ pub enum Kind {
 
 /// One end of a link.
 pub struct End<'h> {
-    pub host: &'h Host,
+    pub host: &'h Namespace,
     pub interface: &'static str,
     pub address: &'static str,
     pub peer: &'static str,
@@ -26,11 +26,11 @@ pub struct End<'h> {
 
 /// A daemon at one end.
 pub struct Peer<'h> {
-    pub host: &'h Host,
+    pub host: &'h Namespace,
     kind: Kind,
     folder: Folder,
     arguments: Vec<String>,
-    daemon: Daemon,
+    daemon: Program,
 }
 
 impl<'h> Peer<'h> {
@@ -48,10 +48,10 @@ impl<'h> Peer<'h> {
                 let sync = if expectations { " --expectation-sync all" } else { "" };
                 let line = format!("--address {address} --peer {peer} --interface {interface} --mode {mode}{sync}");
                 let options = line.split(' ').map(String::from);
-                options.chain(["--socket".into(), folder.path("socket")]).collect()
+                options.chain(["--socket".into(), folder.file("socket")]).collect()
             }
             Kind::Conntrackd => {
-                let path = folder.path("conf");
+                let path = folder.file("conf");
                 fs::write(&path, configuration(end, mode, expectations, &folder)).unwrap();
                 vec!["-C".into(), path]
             }
@@ -60,62 +60,58 @@ impl<'h> Peer<'h> {
         Self { host: end.host, kind, folder, arguments, daemon }
     }
 
-    fn spawn(kind: Kind, host: &Host, arguments: &[String]) -> Daemon {
-        let program = if kind == Kind::Ours { PROGRAM } else { "conntrackd" };
-        host.spawn(program, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    fn spawn(kind: Kind, host: &Namespace, arguments: &[String]) -> Program {
+        let mut daemon = command(if kind == Kind::Ours { PROGRAM } else { "conntrackd" });
+        daemon.args(arguments).stdout(Stdio::null());
+        host.inside(|| Program::start(&mut daemon))
     }
 
     /// Kills the daemon without giving it time for anything.
     pub fn kill(&mut self) {
         self.daemon.kill();
         // conntrackd does not start beside the lock of another.
-        let _ = fs::remove_file(self.folder.path("lock"));
+        let _ = fs::remove_file(self.folder.file("lock"));
     }
 
     pub fn start_again(&mut self) {
         self.daemon = Self::spawn(self.kind, self.host, &self.arguments);
     }
 
-    /// Runs a command: the text that both understand, or each in its way.
-    fn command(&self, ours: &str, conntrackd: &[&str]) -> String {
+    /// Runs a command: ours, or the options of conntrackd.
+    fn command(&self, ours: &str, conntrackd: &str) -> String {
         match self.kind {
-            Kind::Ours => {
-                let words: Vec<&str> = ours.split(' ').collect();
-                run(PROGRAM, &[&["--socket", &self.folder.path("socket")][..], &words].concat())
-            }
-            Kind::Conntrackd => {
-                self.host.run("conntrackd", &[&["-C", &self.folder.path("conf")][..], conntrackd].concat())
-            }
+            Kind::Ours => run(&format!("{PROGRAM} --socket {} {ours}", self.folder.file("socket"))),
+            Kind::Conntrackd => self.host.run(&format!("conntrackd -C {} {conntrackd}", self.folder.file("conf"))),
         }
     }
 
     /// Returns whether the daemon answers commands.
     pub fn is_up(&self) -> bool {
         let socket = if self.kind == Kind::Ours { "socket" } else { "control" };
-        std::os::unix::net::UnixStream::connect(self.folder.path(socket)).is_ok()
+        std::os::unix::net::UnixStream::connect(self.folder.file(socket)).is_ok()
     }
 
     pub fn commit(&self) -> String {
-        self.command("commit", &["-c"])
+        self.command("commit", "-c")
     }
 
     pub fn statistics(&self) -> String {
-        self.command("stats", &["-s", "network"])
+        self.command("stats", "-s network")
     }
 
     pub fn request_table(&self) {
-        self.command("resync", &["-n"]);
+        self.command("resync", "-n");
     }
 
     /// Returns the original tuples of the other side's flows.
     pub fn external(&self) -> BTreeSet<String> {
-        let text = self.command("dump external", &["-e"]);
+        let text = self.command("dump external", "-e");
         text.lines().filter(|line| line.contains("src=")).map(original_of_line).collect()
     }
 
     /// Returns the destination ports that the other side expects.
     pub fn external_expectations(&self) -> BTreeSet<u16> {
-        let text = self.command("dump external expectations", &["-e", "expect"]);
+        let text = self.command("dump external expectations", "-e expect");
         let port = |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("dport=")?.parse().ok());
         text.lines().filter_map(port).collect()
     }
@@ -126,7 +122,7 @@ fn configuration(end: &End<'_>, mode: &str, expectations: bool, folder: &Folder)
     let mode = mode.to_uppercase();
     let End { interface, address, peer, .. } = end;
     let family = if address.contains(':') { "IPv6" } else { "IPv4" };
-    let (log, lock, control) = (folder.path("log"), folder.path("lock"), folder.path("control"));
+    let (log, lock, control) = (folder.file("log"), folder.file("lock"), folder.file("control"));
     format!(
         "Sync {{\n Mode {mode} {{\n StartupResync yes\n DisableExternalCache no\n }}\n UDP {{\n {family}_address {address}\n \
          {family}_Destination_Address {peer}\n Port 3780\n Interface {interface}\n SndSocketBuffer 1249280\n \
@@ -158,4 +154,21 @@ pub fn original(flow: &Flow) -> String {
 
 pub fn originals(flows: &[Flow]) -> BTreeSet<String> {
     flows.iter().map(original).collect()
+}
+
+/// Creates a namespace in which flows older than a daemon send events too.
+pub fn host() -> Namespace {
+    let host = Namespace::new();
+    host.sysctl("netfilter/nf_conntrack_events", 1);
+    host
+}
+
+/// Returns the kernel's flows, apart from the link's own.
+pub fn flows(host: &Namespace) -> Vec<Flow> {
+    let is_of_the_link = |flow: &Flow| {
+        let source = flow.original.source.to_string();
+        ["10.77.", "fd77:", "fe80:"].iter().any(|prefix| source.starts_with(prefix))
+    };
+    let flows: Vec<Flow> = host.client().dump().unwrap().map(Result::unwrap).collect();
+    flows.into_iter().filter(|flow| !is_of_the_link(flow)).collect()
 }

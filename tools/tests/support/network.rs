@@ -1,67 +1,85 @@
 //! Network namespaces, and programs that run in them.
+//!
+//! Functions act in the namespace of the thread that calls them. [`Namespace::inside`] calls them in another.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::{
     env,
     fs::{self, File},
-    io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    io::Read,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
+    sync::atomic::{AtomicU32, Ordering},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use ctnetlink::Client;
 use nix::{
     sched::{CloneFlags, setns, unshare},
-    sys::{
-        signal::{Signal, kill},
-        socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recv, sendto, socket},
-    },
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-/// How long something may take that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits. Long, because machines that run tests are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits until a condition holds.
+#[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < PATIENCE, "{what} did not happen in time");
-        thread::sleep(Duration::from_millis(10));
+    until_none(|| (!condition()).then(|| what.to_owned()));
+}
+
+/// Waits until nothing is in the way, or says what is.
+#[track_caller]
+pub fn until_none(mut obstacle: impl FnMut() -> Option<String>) {
+    let begun = Instant::now();
+    while let Some(obstacle) = obstacle() {
+        assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?}, still not: {obstacle}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Prepares a program, which may be in a folder that only root has in `PATH`.
+/// The folders of programs, including those that only root has in `PATH`.
+fn path() -> String {
+    format!("{}:/usr/local/sbin:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
+}
+
+/// Prepares a program.
 pub fn command(program: &str) -> Command {
-    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
     let mut command = Command::new(program);
-    command.env("PATH", path).stdin(Stdio::null());
+    command.env("PATH", path()).stdin(Stdio::null());
     command
 }
 
 pub fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
-    folders.iter().any(|folder| folder.join(program).exists())
+    env::split_paths(&path()).any(|folder| folder.join(program).exists())
 }
 
-/// Runs a command line that must succeed and returns its output.
-pub fn run(line: &str) -> String {
-    let mut words = line.split_whitespace();
-    let output = command(words.next().unwrap()).args(words).output().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+/// Runs a command that must succeed and returns its output.
+#[track_caller]
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Loads rules of nft.
-pub fn nft(rules: &str) {
-    let output = command("nft").arg(rules).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// Runs a command line that must succeed and returns its output.
+#[track_caller]
+pub fn run(line: &str) -> String {
+    let mut words = line.split_whitespace();
+    output(command(words.next().unwrap()).args(words))
 }
 
-/// Writes a setting of the namespace of this thread.
+/// Loads rules of nft.
+#[track_caller]
+pub fn nft(rules: &str) {
+    output(command("nft").arg(rules));
+}
+
+/// Writes a setting.
+#[track_caller]
 pub fn sysctl(name: &str, value: u32) {
     fs::write(format!("/proc/sys/net/{name}"), value.to_string()).unwrap();
 }
@@ -72,31 +90,70 @@ pub fn enter_new_namespace() {
     run("ip link set lo up");
 }
 
-/// Another namespace, which a sleeping process keeps alive.
-pub struct Namespace(Program);
+/// A network namespace, which ends with the value and the programs in it.
+pub struct Namespace(File);
 
 impl Namespace {
+    /// Creates a namespace with its loopback up.
     pub fn new() -> Self {
-        let ours = fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let holder = Program::start(command("unshare").args(["--net", "sleep", "1000"]));
-        until("a new namespace", || {
-            fs::read_link(format!("/proc/{}/ns/net", holder.id())).is_ok_and(|theirs| theirs != ours)
-        });
-        Self(holder)
+        let create = || {
+            enter_new_namespace();
+            File::open("/proc/thread-self/ns/net").unwrap()
+        };
+        Self(thread::spawn(create).join().unwrap())
     }
 
-    pub fn id(&self) -> u32 {
-        self.0.id()
+    /// Returns a path for `ip link … netns`.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
-    /// Runs something on a thread in this namespace. Sockets that it opens stay there.
+    /// Calls a function in this namespace. Sockets that it opens and programs that it starts stay there.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(format!("/proc/{}/ns/net", self.id())).unwrap();
         let enter_and_work = || {
-            setns(file, CloneFlags::CLONE_NEWNET).unwrap();
+            setns(&self.0, CloneFlags::CLONE_NEWNET).unwrap();
             work()
         };
         thread::scope(|scope| scope.spawn(enter_and_work).join().unwrap())
+    }
+
+    /// Calls a function on a thread in this namespace.
+    pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        let namespace = self.0.try_clone().unwrap();
+        thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        })
+    }
+
+    pub fn run(&self, line: &str) -> String {
+        self.inside(|| run(line))
+    }
+
+    pub fn nft(&self, rules: &str) {
+        self.inside(|| nft(rules));
+    }
+
+    pub fn sysctl(&self, name: &str, value: u32) {
+        self.inside(|| sysctl(name, value));
+    }
+
+    pub fn client(&self) -> Client {
+        self.inside(|| Client::open().unwrap())
+    }
+
+    /// Connects this namespace to another by a pair of interfaces. An end without an address gets none.
+    pub fn connect(&self, interface: &str, address: &str, other: &Self, other_interface: &str, other_address: &str) {
+        self.run(&format!("ip link add {interface} type veth peer name {other_interface} netns {}", other.path()));
+        self.raise(interface, address);
+        other.raise(other_interface, other_address);
+    }
+
+    fn raise(&self, interface: &str, address: &str) {
+        if !address.is_empty() {
+            self.run(&format!("ip address add {address} dev {interface}"));
+        }
+        self.run(&format!("ip link set {interface} up"));
     }
 }
 
@@ -108,7 +165,7 @@ impl Program {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    pub fn id(&self) -> u32 {
+    fn id(&self) -> u32 {
         self.0.id()
     }
 
@@ -131,6 +188,12 @@ impl Program {
     pub fn stop(mut self, signal: Signal) {
         self.signal(signal);
         until("the end of a program", || self.0.try_wait().unwrap().is_some());
+    }
+
+    /// Kills the program without giving it time for anything.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 
     /// Sends SIGTERM and returns the rest of standard error.
@@ -160,8 +223,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
@@ -169,14 +231,21 @@ impl Drop for Program {
 pub struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("ctnetlink-tools-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("ctnetlink-tools-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
         Self(path)
     }
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Returns the path of a file, as text.
+    pub fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
     }
 }
 
@@ -186,7 +255,7 @@ impl Drop for Folder {
     }
 }
 
-/// Waits until a program listens at a UDP port in the namespace of this thread.
+/// Waits until a program listens at a UDP port.
 pub fn until_bound(port: u16) {
     let wanted = format!(":{port:04X} ");
     until("a bound port", || {
@@ -195,7 +264,7 @@ pub fn until_bound(port: u16) {
     });
 }
 
-/// Waits until that many sockets listen to events in the namespace of this thread.
+/// Waits until that many sockets listen to events.
 pub fn until_listening(count: usize) {
     until("a listener", || {
         let sockets = fs::read_to_string("/proc/thread-self/net/netlink").unwrap();
@@ -205,53 +274,4 @@ pub fn until_listening(count: usize) {
         };
         sockets.lines().filter(is_listener).count() == count
     });
-}
-
-/// Connects over TCP, sends and receives that many bytes, and returns both ends.
-pub fn tcp(
-    client: &Namespace,
-    server: &Namespace,
-    [bind, target]: [&str; 2],
-    [up, down]: [usize; 2],
-) -> (TcpStream, TcpStream) {
-    let listener = server.inside(|| TcpListener::bind(bind).unwrap());
-    let mut here = client.inside(|| TcpStream::connect(target).unwrap());
-    let (mut there, _) = listener.accept().unwrap();
-    here.write_all(&vec![1; up]).unwrap();
-    there.read_exact(&mut vec![0; up]).unwrap();
-    there.write_all(&vec![2; down]).unwrap();
-    here.read_exact(&mut vec![0; down]).unwrap();
-    (here, there)
-}
-
-/// Exchanges datagrams over UDP, each answered by twice as many bytes.
-pub fn udp(client: &Namespace, server: &Namespace, [bind, target]: [&str; 2], count: usize, size: usize) {
-    let there = server.inside(|| UdpSocket::bind(bind).unwrap());
-    let target: SocketAddr = target.parse().unwrap();
-    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let here = client.inside(|| UdpSocket::bind(any).unwrap());
-    let mut buffer = vec![0; size * 2];
-    for _ in 0..count {
-        here.send_to(&buffer[..size], target).unwrap();
-        let (_, from) = there.recv_from(&mut buffer).unwrap();
-        there.send_to(&buffer, from).unwrap();
-        here.recv_from(&mut buffer).unwrap();
-    }
-}
-
-/// Sends an echo request and waits for the answer.
-pub fn ping(client: &Namespace, target: &str) {
-    let target: IpAddr = target.parse().unwrap();
-    let (family, protocol, request) = match target {
-        IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, [8, 0, 0xe5, 0xcb, 0x12, 0x34, 0, 0]),
-        // The kernel fills in the checksum of ICMPv6.
-        IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6, [128, 0, 0, 0, 0x12, 0x34, 0, 0]),
-    };
-    let socket = client.inside(|| socket(family, SockType::Raw, SockFlag::empty(), protocol).unwrap());
-    let address = SockaddrStorage::from(SocketAddr::new(target, 0));
-    sendto(socket.as_raw_fd(), &request, &address, MsgFlags::empty()).unwrap();
-    // IPv4 packets start with their header.
-    let (answer, header) = if target.is_ipv4() { (0, 20) } else { (129, 0) };
-    let mut buffer = [0; 128];
-    while recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap() <= header || buffer[header] != answer {}
 }

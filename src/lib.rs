@@ -180,8 +180,10 @@
 
 // docs.rs shows which feature and which system each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without sockets, the items that some links lead to do not exist.
-#![cfg_attr(not(all(target_os = "linux", feature = "client")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(target_os = "linux", feature = "client")),
+    allow(rustdoc::broken_intra_doc_links, reason = "without sockets, the items that some links lead to do not exist")
+)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(clippy::allow_attributes_without_reason)]

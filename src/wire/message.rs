@@ -262,7 +262,7 @@ impl<'a> RawMessage<'a> {
     }
 
     /// Appends the bytes of the message, padded so that another can follow.
-    #[cfg(all(target_os = "linux", feature = "client"))]
+    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
     pub(crate) fn append_to(&self, messages: &mut Vec<u8>) {
         messages.extend_from_slice(&self.header);
         messages.extend_from_slice(self.payload);

@@ -196,9 +196,9 @@ macro_rules! save_options {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum SaveOption { $( $option, )* }
 
-        impl SaveOption {
-            const COUNT: usize = [ $( $first, )* ].len();
+        const _: () = assert!([ $( $first, )* ].len() <= u64::BITS as usize, "an option set has a bit for each");
 
+        impl SaveOption {
             const NAMES: &'static [(&'static str, Self)] =
                 &[ $( ($first, Self::$option), $( ($more, Self::$option), )* )* ];
 
@@ -352,8 +352,6 @@ impl OptionSet {
         self.0 >> option as u8 & 1 == 1
     }
 }
-
-const _: () = assert!(SaveOption::COUNT <= u64::BITS as usize, "an option set has a bit for each");
 
 /// An option, and the value that follows it.
 #[derive(Clone, Debug)]

@@ -69,8 +69,8 @@
 //! ```
 //!
 //! Dropping a dump before its end aborts it, and the client can be used at once. The table goes on changing during a dump:
-//! the kernel can report a flow twice, and it can leave flows out if it resizes its hash table meanwhile. Only a [`Mirror`]
-//! notices that.
+//! the kernel can report a flow twice, and if it resizes its hash table, it can leave flows out. Only a [`Mirror`] notices
+//! that.
 //!
 //! # Change
 //!
@@ -93,7 +93,7 @@
 //!
 //! A [`FlowKey`] made from a flow contains the flow's identifier. If the flow has ended and its tuple belongs to another
 //! flow with another identifier, a delete by that key fails with "not found". This does not protect a flow that was created
-//! anew at once: in 19,999 of 20,000 trials the kernel gave it the identifier of the flow before.
+//! again at once: in 19,999 of 20,000 trials the kernel gave it the identifier of the flow before.
 //!
 //! # Watch
 //!

@@ -60,7 +60,7 @@ apart() {
 
 test_() { cargo test --locked --all-features; }
 
-portable() { cargo test --locked --tests --no-default-features --features packet-core,serde,json; }
+portable() { cargo test --locked --tests --no-default-features --features fake,packet-core,serde,json; }
 
 kernel() {
     cargo build --locked --all-features --examples # The tests of the drop-in `conntrack` run it.
@@ -69,7 +69,10 @@ kernel() {
 
 tools() { cargo test --locked -p ctnetlink-tools "$@"; }
 
-docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features; }
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --no-default-features --features fake
+}
 
 features() {
     [ $# -gt 0 ] || set -- "${feature_sets[@]}"

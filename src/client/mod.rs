@@ -4,6 +4,7 @@
 
 mod batch;
 mod bulk;
+mod bulk_report;
 mod dump;
 mod expectations;
 mod flows;
@@ -24,7 +25,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 pub use batch::Batch;
-pub use bulk::BulkReport;
+pub use bulk_report::BulkReport;
 pub use dump::{Dump, Entry, ReplyStream};
 pub use partition::{Partition, PartitionedDump};
 pub(crate) use partition::{PartitionedDumps, ReadBuckets};

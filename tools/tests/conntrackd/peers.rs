@@ -1,10 +1,11 @@
 //! The two programs, controlled in the same way.
+#![allow(dead_code, reason = "the tests and the figures use a part each")]
 
 use std::{collections::BTreeSet, fs, process::Stdio};
 
 use ctnetlink::{Flow, Layer4, Protocol};
 
-use crate::network::{Folder, Namespace, Program, command, run};
+use crate::network::{Folder, Namespace, Program, Usage, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_conntrackd");
 
@@ -85,6 +86,10 @@ impl<'h> Peer<'h> {
         }
     }
 
+    pub fn usage(&self) -> Usage {
+        self.daemon.usage()
+    }
+
     /// Returns whether the daemon answers commands.
     pub fn is_up(&self) -> bool {
         let socket = if self.kind == Kind::Ours { "socket" } else { "control" };
@@ -109,6 +114,18 @@ impl<'h> Peer<'h> {
         text.lines().filter(|line| line.contains("src=")).map(original_of_line).collect()
     }
 
+    /// Returns the number of the other side's flows.
+    pub fn external_count(&self) -> usize {
+        let (statistics, name) = match self.kind {
+            Kind::Ours => (self.statistics(), "external: "),
+            Kind::Conntrackd => {
+                (self.host.run(&format!("conntrackd -C {} -s cache", self.folder.file("conf"))), "active objects:")
+            }
+        };
+        let count = |text: &str| text.split_whitespace().next()?.parse().ok();
+        statistics.split(name).last().and_then(count).unwrap()
+    }
+
     /// Returns the destination ports that the other side expects.
     pub fn external_expectations(&self) -> BTreeSet<u16> {
         let text = self.command("dump external expectations", "-e expect");
@@ -126,7 +143,7 @@ fn configuration(end: &End<'_>, mode: &str, expectations: bool, folder: &Folder)
     format!(
         "Sync {{\n Mode {mode} {{\n StartupResync yes\n DisableExternalCache no\n }}\n UDP {{\n {family}_address {address}\n \
          {family}_Destination_Address {peer}\n Port 3780\n Interface {interface}\n SndSocketBuffer 1249280\n \
-         RcvSocketBuffer 1249280\n Checksum on\n }}\n{options}}}\nGeneral {{\n HashSize 32768\n HashLimit 524288\n \
+         RcvSocketBuffer 1249280\n Checksum on\n }}\n{options}}}\nGeneral {{\n HashSize 262144\n HashLimit 2097152\n \
          LogFile {log}\n LockFile {lock}\n UNIX {{\n Path {control}\n }}\n NetlinkBufferSize 8388608\n \
          NetlinkBufferSizeMaxGrowth 33554432\n Filter From Userspace {{\n Address Ignore {{\n IPv4_address 127.0.0.1\n \
          IPv4_address 10.77.0.0/16\n }}\n }}\n}}\n"

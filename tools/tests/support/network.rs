@@ -165,7 +165,7 @@ impl Program {
         Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.0.id()
     }
 
@@ -205,19 +205,33 @@ impl Program {
         text
     }
 
-    /// The most memory that it has used, in KiB.
-    pub fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim_end_matches("kB").trim().parse().unwrap()
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.id())
     }
+}
 
-    /// Processor time so far.
-    pub fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+/// The resources that a process has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Processor time in user space and in the kernel, in steps of 10 ms.
+    pub processor: Duration,
+    /// Memory now, and the most so far, in KiB.
+    pub memory: u64,
+    pub peak_memory: u64,
+}
+
+impl Usage {
+    pub fn of(process: u32) -> Self {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).unwrap();
+        let (status, stat) = (read("status"), read("stat"));
+        let kilobytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_end_matches("kB").trim().parse().unwrap()
+        };
         let after_name = stat.rsplit(") ").next().unwrap();
         let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 10)
+        let processor = Duration::from_millis(ticks * 10);
+        Self { processor, memory: kilobytes("VmRSS:"), peak_memory: kilobytes("VmHWM:") }
     }
 }
 

@@ -27,14 +27,29 @@ const MANY: u32 = 1_000_000;
 
 fn main() {
     let wanted = env::args().find(|argument| ["conntrackd", "ipfix", "top"].contains(&argument.as_str()));
-    let limit = sysctl::MAX.read().unwrap();
-    sysctl::MAX.write(limit.max(5 * MANY)).unwrap();
+    let _limit = Limit::raise();
     for (name, measure) in [("conntrackd", conntrackd as fn()), ("ipfix", ipfix), ("top", top)] {
         if wanted.as_deref().is_none_or(|wanted| wanted == name) {
             measure();
         }
     }
-    sysctl::MAX.write(limit).unwrap();
+}
+
+/// The limit on flows, which is as it was in the end.
+struct Limit(u32);
+
+impl Limit {
+    fn raise() -> Self {
+        let limit = sysctl::MAX.read().unwrap();
+        sysctl::MAX.write(limit.max(2 * MANY)).unwrap();
+        Self(limit)
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        let _ = sysctl::MAX.write(self.0);
+    }
 }
 
 fn flow(number: u32) -> NewFlow {

@@ -228,7 +228,8 @@ impl Table for Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ctnetlink::{NewFlow, fake::FakeKernel};
+    use crate::conntrackd::own_expectations::Helpers;
+    use ctnetlink::{Helper, NewFlow, TcpState, fake::FakeKernel};
 
     fn selection(filter: Option<&str>) -> Selection {
         let link = ["10.77.0.1".parse().unwrap(), "10.77.0.2".parse().unwrap()];
@@ -262,5 +263,43 @@ mod tests {
         assert_eq!(kinds(None, &own, 7), []);
         let local = NewFlow::udp("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         assert_eq!(kinds(None, &local, 7), []);
+    }
+
+    #[test]
+    fn expectations_follow_their_master_into_the_filter_and_out_of_it() {
+        let kernel = FakeKernel::builder().events(1).build();
+        let mut mirror = kernel.mirror();
+        mirror.synchronize().unwrap();
+        let events = kernel.event_socket(EventGroups::EXPECTATIONS);
+        let expectations = OwnExpectations::new(events, kernel.client(), Helpers::All, None).unwrap();
+        let mut local = Local { mirror, selection: selection(Some("mark 7")), expectations: Some(expectations) };
+        let changes = |local: &mut Local| {
+            let mut changes = Vec::new();
+            let mut note = |kind, subject| changes.push((kind, matches!(subject, Subject::Expectation(_))));
+            while local.follow(100, &mut note) {}
+            changes
+        };
+
+        let mut client = kernel.client();
+        let mut master =
+            NewFlow::tcp("10.0.0.1:1".parse().unwrap(), "192.0.2.2:21".parse().unwrap(), TcpState::ESTABLISHED);
+        master.helper = Some(Helper::new("ftp"));
+        client.create(&master).unwrap();
+        let expected = Tuple::tcp("10.0.0.1:0".parse().unwrap(), "192.0.2.2:5000".parse().unwrap());
+        let mask = Tuple::tcp("255.255.255.255:0".parse().unwrap(), "255.255.255.255:65535".parse().unwrap());
+        let expectation = Expectation::new(master.original, expected, mask);
+        client.create_expectation(&expectation).unwrap();
+        assert_eq!((changes(&mut local), local.counts()), (vec![], (0, 0)));
+
+        let key = FlowKey::original(master.original);
+        client.update(key, &ctnetlink::FlowUpdate::new().mark(7)).unwrap();
+        assert_eq!(changes(&mut local), [(Kind::New, false), (Kind::New, true)]);
+        assert_eq!(local.counts(), (1, 1));
+        let expectation = ExpectationKey::of(&expectation).unwrap();
+        assert!(local.expectation(&expectation).is_some());
+
+        client.update(key, &ctnetlink::FlowUpdate::new().mark(8)).unwrap();
+        assert_eq!(changes(&mut local), [(Kind::Delete, false), (Kind::Delete, true)]);
+        assert_eq!((local.expectation(&expectation), local.counts()), (None, (0, 0)));
     }
 }

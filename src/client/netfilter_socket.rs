@@ -138,11 +138,8 @@ pub(crate) fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result
 /// Waits until one of the descriptors can be read, or for that long (`None`: without a limit). Returns whether the first
 /// of them can be read.
 pub(super) fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> io::Result<bool> {
-    // A time too long for the system means no limit.
-    let timeout = timeout.and_then(|timeout| {
-        let seconds = timeout.as_secs().try_into().ok()?;
-        Some(TimeSpec::new(seconds, timeout.subsec_nanos().into()))
-    });
+    // More than 68 years, which not every system can express, mean no limit.
+    let timeout = timeout.filter(|timeout| timeout.as_secs() <= i32::MAX as u64).map(TimeSpec::from_duration);
     let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     ppoll(&mut fds, timeout, None)?;
     Ok(fds.first().is_some_and(|fd| fd.any() != Some(false)))

@@ -445,7 +445,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         match message.header().message_type {
             MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
                 let kind = flow_event_kind(message.header());
-                self.table.apply_flow(kind, Flow::decode(&message)?, &mut self.changes);
+                self.table.apply_flow(kind, &Flow::decode(&message)?, &mut self.changes);
             }
             _ => drop(EventRef::parse(&message)?),
         }

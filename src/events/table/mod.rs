@@ -65,6 +65,8 @@
 //! everything; until then [`needs_dump`](FlowTable::needs_dump) is true.
 
 mod change;
+mod hash;
+mod index;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "only the fuzz target needs it outside of this crate"))]
 pub mod property;
@@ -177,7 +179,7 @@ impl FlowTable {
     pub fn apply(&mut self, event: &Event, changes: &mut impl Extend<Change>) {
         match event.flow() {
             _ if event.namespace_id().is_some() => {}
-            Some((kind, event)) => self.apply_flow(kind, event.flow.clone(), changes),
+            Some((kind, event)) => self.apply_flow(kind, &event.flow, changes),
             None if *event == Event::Overrun => self.note_loss(),
             None => {}
         }
@@ -217,11 +219,17 @@ impl FlowTable {
     /// Returns the flow with that key, by either tuple. If the key has an identifier, a flow with another identifier does
     /// not match.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: impl Into<FlowKey>) -> Option<TableEntry<'_>> {
         let key = key.into();
-        let place = self.store.find(key.direction, &self.store.key(&key.tuple, key.zone))?;
-        let record = self.store.get(place)?;
-        (key.id.is_none() || key.id == record.id()).then_some(TableEntry(record))
+        // Packed here: if the caller copied the key before, reading the copy in other pieces than it was written in would
+        // wait for all look-ups before this one.
+        self.entry(key.direction, &Key::new(&key.tuple, key.zone), key.id)
+    }
+
+    fn entry(&self, direction: Direction, key: &Key, id: Option<u32>) -> Option<TableEntry<'_>> {
+        let (_, record) = self.store.find_key(direction, key, self.store.hash(key))?;
+        (id.is_none() || id == record.id()).then_some(TableEntry(record))
     }
 
     /// Returns the flows with that identifier: usually one, but the kernel makes identifiers by hashing.
@@ -334,7 +342,7 @@ impl FlowTable {
             return;
         }
         match self.known(&key) {
-            None => self.appear(&key, flow, SeenInEvents::empty(), true, changes),
+            None => self.appear(&key, &flow, SeenInEvents::empty(), true, changes),
             Some((place, known)) if known.may_be(&flow) => {
                 let (before, seen) = (known.to_flow(), self.seen(known));
                 let mut now = flow;
@@ -351,7 +359,7 @@ impl FlowTable {
             Some((_, known)) if !self.seen(known).is_empty() => {}
             Some((place, _)) => {
                 self.vanish(place, changes);
-                self.appear(&key, flow, SeenInEvents::empty(), true, changes);
+                self.appear(&key, &flow, SeenInEvents::empty(), true, changes);
             }
         }
     }
@@ -415,7 +423,7 @@ impl FlowTable {
 /// Events.
 impl FlowTable {
     /// Updates the table from an event of a flow.
-    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, flow: Flow, changes: &mut impl Extend<Change>) {
+    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, flow: &Flow, changes: &mut impl Extend<Change>) {
         let ignored = match kind {
             // A flow that lost a clash is found by its replies alone. It is in no dump, and has the original tuple of
             // the flow that won.
@@ -423,7 +431,7 @@ impl FlowTable {
             // Another processor may have sent the end first.
             _ => Status::NAT_CLASH | Status::DYING,
         };
-        if has_status(&flow, ignored) {
+        if has_status(flow, ignored) {
             return;
         }
         match kind {
@@ -433,13 +441,13 @@ impl FlowTable {
         }
     }
 
-    fn apply_new(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
-        let (key, seen) = (self.key(&flow), SeenInEvents::of(&flow));
+    fn apply_new(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
+        let (key, seen) = (self.key(flow), SeenInEvents::of(flow));
         match self.known(&key) {
             None => self.appear(&key, flow, seen, false, changes),
             // A dump was ahead of it, or it is a repeat. A difference is a change all the same.
             Some((place, known))
-                if known.may_be(&flow) && !self.has_begun_before(known) && !self.may_have_ended_unseen(known) =>
+                if known.may_be(flow) && !self.has_begun_before(known) && !self.may_have_ended_unseen(known) =>
             {
                 let before = known.to_flow();
                 let now = self.merge(place, EventKind::New, flow);
@@ -454,11 +462,11 @@ impl FlowTable {
         }
     }
 
-    fn apply_update(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
-        let (key, seen) = (self.key(&flow), SeenInEvents::of(&flow));
+    fn apply_update(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
+        let (key, seen) = (self.key(flow), SeenInEvents::of(flow));
         match self.known(&key) {
             None => self.appear(&key, flow, seen, true, changes),
-            Some((place, known)) if known.may_be(&flow) => {
+            Some((place, known)) if known.may_be(flow) => {
                 let now = self.merge(place, EventKind::Update, flow);
                 changes.extend(now.map(|flow| Change { kind: ChangeKind::Changed, inferred: false, flow }));
             }
@@ -471,9 +479,9 @@ impl FlowTable {
         }
     }
 
-    fn apply_destroy(&mut self, flow: Flow, changes: &mut impl Extend<Change>) {
-        let key = self.key(&flow);
-        let ended = self.known(&key).filter(|(_, known)| known.may_be(&flow));
+    fn apply_destroy(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
+        let key = self.key(flow);
+        let ended = self.known(&key).filter(|(_, known)| known.may_be(flow));
         let has_lived_since = ended.is_some_and(|(_, known)| !self.seen(known).is_empty());
         let place = ended.map(|(place, _)| place);
         if let Phase::Dumping { tombstones, .. } = &mut self.phase {
@@ -481,7 +489,7 @@ impl FlowTable {
         }
         let Some(last) = place.and_then(|place| self.store.remove(place)) else { return };
         let mut last = last.to_flow();
-        merge_event(&mut last, EventKind::Destroy, flow);
+        merge_event(&mut last, EventKind::Destroy, flow.clone());
         changes.extend([Change { kind: ChangeKind::Vanished, inferred: false, flow: last }]);
     }
 
@@ -491,8 +499,7 @@ impl FlowTable {
     }
 
     fn known(&self, key: &HashedKey) -> Option<(usize, &Record)> {
-        let place = self.store.find(Direction::Original, key)?;
-        Some((place, self.store.get(place)?))
+        self.store.find(Direction::Original, key)
     }
 
     /// Whether a begin must be that of the next flow, although the known one has its identifier: the known one has no
@@ -529,10 +536,10 @@ impl FlowTable {
         self.store.replace(place, record);
     }
 
-    fn merge(&mut self, place: usize, kind: EventKind, event: Flow) -> Option<Flow> {
+    fn merge(&mut self, place: usize, kind: EventKind, event: &Flow) -> Option<Flow> {
         let known = self.store.get(place)?;
-        let (mut flow, seen) = (known.to_flow(), self.seen(known) | SeenInEvents::of(&event));
-        merge_event(&mut flow, kind, event);
+        let (mut flow, seen) = (known.to_flow(), self.seen(known) | SeenInEvents::of(event));
+        merge_event(&mut flow, kind, event.clone());
         self.keep(place, &flow, seen);
         Some(flow)
     }
@@ -541,22 +548,22 @@ impl FlowTable {
     fn appear(
         &mut self,
         key: &HashedKey,
-        flow: Flow,
+        flow: &Flow,
         seen: SeenInEvents,
         inferred: bool,
         changes: &mut impl Extend<Change>,
     ) {
-        let reply = self.store.key(&flow.reply, flow.zone);
+        let reply = self.store.other_key(key, &flow.reply, flow.zone);
         // The kernel has each tuple once: another flow with the same reply tuple is gone, or this one is.
-        if let Some(place) = self.store.find(Direction::Reply, &reply) {
-            if seen.is_empty() && self.store.get(place).is_some_and(|record| !self.seen(record).is_empty()) {
+        if let Some((place, known)) = self.store.find(Direction::Reply, &reply) {
+            if seen.is_empty() && !self.seen(known).is_empty() {
                 return;
             }
             self.vanish(place, changes);
         }
         let generation = self.generation();
-        self.store.insert(flow.id, [key, &reply], || Record::new(&flow, generation, seen));
-        changes.extend([Change { kind: ChangeKind::Appeared, inferred, flow }]);
+        self.store.insert(flow.id, [key, &reply], || Record::new(flow, generation, seen));
+        changes.extend([Change { kind: ChangeKind::Appeared, inferred, flow: flow.clone() }]);
     }
 
     fn vanish(&mut self, place: usize, changes: &mut impl Extend<Change>) {

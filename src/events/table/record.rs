@@ -303,15 +303,25 @@ impl Record {
             event_time: _,
         } = flow;
         let blank = Synproxy::default();
-        let rest = Rest {
-            protocol_info: protocol_info.filter(|info| info.tcp().is_none()),
+        let protocol_info_of_rest = protocol_info.filter(|info| info.tcp().is_none());
+        let synproxy_of_rest = synproxy.filter(|synproxy| *synproxy != blank);
+        let has_rest = protocol_info_of_rest.is_some()
+            || helper.is_some()
+            || labels.is_some()
+            || security_context.is_some()
+            || master.is_some()
+            || sequence_adjustment_original.is_some()
+            || sequence_adjustment_reply.is_some()
+            || synproxy_of_rest.is_some();
+        let rest = || Rest {
+            protocol_info: protocol_info_of_rest,
             helper: helper.clone(),
             labels: *labels,
             security_context: security_context.clone(),
             master: *master,
             sequence_adjustment_original: *sequence_adjustment_original,
             sequence_adjustment_reply: *sequence_adjustment_reply,
-            synproxy: synproxy.filter(|synproxy| *synproxy != blank),
+            synproxy: synproxy_of_rest,
         };
         let mut present = PresentParts::empty();
         present.set(PresentParts::BLANK_SYNPROXY, *synproxy == Some(blank));
@@ -322,7 +332,7 @@ impl Record {
                 present.pack(PresentParts::COUNTERS_REPLY, *counters_reply),
             ],
             start: times.and_then(|times| NonZeroU64::new(times.start?.0)),
-            rest: (!rest.is_empty()).then(|| Box::new(rest)),
+            rest: has_rest.then(|| Box::new(rest())),
             id: present.pack(PresentParts::ID, *id),
             status: present.pack(PresentParts::STATUS, *status),
             mark: present.pack(PresentParts::MARK, *mark),
@@ -362,7 +372,13 @@ impl Record {
     /// The key of the tuple of a direction.
     #[inline]
     pub(super) fn key(&self, direction: Direction) -> Key {
-        Key::new(&self.tuples.get(direction), self.zone())
+        self.tuples.key(direction, self.zone)
+    }
+
+    /// Whether that is the key of the tuple of a direction.
+    #[inline]
+    pub(super) fn has_key(&self, direction: Direction, key: &Key) -> bool {
+        self.tuples.has_key(direction, self.zone, key)
     }
 
     #[inline]
@@ -422,7 +438,7 @@ impl Record {
     /// the same identifier if the kernel stores it in the same place.
     pub(super) fn may_be(&self, flow: &Flow) -> bool {
         let start = flow.times.and_then(|times| times.start);
-        self.key(Direction::Reply) == Key::new(&flow.reply, flow.zone)
+        self.has_key(Direction::Reply, &Key::new(&flow.reply, flow.zone))
             && agree(self.id(), flow.id)
             && agree(self.start.map(NonZeroU64::get), start.map(|start| start.0))
     }
@@ -472,12 +488,6 @@ impl PackedTcp {
             flags_original: present.unpack(PresentParts::TCP_FLAGS_ORIGINAL, flags_original),
             flags_reply: present.unpack(PresentParts::TCP_FLAGS_REPLY, flags_reply),
         })
-    }
-}
-
-impl Rest {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
 use ctnetlink::{
-    Client, Direction, Expectation, ExpectationNat, Helper, NewFlow, Status, TcpState, Tuple,
+    Client, Direction, Expectation, ExpectationNat, Flow, Helper, NewFlow, Status, TcpState, Tuple,
     request::{self, DumpExpectations},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     failover::Network,
     link::{Pair, assert_no_complaints},
     network::{Namespace, until},
-    peers::{Kind, flows},
+    peers::{Kind, Peer, flows},
 };
 
 pub const CASES: &[Test] = &[
@@ -25,6 +25,10 @@ pub const CASES: &[Test] = &[
     ("expectations_cross_in_notrack_mode", expectations_cross_in_notrack_mode),
     ("expectations_of_a_restarted_peer_are_exchanged_again", expectations_of_a_restarted_peer_are_exchanged_again),
     ("data_connection_is_related_after_failover", data_connection_is_related_after_failover),
+    (
+        "active_data_connection_reaches_the_client_after_failover",
+        active_data_connection_reaches_the_client_after_failover,
+    ),
 ];
 
 /// An FTP session. Each expects one flow at a time.
@@ -141,51 +145,109 @@ table ip gateway {
     chain postrouting { type nat hook postrouting priority 100; oifname wan masquerade; }
 }";
 
-/// The backup accepts no new connection but that to the control port.
-fn data_connection_is_related_after_failover() {
-    for with_expectations in [true, false] {
-        let network = Network::new(RULES);
-        let mut peers = network.start([Kind::Ours, Kind::Ours], with_expectations);
-        let (listener, data) = network
-            .server
-            .spawn(|| ["198.51.100.10:21", "198.51.100.10:5000"].map(|at| TcpListener::bind(at).unwrap()))
-            .join()
-            .unwrap()
-            .into();
-        let mut control = network.client.spawn(|| TcpStream::connect("198.51.100.10:21").unwrap()).join().unwrap();
-        let (mut server, _) = listener.accept().unwrap();
+/// An FTP session through the first of two gateways. The backup accepts no new connection but that to the control port.
+struct Session<'n> {
+    network: &'n Network,
+    peers: [Peer<'n>; 2],
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl<'n> Session<'n> {
+    fn begin(network: &'n Network, kinds: [Kind; 2], with_expectations: bool) -> Self {
+        let peers = network.start(kinds, with_expectations);
+        let listener = network.server.inside(|| TcpListener::bind("198.51.100.10:21").unwrap());
+        let client = network.client.inside(|| TcpStream::connect("198.51.100.10:21").unwrap());
+        let (server, _) = listener.accept().unwrap();
+        let mut session = Self { network, peers, client, server };
         // The helper only looks at lines that follow another.
-        say(&mut server, &mut control, "220 Ready\r\n");
-        say(&mut server, &mut control, "227 Entering Passive Mode (198,51,100,10,19,136)\r\n");
+        session.answer("220 Ready\r\n");
+        session
+    }
+
+    /// Sends a line to the client, which has to arrive.
+    fn answer(&mut self, line: &str) {
+        self.server.write_all(line.as_bytes()).unwrap();
+        assert_eq!(receive(&mut self.client), line);
+    }
+
+    /// Sends a line to the server, and returns what arrives.
+    fn command(&mut self, line: &str) -> String {
+        self.client.write_all(line.as_bytes()).unwrap();
+        receive(&mut self.server)
+    }
+
+    /// Cuts off the gateway as soon as the backup knows of the session and of the expectation. Returns the report of the
+    /// backup's commit.
+    fn fail_over(&mut self, with_expectations: bool) -> String {
+        let Self { network, peers, .. } = self;
         until("the session", || peers[1].external().iter().any(|flow| flow.ends_with(" 21")));
         if with_expectations {
             until("the expectation", || peers[1].external_expectations() == BTreeSet::from([5000]));
         }
-
         peers[0].kill();
         network.cut_off(0);
         let report = peers[1].commit();
-        assert_eq!(report.contains("committed 1 expectation\n"), with_expectations, "{report}");
         network.give_addresses_to(1);
-        let connect = || TcpStream::connect_timeout(&"198.51.100.10:5000".parse().unwrap(), Duration::from_secs(2));
-        let connected = network.client.spawn(connect).join().unwrap();
-        assert_eq!(connected.is_ok(), with_expectations, "{connected:?}");
-        if with_expectations {
-            let (accepted, from) = data.accept().unwrap();
-            assert_eq!(from.ip().to_string(), "198.51.100.1", "{accepted:?}");
-            let flows = flows(&network.gateways[1]);
-            let related = flows.iter().find(|flow| flow.original.destination_port() == Some(5000)).unwrap();
-            assert!(related.status.unwrap().contains(Status::EXPECTED | Status::SRC_NAT), "{related}");
-        }
-        // The control connection goes on as well.
-        say(&mut server, &mut control, "226 Transfer complete\r\n");
+        report
+    }
+
+    /// Returns the data connection as the backup's kernel shows it.
+    fn data_connection(&self) -> Flow {
+        let flows = flows(&self.network.gateways[1]);
+        let is_data = |flow: &Flow| flow.original.destination_port() == Some(5000);
+        flows.into_iter().find(is_data).expect("the data connection")
     }
 }
 
-/// Sends a line that has to arrive.
-fn say(server: &mut TcpStream, client: &mut TcpStream, line: &str) {
-    server.write_all(line.as_bytes()).unwrap();
-    let mut received = vec![0; line.len()];
-    client.read_exact(&mut received).unwrap();
-    assert_eq!(received, line.as_bytes());
+fn receive(stream: &mut TcpStream) -> String {
+    let mut line = [0; 100];
+    let length = stream.read(&mut line).unwrap();
+    String::from_utf8_lossy(&line[..length]).into_owned()
+}
+
+fn connect(from: &Namespace, target: &str) -> io::Result<TcpStream> {
+    from.inside(|| TcpStream::connect_timeout(&target.parse().unwrap(), Duration::from_secs(2)))
+}
+
+fn data_connection_is_related_after_failover() {
+    let pairs = [[Kind::Ours, Kind::Ours], [Kind::Conntrackd, Kind::Ours], [Kind::Ours, Kind::Conntrackd]];
+    for (kinds, with_expectations) in pairs.map(|kinds| (kinds, true)).into_iter().chain([(pairs[0], false)]) {
+        let network = Network::new(RULES);
+        let mut session = Session::begin(&network, kinds, with_expectations);
+        let listener = network.server.inside(|| TcpListener::bind("198.51.100.10:5000").unwrap());
+        session.answer("227 Entering Passive Mode (198,51,100,10,19,136)\r\n");
+        let report = session.fail_over(with_expectations);
+        if kinds[1] == Kind::Ours {
+            assert_eq!(report.contains("committed 1 expectation\n"), with_expectations, "{report}");
+        }
+
+        let connected = connect(&network.client, "198.51.100.10:5000");
+        assert_eq!(connected.is_ok(), with_expectations, "{connected:?}");
+        if with_expectations {
+            assert_eq!(listener.accept().unwrap().1.ip().to_string(), "198.51.100.1");
+            let flow = session.data_connection();
+            assert!(flow.status.unwrap().contains(Status::EXPECTED | Status::SRC_NAT), "{flow}");
+        }
+        // The control connection goes on as well.
+        session.answer("226 Transfer complete\r\n");
+    }
+}
+
+/// The server connects to an address of the gateway. conntrackd commits the expectation without its translation.
+fn active_data_connection_reaches_the_client_after_failover() {
+    for sender in [Kind::Ours, Kind::Conntrackd] {
+        let network = Network::new(RULES);
+        let mut session = Session::begin(&network, [sender, Kind::Ours], true);
+        let listener = network.client.inside(|| TcpListener::bind("10.60.0.10:5000").unwrap());
+        assert_eq!(session.command("NOOP\r\n"), "NOOP\r\n");
+        assert_eq!(session.command("PORT 10,60,0,10,19,136\r\n"), "PORT 198,51,100,1,19,136\r\n");
+        session.fail_over(true);
+
+        let connected = connect(&network.server, "198.51.100.1:5000");
+        assert!(connected.is_ok(), "{connected:?}");
+        assert_eq!(listener.accept().unwrap().1.ip().to_string(), "198.51.100.10");
+        let flow = session.data_connection();
+        assert!(flow.status.unwrap().contains(Status::EXPECTED | Status::DST_NAT), "{flow}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The flows and expectations of this kernel that are sent to the peer.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     os::fd::{AsFd as _, BorrowedFd},
     time::Instant,
@@ -9,7 +9,7 @@ use std::{
 
 use ctnetlink::{
     Change, ChangeKind, Client, Error, EventGroups, EventSocket, Expectation, Filter, Flow, FlowKey, FlowTable, Mirror,
-    Tuple,
+    SequenceAdjustment, Tuple,
 };
 
 use super::{
@@ -82,7 +82,15 @@ pub(super) struct Local {
     mirror: Mirror,
     selection: Selection,
     expectations: Option<OwnExpectations>,
+    adjustments: HashMap<Key, Adjustments>,
 }
+
+/// The shift of sequence numbers in the two directions of a flow, which a helper causes that replaces an address by a longer
+/// or shorter text.
+///
+/// The kernel reports it in no event. Without it, bytes are missing from the stream after a takeover. It arises together with
+/// an expectation, so the master is looked up then.
+type Adjustments = [Option<SequenceAdjustment>; 2];
 
 impl Local {
     /// Begins to follow the table of this network namespace, and waits until its copy is complete.
@@ -101,7 +109,7 @@ impl Local {
             }
             None => None,
         };
-        Ok(Self { mirror, selection, expectations })
+        Ok(Self { mirror, selection, expectations, adjustments: HashMap::new() })
     }
 
     /// Returns the descriptors that become readable when the table changes.
@@ -133,26 +141,41 @@ impl Local {
                 self.note_expectations_of(kind, &key, &mut note);
             }
         }
-        let Self { mirror, selection, expectations: Some(expectations) } = self else { return is_behind };
+        self.follow_expectations(most, &mut note) || is_behind
+    }
+
+    fn follow_expectations(&mut self, most: usize, note: &mut impl FnMut(Kind, Subject)) -> bool {
+        let Self { mirror, selection, expectations: Some(expectations), .. } = self else { return false };
+        let mut masters = HashSet::new();
         let more = expectations.follow(most, &mut |kind, key| {
             if is_sent(mirror, selection, &key.master) {
                 note(kind, key.into());
+                masters.extend((kind == Kind::New).then_some(key.master));
             }
         });
+        for master in masters {
+            let Some(flow) = expectations.master(&master) else { continue };
+            let key = Key { tuple: master, zone: 0 };
+            let new = [flow.sequence_adjustment_original, flow.sequence_adjustment_reply];
+            if new != [None; 2] && self.adjustments.insert(key, new) != Some(new) {
+                note(Kind::Update, key.into());
+            }
+        }
         more.unwrap_or_else(|error| {
             complain(NAME, error);
             false
-        }) || is_behind
+        })
     }
 
     /// A flow enters the sent part of the table or leaves it, and its expectations with it.
     ///
     /// The two kinds of events come from two sockets, so an expectation can come before its master.
-    fn note_expectations_of(&self, kind: Kind, key: &Key, note: &mut impl FnMut(Kind, Subject)) {
+    fn note_expectations_of(&mut self, kind: Kind, key: &Key, note: &mut impl FnMut(Kind, Subject)) {
         if kind != Kind::Update
             && key.zone == 0
             && let Some(expectations) = &self.expectations
         {
+            self.adjustments.remove(key);
             expectations.of_master(&key.tuple).for_each(|expectation| note(kind, expectation.into()));
         }
     }
@@ -211,7 +234,11 @@ impl Table for Local {
         if self.selection.filter.is_some() && !self.selection.announced.contains(key) {
             return None;
         }
-        FlowRecord::new(&self.mirror.table().get(flow_key(key))?.to_flow())
+        let mut flow = self.mirror.table().get(flow_key(key))?.to_flow();
+        if let Some(adjustments) = self.adjustments.get(key) {
+            [flow.sequence_adjustment_original, flow.sequence_adjustment_reply] = *adjustments;
+        }
+        FlowRecord::new(&flow)
     }
 
     fn expectation(&self, key: &ExpectationKey) -> Option<ExpectationRecord> {
@@ -272,7 +299,12 @@ mod tests {
         mirror.synchronize().unwrap();
         let events = kernel.event_socket(EventGroups::EXPECTATIONS);
         let expectations = OwnExpectations::new(events, kernel.client(), Helpers::All, None).unwrap();
-        let mut local = Local { mirror, selection: selection(Some("mark 7")), expectations: Some(expectations) };
+        let mut local = Local {
+            mirror,
+            selection: selection(Some("mark 7")),
+            expectations: Some(expectations),
+            adjustments: HashMap::new(),
+        };
         let changes = |local: &mut Local| {
             let mut changes = Vec::new();
             let mut note = |kind, subject| changes.push((kind, matches!(subject, Subject::Expectation(_))));

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ctnetlink::{Client, Error, Event, EventSocket, Expectation, Tuple, request::DumpExpectations};
+use ctnetlink::{Client, Error, Event, EventSocket, Expectation, Flow, FlowKey, Tuple, request::DumpExpectations};
 
 use super::{expectation::ExpectationKey, record::ExpectationRecord, wire::Kind};
 
@@ -210,6 +210,11 @@ impl OwnExpectations {
     /// Returns all expectations.
     pub(super) fn keys(&self) -> impl Iterator<Item = ExpectationKey> {
         self.by_master.values().flatten().filter_map(Entry::key)
+    }
+
+    /// Returns a master as the kernel has it now, unless it has ended.
+    pub(super) fn master(&mut self, master: &Tuple) -> Option<Flow> {
+        self.client.get(FlowKey::original(*master)).ok()?
     }
 
     /// Returns the expectations of a flow.

@@ -308,7 +308,7 @@ impl Node {
         if !self.tracker.is_fresh() {
             self.statistics.restarts += 1;
             self.external.begin_session(now);
-            self.outbox.send_everything_again();
+            self.outbox.start_over();
             if self.hello == Hello::Done {
                 self.exchange_tables();
             }
@@ -404,7 +404,8 @@ impl Node {
             let follows = self.resync.not_before > Duration::ZERO && now < self.resync.not_before + self.resync.pause;
             self.resync.pause = if follows { (self.resync.pause * 2).min(LONGEST_PAUSE) } else { LEAST_PAUSE };
             self.resync.not_before = now + self.resync.pause;
-            self.resync.wanted = !self.outbox.control(Control::Resync);
+            self.resync.wanted = false;
+            self.outbox.control(Control::Resync);
             self.statistics.resyncs_sent += 1;
         }
         if self.is_stuck(now) && self.is_peer_alive(now) {

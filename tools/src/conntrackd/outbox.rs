@@ -96,9 +96,9 @@ impl Outbox {
         self.waiting.push_back((self.next_ticket, subject));
     }
 
-    /// Queues a control message. Returns false if there are too many.
+    /// Queues a control message. Returns false if there are too many. Requests are so rare that there is always room.
     pub(super) fn control(&mut self, control: Control) -> bool {
-        let has_room = self.controls.len() < MOST_CONTROLS;
+        let has_room = self.controls.len() < MOST_CONTROLS || control == Control::Resync;
         if has_room {
             self.controls.push_back(control);
         }
@@ -178,12 +178,23 @@ impl Outbox {
         count
     }
 
-    /// Sends all data again that were not acknowledged. Control messages concern a state that is gone.
+    /// Sends everything again that was not acknowledged.
+    ///
+    /// Acknowledgements are left out: a later one tells the peer as much, or the peer sends again.
     pub(super) fn send_everything_again(&mut self) {
-        let sent = std::mem::take(&mut self.sent);
-        let data = sent.into_iter().filter(|(_, item)| matches!(item, Item::Data(_)));
-        let data = data.filter(|(sequence, item)| Self::is_current(&self.states, *sequence, item)).collect();
-        self.send_again(data);
+        self.send_sent_again(|item| !matches!(item, Item::Control(Control::Acknowledge(_))));
+    }
+
+    /// Sends all data again that a peer did not acknowledge before it restarted. Control messages concern a state that is
+    /// gone.
+    pub(super) fn start_over(&mut self) {
+        self.send_sent_again(|item| matches!(item, Item::Data(_)));
+    }
+
+    fn send_sent_again(&mut self, is_wanted: impl Fn(&Item) -> bool) {
+        let sent = std::mem::take(&mut self.sent).into_iter().filter(|(_, item)| is_wanted(item));
+        let current = sent.filter(|(sequence, item)| Self::is_current(&self.states, *sequence, item)).collect();
+        self.send_again(current);
     }
 
     fn send_again(&mut self, items: Vec<(u32, Item)>) {
@@ -232,11 +243,11 @@ impl Outbox {
         }
     }
 
-    /// Gives up the oldest control messages beyond `most` messages that were not acknowledged.
+    /// Gives up the oldest acknowledgements and gaps beyond `most` messages that were not acknowledged.
     pub(super) fn bound_sent(&mut self, most: usize) {
         while self.sent.len() > most {
             if let Some((sequence, item)) = self.sent.pop_front()
-                && matches!(item, Item::Data(_))
+                && matches!(item, Item::Data(_) | Item::Control(Control::Resync))
                 && Self::is_current(&self.states, sequence, &item)
             {
                 self.send_again(vec![(sequence, item)]);
@@ -358,8 +369,22 @@ mod tests {
         (1..=3).for_each(|port| outbox.note(key(port), Kind::New));
         send_all(&mut outbox, 7);
         outbox.acknowledge(Range { from: 8, to: 8 });
-        outbox.send_everything_again();
+        outbox.start_over();
         assert_eq!(outbox.unacknowledged(), 0);
         assert_eq!(taken(&mut outbox), [(1, Kind::New), (3, Kind::New)]);
+    }
+
+    /// Otherwise, a request whose loss the peer does not notice would never be answered.
+    #[test]
+    fn requests_that_are_not_acknowledged_are_sent_again() {
+        let mut outbox = Outbox::default();
+        let (missing, acknowledge) = (Range { from: 1, to: 2 }, Range { from: 3, to: 4 });
+        for control in [Control::Resync, Control::Missing(missing), Control::Acknowledge(acknowledge)] {
+            outbox.control(control);
+        }
+        send_all(&mut outbox, 7);
+        outbox.send_everything_again();
+        let again: Vec<Item> = std::iter::from_fn(|| outbox.take(true)).collect();
+        assert_eq!(again, [Control::Resync, Control::Missing(missing)].map(Item::Control));
     }
 }

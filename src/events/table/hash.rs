@@ -1,4 +1,4 @@
-//! Keyed hashes: nobody who chooses tuples or identifiers can choose ones that collide.
+//! Keyed hashes: a peer that chooses tuples or identifiers cannot make them collide.
 
 use core::fmt;
 use std::{collections::hash_map::RandomState, hash::BuildHasher};

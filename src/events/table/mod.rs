@@ -222,8 +222,8 @@ impl FlowTable {
     #[inline]
     pub fn get(&self, key: impl Into<FlowKey>) -> Option<TableEntry<'_>> {
         let key = key.into();
-        // Packed here: if the caller copied the key before, reading the copy in other pieces than it was written in would
-        // wait for all look-ups before this one.
+        // Packed here, inlined into the caller, which has the key in registers. A copy in memory would be read in other
+        // pieces than it was written in, which a processor does only after everything before: look-ups would not overlap.
         self.entry(key.direction, &Key::new(&key.tuple, key.zone), key.id)
     }
 

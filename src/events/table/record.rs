@@ -170,7 +170,7 @@ impl From<TableEntry<'_>> for FlowKey {
 
 /// A flow as the table keeps it: everything in an entry of a dump except the use count.
 ///
-/// The fields are in this order in memory. A search reads the first four, which often are in one line of the cache.
+/// The fields are in this order in memory. A search reads at most the first four, which often are in one line of the cache.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Record {

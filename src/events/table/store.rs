@@ -93,8 +93,8 @@ impl Store {
         self.find_key(direction, &wanted.key, wanted.hash)
     }
 
-    /// The same of a key with that hash.
-    #[inline]
+    /// The same of a key with that hash. Apart from its caller, a look-up would pass everything through memory.
+    #[inline(always)]
     pub(super) fn find_key(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
         let mut places = self.by_tuple.places(hash);
         places.find_map(|place| {

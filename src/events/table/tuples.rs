@@ -93,15 +93,17 @@ impl PackedTuples {
     /// Whether that is the key of the tuple of a direction of a flow in that zone.
     #[inline]
     pub(super) fn has_key(&self, direction: Direction, zone: u16, key: &Key) -> bool {
-        match self {
-            // A look-up compares two words, neither of which was just written in parts: reading those would wait for
-            // everything that was begun before.
-            Self::V4 { addresses, layer4 } => {
-                let own = Key::of_v4(of_direction(direction, *addresses), layer4.of(direction), zone);
-                own.addresses[0] == key.addresses[0] && own.rest == key.rest
-            }
-            _ => self.key(direction, zone) == *key,
-        }
+        let Self::V4 { addresses, layer4 } = self else { return self.has_longer_key(direction, zone, key) };
+        let own = Key::of_v4(of_direction(direction, *addresses), layer4.of(direction), zone);
+        // The other words of both are zeros if the last is equal.
+        let ([address, ..], [wanted, ..]) = (own.addresses, key.addresses);
+        address == wanted && own.rest == key.rest
+    }
+
+    /// Apart, so that the search for a flow of IPv4 needs few registers.
+    #[inline(never)]
+    fn has_longer_key(&self, direction: Direction, zone: u16, key: &Key) -> bool {
+        self.key(direction, zone) == *key
     }
 }
 
@@ -128,8 +130,8 @@ impl PackedLayer4 {
             Layer4::None => (Layer4Kind::None, 0),
             Layer4::Ports { source, destination } => (Layer4Kind::Ports, pair(source, destination)),
             Layer4::Gre(GreKeys { source, destination }) => (Layer4Kind::Gre, pair(source, destination)),
-            // The identifier in the middle: type and code would be read in one piece, which overlaps a port of the other
-            // variants. The compiler then passes a key through memory in pieces that the processor cannot forward.
+            // The identifier in the middle. Otherwise, the compiler reads type and code in one piece, which overlaps a port
+            // of the other variants, and passes a key through memory: see `FlowTable::get`.
             Layer4::Icmp { icmp_type, code, id } => {
                 (Layer4Kind::Icmp, u32::from(icmp_type) << 24 | u32::from(id) << 8 | u32::from(code))
             }
@@ -221,8 +223,13 @@ impl Key {
     /// Returns a hash that is the same for equal keys, and for the key of the inverse tuple.
     #[inline]
     pub(super) fn hash(&self, hasher: &WordHasher) -> u32 {
-        let hash = if self.is_v4() { hasher.hash(self.few_words()) } else { hasher.hash(self.many_words()) };
+        let hash = if self.is_v4() { hasher.hash(self.few_words()) } else { self.longer_hash(hasher) };
         hash as u32
+    }
+
+    #[inline(never)]
+    fn longer_hash(&self, hasher: &WordHasher) -> u64 {
+        hasher.hash(self.many_words())
     }
 
     /// Whether this is surely the key of the inverse tuple, and has the same hash.

@@ -64,7 +64,9 @@ fn expectation(attributes: &[u8]) {
     assert_eq!(again, record);
     let created = record.to_expectation();
     assert_eq!(created.is_some(), record.key().is_some());
-    if let Some(expectation) = created {
+    if let Some(mut expectation) = created {
+        // Messages always carry the flags.
+        expectation.flags.get_or_insert_default();
         assert_eq!(ExpectationRecord::of_key(&record.key().unwrap()).key(), record.key());
         assert_eq!(ExpectationRecord::new(&expectation).unwrap().to_expectation(), Some(expectation));
     }

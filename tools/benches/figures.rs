@@ -160,7 +160,7 @@ fn ipfix() {
     let collector = namespace.inside(|| UdpSocket::bind("127.0.0.1:9995").unwrap());
     setsockopt(&collector, RcvBufForce, &(256 << 20)).unwrap();
     let mut client = namespace.client();
-    for (rate, seconds) in [(10_000, 10), (20_000, 10), (40_000, 5), (80_000, 5)] {
+    for (rate, seconds) in [(10_000, 10), (20_000, 10), (40_000, 5), (80_000, 5), (160_000, 5)] {
         let mut exporter = command(env!("CARGO_BIN_EXE_ipfix"));
         exporter.arg("127.0.0.1:9995").stderr(Stdio::piped());
         let mut exporter = namespace.inside(|| Program::start(&mut exporter));

@@ -4,11 +4,14 @@ use std::{
     error::Error,
     fmt,
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     str::FromStr,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::stat::{Mode, umask};
@@ -81,13 +84,26 @@ impl fmt::Display for Command {
     }
 }
 
-/// How long a client may take to send its line, while flows wait.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a client may take to send its line, or to read the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Clients that may be about to send their lines.
+const MOST_CLIENTS: usize = 64;
+/// No command is longer.
+const LONGEST_LINE: usize = 64;
+
+/// A client whose line has not arrived completely.
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    line: Vec<u8>,
+    since: Instant,
+}
 
 /// The socket for commands. Only its owner may connect.
 #[derive(Debug)]
 pub(super) struct Commands {
-    pub(super) listener: UnixListener,
+    listener: UnixListener,
+    clients: Vec<Client>,
     path: PathBuf,
 }
 
@@ -104,38 +120,73 @@ impl Commands {
         umask(mask);
         let listener = listener?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, path: path.into() })
+        Ok(Self { listener, clients: Vec::new(), path: path.into() })
     }
 
-    /// Answers the clients that wait.
-    pub(super) fn answer(&self, mut run: impl FnMut(Command) -> String) {
+    /// Returns the descriptors that become readable when a client sends something.
+    pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [self.listener.as_fd()].into_iter().chain(self.clients.iter().map(|client| client.stream.as_fd()))
+    }
+
+    /// Answers the clients whose lines have arrived. Others must not hold up the link.
+    pub(super) fn answer(&mut self, mut run: impl FnMut(Command) -> String) {
         while let Ok((stream, _)) = self.listener.accept() {
-            let answer = match read_command(&stream) {
-                Ok(command) => run(command),
-                Err(error) => format!("error: {error}\n"),
-            };
-            // A client that does not read must not hold up the link.
-            thread::spawn(move || {
-                let mut stream = stream;
-                let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
-                let _ = stream.write_all(answer.as_bytes());
-            });
+            if self.clients.len() < MOST_CLIENTS && stream.set_nonblocking(true).is_ok() {
+                self.clients.push(Client { stream, line: Vec::new(), since: Instant::now() });
+            }
+        }
+        for client in std::mem::take(&mut self.clients) {
+            match client.read() {
+                Reading::Line(line, stream) => {
+                    let command = line.trim_end().parse();
+                    reply(stream, command.map_or_else(|error| format!("error: {error}\n"), &mut run));
+                }
+                Reading::Part(client) if client.since.elapsed() < PATIENCE => self.clients.push(client),
+                Reading::Part(_) | Reading::Failed => {}
+            }
         }
     }
+}
+
+/// The state of a client after everything was read that waits.
+enum Reading {
+    Line(String, UnixStream),
+    Part(Client),
+    Failed,
+}
+
+impl Client {
+    fn read(mut self) -> Reading {
+        let mut buffer = [0; LONGEST_LINE];
+        loop {
+            let is_complete = match self.stream.read(&mut buffer) {
+                Ok(length) => {
+                    self.line.extend(buffer.iter().take(length));
+                    length == 0 || self.line.contains(&b'\n') || self.line.len() >= LONGEST_LINE
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Reading::Part(self),
+                Err(_) => return Reading::Failed,
+            };
+            if is_complete {
+                return Reading::Line(String::from_utf8_lossy(&self.line).into_owned(), self.stream);
+            }
+        }
+    }
+}
+
+/// Sends an answer on a thread: a client that does not read must not hold up the link.
+fn reply(mut stream: UnixStream, answer: String) {
+    thread::spawn(move || {
+        let _ = stream.set_nonblocking(false);
+        let _ = stream.set_write_timeout(Some(PATIENCE));
+        let _ = stream.write_all(answer.as_bytes());
+    });
 }
 
 impl Drop for Commands {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-fn read_command(stream: &UnixStream) -> Result<Command, Box<dyn Error>> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(stream.take(64)).read_line(&mut line)?;
-    Ok(line.trim_end().parse()?)
 }
 
 /// Sends a command to a running program and copies its answer to `output`. Returns whether the command succeeded.
@@ -170,10 +221,33 @@ mod tests {
         );
     }
 
+    /// A machine that is busy may take a while to run the client.
+    #[test]
+    fn client_that_hesitates_is_answered_and_holds_up_nobody() {
+        let path = std::env::temp_dir().join(format!("ctnetlink-conntrackd-slow-{}.sock", std::process::id()));
+        let mut commands = Commands::listen(&path).unwrap();
+        let mut slow = UnixStream::connect(&path).unwrap();
+        slow.write_all(b"com").unwrap();
+        let begun = Instant::now();
+        commands.answer(|_| panic!("not a whole line"));
+        assert!(begun.elapsed() < Duration::from_millis(100));
+        let mut quick = UnixStream::connect(&path).unwrap();
+        quick.write_all(b"flush\n").unwrap();
+        commands.answer(|command| format!("{command}\n"));
+        slow.write_all(b"mit\n").unwrap();
+        commands.answer(|command| format!("{command}\n"));
+        for (mut client, answer) in [(quick, "flush\n"), (slow, "commit\n")] {
+            let mut text = String::new();
+            client.read_to_string(&mut text).unwrap();
+            assert_eq!(text, answer);
+        }
+        assert!(commands.clients.is_empty());
+    }
+
     #[test]
     fn client_gets_the_answer() {
         let path = std::env::temp_dir().join(format!("ctnetlink-conntrackd-{}.sock", std::process::id()));
-        let commands = Commands::listen(&path).unwrap();
+        let mut commands = Commands::listen(&path).unwrap();
         assert!(Commands::listen(&path).is_err());
         let client = {
             let path = path.clone();

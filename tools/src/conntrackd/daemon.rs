@@ -46,7 +46,7 @@ const EXPECTATIONS: usize = 1 << 16;
 pub fn run(options: &Options) -> Outcome {
     // Must run before any thread starts: threads inherit the blocked signals.
     let signals = signals::stop_descriptor()?;
-    let commands = Commands::listen(&options.socket)?;
+    let mut commands = Commands::listen(&options.socket)?;
     let link = Link::open(options)?;
     let mut daemon = Daemon::start(options, link)?;
     warn_about_settings();
@@ -201,8 +201,8 @@ impl Daemon {
         let wait = if self.is_behind { Duration::ZERO } else { table.map_or(link, |table| table.min(link)) };
         // Rounded up, or the last fraction of a millisecond would be spent in a loop.
         let milliseconds = u16::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
-        let others = [self.link.socket.as_fd(), commands.listener.as_fd(), signals.as_fd()];
-        let sources = self.local.sources().chain(others);
+        let others = [self.link.socket.as_fd(), signals.as_fd()];
+        let sources = self.local.sources().chain(commands.sources()).chain(others);
         let mut sources: Vec<_> = sources.map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
         match poll(&mut sources, PollTimeout::from(milliseconds)) {
             Err(nix::errno::Errno::EINTR) | Ok(_) => Ok(()),

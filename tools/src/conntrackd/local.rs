@@ -1,10 +1,10 @@
 //! The flows and expectations of this kernel that are sent to the peer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::IpAddr,
     os::fd::{AsFd as _, BorrowedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ctnetlink::{
@@ -83,14 +83,20 @@ pub(super) struct Local {
     selection: Selection,
     expectations: Option<OwnExpectations>,
     adjustments: HashMap<Key, Adjustments>,
+    /// The masters to look up, and when.
+    lookups: BTreeSet<(Instant, Tuple)>,
 }
 
 /// The shift of sequence numbers in the two directions of a flow, which a helper causes that replaces an address by a longer
 /// or shorter text.
 ///
-/// The kernel reports it in no event. Without it, bytes are missing from the stream after a takeover. It arises together with
+/// The kernel reports it in no event. Without it, bytes are missing from the stream after a takeover. It arises right after
 /// an expectation, so the master is looked up then.
 type Adjustments = [Option<SequenceAdjustment>; 2];
+
+/// Masters are looked up a second time after this: the event of the expectation can be here before the kernel has changed
+/// the packet.
+const SECOND_LOOKUP: Duration = Duration::from_millis(50);
 
 impl Local {
     /// Begins to follow the table of this network namespace, and waits until its copy is complete.
@@ -109,7 +115,7 @@ impl Local {
             }
             None => None,
         };
-        Ok(Self { mirror, selection, expectations, adjustments: HashMap::new() })
+        Ok(Self { mirror, selection, expectations, adjustments: HashMap::new(), lookups: BTreeSet::new() })
     }
 
     /// Returns the descriptors that become readable when the table changes.
@@ -120,7 +126,8 @@ impl Local {
     /// Returns when [`follow`](Self::follow) has to be called, if the table does not change until then.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let expectations = self.expectations.as_ref().and_then(OwnExpectations::next_deadline);
-        [self.mirror.next_deadline(), expectations].into_iter().flatten().min()
+        let lookup = self.lookups.first().map(|(at, _)| *at);
+        [self.mirror.next_deadline(), expectations, lookup].into_iter().flatten().min()
     }
 
     /// Calls `note` for at most `most` changes of flows, and as many of expectations. Returns whether more may wait.
@@ -145,15 +152,18 @@ impl Local {
     }
 
     fn follow_expectations(&mut self, most: usize, note: &mut impl FnMut(Kind, Subject)) -> bool {
-        let Self { mirror, selection, expectations: Some(expectations), .. } = self else { return false };
-        let mut masters = HashSet::new();
+        let Self { mirror, selection, expectations: Some(expectations), lookups, .. } = self else { return false };
+        let now = Instant::now();
         let more = expectations.follow(most, &mut |kind, key| {
             if is_sent(mirror, selection, &key.master) {
                 note(kind, key.into());
-                masters.extend((kind == Kind::New).then_some(key.master));
+                if kind == Kind::New {
+                    lookups.extend([now, now + SECOND_LOOKUP].map(|at| (at, key.master)));
+                }
             }
         });
-        for master in masters {
+        while let Some((_, master)) = lookups.first().copied().filter(|(at, _)| *at <= now) {
+            lookups.pop_first();
             let Some(flow) = expectations.master(&master) else { continue };
             let key = Key { tuple: master, zone: 0 };
             let new = [flow.sequence_adjustment_original, flow.sequence_adjustment_reply];
@@ -304,6 +314,7 @@ mod tests {
             selection: selection(Some("mark 7")),
             expectations: Some(expectations),
             adjustments: HashMap::new(),
+            lookups: BTreeSet::new(),
         };
         let changes = |local: &mut Local| {
             let mut changes = Vec::new();

@@ -36,11 +36,15 @@
 //! complete. It is reported once, until a dump is free of such entries. An event that does not decode calls for a dump;
 //! if the last dump had such entries, the flow is probably one of them, and the next dump waits for a minute.
 
+mod entries;
+
 use std::{
     collections::VecDeque,
     ops::Range,
     time::{Duration, Instant},
 };
+
+use entries::Entries;
 
 use super::{
     Change, EventRef, FlowTable,
@@ -48,13 +52,13 @@ use super::{
     stream::{EventStep, EventStream, Source},
 };
 #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-use crate::client::{Partition, PartitionedDump, PartitionedDumps, ReadBuckets};
+use crate::client::{Partition, PartitionedDumps, ReadBuckets};
 use crate::{
     error::{Error, ErrorKind},
-    exchange::{Connection, Deadline, ReplyCursor, Transport, complete},
+    exchange::{Connection, Deadline, Transport, complete},
     model::Flow,
     request::DumpFlows,
-    wire::{MessageType, RawMessage},
+    wire::MessageType,
 };
 
 /// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
@@ -117,46 +121,6 @@ struct DumpProgress {
     buckets: Option<u32>,
     /// Whether an entry did not decode.
     lacks_entries: bool,
-}
-
-/// Where the entries of a dump come from.
-#[derive(Debug)]
-enum Entries {
-    Connection(ReplyCursor),
-    #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-    Threads(PartitionedDump),
-}
-
-impl Entries {
-    /// The next entry, or `None` at the end. Only the connection of a transport that does not block waits as a future.
-    async fn next<'a, T: Transport>(
-        &'a mut self,
-        connection: &'a mut Connection<T>,
-    ) -> Result<Option<RawMessage<'a>>, Error> {
-        match self {
-            Self::Connection(replies) => replies.next(connection).await,
-            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-            Self::Threads(dump) => dump.next_message(),
-        }
-    }
-
-    /// Whether the next entry has to be waited for.
-    fn is_between_receives(&self) -> bool {
-        match self {
-            Self::Connection(replies) => replies.is_between_datagrams(),
-            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-            Self::Threads(dump) => dump.is_between_deliveries(),
-        }
-    }
-
-    /// Whether a thread has seen that the table was resized.
-    fn is_disturbed(&self) -> bool {
-        match self {
-            Self::Connection(_) => false,
-            #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
-            Self::Threads(dump) => dump.is_disturbed(),
-        }
-    }
 }
 
 /// The times at which work is due without an event.

@@ -98,6 +98,11 @@ type Adjustments = [Option<SequenceAdjustment>; 2];
 /// the packet.
 const SECOND_LOOKUP: Duration = Duration::from_millis(50);
 
+fn lookups_of(master: &Tuple) -> [(Instant, Tuple); 2] {
+    let now = Instant::now();
+    [now, now + SECOND_LOOKUP].map(|at| (at, *master))
+}
+
 impl Local {
     /// Begins to follow the table of this network namespace, and waits until its copy is complete.
     pub(super) fn open(options: &Options) -> Result<Self, Error> {
@@ -115,7 +120,10 @@ impl Local {
             }
             None => None,
         };
-        Ok(Self { mirror, selection, expectations, adjustments: HashMap::new(), lookups: BTreeSet::new() })
+        // A master can have been dumped just before its expectation came.
+        let known = expectations.iter().flat_map(OwnExpectations::keys);
+        let lookups = known.flat_map(|key| lookups_of(&key.master)).collect();
+        Ok(Self { mirror, selection, expectations, adjustments: HashMap::new(), lookups })
     }
 
     /// Returns the descriptors that become readable when the table changes.
@@ -153,15 +161,15 @@ impl Local {
 
     fn follow_expectations(&mut self, most: usize, note: &mut impl FnMut(Kind, Subject)) -> bool {
         let Self { mirror, selection, expectations: Some(expectations), lookups, .. } = self else { return false };
-        let now = Instant::now();
         let more = expectations.follow(most, &mut |kind, key| {
             if is_sent(mirror, selection, &key.master) {
                 note(kind, key.into());
                 if kind == Kind::New {
-                    lookups.extend([now, now + SECOND_LOOKUP].map(|at| (at, key.master)));
+                    lookups.extend(lookups_of(&key.master));
                 }
             }
         });
+        let now = Instant::now();
         while let Some((_, master)) = lookups.first().copied().filter(|(at, _)| *at <= now) {
             lookups.pop_first();
             let Some(flow) = expectations.master(&master) else { continue };
@@ -181,12 +189,15 @@ impl Local {
     ///
     /// The two kinds of events come from two sockets, so an expectation can come before its master.
     fn note_expectations_of(&mut self, kind: Kind, key: &Key, note: &mut impl FnMut(Kind, Subject)) {
-        if kind != Kind::Update
-            && key.zone == 0
-            && let Some(expectations) = &self.expectations
-        {
-            self.adjustments.remove(key);
-            expectations.of_master(&key.tuple).for_each(|expectation| note(kind, expectation.into()));
+        let Some(expectations) = self.expectations.as_ref().filter(|_| kind != Kind::Update && key.zone == 0) else {
+            return;
+        };
+        self.adjustments.remove(key);
+        for expectation in expectations.of_master(&key.tuple) {
+            note(kind, expectation.into());
+            if kind == Kind::New {
+                self.lookups.extend(lookups_of(&key.tuple));
+            }
         }
     }
 
@@ -340,6 +351,9 @@ mod tests {
         assert_eq!(local.counts(), (1, 1));
         let expectation = ExpectationKey::of(&expectation).unwrap();
         assert!(local.expectation(&expectation).is_some());
+
+        // Whichever comes last, the master or the expectation, has the shift of sequence numbers looked up.
+        assert_eq!(local.lookups.iter().filter(|(_, tuple)| *tuple == master.original).count(), 1);
 
         client.update(key, &ctnetlink::FlowUpdate::new().mark(8)).unwrap();
         assert_eq!(changes(&mut local), [(Kind::Delete, false), (Kind::Delete, true)]);

@@ -41,7 +41,7 @@ cases! {
     exhausted_nat_range_is_reported;
     nat_range_of_another_family_is_refused;
     full_table_error_names_its_setting: SmallTable;
-    zeroing_dump_loses_counters_and_zeroing_gets_do_not: "nft", "ip";
+    zeroing_dump_may_lose_counters_and_zeroing_gets_do_not: "nft", "ip";
 }
 
 fn created_flow_has_the_requested_attributes(lab: &Lab) {
@@ -485,8 +485,8 @@ fn full_table_error_names_its_setting(lab: &Lab) {
 }
 
 /// The kernel zeroes the counters before it notices that an entry does not fit the datagram. It then writes the entry
-/// into the next datagram with zeros.
-fn zeroing_dump_loses_counters_and_zeroing_gets_do_not(lab: &Lab) {
+/// into the next datagram with zeros. Whether one ends there depends on the machine: on s390x none did.
+fn zeroing_dump_may_lose_counters_and_zeroing_gets_do_not(lab: &Lab) {
     lab.sysctl(sysctl::ACCOUNTING, 1);
     // Attributes after the counters make it likely that only they do not fit.
     lab.sysctl(sysctl::TIMESTAMP, 1);
@@ -507,11 +507,10 @@ fn zeroing_dump_loses_counters_and_zeroing_gets_do_not(lab: &Lab) {
     let zeroing = DumpFlows::new().and_zero_counters();
     let given: Vec<_> = client.dump_with(&zeroing).unwrap().map(Result::unwrap).collect();
     assert_eq!(total(&lab.flows()), 0);
-    assert!(
-        total(&given) < sent,
-        "the dump returned {} of {sent} packets: the kernel no longer loses any",
-        total(&given)
-    );
+    assert!(total(&given) <= sent, "{} of {sent} packets", total(&given));
+    if cfg!(target_arch = "x86_64") {
+        assert!(total(&given) < sent, "the kernel no longer loses any: say so in KERNEL.md");
+    }
 
     send_1000();
     let flows = lab.flows();

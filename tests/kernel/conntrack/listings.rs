@@ -246,8 +246,11 @@ fn expectation_commands_are_equal(lab: &Lab) {
     }
     // conntrack(8) lists and counts only IPv4 by default.
     expect(lab, ["fd09::1", "fd09::2"], 1);
-    programs.same("-L expect -f ipv4");
-    programs.same("-L expect -f ipv6");
+    // On big-endian machines, it lists both with `-f`.
+    if cfg!(target_endian = "little") {
+        programs.same("-L expect -f ipv4");
+        programs.same("-L expect -f ipv6");
+    }
     assert_eq!(programs.ours("-C expect").stdout, "2\n");
     assert_eq!(programs.theirs("-C expect").stdout, "1\n");
     assert_eq!(programs.ours("-C expect -f ipv6").stdout, "1\n");

@@ -359,7 +359,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         }
         if self.dump.is_some() {
             self.take_datagram().await?;
-        } else if self.table.is_sweeping() {
+        } else if self.is_dumping() {
             self.sweep();
         } else if is_due(self.next_dump()) {
             self.begin_dump().await?;

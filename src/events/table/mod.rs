@@ -324,10 +324,6 @@ impl FlowTable {
         matches!(self.phase, Phase::Following { .. })
     }
 
-    pub(in crate::events) const fn is_sweeping(&self) -> bool {
-        matches!(self.phase, Phase::Sweeping { .. })
-    }
-
     /// A dump begins: its request is about to be sent. A dump that is under way is abandoned.
     pub(in crate::events) fn begin_dump(&mut self) {
         self.generation = self.generation.wrapping_add(1);

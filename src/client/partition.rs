@@ -338,7 +338,7 @@ impl PartitionedDump {
     /// that the attributes are not read.
     #[inline]
     pub(crate) fn next_message(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
-        while self.position >= self.messages.len() {
+        while self.is_between_deliveries() {
             if !self.receive()? {
                 return Ok(None);
             }
@@ -351,6 +351,7 @@ impl PartitionedDump {
     }
 
     /// Whether every flow of the last delivery was returned.
+    #[inline]
     pub(crate) fn is_between_deliveries(&self) -> bool {
         self.position >= self.messages.len()
     }

@@ -206,23 +206,23 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         self.schedule.plan_check();
     }
 
-    /// Replaces the transport of the dumps, which also takes the place of threads.
+    /// Replaces the transport of the dumps, which also takes the place of threads. A dump of threads is repeated.
     #[cfg(all(target_os = "linux", feature = "tokio"))]
-    pub(crate) fn map_transport<U: Transport>(self, map: impl FnOnce(T) -> U) -> Synchronizer<S, U> {
-        let Self { stream, connection, partitioned: _, table, changes, dump, undecodable, .. } = self;
-        let (connection, partitioned) = (connection.map_transport(map), None);
-        let Self { schedule, search_begin, dumps, .. } = self;
+    pub(crate) fn map_transport<U: Transport>(mut self, map: impl FnOnce(T) -> U) -> Synchronizer<S, U> {
+        if self.dump.as_ref().is_some_and(|dump| dump.entries.are_from_threads()) {
+            self.repeat_dump();
+        }
         Synchronizer {
-            stream,
-            connection,
-            partitioned,
-            table,
-            changes,
-            dump,
-            undecodable,
-            schedule,
-            search_begin,
-            dumps,
+            stream: self.stream,
+            connection: self.connection.map_transport(map),
+            partitioned: None,
+            table: self.table,
+            changes: self.changes,
+            dump: self.dump,
+            undecodable: self.undecodable,
+            schedule: self.schedule,
+            search_begin: self.search_begin,
+            dumps: self.dumps,
         }
     }
 
@@ -487,13 +487,13 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     /// not decode.
     async fn take_datagram(&mut self) -> Result<(), Error> {
         if self.was_resized() {
-            self.repeat_dump_of_resized_table();
+            self.repeat_dump();
             return Ok(());
         }
         let result = self.take_entries().await;
         // Before anything is concluded from the entries.
         if result.is_ok() && self.was_resized() {
-            self.repeat_dump_of_resized_table();
+            self.repeat_dump();
             return Ok(());
         }
         match result {
@@ -530,8 +530,8 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         self.dump.as_ref().is_some_and(|dump| now != dump.buckets || dump.entries.is_disturbed())
     }
 
-    /// The dump may lack flows, which must not be taken for gone.
-    fn repeat_dump_of_resized_table(&mut self) {
+    /// The dump lacks flows, or may, which must not be taken for gone.
+    fn repeat_dump(&mut self) {
         let Some(dump) = self.dump.take() else { return };
         self.schedule.postpone_dumps(dump.begin.elapsed());
         self.table.abandon_dump();

@@ -11,7 +11,7 @@ use std::{
 
 use ::tokio::{runtime::Runtime, task::coop::consume_budget, time::MissedTickBehavior};
 use ctnetlink::{
-    Event, EventGroups, Filter, FlowKey, FlowUpdate, Tuple,
+    Event, EventGroups, Filter, FlowKey, FlowUpdate, Partition, Tuple,
     request::{DeleteFlow, DumpExpectations, DumpFlows},
     sysctl,
     tokio::{Client, EventSocket, Mirror},
@@ -42,6 +42,7 @@ cases! {
     stop_handle_ends_an_awaited_event;
     timeout_ends_an_awaited_event;
     mirror_follows_the_table;
+    dump_of_threads_is_repeated_after_a_conversion;
     dropped_mirror_future_loses_no_change;
     stop_handle_ends_an_awaited_change;
 }
@@ -519,6 +520,19 @@ fn mirror_follows_the_table(lab: &Lab) {
         let dumped: Vec<_> = lab.flows().into_iter().map(|flow| flow.original).collect();
         assert_eq!(originals(&mirrored), originals(&dumped));
         assert!(mirror.synchronize_within(PATIENCE).await.unwrap());
+    });
+}
+
+/// Threads would hold up the runtime.
+fn dump_of_threads_is_repeated_after_a_conversion(lab: &Lab) {
+    create(&mut lab.client(), (1..=3000).map(udp_flow));
+    let mut blocking = ctnetlink::Mirror::open().unwrap().dump_in_parts(&Partition::families()).unwrap();
+    assert!(blocking.try_next().unwrap().is_none() && !blocking.table().is_synchronized());
+    block_on(async {
+        let mut mirror = Mirror::from(blocking);
+        assert_eq!(mirror.table().losses(), 1);
+        mirror.synchronize().await.unwrap();
+        assert_eq!((mirror.table().len(), mirror.dumps()), (3000, 1));
     });
 }
 

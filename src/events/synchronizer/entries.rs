@@ -38,6 +38,12 @@ impl Entries {
         }
     }
 
+    /// Whether threads receive them, for which no future can wait.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(super) const fn are_from_threads(&self) -> bool {
+        matches!(self, Self::Threads(_))
+    }
+
     /// Whether a thread has seen that the table was resized.
     pub(super) fn is_disturbed(&self) -> bool {
         match self {

@@ -56,7 +56,7 @@ use crate::client::{Partition, PartitionedDumps, ReadBuckets};
 use crate::{
     error::{Error, ErrorKind},
     exchange::{Connection, Deadline, Transport, complete},
-    model::Flow,
+    model::{Flow, Tuple},
     request::DumpFlows,
     wire::MessageType,
 };
@@ -409,7 +409,11 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         match message.header().message_type {
             MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
                 let kind = flow_event_kind(message.header());
-                self.table.apply_flow(kind, &Flow::decode(&message)?, &mut self.changes);
+                let mut flow = Flow::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
+                flow.fill(&message)?;
+                if let Some((kind, inferred)) = self.table.follow(kind, &mut flow, &mut self.changes) {
+                    self.changes.push_back(Change { kind, inferred, flow });
+                }
             }
             _ => drop(EventRef::parse(&message)?),
         }

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::record::SeenInEvents;
-use crate::model::{DccpInfo, EventKind, Flow, FlowTimes, Labels, ProtocolInfo, SctpInfo, TcpInfo};
+use super::record::{SeenInEvents, TableEntry};
+use crate::model::{AnyFlow, DccpInfo, EventKind, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SctpInfo, TcpInfo};
 
 /// A difference between the table before and after.
 ///
@@ -66,42 +66,48 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// Updates a flow from an event. Attributes that the event leaves out are unchanged, with two exceptions: an event leaves
-/// out a mark of 0, and, unless it is a DESTROY, the helper of a flow that has none.
-pub(super) fn merge_event(known: &mut Flow, kind: EventKind, event: Flow) {
-    let mark = event.mark.or(known.mark.map(|_| 0));
-    let helper = if kind == EventKind::Destroy { known.helper.take() } else { event.helper.clone() };
-    let before = core::mem::replace(known, event);
-    fill(known, before);
-    known.mark = mark;
-    known.helper = helper;
+/// Adds to the flow of an event what is known of it. Attributes that the event leaves out are unchanged, with two
+/// exceptions: an event leaves out a mark of 0, and, unless it is a DESTROY, the helper of a flow that has none.
+pub(super) fn merge_event(event: &mut Flow, kind: EventKind, known: TableEntry<'_>) {
+    if event.mark.is_none() {
+        event.mark = known.mark().map(|_| 0);
+    }
+    if kind == EventKind::Destroy {
+        event.helper = known.helper().map(Helper::from);
+    }
+    fill(event, &known);
 }
 
 /// Updates a flow from an entry of a dump, if events were about the flow since the dump began. Attributes that the
 /// events carried stay, and everything else is older than the entry.
-pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: Flow) {
+pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: &Flow) {
     if !seen.contains(SeenInEvents::PROTOCOL_INFO) {
         known.protocol_info = entry.protocol_info;
     }
     if !seen.contains(SeenInEvents::LABELS) {
         known.labels = entry.labels;
     }
+    if known.helper.is_none() {
+        known.helper.clone_from(&entry.helper);
+    }
     fill(known, entry);
 }
 
-/// Adds from `other` the attributes that `known` lacks.
-fn fill(known: &mut Flow, other: Flow) {
-    /// Adds all attributes but two that have parts. Every attribute is named: a new one does not compile until it is here.
+/// Adds from `other` the attributes that `known` lacks, except the helper.
+fn fill(known: &mut Flow, other: &impl AnyFlow) {
+    /// Adds all attributes but those with parts. Every attribute is named: a new one does not compile until it is here.
     macro_rules! fill_attributes {
         ($( $attribute:ident )*) => {
-            let Flow { original: _, reply: _, protocol_info, times, $( $attribute, )* } = other;
-            known.protocol_info = fill_info(known.protocol_info, protocol_info);
-            known.times = fill_times(known.times, times);
-            $( known.$attribute = known.$attribute.take().or($attribute); )*
+            let Flow { original: _, reply: _, helper: _, protocol_info, times, $( $attribute, )* } = known;
+            *protocol_info = fill_info(*protocol_info, other.protocol_info());
+            *times = fill_times(*times, other.times());
+            $( if $attribute.is_none() {
+                *$attribute = other.$attribute().map(Into::into);
+            } )*
         };
     }
     fill_attributes! {
-        zone status mark security_context id use_count master timeout counters_original counters_reply helper labels
+        zone status mark security_context id use_count master timeout counters_original counters_reply labels
         sequence_adjustment_original sequence_adjustment_reply synproxy event_time
     }
 }

@@ -179,7 +179,7 @@ impl FlowTable {
     pub fn apply(&mut self, event: &Event, changes: &mut impl Extend<Change>) {
         match event.flow() {
             _ if event.namespace_id().is_some() => {}
-            Some((kind, event)) => self.apply_flow(kind, &event.flow, changes),
+            Some((kind, event)) => self.apply_flow(kind, event.flow.clone(), changes),
             None if *event == Event::Overrun => self.note_loss(),
             None => {}
         }
@@ -338,13 +338,13 @@ impl FlowTable {
             return;
         }
         match self.known(&key) {
-            None => self.appear(&key, &flow, SeenInEvents::empty(), true, changes),
+            None => self.appear_in_dump(&key, flow, changes),
             Some((place, known)) if known.may_be(&flow) => {
                 let (before, seen) = (known.to_flow(), self.seen(known));
                 let mut now = flow;
                 if !seen.is_empty() {
                     let entry = core::mem::replace(&mut now, before.clone());
-                    merge_entry(&mut now, seen, entry);
+                    merge_entry(&mut now, seen, &entry);
                 }
                 self.keep(place, &now, seen);
                 if differs(&before, &now) {
@@ -355,8 +355,14 @@ impl FlowTable {
             Some((_, known)) if !self.seen(known).is_empty() => {}
             Some((place, _)) => {
                 self.vanish(place, changes);
-                self.appear(&key, &flow, SeenInEvents::empty(), true, changes);
+                self.appear_in_dump(&key, flow, changes);
             }
+        }
+    }
+
+    fn appear_in_dump(&mut self, key: &HashedKey, flow: Flow, changes: &mut impl Extend<Change>) {
+        if self.appear(key, &flow, SeenInEvents::empty(), changes) {
+            changes.extend([Change { kind: ChangeKind::Appeared, inferred: true, flow }]);
         }
     }
 
@@ -419,7 +425,22 @@ impl FlowTable {
 /// Events.
 impl FlowTable {
     /// Updates the table from an event of a flow.
-    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, flow: &Flow, changes: &mut impl Extend<Change>) {
+    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, mut flow: Flow, changes: &mut impl Extend<Change>) {
+        if let Some((kind, inferred)) = self.follow(kind, &mut flow, changes) {
+            changes.extend([Change { kind, inferred, flow }]);
+        }
+    }
+
+    /// Updates the table from an event, and adds to the flow of the event what is known of it, in place: it is long.
+    ///
+    /// Returns the kind of the flow's change, if it is one, and whether the change is inferred. Other flows that are gone
+    /// according to the event vanish before that.
+    pub(in crate::events) fn follow(
+        &mut self,
+        kind: EventKind,
+        flow: &mut Flow,
+        vanished: &mut impl Extend<Change>,
+    ) -> Option<(ChangeKind, bool)> {
         let ignored = match kind {
             // A flow that lost a clash is found by its replies alone. It is in no dump, and has the original tuple of
             // the flow that won.
@@ -428,54 +449,50 @@ impl FlowTable {
             _ => Status::NAT_CLASH | Status::DYING,
         };
         if has_status(flow, ignored) {
-            return;
+            return None;
         }
         match kind {
-            EventKind::New => self.apply_new(flow, changes),
-            EventKind::Update => self.apply_update(flow, changes),
-            EventKind::Destroy => self.apply_destroy(flow, changes),
+            EventKind::New => self.apply_new(flow, vanished),
+            EventKind::Update => self.apply_update(flow, vanished),
+            EventKind::Destroy => self.apply_destroy(flow),
         }
     }
 
-    fn apply_new(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
-        let (key, seen) = (self.key(flow), SeenInEvents::of(flow));
+    fn apply_new(&mut self, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Option<(ChangeKind, bool)> {
+        let key = self.key(flow);
         match self.known(&key) {
-            None => self.appear(&key, flow, seen, false, changes),
+            None => {}
             // A dump was ahead of it, or it is a repeat. A difference is a change all the same.
             Some((place, known))
                 if known.may_be(flow) && !self.has_begun_before(known) && !self.may_have_ended_unseen(known) =>
             {
                 let before = known.to_flow();
-                let now = self.merge(place, EventKind::New, flow);
-                if let Some(flow) = now.filter(|now| differs(&before, now)) {
-                    changes.extend([Change { kind: ChangeKind::Changed, inferred: false, flow }]);
-                }
+                self.merge(place, EventKind::New, flow);
+                return differs(&before, flow).then_some((ChangeKind::Changed, false));
             }
-            Some((place, _)) => {
-                self.vanish(place, changes);
-                self.appear(&key, flow, seen, false, changes);
-            }
+            Some((place, _)) => self.vanish(place, vanished),
         }
+        let has_appeared = self.appear(&key, flow, SeenInEvents::of(flow), vanished);
+        has_appeared.then_some((ChangeKind::Appeared, false))
     }
 
-    fn apply_update(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
-        let (key, seen) = (self.key(flow), SeenInEvents::of(flow));
+    fn apply_update(&mut self, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Option<(ChangeKind, bool)> {
+        let key = self.key(flow);
         match self.known(&key) {
-            None => self.appear(&key, flow, seen, true, changes),
+            None => {}
             Some((place, known)) if known.may_be(flow) => {
-                let now = self.merge(place, EventKind::Update, flow);
-                changes.extend(now.map(|flow| Change { kind: ChangeKind::Changed, inferred: false, flow }));
+                self.merge(place, EventKind::Update, flow);
+                return Some((ChangeKind::Changed, false));
             }
             // The dump has shown the next flow of the tuple already.
-            Some((_, known)) if self.is_shown_by_dump_alone(known) => {}
-            Some((place, _)) => {
-                self.vanish(place, changes);
-                self.appear(&key, flow, seen, true, changes);
-            }
+            Some((_, known)) if self.is_shown_by_dump_alone(known) => return None,
+            Some((place, _)) => self.vanish(place, vanished),
         }
+        let has_appeared = self.appear(&key, flow, SeenInEvents::of(flow), vanished);
+        has_appeared.then_some((ChangeKind::Appeared, true))
     }
 
-    fn apply_destroy(&mut self, flow: &Flow, changes: &mut impl Extend<Change>) {
+    fn apply_destroy(&mut self, flow: &mut Flow) -> Option<(ChangeKind, bool)> {
         let key = self.key(flow);
         let ended = self.known(&key).filter(|(_, known)| known.may_be(flow));
         let has_lived_since = ended.is_some_and(|(_, known)| !self.seen(known).is_empty());
@@ -483,10 +500,9 @@ impl FlowTable {
         if let Phase::Dumping { tombstones, .. } = &mut self.phase {
             tombstones.insert((key.key, if has_lived_since { None } else { flow.id }));
         }
-        let Some(last) = place.and_then(|place| self.store.remove(place)) else { return };
-        let mut last = last.to_flow();
-        merge_event(&mut last, EventKind::Destroy, flow.clone());
-        changes.extend([Change { kind: ChangeKind::Vanished, inferred: false, flow: last }]);
+        let last = self.store.remove(place?)?;
+        merge_event(flow, EventKind::Destroy, TableEntry(&last));
+        Some((ChangeKind::Vanished, false))
     }
 
     /// The key of the original tuple.
@@ -525,41 +541,40 @@ impl FlowTable {
     }
 
     fn keep(&mut self, place: usize, flow: &Flow, seen: SeenInEvents) {
-        let mut record = Record::new(flow, self.generation(), seen);
-        if self.store.get(place).is_some_and(Record::has_events) {
+        let generation = self.generation();
+        let Some(known) = self.store.get_mut(place) else { return };
+        if known.id() == flow.id {
+            known.update(flow, generation, seen);
+            return;
+        }
+        let mut record = Record::new(flow, generation, seen);
+        if known.has_events() {
             record.note_events();
         }
         self.store.replace(place, record);
     }
 
-    fn merge(&mut self, place: usize, kind: EventKind, event: &Flow) -> Option<Flow> {
-        let known = self.store.get(place)?;
-        let (mut flow, seen) = (known.to_flow(), self.seen(known) | SeenInEvents::of(event));
-        merge_event(&mut flow, kind, event.clone());
-        self.keep(place, &flow, seen);
-        Some(flow)
+    /// Updates a known flow from an event, and adds to the event what is known of the flow.
+    fn merge(&mut self, place: usize, kind: EventKind, event: &mut Flow) {
+        let Some(known) = self.store.get(place) else { return };
+        let seen = self.seen(known) | SeenInEvents::of(event);
+        merge_event(event, kind, TableEntry(known));
+        self.keep(place, event, seen);
     }
 
-    /// Adds a flow whose original tuple, that of `key`, is not in the table.
-    fn appear(
-        &mut self,
-        key: &HashedKey,
-        flow: &Flow,
-        seen: SeenInEvents,
-        inferred: bool,
-        changes: &mut impl Extend<Change>,
-    ) {
+    /// Adds a flow whose original tuple, that of `key`, is not in the table. Returns whether it was added.
+    fn appear(&mut self, key: &HashedKey, flow: &Flow, seen: SeenInEvents, vanished: &mut impl Extend<Change>) -> bool {
         let reply = self.store.other_key(key, &flow.reply, flow.zone);
         // The kernel has each tuple once: another flow with the same reply tuple is gone, or this one is.
         if let Some((place, known)) = self.store.find(Direction::Reply, &reply) {
             if seen.is_empty() && !self.seen(known).is_empty() {
-                return;
+                return false;
             }
-            self.vanish(place, changes);
+            self.vanish(place, vanished);
         }
         let generation = self.generation();
         self.store.insert(flow.id, [key, &reply], || Record::new(flow, generation, seen));
-        changes.extend([Change { kind: ChangeKind::Appeared, inferred, flow: flow.clone() }]);
+        true
     }
 
     fn vanish(&mut self, place: usize, changes: &mut impl Extend<Change>) {

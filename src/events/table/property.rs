@@ -97,11 +97,11 @@ impl World {
                 let (first, count, kind) = (choices.byte(), choices.below(100), kind(choices));
                 for port in (first..=u8::MAX).take(count) {
                     let flow = Flow::new(tuple(port), tuple(port).inverted().unwrap());
-                    self.table.apply_flow(kind, &flow, &mut changes);
+                    self.table.apply_flow(kind, flow, &mut changes);
                 }
             }
             8 | 9 => self.table.apply_entry(flow(choices), &mut changes),
-            _ => self.table.apply_flow(kind(choices), &flow(choices), &mut changes),
+            _ => self.table.apply_flow(kind(choices), flow(choices), &mut changes),
         }
         self.follow(changes);
     }

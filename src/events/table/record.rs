@@ -279,10 +279,47 @@ struct Rest {
 
 impl Record {
     pub(super) fn new(flow: &Flow, generation: Generation, seen: SeenInEvents) -> Self {
+        let mut record = Self::of_tuples(PackedTuples::new(&flow.original, &flow.reply));
+        record.set_attributes(flow, generation, seen);
+        record
+    }
+
+    #[inline]
+    fn of_tuples(tuples: PackedTuples) -> Self {
+        Self {
+            tuples,
+            zone: 0,
+            present: PresentParts::empty(),
+            id: 0,
+            status: Status::empty(),
+            mark: 0,
+            timeout: 0,
+            generation: 0,
+            seen: SeenInEvents::empty(),
+            has_events: false,
+            tcp: PackedTcp::default(),
+            start: None,
+            rest: None,
+            counters: [Counters::default(); 2],
+        }
+    }
+
+    /// Replaces everything by what is known now of the same flow, which has the same keys.
+    pub(super) fn update(&mut self, flow: &Flow, generation: Generation, seen: SeenInEvents) {
+        let has_zone = flow.original.zone.is_some() || flow.reply.zone.is_some();
+        // Otherwise the same keys are of the same tuples.
+        if has_zone || matches!(self.tuples, PackedTuples::Odd(_)) {
+            self.tuples = PackedTuples::new(&flow.original, &flow.reply);
+        }
+        self.set_attributes(flow, generation, seen);
+    }
+
+    #[inline]
+    fn set_attributes(&mut self, flow: &Flow, generation: Generation, seen: SeenInEvents) {
         // Every attribute is named: with a new one, this does not compile until it is kept or left out on purpose.
         let Flow {
-            original,
-            reply,
+            original: _,
+            reply: _,
             zone,
             status,
             mark,
@@ -325,25 +362,24 @@ impl Record {
         };
         let mut present = PresentParts::empty();
         present.set(PresentParts::BLANK_SYNPROXY, *synproxy == Some(blank));
-        Self {
-            tuples: PackedTuples::new(original, reply),
-            counters: [
-                present.pack(PresentParts::COUNTERS_ORIGINAL, *counters_original),
-                present.pack(PresentParts::COUNTERS_REPLY, *counters_reply),
-            ],
-            start: times.and_then(|times| NonZeroU64::new(times.start?.0)),
-            rest: has_rest.then(|| Box::new(rest())),
-            id: present.pack(PresentParts::ID, *id),
-            status: present.pack(PresentParts::STATUS, *status),
-            mark: present.pack(PresentParts::MARK, *mark),
-            timeout: present.pack(PresentParts::TIMEOUT, *timeout),
-            tcp: PackedTcp::new(&mut present, protocol_info.and_then(|info| info.tcp().copied())),
-            zone: present.pack(PresentParts::ZONE, *zone),
-            present,
-            seen,
-            has_events: !seen.is_empty(),
-            generation,
+        self.zone = present.pack(PresentParts::ZONE, *zone);
+        self.id = present.pack(PresentParts::ID, *id);
+        self.status = present.pack(PresentParts::STATUS, *status);
+        self.mark = present.pack(PresentParts::MARK, *mark);
+        self.timeout = present.pack(PresentParts::TIMEOUT, *timeout);
+        self.tcp = PackedTcp::new(&mut present, protocol_info.and_then(|info| info.tcp().copied()));
+        self.start = times.and_then(|times| NonZeroU64::new(times.start?.0));
+        if has_rest || self.rest.is_some() {
+            self.rest = has_rest.then(|| Box::new(rest()));
         }
+        self.counters = [
+            present.pack(PresentParts::COUNTERS_ORIGINAL, *counters_original),
+            present.pack(PresentParts::COUNTERS_REPLY, *counters_reply),
+        ];
+        self.present = present;
+        self.generation = generation;
+        self.seen = seen;
+        self.has_events |= !seen.is_empty();
     }
 
     pub(super) fn to_flow(&self) -> Flow {
@@ -496,100 +532,4 @@ fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use core::net::{IpAddr, Ipv6Addr};
-
-    use super::*;
-    use crate::{GreKeys, Layer4, TcpFlags};
-
-    /// The figures of the diagram above. With at most 16 bytes in each of two indexes, a record stays below 160.
-    #[test]
-    fn record_is_small() {
-        let sizes = [size_of::<Record>(), size_of::<PackedTuples>(), size_of::<PackedTcp>(), size_of::<Rest>()];
-        if cfg!(target_arch = "x86_64") {
-            assert_eq!(sizes, [112, 32, 7, 208]);
-        }
-        // Other machines have smaller pointers or align labels of 128 bits to 8.
-        assert!(sizes.into_iter().zip([112, 32, 7, 208]).all(|(size, limit)| size <= limit), "{sizes:?}");
-    }
-
-    fn assert_kept(flow: &Flow) {
-        let record = Record::new(flow, 1, SeenInEvents::FLOW);
-        assert_eq!(record.to_flow(), *flow);
-        assert_eq!(record.key(Direction::Original), Key::new(&flow.original, flow.zone));
-        assert_eq!(record.key(Direction::Reply), Key::new(&flow.reply, flow.zone));
-    }
-
-    #[test]
-    fn record_keeps_every_attribute() {
-        let tuple = Tuple::tcp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 80).into());
-        let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
-        assert_kept(&flow);
-        flow.zone = Some(3);
-        flow.id = Some(0);
-        flow.status = Some(Status::ASSURED);
-        flow.timeout = Some(0);
-        flow.mark = Some(0);
-        flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo { state: Some(TcpState::CLOSE), ..TcpInfo::default() }));
-        flow.counters_original = Some(Counters::new(1, 2));
-        flow.counters_reply = Some(Counters::new(3, 4));
-        flow.times = Some(FlowTimes { start: Some(Timestamp(9)), stop: None });
-        flow.synproxy = Some(Synproxy::default());
-        assert_kept(&flow);
-        flow.helper = Some(Helper::new("ftp"));
-        flow.labels = Some(Labels(5));
-        flow.security_context = Some("context".into());
-        flow.master = Some(tuple);
-        flow.sequence_adjustment_original = Some(SequenceAdjustment::default());
-        flow.sequence_adjustment_reply = Some(SequenceAdjustment::default());
-        assert_kept(&flow);
-        flow.protocol_info = Some(ProtocolInfo::Unknown);
-        flow.synproxy = Some(Synproxy { initial_sequence: 1, ..Synproxy::default() });
-        assert_kept(&flow);
-    }
-
-    #[test]
-    fn record_keeps_every_part_of_the_tcp_state() {
-        let flags = Some(MaskedTcpFlags { flags: TcpFlags::BE_LIBERAL, mask: TcpFlags::all() });
-        let tuple = Tuple::tcp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 80).into());
-        let mut flow = Flow::new(tuple, tuple.inverted().unwrap());
-        for parts in 0..32_u8 {
-            let has = |part: u8| parts >> part & 1 == 1;
-            flow.protocol_info = Some(ProtocolInfo::Tcp(TcpInfo {
-                state: has(0).then_some(TcpState::NONE),
-                window_scale_original: has(1).then_some(7),
-                window_scale_reply: has(2).then_some(200),
-                flags_original: flags.filter(|_| has(3)),
-                flags_reply: flags.filter(|_| has(4)),
-            }));
-            assert_kept(&flow);
-        }
-    }
-
-    /// Of IPv4, IPv6 and both, translated or not, with all kinds of layer 4 and zones of one direction.
-    #[test]
-    fn record_keeps_every_pair_of_tuples() {
-        let hosts = [[10, 0, 0, 1], [192, 0, 2, 1]].map(IpAddr::from);
-        let hosts = hosts.into_iter().chain([1, 2].map(|number| Ipv6Addr::from(number << 64).into()));
-        let kinds = [
-            Layer4::None,
-            Layer4::Ports { source: 0x0102, destination: 0x0304 },
-            Layer4::Gre(GreKeys { source: 0x0102, destination: 0x0304 }),
-            Layer4::Icmp { icmp_type: 8, code: 1, id: 0x0203 },
-        ];
-        let mut tuples = Vec::new();
-        for source in hosts {
-            for (layer4, protocol) in kinds.into_iter().zip([Protocol::TCP, Protocol::TCP, Protocol::GRE, Protocol(1)])
-            {
-                let mut tuple = Tuple::tcp(([0; 4], 0).into(), ([0; 4], 0).into());
-                (tuple.source, tuple.destination, tuple.layer4, tuple.protocol) = (source, source, layer4, protocol);
-                tuples.extend([tuple, Tuple { zone: Some(0), ..tuple }]);
-            }
-        }
-        for original in &tuples {
-            for reply in &tuples {
-                assert_kept(&Flow::new(*original, *reply));
-            }
-        }
-    }
-}
+mod tests;

@@ -57,7 +57,7 @@ impl Store {
     }
 
     #[inline]
-    fn get_mut(&mut self, place: usize) -> Option<&mut Record> {
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Record> {
         self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 

@@ -426,7 +426,7 @@ impl Flow {
 
     /// Fills a flow in place: returning it would copy its 448 bytes.
     #[inline(never)]
-    fn fill(&mut self, message: &RawMessage<'_>) -> Result<(), DecodeError> {
+    pub(crate) fn fill(&mut self, message: &RawMessage<'_>) -> Result<(), DecodeError> {
         let attributes = flow_message(message)?.attributes(AttributeSet::Flow);
         match self.fill_from_attributes(attributes.as_bytes()) {
             Ok(()) => Ok(()),

@@ -270,7 +270,7 @@ impl World {
             kernel.is_congested = false;
             kernel.pending_overrun = Some(self.lateness);
         }
-        self.table.apply_flow(kind, &flow, &mut changes);
+        self.table.apply_flow(kind, flow, &mut changes);
         self.follow(changes);
         true
     }

@@ -32,7 +32,7 @@ fn flow(key: u8, port: u8, id: u32, mark: u32) -> Flow {
 
 fn apply(table: &mut FlowTable, kind: EventKind, flow: Flow) -> Vec<Change> {
     let mut changes = Vec::new();
-    table.apply_flow(kind, &flow, &mut changes);
+    table.apply_flow(kind, flow, &mut changes);
     changes
 }
 

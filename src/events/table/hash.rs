@@ -1,128 +1,102 @@
-//! Keyed hashes: a peer that chooses tuples or identifiers cannot make them collide.
+//! A keyed hash: a peer that chooses tuples cannot make their hashes collide.
 
 use core::fmt;
 use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
-/// SipHash-1-3 with a random key, as in the standard library.
+/// A hash of a few words with random factors.
 ///
-/// Here it takes whole words. So it needs neither a buffer for single bytes nor a loop, and a third of the instructions.
+/// It is strongly universal: whoever does not know the factors cannot choose two different keys whose hashes are equal, or
+/// related in any way, more often than random numbers are. (M. Dietzfelbinger, "Universal hashing and k-wise independent
+/// random variables via integer arithmetic without primes", STACS 1996, for 64 of 128 bits.) A network peer sees neither
+/// the hashes nor the time that a search takes, so this is as good as SipHash here, and takes a sixth of the instructions.
 #[derive(Clone)]
 pub(super) struct WordHasher {
-    key: [u64; 2],
+    /// One for each word, and a summand.
+    factors: [u128; MOST_WORDS],
+    summand: u128,
 }
+
+/// The words of the longest key.
+const MOST_WORDS: usize = 5;
 
 impl Default for WordHasher {
     fn default() -> Self {
         // The only safe source of random numbers in the standard library.
         let random = RandomState::new();
-        Self { key: [0, 1].map(|number: u64| random.hash_one(number)) }
+        let half = |number: usize| u128::from(random.hash_one(number));
+        let number = |at| half(2 * at) << 64 | half(2 * at + 1);
+        Self { factors: core::array::from_fn(number), summand: number(MOST_WORDS) }
     }
 }
 
 impl fmt::Debug for WordHasher {
-    /// Keeps the key a secret.
+    /// Keeps the factors a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WordHasher").finish_non_exhaustive()
     }
 }
 
 impl WordHasher {
+    /// Returns the hash of at most five words.
     #[inline]
-    pub(super) fn hash<const WORDS: usize>(&self, words: [u64; WORDS]) -> u64 {
-        let [one, two] = self.key;
-        let state = [
-            one ^ 0x736f_6d65_7073_6575,
-            two ^ 0x646f_7261_6e64_6f6d,
-            one ^ 0x6c79_6765_6e65_7261,
-            two ^ 0x7465_6462_7974_6573,
-        ];
-        let absorb = |mut state: [u64; 4], word| {
-            state[3] ^= word;
-            state = round(state);
-            state[0] ^= word;
-            state
-        };
-        let length = (WORDS as u64 * 8) << 56;
-        let mut state = absorb(words.into_iter().fold(state, absorb), length);
-        state[2] ^= 0xff;
-        let [a, b, c, d] = round(round(round(state)));
-        a ^ b ^ c ^ d
+    pub(super) fn hash<const WORDS: usize>(&self, words: [u64; WORDS]) -> u32 {
+        const { assert!(WORDS <= MOST_WORDS) };
+        let products = words.into_iter().zip(self.factors).map(|(word, factor)| factor.wrapping_mul(word.into()));
+        let sum = products.fold(self.summand, u128::wrapping_add);
+        spread((sum >> 64) as u64)
     }
 }
 
+/// Adjacent keys have hashes at a constant distance, which would fill adjacent buckets. This bijection, the end of
+/// MurmurHash3, ends that.
 #[inline]
-const fn round([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
-    a = a.wrapping_add(b);
-    b = b.rotate_left(13) ^ a;
-    a = a.rotate_left(32);
-    c = c.wrapping_add(d);
-    d = d.rotate_left(16) ^ c;
-    a = a.wrapping_add(d);
-    d = d.rotate_left(21) ^ a;
-    c = c.wrapping_add(b);
-    b = b.rotate_left(17) ^ c;
-    c = c.rotate_left(32);
-    [a, b, c, d]
-}
-
-/// A hash of identifiers: multiply and shift by a random odd factor. It costs a tenth of the hash of tuples.
-#[derive(Clone)]
-pub(super) struct IdHasher {
-    factor: u64,
-}
-
-impl Default for IdHasher {
-    fn default() -> Self {
-        Self { factor: RandomState::new().hash_one(0) | 1 }
-    }
-}
-
-impl fmt::Debug for IdHasher {
-    /// Keeps the factor a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdHasher").finish_non_exhaustive()
-    }
-}
-
-impl IdHasher {
-    #[inline]
-    pub(super) const fn hash(&self, id: u32) -> u32 {
-        // The multiplication mixes best into the high bits.
-        (self.factor.wrapping_mul(id as u64) >> 32) as u32
-    }
+const fn spread(number: u64) -> u32 {
+    let number = (number ^ number >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    ((number ^ number >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53) >> 32) as u32
 }
 
 #[cfg(test)]
 mod tests {
-    use std::hash::{DefaultHasher, Hasher};
-
-    use proptest::prelude::*;
+    use std::collections::HashSet;
 
     use super::*;
 
-    fn of_standard_library(words: &[u64]) -> u64 {
-        // The key of a new one is 0.
-        let mut hasher = DefaultHasher::new();
-        words.iter().for_each(|word| hasher.write(&word.to_le_bytes()));
-        hasher.finish()
-    }
-
-    proptest! {
-        #[test]
-        fn words_hash_as_in_the_standard_library(words: [u64; 5]) {
-            let hasher = WordHasher { key: [0; 2] };
-            let [a, b, ..] = words;
-            prop_assert_eq!(hasher.hash(words), of_standard_library(&words));
-            prop_assert_eq!(hasher.hash([a, b]), of_standard_library(&[a, b]));
+    /// 65,536 keys that differ in a few bits, at any place of either word.
+    #[test]
+    fn regular_keys_have_random_hashes() {
+        let hasher = WordHasher::default();
+        for shift in [0, 1, 16, 31, 32, 48] {
+            for keys in [|key| [key, 7], |key| [7, key], |key| [key, key], |key| [key & 0xff, key >> 8]] {
+                let hashes = (0..1 << 16).map(|number| hasher.hash(keys(number << shift)));
+                let different: HashSet<u32> = hashes.collect();
+                // Half a collision is expected.
+                assert!(different.len() > 65_536 - 12, "{shift}: {}", different.len());
+                // Of random numbers, 63.2 % of all values of 16 bits have some: 41,427 with a deviation of 103.
+                let of_16_bits: HashSet<u32> = different.into_iter().map(|hash| hash >> 16).collect();
+                assert!((40_600..42_300).contains(&of_16_bits.len()), "{shift}: {}", of_16_bits.len());
+            }
         }
     }
 
     #[test]
-    fn each_table_has_keys_of_its_own() {
-        let [one, other] = [(); 2].map(|()| (WordHasher::default(), IdHasher::default()));
-        assert_ne!(one.0.hash([1, 2]), other.0.hash([1, 2]));
-        assert_ne!(one.1.factor, other.1.factor);
-        assert_eq!(one.0.hash([1, 2]), one.0.clone().hash([1, 2]));
-        assert!(!format!("{one:?}").contains(&one.0.key[0].to_string()));
+    fn every_word_changes_the_hash() {
+        let hasher = WordHasher::default();
+        let all = (0..MOST_WORDS).flat_map(|at| (0..64).map(move |bit| (at, bit)));
+        let hashes: HashSet<u32> = all
+            .map(|(at, bit)| {
+                let mut words = [0; MOST_WORDS];
+                words[at] = 1 << bit;
+                hasher.hash(words)
+            })
+            .collect();
+        assert!(hashes.len() > 5 * 64 - 3, "{}", hashes.len());
+    }
+
+    #[test]
+    fn each_table_has_factors_of_its_own() {
+        let [one, other] = [(); 2].map(|()| WordHasher::default());
+        assert_ne!(one.hash([1, 2]), other.hash([1, 2]));
+        assert_eq!(one.hash([1, 2]), one.clone().hash([1, 2]));
+        assert!(!format!("{one:?}").contains(&one.summand.to_string()));
     }
 }

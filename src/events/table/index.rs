@@ -14,6 +14,24 @@ pub(super) struct Index {
 const SHARD_BITS: u32 = if cfg!(any(test, fuzzing)) { 2 } else { 8 };
 
 impl Index {
+    /// Returns the first place that was inserted under that hash, in few instructions if it is in the first bucket.
+    #[inline(always)]
+    pub(super) fn first(&self, hash: u32) -> Option<u32> {
+        let shard = self.shards.get(Self::shard(hash))?;
+        let bucket = shard.bucket(shard.home(hash));
+        match bucket.lanes(hash) {
+            0 if !bucket.is_full() => None,
+            0 => self.next_bucket(hash),
+            lanes => bucket.place(lanes),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_bucket(&self, hash: u32) -> Option<u32> {
+        self.places(hash).next()
+    }
+
     /// Returns the places that were inserted under that hash.
     #[inline]
     pub(super) fn places(&self, hash: u32) -> Places<'_> {
@@ -200,8 +218,8 @@ impl Iterator for Places<'_> {
     fn next(&mut self) -> Option<u32> {
         loop {
             if self.lanes != 0 {
-                self.lane = self.lanes.trailing_zeros() as usize;
-                self.lanes &= self.lanes - 1;
+                self.lane = self.lanes.trailing_zeros() as usize / 8;
+                self.lanes &= Lanes::MAX << (8 * self.lane) << 8;
                 return self.bucket.slot(self.lane).map(|slot| slot.place);
             }
             if !self.bucket.is_full() {
@@ -227,8 +245,8 @@ struct Bucket {
 
 const LANES: usize = 8;
 
-/// Some slots of a bucket, as bits.
-type Lanes = u32;
+/// Some slots of a bucket, as bytes of ones.
+type Lanes = u64;
 
 /// The place in an empty slot.
 const NOWHERE: u32 = u32::MAX;
@@ -236,11 +254,13 @@ const NOWHERE: u32 = u32::MAX;
 impl Bucket {
     const EMPTY: Self = Self { hashes: [0; LANES], places: [NOWHERE; LANES] };
 
-    /// The used slots with that hash.
+    /// The slots with that hash, and perhaps some that are not used.
+    ///
+    /// Written so that it becomes 20 instructions for eight hashes at once.
     #[inline]
     fn lanes(&self, hash: u32) -> Lanes {
-        let bits: [Lanes; LANES] = [1, 2, 4, 8, 16, 32, 64, 128];
-        self.hashes.iter().zip(bits).map(|(known, bit)| if *known == hash { bit } else { 0 }).sum()
+        let equal = self.hashes.map(|known| if known == hash { u32::MAX } else { 0 });
+        Lanes::from_le_bytes(equal.map(|equal| equal as u8))
     }
 
     #[inline]
@@ -253,6 +273,13 @@ impl Bucket {
     #[inline]
     fn used(&self) -> usize {
         self.places.iter().map(|place| usize::from(*place != NOWHERE)).sum()
+    }
+
+    /// The place in the first of some slots.
+    #[inline]
+    fn place(&self, lanes: Lanes) -> Option<u32> {
+        let place = *self.places.get(lanes.trailing_zeros() as usize / 8)?;
+        (place != NOWHERE).then_some(place)
     }
 
     fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
@@ -347,6 +374,7 @@ mod tests {
                 let found: BTreeSet<u32> = index.places(hash).collect();
                 let expected = model.iter().filter(|(known, _)| *known == hash).map(|(_, place)| *place).collect();
                 prop_assert_eq!(found, expected);
+                prop_assert_eq!(index.first(hash), index.places(hash).next());
             }
         }
     }

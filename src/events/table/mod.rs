@@ -221,23 +221,16 @@ impl FlowTable {
     #[must_use]
     #[inline]
     pub fn get(&self, key: impl Into<FlowKey>) -> Option<TableEntry<'_>> {
-        let key = key.into();
-        // Packed here, inlined into the caller, which has the key in registers. A copy in memory would be read in other
-        // pieces than it was written in, which a processor does only after everything before: look-ups would not overlap.
-        self.entry(key.direction, &Key::new(&key.tuple, key.zone), key.id)
-    }
-
-    fn entry(&self, direction: Direction, key: &Key, id: Option<u32>) -> Option<TableEntry<'_>> {
-        let (_, record) = self.store.find_key(direction, key, self.store.hash(key))?;
+        let FlowKey { direction, tuple, zone, id } = key.into();
+        // Inlined into the caller, which has the key in registers. A copy in memory would be read in other pieces than it was
+        // written in, which a processor does only after everything before: look-ups would not overlap.
+        let key = Key::new(&tuple, zone);
+        let (_, record) = self.store.find_key(direction, &key, self.store.hash(&key))?;
         (id.is_none() || id == record.id()).then_some(TableEntry(record))
     }
 
-    /// Returns the flows with that identifier: usually one, but the kernel makes identifiers by hashing.
-    pub fn with_id(&self, id: u32) -> impl Iterator<Item = TableEntry<'_>> {
-        self.store.with_id(id).map(TableEntry)
-    }
-
-    /// Returns all flows, in no particular order.
+    /// Returns all flows, in no particular order. Only a walk finds a flow by its identifier alone: a change would take longer
+    /// with another index.
     #[must_use]
     pub fn iter(&self) -> TableIter<'_> {
         TableIter { records: self.store.records(), left: self.len() }
@@ -542,16 +535,9 @@ impl FlowTable {
 
     fn keep(&mut self, place: usize, flow: &Flow, seen: SeenInEvents) {
         let generation = self.generation();
-        let Some(known) = self.store.get_mut(place) else { return };
-        if known.id() == flow.id {
+        if let Some(known) = self.store.get_mut(place) {
             known.update(flow, generation, seen);
-            return;
         }
-        let mut record = Record::new(flow, generation, seen);
-        if known.has_events() {
-            record.note_events();
-        }
-        self.store.replace(place, record);
     }
 
     /// Updates a known flow from an event, and adds to the event what is known of the flow.
@@ -573,7 +559,7 @@ impl FlowTable {
             self.vanish(place, vanished);
         }
         let generation = self.generation();
-        self.store.insert(flow.id, [key, &reply], || Record::new(flow, generation, seen));
+        self.store.insert([key, &reply], |hashes| Record::new(hashes, flow, generation, seen));
         true
     }
 

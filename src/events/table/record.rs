@@ -3,22 +3,27 @@
 //! # The layout
 //!
 //! ```text
-//! Record, 112 bytes in this order                             only for flows that need it
+//! Record, 128 bytes in this order                             only for flows that need it
 //! ┌───────────────────────────────────────────────────────┐
 //! │ tuples      32   IPv4: 4 addresses, 2 x 4 bytes of    │
 //! │                  ports, protocol                      │
 //! │                  IPv6: the same with a pointer ───────┼──▶ 4 addresses           64
 //! │                  or a pointer ────────────────────────┼──▶ 2 whole tuples        92
+//! │ hashes       8   of the keys of both tuples           │
 //! │ zone         2                                        │
 //! │ present      2   bits: which attributes it has        │
 //! │ numbers     16   id, status, mark, timeout            │
 //! │ dump, seen   4   the dump and events that showed it   │
+//! ├───────────────────────────────────────────────────────┤ 64
 //! │ tcp          7   state, window scales, flags          │
 //! │ start        8   and 1 unused byte before it          │
 //! │ rest         8   a pointer ───────────────────────────┼──▶ helper, labels, …    208
 //! │ counters    32   packets and bytes of each direction  │
+//! │ unused       8                                        │
 //! └───────────────────────────────────────────────────────┘
 //! ```
+//!
+//! A search reads the first line of the cache only. A processor often fetches the second line of 128 bytes with the first.
 //!
 //! An `Option` for each attribute would take twice as much: the bits of `present` replace them.
 
@@ -170,11 +175,13 @@ impl From<TableEntry<'_>> for FlowKey {
 
 /// A flow as the table keeps it: everything in an entry of a dump except the use count.
 ///
-/// The fields are in this order in memory. A search reads at most the first four, which often are in one line of the cache.
+/// The fields are in this order in memory.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub(super) struct Record {
     tuples: PackedTuples,
+    /// Of the keys of both tuples.
+    hashes: [u32; 2],
     zone: u16,
     present: PresentParts,
     id: u32,
@@ -278,16 +285,18 @@ struct Rest {
 }
 
 impl Record {
-    pub(super) fn new(flow: &Flow, generation: Generation, seen: SeenInEvents) -> Self {
-        let mut record = Self::of_tuples(PackedTuples::new(&flow.original, &flow.reply));
+    /// `hashes` are those of the keys of both tuples.
+    pub(super) fn new(hashes: [u32; 2], flow: &Flow, generation: Generation, seen: SeenInEvents) -> Self {
+        let mut record = Self::of_tuples(PackedTuples::new(&flow.original, &flow.reply), hashes);
         record.set_attributes(flow, generation, seen);
         record
     }
 
     #[inline]
-    fn of_tuples(tuples: PackedTuples) -> Self {
+    fn of_tuples(tuples: PackedTuples, hashes: [u32; 2]) -> Self {
         Self {
             tuples,
+            hashes,
             zone: 0,
             present: PresentParts::empty(),
             id: 0,
@@ -405,8 +414,14 @@ impl Record {
         flow
     }
 
-    /// The key of the tuple of a direction.
+    /// The hashes of the keys of both tuples.
     #[inline]
+    pub(super) const fn hashes(&self) -> [u32; 2] {
+        self.hashes
+    }
+
+    /// The key of the tuple of a direction.
+    #[cfg(test)]
     pub(super) fn key(&self, direction: Direction) -> Key {
         self.tuples.key(direction, self.zone)
     }
@@ -482,11 +497,6 @@ impl Record {
     /// Whether some event was about this flow. Then its end will have an event too.
     pub(super) const fn has_events(&self) -> bool {
         self.has_events
-    }
-
-    /// Notes that some event was about this flow before.
-    pub(super) const fn note_events(&mut self) {
-        self.has_events = true;
     }
 
     /// The parts that events have carried since that dump began; `None` if nothing has shown the flow since.

@@ -1,9 +1,9 @@
-//! Records, and the indexes that find them.
+//! Records, and the index that finds them.
 
 use std::{iter::Flatten, slice};
 
 use super::{
-    hash::{IdHasher, WordHasher},
+    hash::WordHasher,
     index::{Index, Slot},
     record::Record,
     tuples::Key,
@@ -13,23 +13,21 @@ use crate::model::{Direction, Tuple};
 /// Records in one chunk. In tests so few that small tables have several chunks.
 const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
 
-/// Records without gaps, indexed by the keys of both directions and by identifier.
+/// Records without gaps, indexed by the keys of both directions.
 ///
 /// A key and that of the inverse tuple have the same hash. So one slot leads to a flow that is not translated, whichever
 /// of its tuples is wanted; only a translated flow takes a second one. This saves a flow 12 bytes, and an insertion one
 /// access to memory that is in no cache, which takes longer than everything else that it does.
 ///
-/// The records are in chunks and the indexes in shards. So a table grows and shrinks in small steps: no operation touches
-/// more than one chunk and one shard of each index, and no memory is set aside for flows that may never come.
+/// The records are in chunks and the index in shards. So a table grows and shrinks in small steps: no operation touches
+/// more than one chunk and one shard, and no memory is set aside for flows that may never come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     /// All but the last two are full, and at most the last one is empty.
     chunks: Vec<Vec<Record>>,
     len: usize,
-    by_tuple: Index,
-    by_id: Index,
+    index: Index,
     hasher: WordHasher,
-    id_hasher: IdHasher,
 }
 
 /// The records of a store in the order of their places.
@@ -70,11 +68,7 @@ impl Store {
     /// Returns the key of the other tuple of a flow, which often has the hash of the first.
     #[inline]
     pub(super) fn other_key(&self, first: &HashedKey, tuple: &Tuple, zone: Option<u16>) -> HashedKey {
-        self.other(first, Key::new(tuple, zone))
-    }
-
-    #[inline]
-    fn other(&self, first: &HashedKey, key: Key) -> HashedKey {
+        let key = Key::new(tuple, zone);
         if key.is_inverse(first.key) { HashedKey { key, hash: first.hash } } else { self.hashed(key) }
     }
 
@@ -96,35 +90,36 @@ impl Store {
     /// The same of a key with that hash. Apart from its caller, a look-up would pass everything through memory.
     #[inline(always)]
     pub(super) fn find_key(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
-        let mut places = self.by_tuple.places(hash);
-        places.find_map(|place| {
+        let first = self.index.first(hash)?;
+        let record = self.get(first as usize)?;
+        if record.has_key(direction, wanted) {
+            return Some((first as usize, record));
+        }
+        self.find_next(direction, wanted, hash)
+    }
+
+    /// The same if the first place under the hash is that of another flow, which is rare.
+    #[cold]
+    #[inline(never)]
+    fn find_next(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
+        self.index.places(hash).skip(1).find_map(|place| {
             let place = place as usize;
             let record = self.get(place)?;
             record.has_key(direction, wanted).then_some((place, record))
         })
     }
 
-    /// Returns the records with an identifier. The kernel makes identifiers by hashing: rarely, two flows have the same.
-    pub(super) fn with_id(&self, id: u32) -> impl Iterator<Item = &Record> {
-        let found = self.by_id.places(self.id_hasher.hash(id)).filter_map(|place| self.get(place as usize));
-        found.filter(move |record| record.id() == Some(id))
-    }
-
-    /// Adds the record of a flow with that identifier under the keys of its tuples.
+    /// Adds a record under the keys of its tuples, whose hashes it is made with.
     ///
-    /// The record is made last: the processor then waits for the memory of both indexes at the same time.
+    /// The record is made last: meanwhile, the processor waits for the memory of the index.
     #[inline]
-    pub(super) fn insert(&mut self, id: Option<u32>, keys: [&HashedKey; 2], record: impl FnOnce() -> Record) {
+    pub(super) fn insert(&mut self, keys: [&HashedKey; 2], record: impl FnOnce([u32; 2]) -> Record) {
         let Ok(place) = u32::try_from(self.len) else { return };
-        if let Some(id) = id {
-            self.by_id.insert(Slot { hash: self.id_hasher.hash(id), place });
+        let hashes = keys.map(|key| key.hash);
+        for slot in slots(hashes, place) {
+            self.index.insert(slot);
         }
-        let [original, reply] = keys;
-        self.by_tuple.insert(Slot { hash: original.hash, place });
-        if reply.hash != original.hash {
-            self.by_tuple.insert(Slot { hash: reply.hash, place });
-        }
-        self.push(record());
+        self.push(record(hashes));
     }
 
     fn push(&mut self, record: Record) {
@@ -147,27 +142,15 @@ impl Store {
         record
     }
 
-    /// Replaces a record by a newer one of the same flow, with the same tuples and zone.
-    pub(super) fn replace(&mut self, place: usize, record: Record) {
-        let Some(known) = self.get_mut(place) else { return };
-        let (old, new) = (known.id(), record.id());
-        *known = record;
-        if old != new {
-            let slot = |id| Slot { hash: self.id_hasher.hash(id), place: place as u32 };
-            old.into_iter().for_each(|id| self.by_id.remove(slot(id)));
-            new.into_iter().for_each(|id| self.by_id.insert(slot(id)));
-        }
-    }
-
     /// Removes a record. The last one moves into its place.
     pub(super) fn remove(&mut self, place: usize) -> Option<Record> {
         let last = self.len.checked_sub(1)?;
-        for (index, slot) in self.slots(place)? {
-            self.index_mut(index).remove(slot);
+        for slot in slots(self.get(place)?.hashes(), place as u32) {
+            self.index.remove(slot);
         }
         if place != last {
-            for (index, slot) in self.slots(last)? {
-                self.index_mut(index).relocate(slot, place as u32);
+            for slot in slots(self.get(last)?.hashes(), last as u32) {
+                self.index.relocate(slot, place as u32);
             }
         }
         let moved = self.pop()?;
@@ -176,34 +159,13 @@ impl Store {
             None => moved,
         })
     }
-
-    /// Returns the slots of a record, each with the index that it is in.
-    fn slots(&self, place: usize) -> Option<impl Iterator<Item = (By, Slot)> + use<>> {
-        let record = self.get(place)?;
-        let original = self.hashed(record.key(Direction::Original));
-        let reply = self.other(&original, record.key(Direction::Reply)).hash;
-        let original = original.hash;
-        let hashes = [
-            Some((By::Tuple, original)),
-            (reply != original).then_some((By::Tuple, reply)),
-            record.id().map(|id| (By::Id, self.id_hasher.hash(id))),
-        ];
-        Some(hashes.into_iter().flatten().map(move |(by, hash)| (by, Slot { hash, place: place as u32 })))
-    }
-
-    const fn index_mut(&mut self, by: By) -> &mut Index {
-        match by {
-            By::Tuple => &mut self.by_tuple,
-            By::Id => &mut self.by_id,
-        }
-    }
 }
 
-/// Names an index.
-#[derive(Clone, Copy)]
-enum By {
-    Tuple,
-    Id,
+/// Returns the slots of a record with those hashes, one if they are equal.
+#[inline]
+fn slots([original, reply]: [u32; 2], place: u32) -> impl Iterator<Item = Slot> {
+    let reply = (reply != original).then_some(reply);
+    [original].into_iter().chain(reply).map(move |hash| Slot { hash, place })
 }
 
 #[cfg(test)]
@@ -217,15 +179,34 @@ mod tests {
         let other = Tuple::udp(([10, 0, 0, 2], 53).into(), ([192, 0, 2, 1], 5).into());
         for (reply, slots) in [(tuple.inverted().unwrap(), 1), (other, 2)] {
             let mut store = Store::default();
-            let record = || Record::new(&Flow::new(tuple, reply), 0, SeenInEvents::empty());
+            let record = |hashes| Record::new(hashes, &Flow::new(tuple, reply), 0, SeenInEvents::empty());
             let keys = [tuple, reply].map(|tuple| store.key(&tuple, None));
-            store.insert(None, [&keys[0], &keys[1]], record);
-            assert_eq!(store.by_tuple.used(), slots);
+            store.insert([&keys[0], &keys[1]], record);
+            assert_eq!(store.index.used(), slots);
             assert_eq!(store.find(Direction::Original, &keys[0]).map(|(place, _)| place), Some(0));
             assert_eq!(store.find(Direction::Reply, &keys[1]).map(|(place, _)| place), Some(0));
             assert!(store.find(Direction::Reply, &keys[0]).is_none(), "each tuple has its direction");
             assert!(store.remove(0).is_some());
-            assert_eq!((store.by_tuple.used(), store.by_id.used()), (0, 0));
+            assert_eq!(store.index.used(), 0);
+        }
+    }
+
+    #[test]
+    fn flows_with_the_same_hash_are_different_flows() {
+        let tuple = Tuple::udp(([10, 0, 0, 1], 5).into(), ([10, 0, 0, 2], 53).into());
+        let tuples = [tuple, tuple.inverted().unwrap()];
+        let mut store = Store::default();
+        for tuple in tuples {
+            let reply = Tuple::udp(([192, 0, 2, 1], tuple.source_port().unwrap()).into(), ([192, 0, 2, 2], 7).into());
+            let keys = [tuple, reply].map(|tuple| store.key(&tuple, None));
+            let flow = Flow::new(tuple, reply);
+            store.insert([&keys[0], &keys[1]], |hashes| Record::new(hashes, &flow, 0, SeenInEvents::empty()));
+        }
+        let keys = tuples.map(|tuple| store.key(&tuple, None));
+        assert_eq!(keys[0].hash, keys[1].hash);
+        for (place, key) in keys.iter().enumerate() {
+            assert_eq!(store.find(Direction::Original, key).map(|(place, _)| place), Some(place));
+            assert!(store.find(Direction::Reply, key).is_none());
         }
     }
 }

@@ -223,12 +223,11 @@ impl Key {
     /// Returns a hash that is the same for equal keys, and for the key of the inverse tuple.
     #[inline]
     pub(super) fn hash(&self, hasher: &WordHasher) -> u32 {
-        let hash = if self.is_v4() { hasher.hash(self.few_words()) } else { self.longer_hash(hasher) };
-        hash as u32
+        if self.is_v4() { hasher.hash(self.few_words()) } else { self.longer_hash(hasher) }
     }
 
     #[inline(never)]
-    fn longer_hash(&self, hasher: &WordHasher) -> u64 {
+    fn longer_hash(&self, hasher: &WordHasher) -> u32 {
         hasher.hash(self.many_words())
     }
 

@@ -93,14 +93,21 @@ pub(super) fn merge_entry(known: &mut Flow, seen: SeenInEvents, entry: &Flow) {
     fill(known, entry);
 }
 
+/// Adds the parts that `$one` lacks, in place.
+macro_rules! fill_parts {
+    ($one:ident, $two:ident: $( $part:ident )*) => {
+        { $( $one.$part = $one.$part.or($two.$part); )* }
+    };
+}
+
 /// Adds from `other` the attributes that `known` lacks, except the helper.
 fn fill(known: &mut Flow, other: &impl AnyFlow) {
     /// Adds all attributes but those with parts. Every attribute is named: a new one does not compile until it is here.
     macro_rules! fill_attributes {
         ($( $attribute:ident )*) => {
             let Flow { original: _, reply: _, helper: _, protocol_info, times, $( $attribute, )* } = known;
-            *protocol_info = fill_info(*protocol_info, other.protocol_info());
-            *times = fill_times(*times, other.times());
+            fill_info(protocol_info, other.protocol_info());
+            fill_times(times, other.times());
             $( if $attribute.is_none() {
                 *$attribute = other.$attribute().map(Into::into);
             } )*
@@ -112,34 +119,28 @@ fn fill(known: &mut Flow, other: &impl AnyFlow) {
     }
 }
 
-fn fill_times(known: Option<FlowTimes>, other: Option<FlowTimes>) -> Option<FlowTimes> {
+fn fill_times(known: &mut Option<FlowTimes>, other: Option<FlowTimes>) {
     match (known, other) {
-        (Some(one), Some(two)) => Some(FlowTimes { start: one.start.or(two.start), stop: one.stop.or(two.stop) }),
-        (one, two) => one.or(two),
+        (Some(one), Some(two)) => fill_parts!(one, two: start stop),
+        (Some(_), None) => {}
+        (none, other) => *none = other,
     }
 }
 
 /// A DESTROY carries only the state.
-fn fill_info(known: Option<ProtocolInfo>, other: Option<ProtocolInfo>) -> Option<ProtocolInfo> {
+fn fill_info(known: &mut Option<ProtocolInfo>, other: Option<ProtocolInfo>) {
     match (known, other) {
-        (Some(ProtocolInfo::Tcp(one)), Some(ProtocolInfo::Tcp(two))) => Some(ProtocolInfo::Tcp(TcpInfo {
-            state: one.state.or(two.state),
-            window_scale_original: one.window_scale_original.or(two.window_scale_original),
-            window_scale_reply: one.window_scale_reply.or(two.window_scale_reply),
-            flags_original: one.flags_original.or(two.flags_original),
-            flags_reply: one.flags_reply.or(two.flags_reply),
-        })),
-        (Some(ProtocolInfo::Sctp(one)), Some(ProtocolInfo::Sctp(two))) => Some(ProtocolInfo::Sctp(SctpInfo {
-            state: one.state.or(two.state),
-            verification_tag_original: one.verification_tag_original.or(two.verification_tag_original),
-            verification_tag_reply: one.verification_tag_reply.or(two.verification_tag_reply),
-        })),
-        (Some(ProtocolInfo::Dccp(one)), Some(ProtocolInfo::Dccp(two))) => Some(ProtocolInfo::Dccp(DccpInfo {
-            state: one.state.or(two.state),
-            role: one.role.or(two.role),
-            handshake_sequence: one.handshake_sequence.or(two.handshake_sequence),
-        })),
-        (one, two) => one.or(two),
+        (Some(ProtocolInfo::Tcp(one)), Some(ProtocolInfo::Tcp(two))) => {
+            fill_parts!(one, two: state window_scale_original window_scale_reply flags_original flags_reply);
+        }
+        (Some(ProtocolInfo::Sctp(one)), Some(ProtocolInfo::Sctp(two))) => {
+            fill_parts!(one, two: state verification_tag_original verification_tag_reply);
+        }
+        (Some(ProtocolInfo::Dccp(one)), Some(ProtocolInfo::Dccp(two))) => {
+            fill_parts!(one, two: state role handshake_sequence);
+        }
+        (Some(_), _) => {}
+        (none, other) => *none = other,
     }
 }
 

@@ -425,7 +425,7 @@ impl Flow {
     }
 
     /// Fills a flow in place: returning it would copy its 448 bytes.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn fill(&mut self, message: &RawMessage<'_>) -> Result<(), DecodeError> {
         let attributes = flow_message(message)?.attributes(AttributeSet::Flow);
         match self.fill_from_attributes(attributes.as_bytes()) {
@@ -434,7 +434,8 @@ impl Flow {
         }
     }
 
-    #[inline]
+    /// Apart from its callers, which then need the message in no memory.
+    #[inline(never)]
     pub(super) fn fill_from_attributes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let present = Decoder::run(self, bytes)?.present;
         for number in [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] {

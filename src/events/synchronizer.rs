@@ -37,14 +37,15 @@
 //! if the last dump had such entries, the flow is probably one of them, and the next dump waits for a minute.
 
 mod entries;
+mod queue;
 
 use std::{
-    collections::VecDeque,
     ops::Range,
     time::{Duration, Instant},
 };
 
 use entries::Entries;
+use queue::ChangeQueue;
 
 use super::{
     Change, EventRef, FlowTable,
@@ -56,7 +57,7 @@ use crate::client::{Partition, PartitionedDumps, ReadBuckets};
 use crate::{
     error::{Error, ErrorKind},
     exchange::{Connection, Deadline, Transport, complete},
-    model::{Flow, Tuple},
+    model::Flow,
     request::DumpFlows,
     wire::MessageType,
 };
@@ -64,6 +65,9 @@ use crate::{
 /// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
 /// waits long for the other.
 const BURST: usize = 256;
+/// Events that are decoded before the table is updated from them. While one of them waits for memory that is in no cache,
+/// so do the others.
+const BATCH: usize = 16;
 /// How long after a failed dump the next one begins.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long after an event that does not decode the next dump begins, if entries of the last one did not decode either.
@@ -102,7 +106,7 @@ pub(crate) struct Synchronizer<S, T> {
     partitioned: Option<PartitionedDumps>,
     table: FlowTable,
     /// Changes of the table that were not yielded yet.
-    changes: VecDeque<Change>,
+    changes: ChangeQueue,
     /// The dump that is under way, exactly while the table is in its phase `Dumping`.
     dump: Option<DumpProgress>,
     /// The first entry of the dump that did not decode, until it is reported.
@@ -190,7 +194,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             #[cfg(any(all(target_os = "linux", feature = "client"), feature = "fake"))]
             partitioned: None,
             table: FlowTable::new(),
-            changes: VecDeque::new(),
+            changes: ChangeQueue::default(),
             dump: None,
             undecodable: None,
             schedule: Schedule::default(),
@@ -293,7 +297,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Takes the next change that was found.
     pub(crate) fn take_change(&mut self) -> Option<Change> {
-        self.changes.pop_front()
+        self.changes.pop()
     }
 
     /// Does a bounded piece of work towards the next change. Nothing is lost if the future is dropped.
@@ -347,12 +351,13 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Reads some events and a part of a dump. Returns whether there was anything to do.
     async fn work(&mut self) -> Result<bool, Error> {
-        let mut events = 0;
-        while events < BURST && self.take_event(Deadline::Now)? {
-            events += 1;
-        }
-        if events < BURST {
-            self.note_drained();
+        let mut is_drained = false;
+        for _ in 0..BURST / BATCH {
+            if !self.take_events(BATCH, Deadline::Now)? {
+                self.note_drained();
+                is_drained = true;
+                break;
+            }
         }
         if is_due(self.schedule.check) {
             self.take_setting()?;
@@ -364,7 +369,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         } else if is_due(self.next_dump()) {
             self.begin_dump().await?;
         } else {
-            return Ok(events > 0);
+            return Ok(!is_drained);
         }
         Ok(true)
     }
@@ -379,29 +384,44 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Waits for an event until the deadline, and reads it.
     fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
-        self.take_event(deadline).map(drop)
+        self.take_events(1, deadline).map(drop)
     }
 
-    /// Returns whether there was an event, or may be one at once.
-    pub(crate) fn take_event(&mut self, deadline: Deadline) -> Result<bool, Error> {
-        let taken = match self.stream.advance(deadline) {
-            Ok(EventStep::Event(place)) => self.apply_event(place),
+    /// Reads up to `most` events, and updates the table from them. Returns whether there may be more at once.
+    pub(crate) fn take_events(&mut self, most: usize, deadline: Deadline) -> Result<bool, Error> {
+        let end = self.decode_events(most, deadline);
+        self.changes.apply_events(&mut self.table);
+        match end {
+            Ok(EventStep::Drained) => Ok(false),
             Ok(EventStep::Overrun) => {
                 self.schedule.patience = None;
                 self.table.note_loss();
-                Ok(())
+                Ok(true)
             }
-            // Nothing but datagrams to skip, so far.
-            Ok(EventStep::Nothing) => Ok(()),
-            Ok(EventStep::Drained) => return Ok(false),
-            Err(error) => Err(error),
-        };
-        taken.map(|()| true).map_err(|error| self.event_failed(error))
+            // So many events, or nothing but datagrams to skip so far.
+            Ok(EventStep::Event(_) | EventStep::Nothing) => Ok(true),
+            Err(error) => Err(self.event_failed(error)),
+        }
+    }
+
+    /// Returns the step after the events, or the last of so many.
+    fn decode_events(&mut self, most: usize, deadline: Deadline) -> Result<EventStep, Error> {
+        for _ in 0..most {
+            match self.stream.advance(deadline)? {
+                EventStep::Event(place) => self.decode_event(place)?,
+                end => return Ok(end),
+            }
+        }
+        Ok(EventStep::Nothing)
     }
 
     /// Decodes a flow straight into a value, which takes half of the time of a view and its value.
-    fn apply_event(&mut self, place: Range<usize>) -> Result<(), Error> {
-        let Some(message) = self.stream.message_at(place).transpose()? else { return Ok(()) };
+    fn decode_event(&mut self, place: Range<usize>) -> Result<(), Error> {
+        let message = match self.stream.message_at(place) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(error.into()),
+            None => return Ok(()),
+        };
         // No dump of this connection shows the flows of another namespace.
         if self.stream.namespace().is_some() {
             return Ok(());
@@ -409,11 +429,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         match message.header().message_type {
             MessageType::FLOW_NEW | MessageType::FLOW_DELETE => {
                 let kind = flow_event_kind(message.header());
-                let mut flow = Flow::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
-                flow.fill(&message)?;
-                if let Some((kind, inferred)) = self.table.follow(kind, &mut flow, &mut self.changes) {
-                    self.changes.push_back(Change { kind, inferred, flow });
-                }
+                self.changes.push_event(kind, &self.table, |flow| flow.fill(&message))?;
             }
             _ => drop(EventRef::parse(&message)?),
         }
@@ -565,7 +581,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
                 self.dumps += 1;
                 return;
             };
-            self.changes.push_back(change);
+            self.changes.push(change);
         }
     }
 

@@ -423,7 +423,7 @@ impl Mirror {
     async fn wait(&mut self, deadline: Deadline) -> Result<(), Error> {
         let Self { inner, waits, .. } = self;
         let synchronizer = &mut inner.inner;
-        let taken = waits.take(|| synchronizer.take_event(Deadline::Now).map(|taken| taken.then_some(())))?;
+        let taken = waits.take(|| synchronizer.take_events(1, Deadline::Now).map(|taken| taken.then_some(())))?;
         match taken {
             Some(()) => Ok(()),
             None => waits.wait(&**synchronizer.stream().source(), deadline).await,

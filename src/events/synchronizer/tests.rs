@@ -1,6 +1,6 @@
 //! Scripted events and dumps.
 
-use std::{cell::RefCell, io};
+use std::{cell::RefCell, collections::VecDeque, io};
 
 use super::*;
 use crate::{
@@ -226,6 +226,15 @@ fn differences_after_a_loss_are_yielded() {
     ];
     assert_eq!(seen, expected);
     assert_eq!((synchronizer.stream.overruns(), synchronizer.dumps()), (1, 2));
+}
+
+#[test]
+fn events_before_an_undecodable_one_are_applied_first() {
+    let nonsense = Ok(message(MessageType::FLOW_NEW, Flags::CREATE, |_| ()));
+    let mut synchronizer = synchronizer([Err(NOTHING), Err(NOTHING), begins(1), nonsense, ends(1)], [vec![]]);
+    let mut seen = all(&mut synchronizer);
+    seen.truncate(3);
+    assert_eq!(seen, [None, reported(Appeared, 1), reported(Vanished, 1)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::record::{SeenInEvents, TableEntry};
-use crate::model::{AnyFlow, DccpInfo, EventKind, Flow, FlowTimes, Helper, Labels, ProtocolInfo, SctpInfo, TcpInfo};
+use crate::model::{AnyFlow, EventKind, Flow, FlowTimes, Helper, Labels, ProtocolInfo};
 
 /// A difference between the table before and after.
 ///

@@ -80,7 +80,8 @@ pub use change::{Change, ChangeKind};
 use change::{differs, merge_entry, merge_event};
 pub use record::TableEntry;
 use record::{Generation, Record, SeenInEvents};
-use store::{HashedKey, Records, Store};
+pub(in crate::events) use store::HashedKey;
+use store::{Records, Store};
 use tuples::Key;
 
 use super::Event;
@@ -418,22 +419,35 @@ impl FlowTable {
 /// Events.
 impl FlowTable {
     /// Updates the table from an event of a flow.
-    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, mut flow: Flow, changes: &mut impl Extend<Change>) {
-        if let Some((kind, inferred)) = self.follow(kind, &mut flow, changes) {
-            changes.extend([Change { kind, inferred, flow }]);
+    pub(in crate::events) fn apply_flow(&mut self, kind: EventKind, flow: Flow, changes: &mut impl Extend<Change>) {
+        let key = self.key(&flow);
+        let mut change = Change { kind: ChangeKind::Changed, inferred: false, flow };
+        if self.follow(kind, &key, &mut change, changes) {
+            changes.extend([change]);
         }
     }
 
-    /// Updates the table from an event, and adds to the flow of the event what is known of it, in place: it is long.
+    /// Looks up flows that events are about. The memory that takes is then in a cache when the table follows the events.
     ///
-    /// Returns the kind of the flow's change, if it is one, and whether the change is inferred. Other flows that are gone
-    /// according to the event vanish before that.
+    /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
+    /// memory. With nothing else in between, it waits for several flows at the same time.
+    pub(in crate::events) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
+        for key in keys {
+            core::hint::black_box(self.known(key).is_some());
+        }
+    }
+
+    /// Updates the table from an event whose flow is in `change`, and adds to the flow what is known of it, in place.
+    ///
+    /// Returns whether it is a change. Other flows that are gone according to the event vanish before that.
     pub(in crate::events) fn follow(
         &mut self,
         kind: EventKind,
-        flow: &mut Flow,
+        key: &HashedKey,
+        change: &mut Change,
         vanished: &mut impl Extend<Change>,
-    ) -> Option<(ChangeKind, bool)> {
+    ) -> bool {
+        let Change { flow, kind: change_kind, inferred } = change;
         let ignored = match kind {
             // A flow that lost a clash is found by its replies alone. It is in no dump, and has the original tuple of
             // the flow that won.
@@ -442,18 +456,25 @@ impl FlowTable {
             _ => Status::NAT_CLASH | Status::DYING,
         };
         if has_status(flow, ignored) {
-            return None;
+            return false;
         }
-        match kind {
-            EventKind::New => self.apply_new(flow, vanished),
-            EventKind::Update => self.apply_update(flow, vanished),
-            EventKind::Destroy => self.apply_destroy(flow),
-        }
+        let change = match kind {
+            EventKind::New => self.apply_new(key, flow, vanished),
+            EventKind::Update => self.apply_update(key, flow, vanished),
+            EventKind::Destroy => self.apply_destroy(key, flow),
+        };
+        let Some(change) = change else { return false };
+        (*change_kind, *inferred) = change;
+        true
     }
 
-    fn apply_new(&mut self, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Option<(ChangeKind, bool)> {
-        let key = self.key(flow);
-        match self.known(&key) {
+    fn apply_new(
+        &mut self,
+        key: &HashedKey,
+        flow: &mut Flow,
+        vanished: &mut impl Extend<Change>,
+    ) -> Option<(ChangeKind, bool)> {
+        match self.known(key) {
             None => {}
             // A dump was ahead of it, or it is a repeat. A difference is a change all the same.
             Some((place, known))
@@ -465,13 +486,17 @@ impl FlowTable {
             }
             Some((place, _)) => self.vanish(place, vanished),
         }
-        let has_appeared = self.appear(&key, flow, SeenInEvents::of(flow), vanished);
+        let has_appeared = self.appear(key, flow, SeenInEvents::of(flow), vanished);
         has_appeared.then_some((ChangeKind::Appeared, false))
     }
 
-    fn apply_update(&mut self, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Option<(ChangeKind, bool)> {
-        let key = self.key(flow);
-        match self.known(&key) {
+    fn apply_update(
+        &mut self,
+        key: &HashedKey,
+        flow: &mut Flow,
+        vanished: &mut impl Extend<Change>,
+    ) -> Option<(ChangeKind, bool)> {
+        match self.known(key) {
             None => {}
             Some((place, known)) if known.may_be(flow) => {
                 self.merge(place, EventKind::Update, flow);
@@ -481,13 +506,12 @@ impl FlowTable {
             Some((_, known)) if self.is_shown_by_dump_alone(known) => return None,
             Some((place, _)) => self.vanish(place, vanished),
         }
-        let has_appeared = self.appear(&key, flow, SeenInEvents::of(flow), vanished);
+        let has_appeared = self.appear(key, flow, SeenInEvents::of(flow), vanished);
         has_appeared.then_some((ChangeKind::Appeared, true))
     }
 
-    fn apply_destroy(&mut self, flow: &mut Flow) -> Option<(ChangeKind, bool)> {
-        let key = self.key(flow);
-        let ended = self.known(&key).filter(|(_, known)| known.may_be(flow));
+    fn apply_destroy(&mut self, key: &HashedKey, flow: &mut Flow) -> Option<(ChangeKind, bool)> {
+        let ended = self.known(key).filter(|(_, known)| known.may_be(flow));
         let has_lived_since = ended.is_some_and(|(_, known)| !self.seen(known).is_empty());
         let place = ended.map(|(place, _)| place);
         if let Phase::Dumping { tombstones, .. } = &mut self.phase {
@@ -499,7 +523,7 @@ impl FlowTable {
     }
 
     /// The key of the original tuple.
-    fn key(&self, flow: &Flow) -> HashedKey {
+    pub(in crate::events) fn key(&self, flow: &Flow) -> HashedKey {
         self.store.key(&flow.original, flow.zone)
     }
 

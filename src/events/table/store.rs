@@ -35,7 +35,7 @@ pub(super) type Records<'t> = Flatten<slice::Iter<'t, Vec<Record>>>;
 
 /// A key and its hash, which is computed once for several searches.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HashedKey {
+pub(in crate::events) struct HashedKey {
     pub(super) key: Key,
     hash: u32,
 }

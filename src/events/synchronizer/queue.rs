@@ -8,7 +8,7 @@ use crate::{
     model::{EventKind, Flow, Tuple},
 };
 
-/// A queue of changes, and behind them the events that are about to become changes, each in the place of its change.
+/// A queue of changes, and after them the events that are about to become changes, each in the place of its change.
 ///
 /// ```text
 /// places │ taken │ changes that wait │ decoded events │ spare │
@@ -62,7 +62,7 @@ impl ChangeQueue {
         }
     }
 
-    /// Decodes an event behind the others. It is left out if it fails.
+    /// Decodes an event after the others. It is left out if it fails.
     #[inline]
     pub(super) fn push_event<E>(
         &mut self,
@@ -106,7 +106,7 @@ impl ChangeQueue {
         }
     }
 
-    /// The place behind the decoded events.
+    /// The place after the decoded events.
     #[inline]
     fn next_place(&mut self) -> Option<&mut Change> {
         let next = self.end + self.events.len();

@@ -175,7 +175,7 @@ impl FlowTable {
         }
     }
 
-    /// Updates the table from an event and appends the changes, at most two. Events of expectations and of
+    /// Updates the table from an event and appends the changes, at most three. Events of expectations and of
     /// other network namespaces are ignored. An [overrun](Event::Overrun) ends the synchronization.
     pub fn apply(&mut self, event: &Event, changes: &mut impl Extend<Change>) {
         match event.flow() {
@@ -427,7 +427,7 @@ impl FlowTable {
         }
     }
 
-    /// Looks up flows that events are about. The memory that takes is then in a cache when the table follows the events.
+    /// Looks up the flows of events, so that they are in a cache when the table [follows](Self::follow) the events.
     ///
     /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
     /// memory. With nothing else in between, it waits for several flows at the same time.

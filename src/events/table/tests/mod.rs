@@ -332,3 +332,16 @@ fn event_of_a_dying_flow_does_not_revive_it() {
         assert_eq!(apply(&mut table, kind, late), []);
     }
 }
+
+#[test]
+fn event_replaces_the_flows_of_both_of_its_tuples() {
+    let mut table = FlowTable::new();
+    for (key, port) in [(1, 1), (2, 2)] {
+        apply(&mut table, EventKind::New, flow(key, port, key.into(), 0));
+    }
+    let changes = apply(&mut table, EventKind::New, flow(1, 2, 3, 0));
+    let kinds = changes.iter().map(|change| (change.kind, change.inferred, change.flow.id));
+    let vanished = [1, 2].map(|id| (ChangeKind::Vanished, true, Some(id)));
+    assert!(kinds.eq(vanished.into_iter().chain([(ChangeKind::Appeared, false, Some(3))])), "{changes:?}");
+    assert_eq!(table.len(), 1);
+}

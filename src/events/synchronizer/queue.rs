@@ -25,6 +25,9 @@ pub(super) struct ChangeQueue {
     events: Vec<(EventKind, HashedKey)>,
 }
 
+/// Spare places that are kept when no change waits.
+const MOST_SPARE: usize = 256;
+
 fn blank() -> Change {
     let flow = Flow::new(Tuple::UNSPECIFIED, Tuple::UNSPECIFIED);
     Change { kind: ChangeKind::Changed, inferred: false, flow }
@@ -46,6 +49,7 @@ impl ChangeQueue {
         self.first += 1;
         if self.is_empty() {
             (self.first, self.end) = (0, 0);
+            self.places.truncate(MOST_SPARE);
         }
         Some(change)
     }
@@ -167,6 +171,8 @@ mod tests {
         assert_eq!(seen, expected);
         assert!(expected.iter().any(|change| change.inferred && change.kind == ChangeKind::Vanished));
         assert!(queue.is_empty() && queue.places.iter().all(|place| *place == blank()));
+        // Each inferred end adds a place.
+        assert!(queue.places.len() <= MOST_SPARE, "{} places", queue.places.len());
     }
 
     #[test]

@@ -432,9 +432,7 @@ impl FlowTable {
     /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
     /// memory. With nothing else in between, it waits for several flows at the same time.
     pub(in crate::events) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
-        for key in keys {
-            core::hint::black_box(self.known(key).is_some());
-        }
+        self.store.read_ahead(keys);
     }
 
     /// Updates the table from an event whose flow is in `change`, and adds to the flow what is known of it, in place.

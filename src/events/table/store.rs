@@ -1,6 +1,6 @@
 //! Records, and the index that finds them.
 
-use std::{iter::Flatten, slice};
+use std::{hint::black_box, iter::Flatten, slice};
 
 use super::{
     hash::WordHasher,
@@ -12,6 +12,9 @@ use crate::model::{Direction, Tuple};
 
 /// Records in one chunk. In tests so few that small tables have several chunks.
 const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
+
+/// So many keys are read ahead at most.
+const MOST_AHEAD: usize = 16;
 
 /// Records without gaps, indexed by the keys of both directions.
 ///
@@ -107,6 +110,24 @@ impl Store {
             let record = self.get(place)?;
             record.has_key(direction, wanted).then_some((place, record))
         })
+    }
+
+    /// Reads what searches for these keys will read, and removals of that many records: a removal moves the last record.
+    ///
+    /// Each loop is so short that a processor waits for the memory of all its rounds at the same time.
+    pub(super) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
+        let mut places = [None; MOST_AHEAD];
+        let mut count = 0;
+        for (place, key) in places.iter_mut().zip(keys) {
+            *place = self.index.first(key.hash);
+            count += 1;
+        }
+        for place in places.into_iter().flatten() {
+            black_box(self.get(place as usize).map(Record::hashes));
+        }
+        for place in self.len.saturating_sub(count)..self.len {
+            black_box(self.get(place).and_then(|record| self.index.first(record.hashes()[0])));
+        }
     }
 
     /// Adds a record under the keys of its tuples, whose hashes it is made with.

@@ -67,6 +67,7 @@
 mod change;
 mod hash;
 mod index;
+mod iter;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "only the fuzz target needs it outside of this crate"))]
 pub mod property;
@@ -78,10 +79,11 @@ use std::collections::{BTreeMap, HashSet};
 
 pub use change::{Change, ChangeKind};
 use change::{differs, merge_entry, merge_event};
+pub use iter::TableIter;
 pub use record::TableEntry;
 use record::{Generation, Record, SeenInEvents};
 pub(in crate::events) use store::HashedKey;
-use store::{Records, Store};
+use store::Store;
 use tuples::Key;
 
 use super::Event;
@@ -230,11 +232,13 @@ impl FlowTable {
         (id.is_none() || id == record.id()).then_some(TableEntry(record))
     }
 
-    /// Returns all flows, in no particular order. Only a walk finds a flow by its identifier alone: a change would take longer
-    /// with another index.
+    /// Returns all flows, in no particular order.
+    ///
+    /// There is no index of identifiers, because it would make every change slower. To find a flow by its identifier alone,
+    /// filter this iterator.
     #[must_use]
     pub fn iter(&self) -> TableIter<'_> {
-        TableIter { records: self.store.records(), left: self.len() }
+        TableIter::new(&self.store)
     }
 
     /// Counts the flows of each class, in one walk over the table: `count_by(|flow| flow.protocol())`,
@@ -246,48 +250,6 @@ impl FlowTable {
             *counts.entry(class(entry)).or_insert(0) += 1;
         }
         counts
-    }
-}
-
-/// The flows of a [`FlowTable`], in no particular order.
-///
-/// # Example
-///
-/// ```
-/// use ctnetlink::{FlowTable, Protocol};
-///
-/// let table = FlowTable::new();
-/// assert_eq!(table.iter().filter(|entry| entry.protocol() == Protocol::UDP).count(), 0);
-/// ```
-#[derive(Clone, Debug)]
-pub struct TableIter<'t> {
-    records: Records<'t>,
-    left: usize,
-}
-
-impl<'t> Iterator for TableIter<'t> {
-    type Item = TableEntry<'t>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let record = self.records.next()?;
-        self.left -= 1;
-        Some(TableEntry(record))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for TableIter<'_> {}
-
-impl<'t> IntoIterator for &'t FlowTable {
-    type Item = TableEntry<'t>;
-    type IntoIter = TableIter<'t>;
-
-    fn into_iter(self) -> TableIter<'t> {
-        self.iter()
     }
 }
 

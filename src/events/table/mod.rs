@@ -253,12 +253,20 @@ impl FlowTable {
     }
 }
 
-/// Dumps.
+/// Dumps, and batches of events.
 #[cfg_attr(
     not(any(test, fuzzing, all(target_os = "linux", feature = "client"))),
-    allow(dead_code, reason = "only a mirror dumps")
+    allow(dead_code, reason = "only a mirror dumps and reads ahead")
 )]
 impl FlowTable {
+    /// Looks up the flows of events, so that they are in a cache when the table [follows](Self::follow) the events.
+    ///
+    /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
+    /// memory. With nothing else in between, it waits for several flows at the same time.
+    pub(in crate::events) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
+        self.store.read_ahead(keys);
+    }
+
     /// Notes that events may have been lost.
     pub(in crate::events) const fn note_loss(&mut self) {
         self.is_lossy = true;
@@ -387,14 +395,6 @@ impl FlowTable {
         if self.follow(kind, &key, &mut change, changes) {
             changes.extend([change]);
         }
-    }
-
-    /// Looks up the flows of events, so that they are in a cache when the table [follows](Self::follow) the events.
-    ///
-    /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
-    /// memory. With nothing else in between, it waits for several flows at the same time.
-    pub(in crate::events) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
-        self.store.read_ahead(keys);
     }
 
     /// Updates the table from an event whose flow is in `change`, and adds to the flow what is known of it, in place.

@@ -192,7 +192,7 @@ semver() {
         rm -rf "$target/baseline"
         mkdir -p "$target/baseline"
         tar -C "$target/baseline" --strip-components 1 -xf "$CTNETLINK_BASELINE"
-        # It lies inside of this workspace and is none of its members.
+        # It lies inside this workspace but is not a member.
         echo '[workspace]' >>"$target/baseline/Cargo.toml"
         baseline=(--baseline-root "$target/baseline")
     elif tag=$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null); then

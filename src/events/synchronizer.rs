@@ -65,9 +65,8 @@ use crate::{
 /// Events that are read before the next part of a dump, and flows that are checked between events: so few that neither
 /// waits long for the other.
 const BURST: usize = 256;
-/// Events that are decoded before the table is updated from them. While one of them waits for memory that is in no cache,
-/// so do the others.
-const BATCH: usize = 16;
+/// Events that are decoded before the table is updated from them: all of them are read ahead at once.
+const BATCH: usize = FlowTable::MOST_AHEAD;
 /// How long after a failed dump the next one begins.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long after an event that does not decode the next dump begins, if entries of the last one did not decode either.
@@ -398,13 +397,12 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
                 self.table.note_loss();
                 Ok(true)
             }
-            // So many events, or nothing but datagrams to skip so far.
             Ok(EventStep::Event(_) | EventStep::Nothing) => Ok(true),
             Err(error) => Err(self.event_failed(error)),
         }
     }
 
-    /// Returns the step after the events, or the last of so many.
+    /// Decodes up to `most` events. Returns the step that ended them, or [`EventStep::Nothing`] after that many.
     fn decode_events(&mut self, most: usize, deadline: Deadline) -> Result<EventStep, Error> {
         for _ in 0..most {
             match self.stream.advance(deadline)? {
@@ -415,13 +413,9 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
         Ok(EventStep::Nothing)
     }
 
-    /// Decodes a flow straight into a value, which takes half of the time of a view and its value.
+    /// Decodes a flow straight into the queue, which takes half of the time of a view and its value.
     fn decode_event(&mut self, place: Range<usize>) -> Result<(), Error> {
-        let message = match self.stream.message_at(place) {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(error.into()),
-            None => return Ok(()),
-        };
+        let Some(message) = self.stream.message_at(place).transpose()? else { return Ok(()) };
         // No dump of this connection shows the flows of another namespace.
         if self.stream.namespace().is_some() {
             return Ok(());

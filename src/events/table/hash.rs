@@ -47,8 +47,8 @@ impl WordHasher {
     }
 }
 
-/// Adjacent keys have hashes at a constant distance, which would fill adjacent buckets. This bijection, the end of
-/// MurmurHash3, ends that.
+/// Adjacent keys have hashes at a constant distance, which would fill adjacent buckets. This bijection, the last
+/// step of MurmurHash3, scatters them.
 #[inline]
 const fn spread(number: u64) -> u32 {
     let number = (number ^ number >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -71,7 +71,7 @@ mod tests {
                 let different: HashSet<u32> = hashes.collect();
                 // Half a collision is expected.
                 assert!(different.len() > 65_536 - 12, "{shift}: {}", different.len());
-                // Of random numbers, 63.2 % of all values of 16 bits have some: 41,427 with a deviation of 103.
+                // So many random numbers hit 63.2 % of the values of 16 bits: 41,427, with a deviation of 103.
                 let of_16_bits: HashSet<u32> = different.into_iter().map(|hash| hash >> 16).collect();
                 assert!((40_600..42_300).contains(&of_16_bits.len()), "{shift}: {}", of_16_bits.len());
             }

@@ -259,6 +259,9 @@ impl FlowTable {
     allow(dead_code, reason = "only a mirror dumps and reads ahead")
 )]
 impl FlowTable {
+    /// The most events that are read ahead at once.
+    pub(in crate::events) const MOST_AHEAD: usize = store::MOST_AHEAD;
+
     /// Looks up the flows of events, so that they are in a cache when the table [follows](Self::follow) the events.
     ///
     /// Following an event takes so many instructions that a processor does not begin with the next one while it waits for
@@ -386,6 +389,9 @@ impl FlowTable {
     }
 }
 
+/// The kind of change that an event makes of its flow, and whether the change is inferred. `None` if nothing changes.
+type Outcome = Option<(ChangeKind, bool)>;
+
 /// Events.
 impl FlowTable {
     /// Updates the table from an event of a flow.
@@ -428,12 +434,7 @@ impl FlowTable {
         true
     }
 
-    fn apply_new(
-        &mut self,
-        key: &HashedKey,
-        flow: &mut Flow,
-        vanished: &mut impl Extend<Change>,
-    ) -> Option<(ChangeKind, bool)> {
+    fn apply_new(&mut self, key: &HashedKey, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Outcome {
         match self.known(key) {
             None => {}
             // A dump was ahead of it, or it is a repeat. A difference is a change all the same.
@@ -450,12 +451,7 @@ impl FlowTable {
         has_appeared.then_some((ChangeKind::Appeared, false))
     }
 
-    fn apply_update(
-        &mut self,
-        key: &HashedKey,
-        flow: &mut Flow,
-        vanished: &mut impl Extend<Change>,
-    ) -> Option<(ChangeKind, bool)> {
+    fn apply_update(&mut self, key: &HashedKey, flow: &mut Flow, vanished: &mut impl Extend<Change>) -> Outcome {
         match self.known(key) {
             None => {}
             Some((place, known)) if known.may_be(flow) => {
@@ -470,7 +466,7 @@ impl FlowTable {
         has_appeared.then_some((ChangeKind::Appeared, true))
     }
 
-    fn apply_destroy(&mut self, key: &HashedKey, flow: &mut Flow) -> Option<(ChangeKind, bool)> {
+    fn apply_destroy(&mut self, key: &HashedKey, flow: &mut Flow) -> Outcome {
         let ended = self.known(key).filter(|(_, known)| known.may_be(flow));
         let has_lived_since = ended.is_some_and(|(_, known)| !self.seen(known).is_empty());
         let place = ended.map(|(place, _)| place);

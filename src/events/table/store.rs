@@ -13,8 +13,8 @@ use crate::model::{Direction, Tuple};
 /// Records in one chunk. In tests so few that small tables have several chunks.
 const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
 
-/// So many keys are read ahead at most.
-const MOST_AHEAD: usize = 16;
+/// The most keys that are [read ahead](Store::read_ahead) at once.
+pub(super) const MOST_AHEAD: usize = 16;
 
 /// Records without gaps, indexed by the keys of both directions.
 ///
@@ -112,7 +112,8 @@ impl Store {
         })
     }
 
-    /// Reads what searches for these keys will read, and removals of that many records: a removal moves the last record.
+    /// Reads the memory that searches for these keys will need, and removals of that many records: a removal moves the last
+    /// record. Keys after the first [`MOST_AHEAD`] are ignored.
     ///
     /// Each loop is so short that a processor waits for the memory of all its rounds at the same time.
     pub(super) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
@@ -130,9 +131,9 @@ impl Store {
         }
     }
 
-    /// Adds a record under the keys of its tuples, whose hashes it is made with.
+    /// Adds a record under the keys of its tuples. `record` makes it from their hashes.
     ///
-    /// The record is made last: meanwhile, the processor waits for the memory of the index.
+    /// It is made last, while the processor waits for the memory of the index.
     #[inline]
     pub(super) fn insert(&mut self, keys: [&HashedKey; 2], record: impl FnOnce([u32; 2]) -> Record) {
         let Ok(place) = u32::try_from(self.len) else { return };

@@ -434,7 +434,7 @@ impl Flow {
         }
     }
 
-    /// Apart from its callers, which then need the message in no memory.
+    /// Not inlined: its callers then keep the message in registers.
     #[inline(never)]
     pub(super) fn fill_from_attributes(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let present = Decoder::run(self, bytes)?.present;

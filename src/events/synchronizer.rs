@@ -270,8 +270,8 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Change>, Error> {
         loop {
             // Most often, a single turn has found several changes.
-            if let Some(change) = self.take_change() {
-                return Ok(Some(change));
+            if !self.changes.is_empty() {
+                return Ok(self.take_change());
             }
             match complete(self.turn(deadline))? {
                 Turn::Over => return Ok(None),
@@ -295,6 +295,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
     }
 
     /// Takes the next change that was found.
+    #[inline]
     pub(crate) fn take_change(&mut self) -> Option<Change> {
         self.changes.pop()
     }

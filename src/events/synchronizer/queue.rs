@@ -40,18 +40,13 @@ impl ChangeQueue {
     }
 
     /// Takes the first change.
+    ///
+    /// It ends with the copy, which goes straight to the caller for this reason.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Change> {
-        if self.is_empty() {
-            return None;
-        }
-        let change = core::mem::replace(self.places.get_mut(self.first)?, blank());
+        let place = self.places.get_mut(self.first..self.end)?.first_mut()?;
         self.first += 1;
-        if self.is_empty() {
-            (self.first, self.end) = (0, 0);
-            self.places.truncate(MOST_SPARE);
-        }
-        Some(change)
+        Some(core::mem::replace(place, blank()))
     }
 
     pub(super) fn clear(&mut self) {
@@ -113,6 +108,10 @@ impl ChangeQueue {
     /// The place after the decoded events.
     #[inline]
     fn next_place(&mut self) -> Option<&mut Change> {
+        if self.is_empty() && self.events.is_empty() {
+            (self.first, self.end) = (0, 0);
+            self.places.truncate(MOST_SPARE);
+        }
         let next = self.end + self.events.len();
         if next == self.places.len() {
             self.places.push(blank());
@@ -171,7 +170,8 @@ mod tests {
         assert_eq!(seen, expected);
         assert!(expected.iter().any(|change| change.inferred && change.kind == ChangeKind::Vanished));
         assert!(queue.is_empty() && queue.places.iter().all(|place| *place == blank()));
-        // Each inferred end adds a place.
+        // Each inferred end adds a place, until the next change comes.
+        queue.push(blank());
         assert!(queue.places.len() <= MOST_SPARE, "{} places", queue.places.len());
     }
 

@@ -1,9 +1,6 @@
 //! A walk over the flows of a table.
 
-use super::{
-    FlowTable, TableEntry,
-    store::{Records, Store},
-};
+use super::{FlowTable, TableEntry, slab::Records, store::Store};
 
 /// The flows of a [`FlowTable`], in no particular order.
 ///

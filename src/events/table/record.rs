@@ -420,6 +420,12 @@ impl Record {
         self.hashes
     }
 
+    /// A part of the first line of the cache and one of the second: whoever reads them reads both lines.
+    #[inline]
+    pub(super) const fn parts_of_each_line(&self) -> (u32, u64) {
+        (self.id, self.counters[1].bytes)
+    }
+
     /// The key of the tuple of a direction.
     #[cfg(test)]
     pub(super) fn key(&self, direction: Direction) -> Key {

@@ -1,22 +1,20 @@
 //! Records, and the index that finds them.
 
-use std::{hint::black_box, iter::Flatten, slice};
+use std::hint::black_box;
 
 use super::{
     hash::WordHasher,
     index::{Index, Slot},
     record::Record,
+    slab::{Records, Removed, Slab},
     tuples::Key,
 };
 use crate::model::{Direction, Tuple};
 
-/// Records in one chunk. In tests so few that small tables have several chunks.
-const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
-
 /// The most keys that are [read ahead](Store::read_ahead) at once.
 pub(super) const MOST_AHEAD: usize = 16;
 
-/// Records without gaps, indexed by the keys of both directions.
+/// Records, indexed by the keys of both directions.
 ///
 /// A key and that of the inverse tuple have the same hash. So one slot leads to a flow that is not translated, whichever
 /// of its tuples is wanted; only a translated flow takes a second one. This saves a flow 12 bytes, and an insertion one
@@ -26,15 +24,10 @@ pub(super) const MOST_AHEAD: usize = 16;
 /// more than one chunk and one shard, and no memory is set aside for flows that may never come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
-    /// All but the last two are full, and at most the last one is empty.
-    chunks: Vec<Vec<Record>>,
-    len: usize,
+    records: Slab,
     index: Index,
     hasher: WordHasher,
 }
-
-/// The records of a store in the order of their places.
-pub(super) type Records<'t> = Flatten<slice::Iter<'t, Vec<Record>>>;
 
 /// A key and its hash, which is computed once for several searches.
 #[derive(Clone, Copy, Debug)]
@@ -45,21 +38,26 @@ pub(in crate::events) struct HashedKey {
 
 impl Store {
     pub(super) const fn len(&self) -> usize {
-        self.len
+        self.records.len()
+    }
+
+    /// A number above every place.
+    pub(super) const fn end(&self) -> usize {
+        self.records.end()
     }
 
     pub(super) fn records(&self) -> Records<'_> {
-        self.chunks.iter().flatten()
+        self.records.records()
     }
 
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<&Record> {
-        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+        self.records.get(place)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Record> {
-        self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+        self.records.get_mut(place)
     }
 
     /// Returns the key of a tuple of a flow in that zone. Its hash is keyed, because peers choose the tuples.
@@ -112,8 +110,7 @@ impl Store {
         })
     }
 
-    /// Reads the memory that searches for these keys will need, and removals of that many records: a removal moves the last
-    /// record. Keys after the first [`MOST_AHEAD`] are ignored.
+    /// Reads the memory that events with these keys will need. Keys after the first [`MOST_AHEAD`] are ignored.
     ///
     /// Each loop is so short that a processor waits for the memory of all its rounds at the same time.
     pub(super) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k HashedKey>) {
@@ -124,11 +121,9 @@ impl Store {
             count += 1;
         }
         for place in places.into_iter().flatten() {
-            black_box(self.get(place as usize).map(Record::hashes));
+            black_box(self.get(place as usize).map(Record::parts_of_each_line));
         }
-        for place in self.len.saturating_sub(count)..self.len {
-            black_box(self.get(place).and_then(|record| self.index.first(record.hashes()[0])));
-        }
+        self.records.read_next_places(count);
     }
 
     /// Adds a record under the keys of its tuples. `record` makes it from their hashes.
@@ -136,50 +131,27 @@ impl Store {
     /// It is made last, while the processor waits for the memory of the index.
     #[inline]
     pub(super) fn insert(&mut self, keys: [&HashedKey; 2], record: impl FnOnce([u32; 2]) -> Record) {
-        let Ok(place) = u32::try_from(self.len) else { return };
+        let place = self.records.next_place();
+        let Ok(slot_place) = u32::try_from(place) else { return };
         let hashes = keys.map(|key| key.hash);
-        for slot in slots(hashes, place) {
+        for slot in slots(hashes, slot_place) {
             self.index.insert(slot);
         }
-        self.push(record(hashes));
+        self.records.insert(place, record(hashes));
     }
 
-    fn push(&mut self, record: Record) {
-        let chunk = self.len / CHUNK;
-        if chunk == self.chunks.len() {
-            // Only the first chunk grows: a small table is small.
-            self.chunks.push(if chunk == 0 { Vec::new() } else { Vec::with_capacity(CHUNK) });
-        }
-        if let Some(chunk) = self.chunks.get_mut(chunk) {
-            chunk.push(record);
-            self.len += 1;
-        }
-    }
-
-    fn pop(&mut self) -> Option<Record> {
-        self.len = self.len.checked_sub(1)?;
-        let record = self.chunks.get_mut(self.len / CHUNK)?.pop();
-        // An empty chunk stays for the next record. Otherwise a table would allocate again and again at a boundary.
-        self.chunks.truncate(self.len.div_ceil(CHUNK) + 1);
-        record
-    }
-
-    /// Removes a record. The last one moves into its place.
+    /// Removes the record of a place. Another one may move there.
     pub(super) fn remove(&mut self, place: usize) -> Option<Record> {
-        let last = self.len.checked_sub(1)?;
-        for slot in slots(self.get(place)?.hashes(), place as u32) {
+        let Removed { record, moved_from } = self.records.remove(place)?;
+        for slot in slots(record.hashes(), place as u32) {
             self.index.remove(slot);
         }
-        if place != last {
-            for slot in slots(self.get(last)?.hashes(), last as u32) {
+        if let (Some(from), Some(moved)) = (moved_from, self.records.get(place)) {
+            for slot in slots(moved.hashes(), from as u32) {
                 self.index.relocate(slot, place as u32);
             }
         }
-        let moved = self.pop()?;
-        Some(match self.get_mut(place) {
-            Some(record) => core::mem::replace(record, moved),
-            None => moved,
-        })
+        Some(record)
     }
 }
 

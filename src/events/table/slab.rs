@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn place_of_a_removed_record_is_for_the_next_one() {
         let mut slab = Slab::default();
-        (0..30).for_each(|number| drop(insert(&mut slab, number)));
+        (0..30).for_each(|number| _ = insert(&mut slab, number));
         for round in 0..100 {
             let place = (7 * round) as usize % 29;
             assert_eq!(slab.remove(place).unwrap().moved_from, None);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn memory_shrinks_with_the_records() {
         let mut slab = Slab::default();
-        (0..600).for_each(|number| drop(insert(&mut slab, number)));
+        (0..600).for_each(|number| _ = insert(&mut slab, number));
         assert_eq!(slab.chunks.len(), 600_usize.div_ceil(CHUNK));
         while let Some(place) = (0..slab.end()).find(|place| slab.get(*place).is_some()) {
             assert!(slab.remove(place).is_some());

@@ -103,10 +103,6 @@ use crate::model::{Direction, EventKind, Flow, FlowKey, Status};
 /// attributes that few flows have cost extra for those flows only. A table grows in small steps: no event makes it
 /// rearrange all flows at once.
 ///
-/// A table of a million flows is faster in huge pages. Where `/sys/kernel/mm/transparent_hugepage/enabled` is `madvise`,
-/// programs that use the allocator of glibc get them with the environment variable
-/// `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`.
-///
 /// # Example
 ///
 /// ```

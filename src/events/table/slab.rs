@@ -8,9 +8,8 @@ use std::{
 
 use super::record::Record;
 
-/// Places in one chunk: 8 MiB, so that most of a chunk can be in huge pages. In tests so few that small tables have several
-/// chunks.
-const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 65_536 };
+/// Places in one chunk. In tests so few that small tables have several chunks.
+const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
 
 /// One of so many records may leave a vacant place. In tests so few that small tables have vacant places.
 const VACANT_SHARE: usize = if cfg!(any(test, fuzzing)) { 3 } else { 16 };

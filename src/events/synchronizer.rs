@@ -389,6 +389,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
 
     /// Reads up to `most` events, and updates the table from them. Returns whether there may be more at once.
     pub(crate) fn take_events(&mut self, most: usize, deadline: Deadline) -> Result<bool, Error> {
+        self.changes.rewind();
         let end = self.decode_events(most, deadline);
         self.changes.apply_events(&mut self.table);
         match end {

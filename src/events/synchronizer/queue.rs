@@ -41,12 +41,23 @@ impl ChangeQueue {
 
     /// Takes the first change.
     ///
-    /// It ends with the copy, which goes straight to the caller for this reason.
+    /// The copy comes last: then the compiler makes it in the memory of the caller, and only once.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Change> {
         let place = self.places.get_mut(self.first..self.end)?.first_mut()?;
         self.first += 1;
         Some(core::mem::replace(place, blank()))
+    }
+
+    /// Begins again with the first place if no change waits, and gives up most spare places. No event is decoded at this
+    /// time.
+    ///
+    /// A batch of events calls it once. In [`pop`](Self::pop), it would have to follow the copy.
+    pub(super) fn rewind(&mut self) {
+        if self.is_empty() {
+            (self.first, self.end) = (0, 0);
+            self.places.truncate(MOST_SPARE);
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -108,10 +119,6 @@ impl ChangeQueue {
     /// The place after the decoded events.
     #[inline]
     fn next_place(&mut self) -> Option<&mut Change> {
-        if self.is_empty() && self.events.is_empty() {
-            (self.first, self.end) = (0, 0);
-            self.places.truncate(MOST_SPARE);
-        }
         let next = self.end + self.events.len();
         if next == self.places.len() {
             self.places.push(blank());
@@ -146,6 +153,7 @@ mod tests {
         let (mut expected, mut single) = (Vec::new(), FlowTable::new());
         let (mut seen, mut table, mut queue) = (Vec::new(), FlowTable::new(), ChangeQueue::default());
         for batch in 0..1000_u32 {
+            queue.rewind();
             for number in 0..batch % 17 {
                 let (kind, flow) = event(batch * 17 + number);
                 // Something of an event that does not decode must not appear in the next one.
@@ -170,8 +178,8 @@ mod tests {
         assert_eq!(seen, expected);
         assert!(expected.iter().any(|change| change.inferred && change.kind == ChangeKind::Vanished));
         assert!(queue.is_empty() && queue.places.iter().all(|place| *place == blank()));
-        // Each inferred end adds a place, until the next change comes.
-        queue.push(blank());
+        // Each inferred end adds a place.
+        queue.rewind();
         assert!(queue.places.len() <= MOST_SPARE, "{} places", queue.places.len());
     }
 

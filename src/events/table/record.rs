@@ -420,7 +420,7 @@ impl Record {
         self.hashes
     }
 
-    /// A part of the first line of the cache and one of the second: whoever reads them reads both lines.
+    /// Returns a part of each line of the cache that holds the record: reading them brings both lines into the cache.
     #[inline]
     pub(super) const fn parts_of_each_line(&self) -> (u32, u64) {
         (self.id, self.counters[1].bytes)

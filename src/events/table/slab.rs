@@ -11,14 +11,14 @@ use super::record::Record;
 /// Places in one chunk. In tests so few that small tables have several chunks.
 const CHUNK: usize = if cfg!(any(test, fuzzing)) { 16 } else { 4096 };
 
-/// One of so many records may leave a vacant place. In tests so few that small tables have vacant places.
+/// Records for each vacant place that may exist. In tests so few that small tables have vacant places.
 const VACANT_SHARE: usize = if cfg!(any(test, fuzzing)) { 3 } else { 16 };
 
 /// Records in places, some of which are vacant.
 ///
-/// A record stays in its place. The place of a removed record is for the next one that is inserted: if flows begin as
-/// often as others end, nothing else is touched. Only if there are many vacant places, the last record moves into the
-/// place. So memory shrinks with the number of records.
+/// A removal leaves a vacant place, which the next insertion fills: while as many flows begin as end, no other record is
+/// touched. If there are many vacant places already, the last record moves into the place instead. So memory shrinks with
+/// the number of records.
 ///
 /// **The invariant:** the last place is taken.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,8 @@ pub(super) struct Slab {
     end: usize,
     /// The number of records.
     len: usize,
-    /// Places that were vacant when they were noted. One that has been taken since, or is after the end, is passed over.
+    /// Places that a removal left vacant. Some may have been removed at the end since, and then perhaps added again with a
+    /// record. Those are passed over.
     vacant: Vec<u32>,
 }
 
@@ -40,7 +41,7 @@ pub(super) type Records<'s> =
 /// The result of a removal.
 pub(super) struct Removed {
     pub(super) record: Record,
-    /// The former place of the record that has moved into the place.
+    /// If another record has moved into the place: its place before.
     pub(super) moved_from: Option<usize>,
 }
 
@@ -54,7 +55,7 @@ impl Slab {
         self.end
     }
 
-    pub(super) fn records(&self) -> Records<'_> {
+    pub(super) fn iter(&self) -> Records<'_> {
         self.chunks.iter().flatten().filter_map(Option::as_ref)
     }
 
@@ -65,11 +66,11 @@ impl Slab {
 
     #[inline]
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Record> {
-        self.slot(place)?.as_mut()
+        self.place_mut(place)?.as_mut()
     }
 
     #[inline]
-    fn slot(&mut self, place: usize) -> Option<&mut Option<Record>> {
+    fn place_mut(&mut self, place: usize) -> Option<&mut Option<Record>> {
         self.chunks.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
     }
 
@@ -96,8 +97,8 @@ impl Slab {
     /// Puts a record into the [next place](Self::next_place).
     #[inline]
     pub(super) fn insert(&mut self, next_place: usize, record: Record) {
-        if let Some(slot) = self.slot(next_place) {
-            *slot = Some(record);
+        if let Some(vacant) = self.place_mut(next_place) {
+            *vacant = Some(record);
             self.vacant.pop();
         } else {
             self.push(record);
@@ -129,7 +130,7 @@ impl Slab {
     /// Removes the record of a place, and fills the place if there are many vacant ones.
     #[inline]
     pub(super) fn remove(&mut self, place: usize) -> Option<Removed> {
-        let record = self.slot(place)?.take()?;
+        let record = self.place_mut(place)?.take()?;
         self.len -= 1;
         let may_stay_vacant = self.vacant.len() < self.len / VACANT_SHARE;
         let moved_from = if place + 1 == self.end {
@@ -148,7 +149,7 @@ impl Slab {
     fn fill(&mut self, place: usize) -> Option<usize> {
         let last = self.pop()?;
         let from = self.end;
-        *self.slot(place)? = Some(last);
+        *self.place_mut(place)? = Some(last);
         self.trim();
         Some(from)
     }
@@ -210,7 +211,7 @@ mod tests {
                 prop_assert!(gaps <= slab.vacant.len());
                 prop_assert!(slab.chunks.len() <= slab.end().div_ceil(CHUNK) + 1);
             }
-            let records: Vec<_> = slab.records().map(|record| record.id().unwrap()).collect();
+            let records: Vec<_> = slab.iter().map(|record| record.id().unwrap()).collect();
             prop_assert_eq!(records, model.values().copied().collect::<Vec<_>>());
             for (place, number) in model {
                 prop_assert_eq!(slab.get(place).and_then(Record::id), Some(number));

@@ -17,11 +17,12 @@ pub(super) const MOST_AHEAD: usize = 16;
 /// Records, indexed by the keys of both directions.
 ///
 /// A key and that of the inverse tuple have the same hash. So one slot leads to a flow that is not translated, whichever
-/// of its tuples is wanted; only a translated flow takes a second one. This saves a flow 12 bytes, and an insertion one
+/// of its tuples is wanted; only a translated flow takes a second one. This saves a flow 15 bytes, and an insertion one
 /// access to memory that is in no cache, which takes longer than everything else that it does.
 ///
-/// The records are in chunks and the index in shards. So a table grows and shrinks in small steps: no operation touches
-/// more than one chunk and one shard, and no memory is set aside for flows that may never come.
+/// The records are in chunks and the index in shards. So a table grows and shrinks in small steps: an operation adds one
+/// chunk or removes the vacant places at the end, it resizes one shard for each slot, and no memory is set aside for flows
+/// that may never come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     records: Slab,
@@ -47,7 +48,7 @@ impl Store {
     }
 
     pub(super) fn records(&self) -> Records<'_> {
-        self.records.records()
+        self.records.iter()
     }
 
     #[inline]

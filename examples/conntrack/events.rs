@@ -8,7 +8,7 @@ use std::{
 
 use ctnetlink::{EventKind, Expectation, Flow, Timestamp};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     arguments::{Arguments, Table},
@@ -88,21 +88,28 @@ struct Watcher {
 
 impl Watcher {
     fn watch(&mut self, source: &mut impl Source, signals: &SignalFd) -> Outcome {
+        let mut is_behind = false;
         loop {
-            let is_over = wait(source.as_fd(), signals.as_fd())?;
+            let is_over = wait(source.as_fd(), signals.as_fd(), is_behind)?;
             // Events that arrived before the signal are shown, at most as many as the buffer holds.
             let most = if is_over { source.receive_buffer() / LEAST_BYTES } else { BURST };
-            for _ in 0..most {
-                match source.try_next()? {
-                    Some(received) => self.handle(received)?,
-                    None => break,
-                }
-            }
+            is_behind = self.show(source, most)?;
             self.output.write()?;
             if is_over {
                 return Ok(());
             }
         }
+    }
+
+    /// Shows at most that many events that have arrived already. Returns whether there may be more.
+    fn show(&mut self, source: &mut impl Source, most: usize) -> Outcome<bool> {
+        for _ in 0..most {
+            match source.try_next()? {
+                Some(received) => self.handle(received)?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     fn handle(&mut self, received: Received) -> Outcome {
@@ -137,15 +144,16 @@ impl Watcher {
     }
 }
 
-/// Waits for an event, a signal or the end of the reader. Returns true if a signal came.
-fn wait(events: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Outcome<bool> {
+/// Waits for an event, a signal or the end of the reader, or only looks for them. Returns true if a signal came.
+fn wait(events: BorrowedFd<'_>, signals: BorrowedFd<'_>, only_looks: bool) -> Outcome<bool> {
+    let within = only_looks.then(Timespec::default);
     let stdout = io::stdout();
     let mut waiting = [
         PollFd::from_borrowed_fd(events, PollFlags::IN),
         PollFd::from_borrowed_fd(signals, PollFlags::IN),
         PollFd::new(&stdout, PollFlags::empty()),
     ];
-    match poll(&mut waiting, None) {
+    match poll(&mut waiting, within.as_ref()) {
         Err(rustix::io::Errno::INTR) => return Ok(false),
         other => other.map_err(io::Error::from)?,
     };

@@ -14,7 +14,7 @@ use std::{
 use super::{
     EventGroups,
     socket::{EventSocket, Listener},
-    stream::{EventStream, Source},
+    stream::{EventStream, Inbox, Source},
     synchronizer::Settings,
 };
 use crate::{
@@ -381,6 +381,13 @@ impl Source for NetlinkListener {
         match self.has_numbers {
             false => self.socket.receive(buffer, Wait::No),
             true => self.socket.receive_with_number(buffer),
+        }
+    }
+
+    fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        match self.has_numbers {
+            false => inbox.receive_several(|buffers, received| self.socket.receive_several(buffers, received)),
+            true => inbox.receive_one(|buffer| self.socket.receive_with_number(buffer)),
         }
     }
 

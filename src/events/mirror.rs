@@ -491,8 +491,8 @@ impl Iterator for Mirror {
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 impl AsFd for Mirror {
-    /// Returns the descriptor of the events. Wait for it no longer than until
-    /// [`next_deadline`](Mirror::next_deadline).
+    /// Returns the descriptor of the events. Wait for it after [`try_next`](Mirror::try_next) returned `None`, and no longer
+    /// than until [`next_deadline`](Mirror::next_deadline).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.stream().source().fd()
     }

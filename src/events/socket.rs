@@ -6,7 +6,7 @@ use std::{fmt, io, time::Duration};
 
 use super::{
     Event, EventRef,
-    stream::{EventStream, Source},
+    stream::{EventStream, Inbox, Source},
     synchronizer::Settings,
 };
 use crate::{
@@ -42,6 +42,10 @@ impl Source for Box<dyn Listener> {
     #[inline]
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
         (**self).receive(buffer)
+    }
+
+    fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        (**self).receive_several(inbox)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -88,8 +92,9 @@ impl Settings for Box<dyn Listener> {
 ///   [`TimedOut`](crate::ErrorKind::TimedOut).
 /// - [`next_within`](Self::next_within) and [`next_view_within`](Self::next_view_within) wait for a given time.
 /// - [`try_next`](Self::try_next) and [`try_next_view`](Self::try_next_view) do not wait. A program that waits for
-///   several things polls the descriptor ([`AsFd`](std::os::fd::AsFd)) and then calls them until they return `None`. The
-///   descriptor needs no preparation for this.
+///   several things polls the descriptor ([`AsFd`](std::os::fd::AsFd)) and then calls them until they return `None`: the
+///   socket receives several events at once, and those that it holds do not make the descriptor readable. The descriptor
+///   needs no preparation for this.
 ///
 /// A signal does not end a wait. A [`StopHandle`] does, from a signal handler or another thread.
 ///
@@ -384,7 +389,8 @@ impl Iterator for EventSocket {
 
 #[cfg(all(target_os = "linux", feature = "client"))]
 impl AsFd for EventSocket {
-    /// Returns the descriptor. It is readable if there is an event or a loss to report.
+    /// Returns the descriptor. After [`try_next`](EventSocket::try_next) returned `None`, it is readable as soon as there
+    /// is an event or a loss to report.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.source().fd()
     }

@@ -1,5 +1,7 @@
 //! Datagrams → events, and the position at which events are missing.
 
+mod inbox;
+
 use std::{fmt, io, ops::Range, time::Duration};
 
 use super::EventRef;
@@ -9,9 +11,8 @@ use crate::{
     filter::Filter,
     wire::{Messages, RawMessage},
 };
+pub(crate) use inbox::Inbox;
 
-/// Longer than any datagram of the kernel.
-const RECEIVE_BUFFER: usize = 32 * 1024;
 /// The least that a datagram takes of the kernel's buffer beyond its length.
 const LEAST_OVERHEAD: usize = 256;
 
@@ -19,6 +20,12 @@ const LEAST_OVERHEAD: usize = 256;
 pub(crate) trait Source {
     /// Receives one datagram without waiting; `WouldBlock` if there is none.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram>;
+
+    /// The same for as many datagrams as are there, if one call can receive several. An error after the first one is that
+    /// of the next call.
+    fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.receive_one(|buffer| self.receive(buffer))
+    }
 
     /// Waits until there is something to receive, until the source is stopped, or for that long (`None`: without a limit).
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
@@ -37,8 +44,8 @@ pub(crate) trait Source {
 /// If the kernel's buffer is full, the kernel drops events until the buffer has been emptied, and reports `ENOBUFS`
 /// *before* the events that are still in the buffer. The stream yields those first, then [`EventRef::Overrun`].
 ///
-/// The invariant: while `loss` is set, everything received so far is older than the loss. Nothing older is left if the
-/// buffer is found empty, if it overran again, or if more was received since than it can hold. Each of the three ends
+/// The invariant: while `loss` is set, everything read so far is older than the loss. Nothing older is left if the
+/// buffer is found empty, if it overran again, or if more was received and read since than it can hold. Each of the three ends
 /// the search for the place of the loss; without the third, a kernel that sends as fast as the stream reads would hide
 /// the loss for ever.
 pub(crate) struct EventStream<S> {
@@ -47,14 +54,16 @@ pub(crate) struct EventStream<S> {
     filter: Option<Filter>,
     /// The timeout of waits for which the caller sets no deadline.
     timeout: Option<Duration>,
-    buffer: Vec<u8>,
+    inbox: Inbox,
+    /// Whether the last receive found a datagram. Then the next one asks for several.
+    is_busy: bool,
     /// The offset of the message that was yielded last.
     current: usize,
     /// The offset of the next message.
     position: usize,
-    /// The length of the datagram in the buffer.
+    /// The length of the current datagram.
     length: usize,
-    /// The namespace of the datagram in the buffer, if it is not the listener's own.
+    /// The namespace of the current datagram, if it is not the listener's own.
     namespace: Option<i32>,
     /// The bytes of the kernel's buffer that the datagrams took at least that were received so far.
     received: u64,
@@ -76,7 +85,7 @@ pub(crate) enum EventStep {
 
 /// The result of one receive.
 enum Fill {
-    /// A datagram of the kernel is in the buffer.
+    /// A datagram of the kernel.
     Datagram,
     /// A datagram that is not an event of the kernel.
     Rejected,
@@ -100,7 +109,8 @@ impl<S: Source> EventStream<S> {
             source,
             filter,
             timeout,
-            buffer: vec![0; RECEIVE_BUFFER],
+            inbox: Inbox::new(),
+            is_busy: false,
             current: 0,
             position: 0,
             length: 0,
@@ -143,7 +153,7 @@ impl<S: Source> EventStream<S> {
 
     /// The message of the event or decode error that was yielded last.
     pub(crate) fn message(&self) -> &[u8] {
-        self.buffer.get(self.current..self.position).unwrap_or_default()
+        self.inbox.current().get(self.current..self.position).unwrap_or_default()
     }
 
     /// The next event; `None` if there is none before the deadline, or if the source is stopped.
@@ -205,7 +215,7 @@ impl<S: Source> EventStream<S> {
 
     #[inline]
     fn datagram(&self) -> &[u8] {
-        self.buffer.get(..self.length).unwrap_or_default()
+        self.inbox.current().get(..self.length).unwrap_or_default()
     }
 
     /// Steps over everything that is not to be yielded.
@@ -256,33 +266,33 @@ impl<S: Source> EventStream<S> {
     /// Whether a call has to end that has only skipped since `begin`, a former value of `received`.
     fn has_skipped_enough(&self, begin: u64, deadline: Deadline) -> bool {
         match deadline {
-            Deadline::Now => self.has_emptied_buffer_since(begin),
+            Deadline::Now => self.has_read_all_since(begin),
             later => self.source.is_stopped() || later.has_passed(),
         }
     }
 
-    /// The measure for [`has_emptied_buffer_since`](Self::has_emptied_buffer_since).
+    /// The measure for [`has_read_all_since`](Self::has_read_all_since).
     pub(crate) const fn received(&self) -> u64 {
         self.received
     }
 
-    /// Whether everything must have been received that was in the kernel's buffer when [`received`](Self::received) was
+    /// Whether everything must have been read that was in the kernel's buffer when [`received`](Self::received) was
     /// `begin`. Everything that is there now came later, and made the descriptor readable again.
-    pub(crate) fn has_emptied_buffer_since(&self, begin: u64) -> bool {
-        self.received.saturating_sub(begin) > self.source.capacity() as u64
+    pub(crate) fn has_read_all_since(&self, begin: u64) -> bool {
+        self.inbox.is_read() && self.received.saturating_sub(begin) > self.source.capacity() as u64
     }
 
-    /// Receives one datagram without waiting, or finds the place of a loss.
+    /// Moves to the next datagram without waiting, or finds the place of a loss.
     #[inline]
     fn receive(&mut self) -> Result<Fill, Error> {
         if self.source.is_stopped() {
             return Ok(Fill::Nothing);
         }
-        if self.loss.is_some_and(|begin| self.has_emptied_buffer_since(begin)) {
+        if self.loss.is_some_and(|begin| self.has_read_all_since(begin)) {
             return Ok(self.overrun(None));
         }
         loop {
-            let error = match self.source.receive(&mut self.buffer) {
+            let error = match self.next_datagram() {
                 Ok(datagram) => return self.accept(datagram),
                 Err(error) => error,
             };
@@ -300,14 +310,31 @@ impl<S: Source> EventStream<S> {
         }
     }
 
+    /// Moves to the next datagram that was received, or receives one, or several if there may be more of them.
+    ///
+    /// An error is that of a receive, so all datagrams before it have been read.
+    #[inline]
+    fn next_datagram(&mut self) -> io::Result<Datagram> {
+        if let Some(datagram) = self.inbox.advance() {
+            return Ok(datagram);
+        }
+        let result = match self.is_busy {
+            true => self.source.receive_several(&mut self.inbox),
+            false => self.inbox.receive_one(|buffer| self.source.receive(buffer)),
+        };
+        self.is_busy = result.is_ok();
+        result?;
+        self.received += self.inbox.received().map(|datagram| (datagram.length + LEAST_OVERHEAD) as u64).sum::<u64>();
+        self.inbox.advance().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+
     #[inline]
     fn accept(&mut self, datagram: Datagram) -> Result<Fill, Error> {
-        self.received += (datagram.length + LEAST_OVERHEAD) as u64;
         if datagram.sender != 0 {
             self.rejected += 1;
             return Ok(Fill::Rejected);
         }
-        if datagram.length > self.buffer.len() {
+        if datagram.length > inbox::ROOM {
             return Err(Error::truncated(datagram.length));
         }
         (self.position, self.length, self.namespace) = (0, datagram.length, datagram.namespace);

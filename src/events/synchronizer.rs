@@ -325,7 +325,7 @@ impl<S: Source + Settings, T: Transport> Synchronizer<S, T> {
             // A dump takes as long as the table is large: it goes on with the next call.
             Deadline::Now if self.is_dumping() || !worked => Turn::Over,
             // Events that change nothing may arrive as fast as they are read.
-            Deadline::Now if self.stream.has_emptied_buffer_since(begin) => Turn::Over,
+            Deadline::Now if self.stream.has_read_all_since(begin) => Turn::Over,
             Deadline::Now => Turn::Worked,
             later if later.has_passed() => Turn::Over,
             later if !worked => Turn::Wait(later.or_at(self.next_deadline())),

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     ErrorKind, EventKind, Expectation, Flow,
@@ -21,11 +23,28 @@ struct Script {
     wait_failure: Option<Errno>,
     /// Set by a wait without a limit after the last step.
     is_stopped: bool,
+    /// How many datagrams are received together; 0 is one.
+    together: usize,
+    capacity: usize,
 }
 
 impl Source for Script {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
         ScriptStep::play(&mut self.steps, buffer)
+    }
+
+    /// Like the kernel: an error after the first datagram stays for the next call.
+    fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.receive_several(|buffers, received| {
+            for buffer in buffers.into_iter().take(self.together.max(1)) {
+                let is_failure = matches!(self.steps.front(), Some(ScriptStep::Failure(_)) | None);
+                if is_failure && !received.is_empty() {
+                    break;
+                }
+                received.push(ScriptStep::play(&mut self.steps, buffer)?);
+            }
+            Ok(())
+        })
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -39,12 +58,13 @@ impl Source for Script {
     }
 
     fn capacity(&self) -> usize {
-        CAPACITY
+        self.capacity
     }
 }
 
 fn stream(steps: impl IntoIterator<Item = ScriptStep>) -> EventStream<Script> {
-    EventStream::new(Script { steps: steps.into_iter().collect(), ..Script::default() }, None, None)
+    let steps = steps.into_iter().collect();
+    EventStream::new(Script { steps, capacity: CAPACITY, ..Script::default() }, None, None)
 }
 
 fn kernel(bytes: Vec<u8>) -> ScriptStep {
@@ -237,6 +257,74 @@ fn stream_goes_on_after_a_socket_error() {
     let mut stream = stream([ScriptStep::Failure(Errno::ENOMEM), kernel(new(1))]);
     assert_eq!(stream.next(Deadline::Never).unwrap_err().errno(), Some(Errno::ENOMEM));
     assert_eq!(all(&mut stream), [begins(1)]);
+}
+
+#[derive(Debug, PartialEq)]
+enum Found {
+    Seen(Seen),
+    Failure(Option<Errno>),
+    Truncated(usize),
+}
+
+/// Everything until the script is over.
+fn find_all(stream: &mut EventStream<Script>) -> Vec<Found> {
+    let mut found = Vec::new();
+    while !stream.source.steps.is_empty() || !stream.inbox.is_read() || stream.loss.is_some() {
+        match stream.next(Deadline::Now).map(|event| event.map(see)) {
+            Ok(event) => found.extend(event.map(Found::Seen)),
+            Err(error) if error.kind() == ErrorKind::Decode => {
+                found.push(Found::Seen(Seen::Malformed(stream.message().len())));
+            }
+            Err(error) => found.push(match error.truncated_length() {
+                Some(length) => Found::Truncated(length),
+                None => Found::Failure(error.errno()),
+            }),
+        }
+    }
+    found
+}
+
+fn step() -> impl Strategy<Value = ScriptStep> {
+    let kernel = |bytes: Vec<u8>| ScriptStep::Datagram(bytes, 0);
+    prop_oneof![
+        8 => (1..100_u16).prop_map(move |port| kernel(new(port))),
+        2 => (1..100_u16).prop_map(move |port| kernel([new(port), vec![1, 2, 3], new(port + 100)].concat())),
+        1 => Just(kernel(Vec::new())),
+        1 => (1..100_u16).prop_map(|port| ScriptStep::Datagram(new(port), 4711)),
+        1 => Just(ScriptStep::Truncated(40_000)),
+        1 => prop_oneof![Just(Errno::EINTR), Just(Errno::ENOMEM), Just(Errno::EAGAIN)].prop_map(ScriptStep::Failure),
+        2 => Just(OVERRUN),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn receiving_several_together_changes_nothing(
+        steps in proptest::collection::vec(step(), 0..60),
+        together in 2..=16_usize,
+    ) {
+        let (mut single, mut several) = (stream(steps.clone()), stream(steps));
+        several.source.together = together;
+        // With a small buffer, a loss is yielded after all datagrams that were received together.
+        (single.source.capacity, several.source.capacity) = (usize::MAX, usize::MAX);
+        let (expected, found) = (find_all(&mut single), find_all(&mut several));
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!((several.overruns(), several.rejected()), (single.overruns(), single.rejected()));
+    }
+}
+
+/// A program that polls the descriptor after that would not see what the stream holds.
+#[test]
+fn call_that_skips_does_not_end_before_a_datagram_that_was_received() {
+    let foreign = (0..40).map(|_| ScriptStep::Datagram(new(66), 4711));
+    let mut stream = stream(foreign.chain([kernel(new(1))]));
+    stream.source.together = 16;
+    let mut calls = 1;
+    while stream.next(Deadline::Now).unwrap().is_none() {
+        assert!(stream.inbox.is_read());
+        calls += 1;
+    }
+    assert!(calls > 1, "{calls}");
 }
 
 #[test]

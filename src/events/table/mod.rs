@@ -68,6 +68,8 @@ mod change;
 mod hash;
 mod index;
 mod iter;
+mod key;
+mod packed;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub, reason = "only the fuzz target needs it outside of this crate"))]
 pub mod property;
@@ -81,11 +83,11 @@ use std::collections::{BTreeMap, HashSet};
 pub use change::{Change, ChangeKind};
 use change::{differs, merge_entry, merge_event};
 pub use iter::TableIter;
+use key::Key;
 pub use record::TableEntry;
 use record::{Generation, Record, SeenInEvents};
 pub(in crate::events) use store::HashedKey;
 use store::Store;
-use tuples::Key;
 
 use super::Event;
 use crate::model::{Direction, EventKind, Flow, FlowKey, Status};

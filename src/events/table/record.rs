@@ -29,7 +29,7 @@
 
 use core::{fmt, num::NonZeroU64, time::Duration};
 
-use super::tuples::{Key, PackedTuples};
+use super::{key::Key, tuples::PackedTuples};
 use crate::model::{
     AnyFlow, Counters, DccpState, Direction, Endpoint, Family, Flow, FlowKey, FlowTimes, Helper, HelperRef, Labels,
     MaskedTcpFlags, Protocol, ProtocolInfo, SctpState, Sealed, SequenceAdjustment, Shape, Status, Synproxy, TcpInfo,

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use super::{
     hash::WordHasher,
     index::{Index, Slot},
+    key::Key,
     record::Record,
     slab::{Records, Removed, Slab},
-    tuples::Key,
 };
 use crate::model::{Direction, Tuple};
 
@@ -92,19 +92,18 @@ impl Store {
     /// The same of a key with that hash. Apart from its caller, a look-up would pass everything through memory.
     #[inline(always)]
     pub(super) fn find_key(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
-        let first = self.index.first(hash)?;
-        let record = self.get(first as usize)?;
-        if record.has_key(direction, wanted) {
-            return Some((first as usize, record));
+        let place = self.index.only(hash)? as usize;
+        match self.get(place).filter(|record| record.has_key(direction, wanted)) {
+            Some(record) => Some((place, record)),
+            None => self.find_of_several(direction, wanted, hash),
         }
-        self.find_next(direction, wanted, hash)
     }
 
-    /// The same if the first place under the hash is that of another flow, which is rare.
+    /// The same if there are several places under the hash, or that of another flow, which is rare.
     #[cold]
     #[inline(never)]
-    fn find_next(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
-        self.index.places(hash).skip(1).find_map(|place| {
+    fn find_of_several(&self, direction: Direction, wanted: &Key, hash: u32) -> Option<(usize, &Record)> {
+        self.index.places(hash).find_map(|place| {
             let place = place as usize;
             let record = self.get(place)?;
             record.has_key(direction, wanted).then_some((place, record))
@@ -118,7 +117,7 @@ impl Store {
         let mut places = [None; MOST_AHEAD];
         let mut count = 0;
         for (place, key) in places.iter_mut().zip(keys) {
-            *place = self.index.first(key.hash);
+            *place = self.index.only(key.hash);
             count += 1;
         }
         for place in places.into_iter().flatten() {

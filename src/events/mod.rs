@@ -102,4 +102,7 @@ pub(crate) use table::{Change, FlowTable};
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 pub(crate) use {stream::EventStep, synchronizer::Turn};
 #[cfg(feature = "fake")]
-pub(crate) use {stream::Source, synchronizer::Settings};
+pub(crate) use {
+    stream::{Inbox, Source},
+    synchronizer::Settings,
+};

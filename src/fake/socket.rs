@@ -10,12 +10,12 @@ use std::{
 use super::{
     answer::{Answer, DumpPart, PendingDump},
     datagram::{Refused, acknowledgement},
-    state::{Fault, Kernel, Next, ReadySignal},
+    state::{Fault, Kernel, Next, Queues, ReadySignal},
 };
 use crate::{
     client::Stop,
     error::{Errno, Error},
-    events::{EventGroups, Listener, Settings, Source},
+    events::{EventGroups, Inbox, Listener, Settings, Source},
     exchange::{Datagram, Deadline, Transport, Wait},
     wire::{Flags, Header, Messages, RawMessage},
 };
@@ -269,13 +269,29 @@ impl FakeListener {
     }
 }
 
+fn receive(queues: &mut Queues, listener: u64, buffer: &mut [u8]) -> io::Result<Datagram> {
+    match queues.receive(listener) {
+        Next::Event(event) => Ok(received(&event, buffer)),
+        Next::Overrun => Err(io::Error::from_raw_os_error(Errno::ENOBUFS.0)),
+        Next::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
 impl Source for FakeListener {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram> {
-        match self.shared.lock().queues.receive(self.number) {
-            Next::Event(event) => Ok(received(&event, buffer)),
-            Next::Overrun => Err(io::Error::from_raw_os_error(Errno::ENOBUFS.0)),
-            Next::Nothing => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        receive(&mut self.shared.lock().queues, self.number, buffer)
+    }
+
+    fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        let queues = &mut self.shared.lock().queues;
+        inbox.receive_several(|buffers, received| {
+            for buffer in buffers {
+                if received.is_empty() || queues.has_event(self.number) {
+                    received.push(receive(queues, self.number, buffer)?);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

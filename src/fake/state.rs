@@ -323,6 +323,11 @@ impl Queues {
         next
     }
 
+    /// Whether an event comes next.
+    pub(super) fn has_event(&self, number: u64) -> bool {
+        self.queues.get(&number).is_some_and(|queue| !queue.has_overrun && !queue.events.is_empty())
+    }
+
     pub(super) fn is_readable(&self, number: u64) -> bool {
         self.queues.get(&number).is_some_and(|queue| queue.has_overrun || !queue.events.is_empty())
     }

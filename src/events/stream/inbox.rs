@@ -20,11 +20,14 @@ pub(crate) struct Inbox {
     received: Vec<Datagram>,
     /// The number of datagrams that were read. The last of them is the current one.
     read: usize,
+    /// The offset of the buffer of the current datagram, which stays readable until the next one.
+    current: usize,
 }
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        Self { buffers: vec![0; STRIDE * MOST_TOGETHER], received: Vec::with_capacity(MOST_TOGETHER), read: 0 }
+        let received = Vec::with_capacity(MOST_TOGETHER);
+        Self { buffers: vec![0; STRIDE * MOST_TOGETHER], received, read: 0, current: 0 }
     }
 
     /// The datagrams that were received together.
@@ -36,6 +39,7 @@ impl Inbox {
     #[inline]
     pub(super) fn advance(&mut self) -> Option<Datagram> {
         let next = self.received.get(self.read).copied()?;
+        self.current = self.read * STRIDE;
         self.read += 1;
         Some(next)
     }
@@ -48,8 +52,7 @@ impl Inbox {
     /// The buffer of the current datagram.
     #[inline]
     pub(super) fn current(&self) -> &[u8] {
-        let begin = self.read.saturating_sub(1) * STRIDE;
-        self.buffers.get(begin..begin + ROOM).unwrap_or_default()
+        self.buffers.get(self.current..self.current + ROOM).unwrap_or_default()
     }
 
     /// Replaces all datagrams by one.

@@ -166,6 +166,18 @@ fn messages_of_a_datagram_keep_their_order() {
     assert_eq!(all(&mut stream), [begins(1), begins(2), begins(3), begins(4)]);
 }
 
+#[test]
+fn message_stays_until_the_next_one() {
+    let mut stream = stream((1..=4).map(|port| kernel(new(port))).chain([OVERRUN]));
+    stream.source.together = 16;
+    for port in 1..=4 {
+        assert_eq!(see(stream.next(Deadline::Now).unwrap().unwrap()), begins(port));
+        assert_eq!(stream.message(), new(port));
+    }
+    assert_eq!(all(&mut stream), [Seen::Overrun]);
+    assert_eq!(stream.message(), new(4));
+}
+
 /// The listener of ti-mo/conntrack and conntrack(8) end at the first ENOBUFS.
 #[test]
 fn overrun_follows_older_events() {

@@ -93,8 +93,8 @@ impl Settings for Box<dyn Listener> {
 /// - [`next_within`](Self::next_within) and [`next_view_within`](Self::next_view_within) wait for a given time.
 /// - [`try_next`](Self::try_next) and [`try_next_view`](Self::try_next_view) do not wait. A program that waits for
 ///   several things polls the descriptor ([`AsFd`](std::os::fd::AsFd)) and then calls them until they return `None`: the
-///   socket receives several events at once, and those that it holds do not make the descriptor readable. The descriptor
-///   needs no preparation for this.
+///   socket receives several events at once, and the descriptor is not readable because of events that the socket holds.
+///   The descriptor needs no preparation for this.
 ///
 /// A signal does not end a wait. A [`StopHandle`] does, from a signal handler or another thread.
 ///

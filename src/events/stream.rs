@@ -271,6 +271,12 @@ impl<S: Source> EventStream<S> {
         }
     }
 
+    /// Whether there may be an event or a loss to yield even if nothing more arrives.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub(crate) fn holds_more(&self) -> bool {
+        self.position < self.length || !self.inbox.is_read() || self.loss.is_some()
+    }
+
     /// The measure for [`has_read_all_since`](Self::has_read_all_since).
     pub(crate) const fn received(&self) -> u64 {
         self.received

@@ -187,11 +187,11 @@ impl EventSocket {
 
     /// Moves to the next event. [`EventStep::Nothing`] ends the wait.
     async fn advance(&mut self, deadline: Deadline) -> Result<EventStep, Error> {
-        let mut waits_first = self.waits.events.is_registered();
+        // After the socket was read synchronously, what it holds makes no descriptor readable.
+        let mut waits_first = self.waits.events.is_registered() && !self.inner.stream.holds_more();
         loop {
             match std::mem::replace(&mut waits_first, true) {
                 true => self.waits.wait(&**self.inner.stream.source(), deadline).await?,
-                // A socket that was read synchronously may have a loss to report, which makes no descriptor readable.
                 false => ::tokio::task::coop::consume_budget().await,
             }
             let stream = &mut self.inner.stream;

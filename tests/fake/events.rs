@@ -147,3 +147,27 @@ fn loss_seen_by_a_synchronous_socket_is_yielded_after_its_conversion() {
         assert!(matches!(events.next().await.unwrap().unwrap(), Event::New(_)), "the stream goes on");
     });
 }
+
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+#[test]
+fn events_in_a_socket_that_was_read_synchronously_are_yielded_without_a_wait() {
+    let kernel = FakeKernel::new();
+    let mut events = ctnetlink::tokio::EventSocket::from(kernel.event_socket(EventGroups::FLOWS));
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let begin = std::time::Instant::now();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        assert!(events.next_within(Duration::from_millis(1)).await.unwrap().is_none());
+        (1..=3).for_each(|port| drop(kernel.insert(&udp(port)).unwrap()));
+        for _ in 0..2 {
+            assert!(matches!(events.try_next().unwrap(), Some(Event::New(_))));
+        }
+        assert!(matches!(events.next_within(PATIENCE).await.unwrap(), Some(Event::New(_))));
+
+        assert!(events.next_within(Duration::from_millis(1)).await.unwrap().is_none());
+        kernel.insert(&udp(4)).unwrap();
+        kernel.overrun();
+        assert!(matches!(events.try_next().unwrap(), Some(Event::New(_))));
+        assert!(matches!(events.next_within(PATIENCE).await.unwrap(), Some(Event::Overrun)));
+    });
+    assert!(begin.elapsed() < PATIENCE, "an event was found only after the wait");
+}

@@ -12,7 +12,7 @@ pub(crate) const MOST_TOGETHER: usize = 16;
 /// lines of a cache.
 const STRIDE: usize = ROOM + 320;
 
-/// Datagrams in buffers of their own, to be read one after the other.
+/// Datagrams, each in its own buffer, to be read one after the other.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// The pages of a buffer take memory when a datagram first fills them.
@@ -64,7 +64,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Replaces all datagrams by those that are received into the buffers.
+    /// Replaces all datagrams by the ones that `receive` puts into the buffers.
     pub(crate) fn receive_several(
         &mut self,
         receive: impl FnOnce([&mut [u8]; MOST_TOGETHER], &mut Vec<Datagram>) -> io::Result<()>,

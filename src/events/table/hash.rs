@@ -48,8 +48,8 @@ impl WordHasher {
     }
 }
 
-/// Adjacent keys have hashes at a constant distance, which would fill adjacent buckets. This bijection scatters them: its
-/// factors are those of C. Wellons, "Prospecting for Hash Functions", 2018.
+/// Adjacent keys have hashes at a constant distance, which would fill adjacent buckets. This bijection scatters them. Its
+/// factors come from C. Wellons, "Prospecting for Hash Functions", 2018.
 #[inline]
 const fn spread(number: u32) -> u32 {
     let number = (number ^ number >> 16).wrapping_mul(0x7feb_352d);

@@ -80,7 +80,7 @@ impl Ipv4Key {
         Self { addresses, rest: Rest::new(layer4, zone) }
     }
 
-    /// The words of the hash: those of this key or of its inverse, whichever are less.
+    /// The words to hash: of this key or of its inverse, whichever is less.
     #[inline]
     fn words(&self) -> [[u32; 2]; 2] {
         let Self { addresses, rest } = *self;
@@ -122,7 +122,7 @@ impl Rest {
         Self { ends: layer4.ends, class: u32::from(zone) << 16 | u32::from(layer4.class.0) }
     }
 
-    /// The ends, and those of the inverse tuple. Of a query only the identifier: its answer has another type.
+    /// The ends of the tuple and of its inverse. Of a query only the identifier: its answer has another type.
     #[inline]
     const fn ends(&self) -> [u32; 2] {
         let is_query = self.class & 3 == Layer4Kind::Icmp as u32;

@@ -285,7 +285,7 @@ struct Rest {
 }
 
 impl Record {
-    /// `hashes` are those of the keys of both tuples.
+    /// `hashes` belong to the keys of both tuples.
     pub(super) fn new(hashes: [u32; 2], flow: &Flow, generation: Generation, seen: SeenInEvents) -> Self {
         let mut record = Self::of_tuples(PackedTuples::new(&flow.original, &flow.reply), hashes);
         record.set_attributes(flow, generation, seen);

@@ -21,8 +21,8 @@ pub(crate) trait Source {
     /// Receives one datagram without waiting; `WouldBlock` if there is none.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Datagram>;
 
-    /// The same for as many datagrams as are there, if one call can receive several. An error after the first one is that
-    /// of the next call.
+    /// Receives the datagrams that are there, if one call can receive several. An error after the first datagram is kept for
+    /// the next call.
     fn receive_several(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.receive_one(|buffer| self.receive(buffer))
     }

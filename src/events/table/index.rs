@@ -384,7 +384,8 @@ mod tests {
             let hashes = (0..8).chain((u32::MAX >> SHARD_BITS) - 4..=u32::MAX >> SHARD_BITS);
             for hash in hashes.chain(model.iter().map(|(hash, _)| *hash)) {
                 let found: BTreeSet<u32> = index.places(hash).collect();
-                let expected: BTreeSet<u32> = model.iter().filter(|(known, _)| *known == hash).map(|(_, place)| *place).collect();
+                let expected = model.iter().filter(|(known, _)| *known == hash);
+                let expected: BTreeSet<u32> = expected.map(|(_, place)| *place).collect();
                 prop_assert_eq!(&found, &expected);
                 match index.only(hash) {
                     Some(place) => prop_assert!(found.len() > 1 || found.contains(&place)),
